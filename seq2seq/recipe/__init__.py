@@ -1,0 +1,40 @@
+"""The recipe: everything that makes a model what it is, as one tree of frozen values.
+
+A recipe is data. It is written as TOML (see ``recipes/``), checked here, and stored beside the
+model it made. There are no other settings: what is not in the recipe cannot change the weights,
+apart from the number of threads.
+
+Reading files, ``--set`` assignments and the error texts are in :mod:`seq2seq.recipe.files`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from seq2seq.recipe.base import Section
+from seq2seq.recipe.data import Cleaning, Data, Tokenizer
+from seq2seq.recipe.model import Model
+from seq2seq.recipe.training import Training, Translation
+
+__all__ = ["Cleaning", "Data", "Model", "Recipe", "Section", "Tokenizer", "Training", "Translation"]
+
+
+class Recipe(Section):
+    """The whole recipe; see the sections for their keys."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "unnamed"
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
+    data: Data = Data()
+    cleaning: Cleaning = Cleaning()
+    tokenizer: Tokenizer = Tokenizer()
+    model: Model = Model()
+    training: Training = Training()
+    translation: Translation = Translation()
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Recipe:
+        if self.model.tie == "all" and not self.tokenizer.joint:
+            raise ValueError("model.tie = 'all' needs tokenizer.joint = true")
+        return self

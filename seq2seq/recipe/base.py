@@ -1,0 +1,61 @@
+"""What all sections of a recipe share: strictness, short forms, and names read from the code."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+PositiveInt = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Strings = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class Section(BaseModel):
+    """A table of the recipe: unknown keys are errors, and nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+
+
+def _kind_alone(value: Any) -> Any:
+    """Lets ``cell = "lstm"`` stand for ``cell = {kind = "lstm"}``, wherever a table has a kind."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+KindAlone = BeforeValidator(_kind_alone, json_schema_input_type=str | dict[str, Any])
+
+
+@cache
+def registered(file: str, decorator: str) -> tuple[str, ...]:
+    """Names registered in a file of ``nn/``, read as text.
+
+    So a new cell or attention is one class in one file, and checking a recipe needs no torch.
+
+    Args:
+        file: The file's name in ``seq2seq/nn``.
+        decorator: The decorator that registers a class there.
+
+    Returns:
+        The names, in the file's order.
+    """
+    text = (Path(__file__).parents[1] / "nn" / file).read_text(encoding="utf-8")
+    return tuple(re.findall(rf'^@{decorator}\("(\w+)"\)', text, flags=re.MULTILINE))
+
+
+def unknown_name(name: str, names: tuple[str, ...]) -> str:
+    """The message for a name that is not among those allowed.
+
+    Args:
+        name: What was given.
+        names: What is allowed.
+
+    Returns:
+        A sentence with the nearest allowed name, where one is near, and all of them.
+    """
+    near = get_close_matches(name, names, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return f"unknown name {name!r}{hint}; allowed: {', '.join(names)}"

@@ -1,0 +1,162 @@
+"""The recipe's tables on text: where pairs come from, which are dropped, how they are tokenized."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from seq2seq.recipe.base import PositiveInt, Section, Strings
+
+
+class LinesSource(Section):
+    """Two files, line n of one translating line n of the other; ``.gz`` and ``.zst`` unpacked."""
+
+    kind: Literal["lines"] = "lines"
+    source_path: str
+    target_path: str
+
+
+class TsvSource(Section):
+    """One file, a pair a line, columns split at tabs and never quoted; columns count from 0."""
+
+    kind: Literal["tsv"] = "tsv"
+    path: str
+    source: Annotated[int, Field(ge=0)] = 0
+    target: Annotated[int, Field(ge=0)] = 1
+
+
+class JsonlSource(Section):
+    """JSON Lines, an object a pair; a dotted key (``translation.en``) reaches into objects."""
+
+    kind: Literal["jsonl"] = "jsonl"
+    path: str
+    source: str = "source"
+    target: str = "target"
+
+
+class ParquetSource(Section):
+    """Parquet; a dotted key reaches into struct columns."""
+
+    kind: Literal["parquet"] = "parquet"
+    path: str
+    source: str = "source"
+    target: str = "target"
+
+
+class HubSource(Section):
+    """A data set of the Hugging Face hub, streamed through ``datasets.load_dataset``."""
+
+    kind: Literal["hub"] = "hub"
+    name: str
+    config: str | None = None
+    split: str
+    revision: str | None = None
+    source: str
+    target: str
+
+
+class PhrasebookSource(Section):
+    """The corpus that comes with the package (English-German); see ``seq2seq.text.phrasebook``."""
+
+    kind: Literal["phrasebook"] = "phrasebook"
+    split: Literal["train", "val", "test"]
+
+
+_SUFFIX_KINDS = {".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}
+
+
+def _source_shorthand(value: Any) -> Any:
+    """Two paths are line-aligned files; one path says its kind by its suffix."""
+    if isinstance(value, list | tuple):
+        if len(value) != 2 or not all(isinstance(item, str) for item in value):
+            raise ValueError('a list here means ["source file", "target file"]: two strings')
+        return {"kind": "lines", "source_path": value[0], "target_path": value[1]}
+    if isinstance(value, str):
+        suffixes = Path(value).suffixes
+        while suffixes and suffixes[-1] in (".gz", ".zst"):
+            suffixes.pop()
+        kind = _SUFFIX_KINDS.get(suffixes[-1] if suffixes else "")
+        if kind is None:
+            raise ValueError(
+                f"cannot tell what {value!r} is: give two files, or one that ends in "
+                ".tsv, .jsonl or .parquet (perhaps .gz or .zst), or a table with a kind"
+            )
+        return {"kind": kind, "path": value}
+    return value
+
+
+Source = Annotated[
+    Annotated[
+        LinesSource | TsvSource | JsonlSource | ParquetSource | HubSource | PhrasebookSource,
+        Field(discriminator="kind"),
+    ],
+    BeforeValidator(_source_shorthand, json_schema_input_type=list[str] | str | dict[str, Any]),
+]
+
+
+class Data(Section):
+    """Where the pairs come from. ``prepare`` needs train and val; translating needs none."""
+
+    train: Source | None = None
+    val: Source | None = None
+    test: Source | None = None
+
+
+class Cleaning(Section):
+    """Rules that drop pairs from the training set; each may be left out, each is counted.
+
+    Lengths are in words (split at white space) where ``unit`` is "words", else in characters:
+    scripts without spaces want "characters".
+    """
+
+    empty: bool = True
+    unit: Literal["words", "characters"] = "words"
+    max_length: PositiveInt | None = 250
+    max_ratio: Annotated[float, Field(gt=1.0)] | None = None
+    duplicates: bool = False
+    identical: bool = False
+    invalid_utf8: bool = True
+    control_characters: bool = True
+    min_letters: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+
+
+class Sampling(Section):
+    """Subword regularization: a line is seen in many splits (Kudo 2018; Provilkov et al. 2020).
+
+    For unigram, ``alpha`` smooths the distribution over splits (lower: more varied); for BPE it is
+    the chance of dropping a merge (higher: more varied).
+    """
+
+    alpha: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
+    sides: Literal["source", "target", "both"] = "both"
+
+
+class Tokenizer(Section):
+    """SentencePiece. Ids are fixed: pad 0, unk 1, bos 2, eos 3."""
+
+    kind: Literal["unigram", "bpe"] = "unigram"
+    joint: bool = True
+    vocab_size: Annotated[int, Field(ge=8)] = 8000
+    character_coverage: Annotated[float, Field(ge=0.98, le=1.0)] = 1.0
+    byte_fallback: bool = False
+    normalization: Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity"] = "nmt_nfkc"
+    user_defined_symbols: Strings = ()
+    max_lines: PositiveInt = 2_000_000  # lines a side that SentencePiece is trained on
+    model: str | None = None  # a trained .model, used for both sides
+    source_model: str | None = None
+    target_model: str | None = None
+    sampling: Sampling | None = None
+
+    @model_validator(mode="after")
+    def _models_fit(self) -> Tokenizer:
+        if (self.source_model is None) != (self.target_model is None):
+            raise ValueError("source_model and target_model go together: give both or neither")
+        if self.model and self.source_model:
+            raise ValueError("give either model (both sides) or source_model and target_model")
+        if self.model and not self.joint:
+            raise ValueError("model serves both sides: it needs joint = true")
+        if self.source_model and self.joint:
+            raise ValueError("source_model and target_model need joint = false")
+        return self

@@ -1,0 +1,195 @@
+"""The recipe's tables on training and on translating with the result."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from seq2seq.recipe.base import Fraction, KindAlone, PositiveInt, Section
+
+
+class Adam(Section):
+    """Kingma and Ba 2015."""
+
+    kind: Literal["adam"] = "adam"
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.98
+    eps: Annotated[float, Field(gt=0)] = 1e-9
+
+
+class AdamW(Section):
+    """Loshchilov and Hutter 2019: weight decay apart from the gradient."""
+
+    kind: Literal["adamw"] = "adamw"
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.98
+    eps: Annotated[float, Field(gt=0)] = 1e-9
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+
+
+class Sgd(Section):
+    """Stochastic gradient descent, with momentum (Nesterov's where asked for)."""
+
+    kind: Literal["sgd"] = "sgd"
+    momentum: Fraction = 0.9
+    nesterov: bool = False
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> Sgd:
+        if self.nesterov and self.momentum == 0.0:
+            raise ValueError("nesterov = true needs momentum > 0")
+        return self
+
+
+Optimizer = Annotated[Adam | AdamW | Sgd, Field(discriminator="kind"), KindAlone]
+
+
+class Constant(Section):
+    """Linear warm-up over ``warmup`` updates, then the same rate."""
+
+    kind: Literal["constant"] = "constant"
+    warmup: Annotated[int, Field(ge=0)] = 0
+
+
+class InverseSqrt(Section):
+    """Linear warm-up, then decay with one over the square root of the update."""
+
+    kind: Literal["inverse_sqrt"] = "inverse_sqrt"
+    warmup: PositiveInt = 1000
+
+
+class Cosine(Section):
+    """Linear warm-up, then half a cosine down to ``floor`` times the rate at the last update."""
+
+    kind: Literal["cosine"] = "cosine"
+    warmup: Annotated[int, Field(ge=0)] = 200
+    floor: Fraction = 0.0
+
+
+class Plateau(Section):
+    """The rate is multiplied by ``factor`` after ``patience`` validations without improvement."""
+
+    kind: Literal["plateau"] = "plateau"
+    warmup: Annotated[int, Field(ge=0)] = 0
+    factor: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
+    patience: Annotated[int, Field(ge=0)] = 1
+
+
+Schedule = Annotated[
+    Constant | InverseSqrt | Cosine | Plateau, Field(discriminator="kind"), KindAlone
+]
+
+
+class NoAverage(Section):
+    """The weights as they are."""
+
+    kind: Literal["none"] = "none"
+
+
+class Ema(Section):
+    """An exponential moving average of the weights, validated and kept in their place."""
+
+    kind: Literal["ema"] = "ema"
+    decay: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.999
+
+
+class LastK(Section):
+    """At the end: the mean of the weights at the last ``count`` validations."""
+
+    kind: Literal["last"] = "last"
+    count: Annotated[int, Field(ge=2)] = 5
+
+
+Average = Annotated[NoAverage | Ema | LastK, Field(discriminator="kind"), KindAlone]
+
+
+class Validation(Section):
+    """When to validate (in updates; None: once an epoch), and what is measured there."""
+
+    every: PositiveInt | None = None
+    bleu: bool = True
+    lines: PositiveInt | None = None  # BLEU of the first so many lines; None: all
+
+
+class EarlyStopping(Section):
+    """Stop after ``patience`` validations without a better ``metric``."""
+
+    metric: Literal["loss", "bleu"] = "bleu"
+    patience: PositiveInt | None = None
+
+
+class Training(Section):
+    """How the weights are found.
+
+    ``epochs`` and ``updates`` both bound the length; one of them must be given. ``batch_tokens``
+    bounds the padded tokens of the larger side of a batch; an update takes ``accumulate`` batches.
+    """
+
+    epochs: PositiveInt | None = 20
+    updates: PositiveInt | None = None
+    batch_tokens: PositiveInt = 2048
+    batch_pairs: PositiveInt | None = None
+    accumulate: PositiveInt = 1
+    max_pieces: PositiveInt = 256  # longer pairs are left out of training, and counted
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    optimizer: Optimizer = Adam()
+    schedule: Schedule = Cosine()
+    clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    label_smoothing: Fraction = 0.1
+    average: Average = NoAverage()
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    validation: Validation = Validation()
+    early_stopping: EarlyStopping = EarlyStopping()
+    checkpoint_every: PositiveInt | None = None  # updates; None: at validations only
+    keep_checkpoints: PositiveInt = 3
+    max_bad_updates: PositiveInt = 10  # non-finite losses or gradients in a row before giving up
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Training:
+        if self.epochs is None and self.updates is None:
+            raise ValueError("give epochs or updates: training needs an end")
+        if self.early_stopping.metric == "bleu" and not self.validation.bleu:
+            raise ValueError("early_stopping.metric = 'bleu' needs validation.bleu = true")
+        return self
+
+
+class NoNormalization(Section):
+    """Scores are sums of log-probabilities."""
+
+    kind: Literal["none"] = "none"
+
+
+class LengthNormalization(Section):
+    """Scores are divided by length ** alpha, the end of sentence counted."""
+
+    kind: Literal["length"] = "length"
+    alpha: Annotated[float, Field(ge=0.0)] = 1.0
+
+
+class GnmtNormalization(Section):
+    """Scores are divided by ((5 + length) / 6) ** alpha (Wu et al. 2016, equation 14)."""
+
+    kind: Literal["gnmt"] = "gnmt"
+    alpha: Annotated[float, Field(ge=0.0)] = 0.6
+
+
+Normalization = Annotated[
+    NoNormalization | LengthNormalization | GnmtNormalization,
+    Field(discriminator="kind"),
+    KindAlone,
+]
+
+
+class Translation(Section):
+    """How the finished model translates, where the command line does not say otherwise.
+
+    A hypothesis has at most ``max_ratio`` times its source's pieces plus ``max_extra`` pieces.
+    """
+
+    beam: PositiveInt = 5
+    normalization: Normalization = LengthNormalization()
+    max_ratio: Annotated[float, Field(gt=0.0)] = 2.0
+    max_extra: Annotated[int, Field(ge=1)] = 20
+    max_source: PositiveInt = 1024  # pieces; a longer source is cut there, with a warning
