@@ -1,0 +1,170 @@
+"""Attention. To add one, write a class here under ``@attention("name")``; nothing else is needed.
+
+Shapes: B batch, S source length, T target length, D memory size, Q query size, K key size.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+ATTENTIONS: dict[str, type[Attention]] = {}
+
+
+def attention(name: str) -> Callable[[type[Attention]], type[Attention]]:
+    """Registers an attention class under the name that recipes use.
+
+    Args:
+        name: The name.
+
+    Returns:
+        The class decorator.
+    """
+
+    def register(cls: type[Attention]) -> type[Attention]:
+        ATTENTIONS[name] = cls
+        return cls
+
+    return register
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a decoder may attend to.
+
+    Attributes:
+        outputs_BSD: The encoder's outputs.
+        mask_BS: True where a source token is.
+        keys_BSK: The attention's view of the outputs, computed once a source; None before that.
+    """
+
+    outputs_BSD: Tensor
+    mask_BS: Tensor
+    keys_BSK: Tensor | None = None
+
+    def select(self, index_N: Tensor) -> Memory:
+        """Rows by index.
+
+        Args:
+            index_N: Which row of this memory each new row is.
+
+        Returns:
+            A memory of N rows.
+        """
+        keys = None if self.keys_BSK is None else self.keys_BSK[index_N]
+        return Memory(self.outputs_BSD[index_N], self.mask_BS[index_N], keys)
+
+
+class Attention(nn.Module, ABC):
+    """Weighs the source's positions for each target position and returns their weighted mean.
+
+    The module keeps no state: what depends on the source alone lives in the memory.
+
+    Args:
+        query_size: Q.
+        memory_size: D.
+    """
+
+    def __init__(self, query_size: int, memory_size: int) -> None:
+        super().__init__()
+        self.query_size = query_size
+        self.memory_size = memory_size
+
+    def prepare(self, memory: Memory) -> Memory:
+        """Adds the keys, once a source.
+
+        Args:
+            memory: Without keys.
+
+        Returns:
+            The memory with keys.
+        """
+        return replace(memory, keys_BSK=self.keys(memory.outputs_BSD))
+
+    def keys(self, outputs_BSD: Tensor) -> Tensor:
+        """What the scores need of the memory.
+
+        Args:
+            outputs_BSD: The encoder's outputs.
+
+        Returns:
+            (B, S, K).
+        """
+        return outputs_BSD
+
+    @abstractmethod
+    def scores(self, query_BTQ: Tensor, keys_BSK: Tensor) -> Tensor:
+        """How well each source position fits each query.
+
+        Args:
+            query_BTQ: Queries of all target positions.
+            keys_BSK: What ``keys`` made.
+
+        Returns:
+            (B, T, S), unnormalized; padding is masked by the caller.
+        """
+
+    def forward(self, query_BTQ: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Attends from all target positions at once.
+
+        Args:
+            query_BTQ: Queries.
+            memory: With keys (see ``prepare``).
+
+        Returns:
+            Contexts (B, T, D) and weights (B, T, S), which sum to 1 and are 0 at padding.
+        """
+        assert memory.keys_BSK is not None, "prepare(memory) comes first"
+        scores_BTS = self.scores(query_BTQ, memory.keys_BSK).float()
+        scores_BTS = scores_BTS.masked_fill(~memory.mask_BS.unsqueeze(1), -torch.inf)
+        weights_BTS = torch.softmax(scores_BTS, dim=-1)
+        context_BTD = torch.bmm(weights_BTS.to(memory.outputs_BSD.dtype), memory.outputs_BSD)
+        return context_BTD, weights_BTS
+
+
+@attention("dot")
+class DotAttention(Attention):
+    """q . m (Luong et al. 2015); query and memory are of one size."""
+
+    def scores(self, query_BTQ: Tensor, keys_BSK: Tensor) -> Tensor:
+        return torch.bmm(query_BTQ.to(keys_BSK.dtype), keys_BSK.transpose(1, 2))
+
+
+@attention("general")
+class GeneralAttention(Attention):
+    """q . W m (Luong et al. 2015)."""
+
+    def __init__(self, query_size: int, memory_size: int) -> None:
+        super().__init__(query_size, memory_size)
+        self.key = nn.Linear(memory_size, query_size, bias=False)
+
+    def keys(self, outputs_BSD: Tensor) -> Tensor:
+        keys_BSK: Tensor = self.key(outputs_BSD)
+        return keys_BSK
+
+    def scores(self, query_BTQ: Tensor, keys_BSK: Tensor) -> Tensor:
+        return torch.bmm(query_BTQ.to(keys_BSK.dtype), keys_BSK.transpose(1, 2))
+
+
+@attention("additive")
+class AdditiveAttention(Attention):
+    """v . tanh(U q + W m) (Bahdanau et al. 2015)."""
+
+    def __init__(self, query_size: int, memory_size: int) -> None:
+        super().__init__(query_size, memory_size)
+        self.key = nn.Linear(memory_size, query_size, bias=False)
+        self.query = nn.Linear(query_size, query_size, bias=True)
+        self.energy = nn.Linear(query_size, 1, bias=False)
+
+    def keys(self, outputs_BSD: Tensor) -> Tensor:
+        keys_BSK: Tensor = self.key(outputs_BSD)
+        return keys_BSK
+
+    def scores(self, query_BTQ: Tensor, keys_BSK: Tensor) -> Tensor:
+        query_BT1K = self.query(query_BTQ).unsqueeze(2)
+        scores_BTS: Tensor = self.energy(torch.tanh(query_BT1K + keys_BSK.unsqueeze(1))).squeeze(-1)
+        return scores_BTS

@@ -1,0 +1,1 @@
+"""Encoder, bridge, decoder, and the translation model they make."""

@@ -1,0 +1,197 @@
+"""The decoder: target tokens so far, to what is needed to choose the next.
+
+Two ways through, one result. ``forward`` is teacher forcing: the whole target is known, so each
+layer runs over all steps in one call and attention looks from all positions at once. ``step`` is
+one step at a time: translation uses it, and training too where the attention's output is fed back
+into the first layer ("input feeding"), which cannot be parallel over time.
+
+Shapes: B batch, N rows, T target length, E embedding, H hidden, D memory size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq.models.embedding import TokenEmbedding
+from seq2seq.nn.attention import ATTENTIONS, Attention, Memory
+from seq2seq.nn.cells import State
+from seq2seq.nn.recurrence import RecurrentStack
+from seq2seq.recipe import model as recipe
+
+
+@dataclass(frozen=True)
+class DecoderState:
+    """All that a decoder remembers between steps. A value: rows are chosen, never changed.
+
+    Attributes:
+        layers: A state a layer, each part (N, H).
+        fed: The last output (N, E), with input feeding.
+        summary: The encoder's final output (N, D), with state feeding.
+    """
+
+    layers: tuple[State, ...]
+    fed: Tensor | None = None
+    summary: Tensor | None = None
+
+    def select(self, index_N: Tensor) -> DecoderState:
+        """Reorders, repeats or drops rows.
+
+        Args:
+            index_N: Which old row each new row is.
+
+        Returns:
+            A state of N rows.
+        """
+        return DecoderState(
+            tuple(tuple(part[index_N] for part in state) for state in self.layers),
+            None if self.fed is None else self.fed[index_N],
+            None if self.summary is None else self.summary[index_N],
+        )
+
+
+class Decoder(nn.Module):
+    """A stack of recurrent layers over the target, with an attention where the recipe has one.
+
+    Its output, the readout, is of the embedding's size, so that the output layer can be the
+    embedding table: readout = tanh(W [h; context; summary]) (Luong et al. 2015, equation 5).
+
+    Args:
+        options: The recipe's decoder table.
+        table: The target's embeddings.
+        memory_size: D.
+    """
+
+    def __init__(self, options: recipe.Decoder, table: nn.Embedding, memory_size: int) -> None:
+        super().__init__()
+        self.embedding = TokenEmbedding(table, options.dropout, options.word_dropout)
+        self.feeding = options.feeding
+        self.state_feeding = options.state_feeding
+        self.attention: Attention | None = None
+        if options.attention != "none":
+            self.attention = ATTENTIONS[options.attention](options.hidden, memory_size)
+        summary = memory_size if options.state_feeding else 0
+        self.stack = RecurrentStack(
+            options.cell,
+            options.embedding + (options.embedding if self.feeding == "input" else 0) + summary,
+            options.hidden,
+            layers=options.layers,
+            dropout=options.dropout,
+            residual=options.residual,
+            extra_size=memory_size if self.feeding == "upper" else 0,
+        )
+        context = memory_size if self.attention is not None else 0
+        self.readout = nn.Linear(options.hidden + context + summary, options.embedding)
+        self.dropout = nn.Dropout(options.dropout)
+
+    def start(self, layers: tuple[State, ...], summary: Tensor) -> DecoderState:
+        """The state before the first token.
+
+        Args:
+            layers: What the bridge carried over, each part (N, H).
+            summary: The encoder's final output, (N, D).
+
+        Returns:
+            The state.
+        """
+        fed = None
+        if self.feeding == "input":
+            fed = summary.new_zeros(summary.shape[0], self.readout.out_features)
+        return DecoderState(layers, fed, summary if self.state_feeding else None)
+
+    def forward(
+        self, target_BT: Tensor, state: DecoderState, memory: Memory, where: Tensor
+    ) -> Tensor:
+        """Teacher forcing over whole targets.
+
+        Args:
+            target_BT: Input tokens, each row beginning with the beginning of sentence.
+            state: From ``start``.
+            memory: With keys.
+            where: Flat indices into (B x T) of the positions whose readout is wanted, (M,).
+
+        Returns:
+            Readouts (M, E): nothing is computed for padding that only padding would use.
+        """
+        if self.feeding == "input":
+            return self._forward_stepwise(target_BT, state, memory).flatten(0, 1)[where]
+        x_BTE = self.embedding(target_BT)
+        if state.summary is not None:
+            spread = state.summary.unsqueeze(1).expand(-1, x_BTE.shape[1], -1)
+            x_BTE = torch.cat([x_BTE, spread], dim=-1)
+        outputs, context = self._layers(x_BTE, state, memory)
+        parts = [outputs.flatten(0, 1)[where]]
+        if context is not None:
+            parts.append(context.flatten(0, 1)[where])
+        if state.summary is not None:
+            parts.append(state.summary[where // target_BT.shape[1]])
+        return self._read(parts)
+
+    def _layers(
+        self, x_BTE: Tensor, state: DecoderState, memory: Memory
+    ) -> tuple[Tensor, Tensor | None]:
+        """Top outputs (B, T, H) and contexts (B, T, D) of all steps."""
+        outputs, _ = self.stack.layer(0, x_BTE, state=state.layers[0])
+        context = None
+        if self.attention is not None and self.feeding == "upper":
+            context, _ = self.attention(outputs, memory)
+        for layer in range(1, len(self.stack.layers)):
+            outputs, _ = self.stack.layer(
+                layer, outputs, state=state.layers[layer], extra_BTX=context
+            )
+        if self.attention is not None and context is None:
+            context, _ = self.attention(outputs, memory)
+        return outputs, context
+
+    def _forward_stepwise(self, target_BT: Tensor, state: DecoderState, memory: Memory) -> Tensor:
+        readouts = []
+        for t in range(target_BT.shape[1]):
+            readout, state, _ = self.step(target_BT[:, t], state, memory)
+            readouts.append(readout)
+        return torch.stack(readouts, dim=1)
+
+    def step(
+        self, token_N: Tensor, state: DecoderState, memory: Memory
+    ) -> tuple[Tensor, DecoderState, Tensor | None]:
+        """One step.
+
+        Args:
+            token_N: The last token of each row.
+            state: The state before.
+            memory: With keys, N rows.
+
+        Returns:
+            The readout (N, E), the state after, and the attention's weights (N, S).
+        """
+        inputs = [self.embedding(token_N)]
+        if state.fed is not None:
+            inputs.append(state.fed.to(inputs[0].dtype))
+        if state.summary is not None:
+            inputs.append(state.summary.to(inputs[0].dtype))
+        x_NE = torch.cat(inputs, dim=-1) if len(inputs) > 1 else inputs[0]
+        outputs, first = self.stack.step(0, x_NE, state.layers[0])
+        layers = [first]
+        context, weights = (
+            self._attend(outputs, memory) if self.feeding == "upper" else (None, None)
+        )
+        for layer in range(1, len(self.stack.layers)):
+            outputs, after = self.stack.step(layer, outputs, state.layers[layer], context)
+            layers.append(after)
+        if self.attention is not None and context is None:
+            context, weights = self._attend(outputs, memory)
+        parts = [part for part in (outputs, context, state.summary) if part is not None]
+        readout = self._read(parts)
+        fed = readout if self.feeding == "input" else None
+        return readout, DecoderState(tuple(layers), fed, state.summary), weights
+
+    def _attend(self, query_NH: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        assert self.attention is not None
+        context, weights = self.attention(query_NH.unsqueeze(1), memory)
+        return context.squeeze(1), weights.squeeze(1)
+
+    def _read(self, parts: list[Tensor]) -> Tensor:
+        joined = torch.cat([part.to(parts[0].dtype) for part in parts], dim=-1)
+        readout: Tensor = self.dropout(torch.tanh(self.readout(joined)))
+        return readout

@@ -1,0 +1,41 @@
+"""Token embeddings with the two dropouts that recurrent models live on."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+PAD, UNK, BOS, EOS = 0, 1, 2, 3
+"""Fixed by the tokenizer; repeated here since a network needs no SentencePiece."""
+
+
+class TokenEmbedding(nn.Module):
+    """Looks tokens up; in training hides whole tokens, and single values.
+
+    Args:
+        table: The embedding table, perhaps shared with others.
+        dropout: Chance that a value is zeroed.
+        word_dropout: Chance that a token is read as unknown (Bowman et al. 2016). The decoder then
+            has to trust its state, not the last word.
+    """
+
+    def __init__(self, table: nn.Embedding, dropout: float, word_dropout: float) -> None:
+        super().__init__()
+        self.table = table
+        self.dropout = nn.Dropout(dropout)
+        self.word_dropout = word_dropout
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Embeds tokens.
+
+        Args:
+            tokens: Ids, of any shape.
+
+        Returns:
+            The shape of ``tokens`` with E appended.
+        """
+        if self.training and self.word_dropout > 0.0:
+            hidden = torch.rand(tokens.shape, device=tokens.device) < self.word_dropout
+            tokens = torch.where(hidden & (tokens > EOS), UNK, tokens)
+        embedded: Tensor = self.dropout(self.table(tokens))
+        return embedded

@@ -1,0 +1,73 @@
+"""The encoder: source tokens to a memory and a final state.
+
+Shapes: B batch, S source length, E embedding, D output size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq.models.embedding import TokenEmbedding
+from seq2seq.nn.attention import Memory
+from seq2seq.nn.cells import State
+from seq2seq.nn.recurrence import RecurrentStack, reverse_within
+from seq2seq.recipe import model as recipe
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the encoder knows of a batch of sources.
+
+    Attributes:
+        memory: Its outputs at every position, for an attention.
+        final: A state a layer after the last token read, both directions joined, each part (B, D).
+    """
+
+    memory: Memory
+    final: tuple[State, ...]
+
+
+class Encoder(nn.Module):
+    """A stack of recurrent layers over the source.
+
+    Args:
+        options: The recipe's encoder table.
+        table: The source's embeddings.
+    """
+
+    def __init__(self, options: recipe.Encoder, table: nn.Embedding) -> None:
+        super().__init__()
+        self.embedding = TokenEmbedding(table, options.dropout, options.word_dropout)
+        self.stack = RecurrentStack(
+            options.cell,
+            options.embedding,
+            options.hidden,
+            layers=options.layers,
+            dropout=options.dropout,
+            bidirectional=options.directions == "both",
+            residual=options.residual,
+        )
+        self.reverse = options.reverse
+
+    def forward(self, source_BS: Tensor, lengths_B: Tensor) -> Encoded:
+        """Encodes a right-padded batch; padding changes nothing.
+
+        Args:
+            source_BS: Token ids, each row ending with the end of sentence.
+            lengths_B: Real tokens of each row, at least 1.
+
+        Returns:
+            Memory and final states. With ``reverse`` the source is read backwards (Sutskever et
+            al. 2014), and the memory's positions are still those of ``source_BS``.
+        """
+        if self.reverse:
+            source_BS = reverse_within(source_BS, lengths_B)
+        outputs_BSD, final = self.stack(self.embedding(source_BS), lengths_B)
+        if self.reverse:
+            outputs_BSD = reverse_within(outputs_BSD, lengths_B)
+        times_S = torch.arange(source_BS.shape[1], device=source_BS.device)
+        mask_BS = times_S < lengths_B.to(source_BS.device).unsqueeze(1)
+        return Encoded(Memory(outputs_BSD, mask_BS), final)

@@ -1,0 +1,142 @@
+"""The translation model: encoder, bridge, decoder, output layer.
+
+Shapes: B batch, S source length, T target length, E embedding, V vocabulary, M target tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seq2seq.models.bridge import Bridge
+from seq2seq.models.decoder import Decoder, DecoderState
+from seq2seq.models.embedding import PAD
+from seq2seq.models.encoder import Encoder
+from seq2seq.nn.attention import Memory
+from seq2seq.nn.cells import Cell
+from seq2seq.nn.initialization import initialize_cell, initialize_embedding, initialize_linear
+from seq2seq.recipe import Model
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pairs as tensors, right-padded with PAD.
+
+    Attributes:
+        source_BS: Source ids, each row ending with EOS.
+        source_lengths_B: Real tokens of each source row.
+        inputs_BT: What the decoder reads: BOS, then the target.
+        labels_BT: What it should say: the target, then EOS.
+        where_M: Flat indices into (B x T) of the labels that are real.
+    """
+
+    source_BS: Tensor
+    source_lengths_B: Tensor
+    inputs_BT: Tensor
+    labels_BT: Tensor
+    where_M: Tensor
+
+    @property
+    def tokens(self) -> int:
+        """Target tokens to predict, EOS counted."""
+        return len(self.where_M)
+
+    def labels(self) -> Tensor:
+        """The real labels.
+
+        Returns:
+            (M,).
+        """
+        return self.labels_BT.flatten()[self.where_M]
+
+    def to(self, device: torch.device) -> Batch:
+        """Moves all tensors.
+
+        Args:
+            device: Where to.
+
+        Returns:
+            The batch there.
+        """
+        return Batch(*(getattr(self, field).to(device) for field in self.__dataclass_fields__))
+
+
+class TranslationModel(nn.Module):
+    """An encoder-decoder RNN.
+
+    Args:
+        options: The recipe's model table.
+        source_size: The source vocabulary.
+        target_size: The target vocabulary.
+    """
+
+    def __init__(self, options: Model, source_size: int, target_size: int) -> None:
+        super().__init__()
+        self.options = options
+        source = nn.Embedding(source_size, options.encoder.embedding, padding_idx=PAD)
+        target = source
+        if options.tie != "all":
+            target = nn.Embedding(target_size, options.decoder.embedding, padding_idx=PAD)
+        self.encoder = Encoder(options.encoder, source)
+        self.decoder = Decoder(options.decoder, target, options.encoder.hidden)
+        self.bridge = Bridge(options.bridge, self.encoder.stack, self.decoder.stack)
+        self.output = nn.Linear(options.decoder.embedding, target_size)
+        self._initialize(options.recurrent_init)
+        if options.tie != "none":
+            self.output.weight = target.weight
+
+    def _initialize(self, rule: str) -> None:
+        for module in self.modules():
+            if isinstance(module, Cell):
+                initialize_cell(module, rule)
+            elif isinstance(module, nn.Embedding):
+                initialize_embedding(module)
+            elif isinstance(module, nn.Linear):
+                initialize_linear(module)
+
+    def start(self, source_BS: Tensor, lengths_B: Tensor) -> tuple[DecoderState, Memory]:
+        """Encodes sources and readies the decoder.
+
+        Args:
+            source_BS: Source ids, right-padded.
+            lengths_B: Real tokens of each row.
+
+        Returns:
+            The decoder's first state and the memory with the attention's keys.
+        """
+        encoded = self.encoder(source_BS, lengths_B)
+        memory = encoded.memory
+        if self.decoder.attention is not None:
+            memory = self.decoder.attention.prepare(memory)
+        return self.decoder.start(self.bridge(encoded.final), encoded.final[-1][0]), memory
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Teacher forcing.
+
+        Args:
+            batch: Pairs.
+
+        Returns:
+            Readouts (M, E), one for each target token; ``output`` makes them logits.
+        """
+        state, memory = self.start(batch.source_BS, batch.source_lengths_B)
+        readouts: Tensor = self.decoder(batch.inputs_BT, state, memory, batch.where_M)
+        return readouts
+
+    def score(self, batch: Batch) -> Tensor:
+        """Forced scoring: how likely the targets are.
+
+        Args:
+            batch: Pairs.
+
+        Returns:
+            The log-probability of each target, EOS counted, (B,).
+        """
+        logits_MV = self.output(self(batch)).float()
+        nll_M = functional.cross_entropy(logits_MV, batch.labels(), reduction="none")
+        rows_M = batch.where_M // batch.labels_BT.shape[1]
+        total_B = torch.zeros(batch.labels_BT.shape[0], device=nll_M.device)
+        return total_B.index_add(0, rows_M, -nll_M)

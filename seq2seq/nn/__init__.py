@@ -1,0 +1,1 @@
+"""Recurrent cells, stacks of them, attention, and how their weights begin."""

@@ -1,0 +1,83 @@
+"""How weights begin. Every rule is explicit here and named after the paper that argues for it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq.nn.cells import Cell, LstmCell
+
+
+def glorot_(weight: Tensor, gates: int = 1) -> None:
+    """Glorot and Bengio 2010: variance 2 / (fan in + fan out), each gate by itself.
+
+    Args:
+        weight: (gates x H, E), changed in place.
+        gates: How many blocks of rows are separate matrices.
+    """
+    for block in weight.chunk(gates):
+        nn.init.xavier_uniform_(block)
+
+
+def recurrent_(weight: Tensor, rule: str, gates: int) -> None:
+    """The recurrent matrix of each gate.
+
+    Args:
+        weight: (gates x H, H), changed in place.
+        rule: "orthogonal" (Saxe et al. 2014: states neither grow nor shrink), "identity" (Le et
+            al. 2015, for ReLU networks) or "uniform" in +-1 / sqrt(H), torch's own.
+        gates: How many blocks of rows are separate matrices.
+    """
+    for block in weight.chunk(gates):
+        if rule == "orthogonal":
+            nn.init.orthogonal_(block)
+        elif rule == "identity":
+            nn.init.eye_(block)
+        else:
+            bound = 1.0 / math.sqrt(block.shape[1])
+            nn.init.uniform_(block, -bound, bound)
+
+
+@torch.no_grad()
+def initialize_cell(cell: Cell, rule: str) -> None:
+    """Input weights after Glorot, recurrent ones by ``rule``, biases zero but the forget gate's.
+
+    A forget bias of 1 lets an untrained LSTM remember (Gers et al. 2000; Jozefowicz et al. 2015).
+
+    Args:
+        cell: The cell, changed in place.
+        rule: See :func:`recurrent_`.
+    """
+    glorot_(cell.weight_ih, cell.gates)
+    recurrent_(cell.weight_hh, rule, cell.gates)
+    cell.bias_ih.zero_()
+    cell.bias_hh.zero_()
+    if isinstance(cell, LstmCell):
+        forget = slice(cell.hidden_size, 2 * cell.hidden_size)
+        cell.bias_ih[forget] = getattr(cell.options, "forget_bias", 1.0)
+
+
+@torch.no_grad()
+def initialize_embedding(embedding: nn.Embedding) -> None:
+    """Normal with variance 1 / size, so that a tied output layer starts with logits near one.
+
+    Args:
+        embedding: Changed in place; the padding row stays zero.
+    """
+    nn.init.normal_(embedding.weight, std=embedding.embedding_dim**-0.5)
+    if embedding.padding_idx is not None:
+        embedding.weight[embedding.padding_idx].zero_()
+
+
+@torch.no_grad()
+def initialize_linear(linear: nn.Linear) -> None:
+    """Glorot weights and a zero bias.
+
+    Args:
+        linear: Changed in place.
+    """
+    glorot_(linear.weight)
+    if linear.bias is not None:
+        linear.bias.zero_()

@@ -1,0 +1,187 @@
+"""Stacks of cells: layers, directions, dropout and residual connections, over padded batches.
+
+Shapes: B batch, T time, E input size, H a layer's whole output size, D = H / directions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq.nn.cells import CELLS, Cell, State
+
+
+def reverse_within(x_BT: Tensor, lengths_B: Tensor) -> Tensor:
+    """Turns each row around within its length; padding stays where it is.
+
+    Args:
+        x_BT: (B, T, ...).
+        lengths_B: Real steps of each row, (B,).
+
+    Returns:
+        A tensor of the same shape. Doing it twice gives the input back.
+    """
+    times_1T = torch.arange(x_BT.shape[1], device=x_BT.device).unsqueeze(0)
+    lengths_B1 = lengths_B.to(x_BT.device).unsqueeze(1)
+    index_BT = torch.where(times_1T < lengths_B1, lengths_B1 - 1 - times_1T, times_1T)
+    rows_B1 = torch.arange(x_BT.shape[0], device=x_BT.device).unsqueeze(1)
+    return x_BT[rows_B1, index_BT]
+
+
+class RecurrentStack(nn.Module):
+    """Layers of cells, one above the other.
+
+    Two directions run as two separate sequences, the second over the rows turned around: on a CPU
+    that keeps both on the fused path, where packing would leave it.
+
+    Args:
+        options: The recipe's table for the cell; ``options.kind`` names it.
+        input_size: E of the first layer.
+        hidden_size: H of every layer, both directions together.
+        layers: How many.
+        dropout: Between layers, in training.
+        bidirectional: Whether each layer reads both ways.
+        residual: Adds a layer's input to its output where sizes agree.
+        extra_size: Size of a second input that layers above the first take (see ``extra``).
+    """
+
+    def __init__(
+        self,
+        options: Any,
+        input_size: int,
+        hidden_size: int,
+        *,
+        layers: int = 1,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        residual: bool = False,
+        extra_size: int = 0,
+    ) -> None:
+        super().__init__()
+        directions = 2 if bidirectional else 1
+        sizes = [input_size] + [hidden_size + extra_size] * (layers - 1)
+        make = CELLS[options.kind]
+        self.layers = nn.ModuleList(
+            nn.ModuleList(make(size, hidden_size // directions, options) for _ in range(directions))
+            for size in sizes
+        )
+        self.hidden_size = hidden_size
+        self.residual = residual
+        self.dropout = nn.Dropout(dropout)
+
+    @property
+    def parts(self) -> int:
+        """How many tensors a layer's state has."""
+        return self._cell(0).parts
+
+    def _cell(self, layer: int, direction: int = 0) -> Cell:
+        cells = self.layers[layer]
+        assert isinstance(cells, nn.ModuleList)
+        found = cells[direction]
+        assert isinstance(found, Cell)
+        return found
+
+    def initial_state(self, batch: int, like: Tensor) -> tuple[State, ...]:
+        """Zero states.
+
+        Args:
+            batch: B.
+            like: Any tensor of the wanted device and type.
+
+        Returns:
+            A state a layer, each part (B, H).
+        """
+        zeros = like.new_zeros(batch, self.hidden_size)
+        return tuple((zeros,) * self.parts for _ in range(len(self.layers)))
+
+    def forward(
+        self,
+        x_BTE: Tensor,
+        lengths_B: Tensor | None = None,
+        initial: tuple[State, ...] | None = None,
+    ) -> tuple[Tensor, tuple[State, ...]]:
+        """Runs all layers over a right-padded batch.
+
+        Args:
+            x_BTE: (B, T, E).
+            lengths_B: Real steps of each row, (B,); None: all, in one direction only.
+            initial: A state a layer, each part (B, H); None: zeros.
+
+        Returns:
+            Outputs (B, T, H) of the top layer and every layer's state after each row's last real
+            step, both directions joined.
+        """
+        finals = []
+        for layer in range(len(self.layers)):
+            state = None if initial is None else initial[layer]
+            x_BTE, final = self.layer(layer, x_BTE, lengths_B, state)
+            finals.append(final)
+        return x_BTE, tuple(finals)
+
+    def layer(
+        self,
+        layer: int,
+        x_BTE: Tensor,
+        lengths_B: Tensor | None = None,
+        state: State | None = None,
+        extra_BTX: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """Runs one layer; dropout and the residual connection are the layer's.
+
+        Args:
+            layer: Which, from 0.
+            x_BTE: What the layer below (or the embedding) gives, (B, T, E).
+            lengths_B: As for ``forward``.
+            state: Its state before, each part (B, H); None: zeros.
+            extra_BTX: A second input, (B, T, X), joined to the first.
+
+        Returns:
+            Outputs (B, T, H) and the state after each row's last real step.
+        """
+        below = x_BTE if layer == 0 else self.dropout(x_BTE)
+        inputs = below if extra_BTX is None else torch.cat([below, extra_BTX], dim=-1)
+        runs = []
+        for direction in range(len(self.layers[layer])):  # type: ignore[arg-type]
+            cell = self._cell(layer, direction)
+            before = self._before(cell, inputs, state, direction)
+            if direction == 0:
+                runs.append(cell.sequence(inputs, before, lengths_B))
+            else:
+                assert lengths_B is not None, "reading backwards needs lengths"
+                turned, after = cell.sequence(reverse_within(inputs, lengths_B), before, lengths_B)
+                runs.append((reverse_within(turned, lengths_B), after))
+        outputs = torch.cat([run[0] for run in runs], dim=-1) if len(runs) > 1 else runs[0][0]
+        final = tuple(torch.cat(parts, dim=-1) for parts in zip(*(r[1] for r in runs), strict=True))
+        return self._add(below, outputs, layer), final
+
+    def step(
+        self, layer: int, x_NE: Tensor, state: State, extra_NX: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """One time step of one layer, in one direction: the slow twin of ``layer``.
+
+        Args:
+            layer: Which, from 0.
+            x_NE: (N, E).
+            state: Its state before, each part (N, H).
+            extra_NX: A second input, (N, X).
+
+        Returns:
+            The output (N, H) and the state after.
+        """
+        below = x_NE if layer == 0 else self.dropout(x_NE)
+        inputs = below if extra_NX is None else torch.cat([below, extra_NX], dim=-1)
+        cell = self._cell(layer)
+        after = cell.step(cell.project(inputs), state)
+        return self._add(below, after[0], layer), after
+
+    def _add(self, below: Tensor, outputs: Tensor, layer: int) -> Tensor:
+        # The first layer has no residual: its input is an embedding, not a state.
+        return below + outputs if self.residual and layer > 0 else outputs
+
+    def _before(self, cell: Cell, like: Tensor, state: State | None, direction: int) -> State:
+        if state is None:
+            return cell.initial_state(like.shape[0], like)
+        size = cell.hidden_size
+        return tuple(part[:, direction * size : (direction + 1) * size] for part in state)
