@@ -18,7 +18,9 @@ Strings = Annotated[tuple[str, ...], Field(strict=False)]
 class Section(BaseModel):
     """A table of the recipe: unknown keys are errors, and nothing changes after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 def _kind_alone(value: Any) -> Any:

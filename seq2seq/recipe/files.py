@@ -1,0 +1,225 @@
+"""Recipes in files: TOML read, checked and written; packaged recipes found by name.
+
+TOML has no null, and a key that is left out has its default. So the word "none" stands for an
+absent value wherever a key may be absent but is by default not (``training.clip_norm = "none"``).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import ValidationError
+
+import seq2seq
+from seq2seq.errors import RecipeError
+from seq2seq.recipe import Recipe
+from seq2seq.recipe.assignments import Assignment
+from seq2seq.recipe.base import Section
+from seq2seq.recipe.problems import problems_of
+from seq2seq.recipe.schema import json_schema
+from seq2seq.recipe.shape import Table, says_none, tables_in
+
+__all__ = [
+    "json_schema",
+    "load_recipe",
+    "packaged_recipes",
+    "read_recipe_text",
+    "recipe_from_toml",
+    "recipe_to_toml",
+]
+
+
+def packaged_recipes() -> dict[str, Path]:
+    """Finds the recipes that come with the package.
+
+    Returns:
+        Each recipe's file by its name, which is the file's, sorted.
+    """
+    package = Path(seq2seq.__file__).parent
+    folder = package / "recipes"  # where a wheel puts them; in a checkout they are at the top
+    if not folder.is_dir():
+        folder = package.parent / "recipes"
+    return {path.stem: path for path in sorted(folder.rglob("*.toml"), key=lambda p: p.stem)}
+
+
+def load_recipe(name_or_path: str, assignments: Sequence[str] = ()) -> Recipe:
+    """Reads a recipe.
+
+    Paths in the file are relative to the file, those in assignments to the current folder.
+
+    Args:
+        name_or_path: A packaged recipe's name, or the path of a TOML file.
+        assignments: Values to put in place of the file's, each ``key.path=value`` with a TOML
+            value (or a string without quotes).
+
+    Returns:
+        The recipe, its paths absolute.
+
+    Raises:
+        RecipeError: If there is no such recipe, it is not TOML, or anything in it is wrong; all
+            problems at once.
+    """
+    path = _find(name_or_path)
+    return _read(_read_text(path, name_or_path), name_or_path, path.absolute().parent, assignments)
+
+
+def read_recipe_text(name_or_path: str) -> str:
+    """Reads a recipe's file as it is written, comments included.
+
+    Args:
+        name_or_path: A packaged recipe's name, or the path of a TOML file.
+
+    Returns:
+        The text.
+
+    Raises:
+        RecipeError: If there is no such recipe or it cannot be read.
+    """
+    return _read_text(_find(name_or_path), name_or_path)
+
+
+def recipe_from_toml(text: str, origin: str, base: Path | None = None) -> Recipe:
+    """Reads a recipe from a text.
+
+    Args:
+        text: TOML.
+        origin: What error messages call the recipe, such as its path.
+        base: The folder that paths in the text are relative to; None: they stay as they are.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        RecipeError: If it is not TOML, or anything in it is wrong; all problems at once.
+    """
+    return _read(text, origin, base, ())
+
+
+def recipe_to_toml(recipe: Recipe) -> str:
+    """Writes a recipe with all its keys, defaults included; reading it gives an equal recipe.
+
+    Args:
+        recipe: The recipe.
+
+    Returns:
+        TOML; keys that are absent by default and have no value are left out.
+    """
+    return tomli_w.dumps(_table_of(recipe))
+
+
+def _find(name_or_path: str) -> Path:
+    packaged = packaged_recipes()
+    path = Path(name_or_path)
+    separators = [separator for separator in (os.sep, os.altsep) if separator]
+    is_path = name_or_path.endswith(".toml") or any(s in name_or_path for s in separators)
+    if not is_path and name_or_path in packaged:
+        return packaged[name_or_path]
+    if is_path or (name_or_path and path.exists()):
+        return path
+    near = get_close_matches(name_or_path, packaged, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    problem = f"no packaged recipe has this name{hint}; there are: {', '.join(packaged)}"
+    raise RecipeError(repr(name_or_path), [f"{problem}; a file's name ends in .toml"])
+
+
+def _read_text(path: Path, origin: str) -> str:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise RecipeError(origin, ["there is no such file"]) from None
+    except IsADirectoryError:
+        raise RecipeError(origin, ["this is a folder, not a recipe's file"]) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or str(error)
+        raise RecipeError(origin, [f"cannot be read: {reason}"]) from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        problem = f"not UTF-8 text: byte 0x{data[error.start]:02x}"
+        raise RecipeError(f"{origin}:{line}", [problem]) from None
+
+
+def _read(text: str, origin: str, base: Path | None, assigned: Sequence[str]) -> Recipe:
+    table = _parse(text, origin)
+    assignments: list[Assignment] = []
+    problems: list[str] = []
+    for written in assigned:
+        try:
+            assignments.append(Assignment.parse(written))
+        except ValueError as error:
+            problems.append(str(error))
+    if base is not None:
+        _make_paths_absolute(table, base)
+    for assignment in assignments:
+        assignment.apply(table)
+    if assignments:
+        _make_paths_absolute(table, Path.cwd())
+    for section, inner in tables_in(Recipe, table):
+        for key, field in section.model_fields.items():
+            if inner.get(key) == "none" and says_none(field):
+                inner[key] = None
+    try:
+        recipe = Recipe.model_validate(table)
+    except ValidationError as error:
+        problems += problems_of(error, assignments)
+    if problems:
+        raise RecipeError(origin, problems)
+    return recipe
+
+
+def _parse(text: str, origin: str) -> Table:
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise RecipeError(origin, ["not TOML: lists or tables nested too deeply"]) from None
+    except ValueError as error:  # TOMLDecodeError, and numbers of thousands of digits
+        words, where = str(error), ""
+        found = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", words)
+        if found:
+            end = (text.count("\n") + 1, len(text) - text.rfind("\n"))
+            line, column = found.groups() if found[1] else end
+            words, where = words[: found.start()], f":{line}:{column}"
+        raise RecipeError(f"{origin}{where}", [f"not TOML: {words}"]) from None
+
+
+def _make_paths_absolute(table: Table, base: Path) -> None:
+    """Resolves every relative path in a recipe's raw tables, in place."""
+
+    def absolute(value: Any) -> Any:
+        if isinstance(value, str) and value:
+            home = value.startswith("~/")
+            return str(Path(value).expanduser() if home else base / value)
+        return [absolute(item) for item in value] if isinstance(value, list) else value
+
+    data, tokenizer = table.get("data"), table.get("tokenizer")
+    for split in ("train", "val", "test"):
+        value = data.get(split) if isinstance(data, dict) else None
+        if isinstance(value, dict):
+            for key in {"path", "source_path", "target_path"} & value.keys():
+                value[key] = absolute(value[key])
+        elif isinstance(data, dict) and value is not None and value != "none":
+            data[split] = absolute(value)
+    if isinstance(tokenizer, dict):
+        for key in {"model", "source_model", "target_model"} & tokenizer.keys():
+            tokenizer[key] = absolute(tokenizer[key])
+
+
+def _table_of(section: Section) -> Table:
+    table: Table = {}
+    for key, field in type(section).model_fields.items():
+        value = getattr(section, key)
+        if isinstance(value, Section):
+            table[key] = _table_of(value)
+        elif value is not None:
+            table[key] = list(value) if isinstance(value, tuple) else value
+        elif field.default is not None:
+            table[key] = "none"
+    return table

@@ -1,0 +1,273 @@
+"""What is wrong with a recipe, in plain words: pydantic's errors by key path, with what is allowed.
+
+Every problem is one line, ``key.path: what is wrong; what is allowed``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Literal, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from seq2seq.recipe import Recipe
+from seq2seq.recipe.assignments import Assignment
+from seq2seq.recipe.base import Section, registered, unknown_name
+from seq2seq.recipe.model import OtherCell
+from seq2seq.recipe.shape import kind_of, says_none, sections_in
+
+KeyPath = tuple[str | int, ...]
+_KIND_ERRORS = ("union_tag_invalid", "union_tag_not_found")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an error is: its key path, the section there, its field and the field around it."""
+
+    path: KeyPath = ()
+    section: type[Section] = Recipe
+    field: FieldInfo | None = None
+    outer: FieldInfo | None = None
+
+    @property
+    def annotation(self) -> Any:
+        """What the field may hold; None inside a list."""
+        inside_list = bool(self.path) and isinstance(self.path[-1], int)
+        return None if self.field is None or inside_list else self.field.annotation
+
+
+def problems_of(error: ValidationError, assignments: Sequence[Assignment] = ()) -> list[str]:
+    """Puts all errors of a validation into words.
+
+    Args:
+        error: What pydantic found.
+        assignments: The ``--set`` assignments, to be named where they brought the value.
+
+    Returns:
+        One line a problem, in the order of the recipe's keys.
+    """
+    details = error.errors(include_url=False)
+    wrong = {detail["loc"] for detail in details}
+    lines: list[str] = []
+    for detail in details:
+        if detail["type"] == "extra_forbidden" and (*detail["loc"][:-1], "kind") in wrong:
+            continue  # which keys a table has depends on its kind, and that is wrong already
+        place = _place(detail)
+        prefix = f"{_spelled(place.path)}: " if place.path else ""
+        words = _WORDS.get(detail["type"], _other)(detail, place)
+        lines.append(f"{prefix}{words}{_origin(detail['type'], place.path, assignments)}")
+    return lines
+
+
+def kinds(annotation: Any) -> tuple[str, ...]:
+    """Lists the kinds that a union of sections offers.
+
+    Args:
+        annotation: The annotation of the field that holds the union.
+
+    Returns:
+        The kinds, those of registered cells included.
+    """
+    sections = sections_in(annotation)
+    named = [kind for kind in map(kind_of, sections) if kind is not None]
+    if OtherCell in sections:
+        named += [kind for kind in registered("cells.py", "cell") if kind not in named]
+    return tuple(named)
+
+
+def _place(detail: ErrorDetails) -> Place:
+    """Follows pydantic's location through the models and leaves out its marks for unions."""
+    place = Place()
+    choices: tuple[type[Section], ...] = (Recipe,)
+    for part in detail["loc"]:
+        if len(choices) > 1:  # this part says which section of the union
+            choices = (next((s for s in choices if kind_of(s) == part), choices[-1]),)
+            continue
+        section = choices[0] if choices else place.section
+        path = (*place.path, part)
+        if isinstance(part, int):
+            place = Place(path, section, place.field, place.outer)
+            continue
+        field = section.model_fields.get(part)
+        place = Place(path, section, field, place.field)
+        choices = sections_in(field.annotation) if field else ()
+    if detail["type"] in _KIND_ERRORS and isinstance(detail["input"], dict):
+        return Place((*place.path, "kind"), place.section, None, place.field)
+    return place
+
+
+def _spelled(path: KeyPath) -> str:
+    """Writes a path as TOML does, list items as ``[0]``."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            bare = re.fullmatch(r"[A-Za-z0-9_-]+", part)
+            text += f"{'.' if text else ''}{part if bare else json.dumps(part)}"
+    return text
+
+
+def _origin(kind: str, path: KeyPath, assignments: Sequence[Assignment]) -> str:
+    """Names the assignment that brought the value at a path, if one did."""
+    for assignment in reversed(assignments):
+        given = assignment.path
+        within = path[: len(given)] == given
+        leads_through = given[: len(path)] == path and kind != "value_error"
+        if within or (path and leads_through):
+            return f" (from --set {assignment.text})"
+    return ""
+
+
+def _shown(value: Any) -> str:
+    """A value as the reader wrote it, cut to a part of a line."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list | tuple):
+        return "a list" if len(value) != 0 else "an empty list"
+    text = repr(value) if isinstance(value, str | int | float) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _constraints(part: Any) -> Iterator[Any]:
+    """The bounds in an annotation, those of a field's own and those inside a union."""
+    if isinstance(part, FieldInfo):
+        yield from part.metadata
+        yield from _constraints(part.annotation)
+    elif isinstance(part, Ge | Gt | Le | Lt):
+        yield part
+    else:
+        for inner in get_args(part):
+            yield from _constraints(inner)
+
+
+def _bounds(field: FieldInfo | None) -> str:
+    """The allowed range in words, such as " at least 0 and below 1"."""
+    words = []
+    for part in _constraints(field):
+        for kind, attribute, word in (
+            (Ge, "ge", "at least"),
+            (Gt, "gt", "above"),
+            (Le, "le", "at most"),
+            (Lt, "lt", "below"),
+        ):
+            if isinstance(part, kind):
+                bound = getattr(part, attribute)
+                number = int(bound) if float(bound).is_integer() else bound
+                words.append(f"{word} {number}")
+    return f" {' and '.join(words)}" if words else ""
+
+
+def _or_none(place: Place) -> str:
+    return ", or 'none'" if place.field is not None and says_none(place.field) else ""
+
+
+def _unknown_key(detail: ErrorDetails, place: Place) -> str:
+    keys = tuple(place.section.model_fields)
+    near = get_close_matches(str(place.path[-1]), keys, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return f"unknown key{hint}; allowed: {', '.join(keys)}"
+
+
+def _missing(detail: ErrorDetails, place: Place) -> str:
+    choices = kinds(place.outer.annotation) if place.outer else ()
+    if place.path[-1] == "kind" and choices:
+        return f"missing; allowed: {', '.join(choices)}"
+    return "missing"
+
+
+def _unknown_kind(detail: ErrorDetails, place: Place) -> str:
+    if not isinstance(detail["input"], dict):
+        return _wrong_type(detail, place)
+    kind = detail["input"].get("kind")
+    choices = kinds(place.outer.annotation) if place.outer else ()
+    if isinstance(kind, str):
+        return unknown_name(kind, choices).replace("name", "kind", 1)
+    return _missing(detail, place) if kind is None else f"must be a string, not {_shown(kind)}"
+
+
+def _unknown_value(detail: ErrorDetails, place: Place) -> str:
+    names = next(map(get_args, _literals(place.annotation)), ())
+    if isinstance(detail["input"], str):
+        return unknown_name(detail["input"], names).replace("name", "value", 1)
+    return f"must be a string, not {_shown(detail['input'])}; allowed: {', '.join(names)}"
+
+
+def _literals(annotation: Any) -> Iterator[Any]:
+    if get_origin(annotation) is Literal:
+        yield annotation
+    else:
+        for part in get_args(annotation):
+            yield from _literals(part)
+
+
+def _rule(detail: ErrorDetails, place: Place) -> str:
+    words = str(detail["ctx"]["error"])
+    return words.replace("name", "kind", 1) if place.path[-1:] == ("kind",) else words
+
+
+def _wrong_type(detail: ErrorDetails, place: Place) -> str:
+    wanted = {
+        "bool_type": "true or false",
+        "float_type": "a number",
+        "int_type": "a whole number",
+        "string_type": "a string",
+        "tuple_type": "a list",
+    }.get(detail["type"], "a table")
+    if len(sections_in(place.annotation)) > 1:
+        wanted = "a table, or the name of a kind"
+    bounds = _bounds(place.field) if place.annotation is not None else ""
+    return f"must be {wanted}{bounds}{_or_none(place)}, not {_shown(detail['input'])}"
+
+
+def _out_of_range(detail: ErrorDetails, place: Place) -> str:
+    return f"must be{_bounds(place.field)}{_or_none(place)}, not {_shown(detail['input'])}"
+
+
+def _not_finite(detail: ErrorDetails, place: Place) -> str:
+    return f"must be a finite number{_bounds(place.field)}, not {_shown(detail['input'])}"
+
+
+def _pattern(detail: ErrorDetails, place: Place) -> str:
+    return (
+        "must be letters, digits, '.', '_' and '-' that begin with a letter or digit, "
+        f"not {_shown(detail['input'])}"
+    )
+
+
+def _other(detail: ErrorDetails, place: Place) -> str:
+    words = detail["msg"].removeprefix("Input should").replace("a valid ", "a ").strip()
+    words = f"must {words}" if detail["msg"].startswith("Input should") else words
+    return f"{words}, not {_shown(detail['input'])}"
+
+
+_WORDS: dict[str, Callable[[ErrorDetails, Place], str]] = {
+    "bool_type": _wrong_type,
+    "extra_forbidden": _unknown_key,
+    "finite_number": _not_finite,
+    "float_type": _wrong_type,
+    "greater_than": _out_of_range,
+    "greater_than_equal": _out_of_range,
+    "int_type": _wrong_type,
+    "less_than": _out_of_range,
+    "less_than_equal": _out_of_range,
+    "literal_error": _unknown_value,
+    "missing": _missing,
+    "model_attributes_type": _wrong_type,
+    "model_type": _wrong_type,
+    "string_pattern_mismatch": _pattern,
+    "string_type": _wrong_type,
+    "tuple_type": _wrong_type,
+    "union_tag_invalid": _unknown_kind,
+    "union_tag_not_found": _unknown_kind,
+    "value_error": _rule,
+}

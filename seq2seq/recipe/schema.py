@@ -1,0 +1,69 @@
+"""The recipe's JSON Schema, for editors that complete and check TOML."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from seq2seq.recipe import Recipe
+from seq2seq.recipe.base import registered
+
+
+class _Schema(GenerateJsonSchema):
+    """Shows tables beside their short forms, where pydantic would show the short forms alone."""
+
+    def function_before_schema(
+        self, schema: core_schema.BeforeValidatorFunctionSchema
+    ) -> JsonSchemaValue:
+        short = schema.get("json_schema_input_schema")
+        inner = schema["schema"]
+        if short is None or inner["type"] != "tagged-union":
+            return super().function_before_schema(schema)
+        tables = self.generate_inner(inner)["oneOf"]
+        forms = [form for form in self.generate_inner(short)["anyOf"] if form["type"] != "object"]
+        if all(form["type"] == "string" for form in forms):  # a kind's name
+            names = [str(tag) for tag in inner["choices"] if tag != "other"]
+            if "other" in inner["choices"]:
+                names += [name for name in registered("cells.py", "cell") if name not in names]
+            forms = [{"type": "string", "enum": names}]
+        for form in forms:
+            if form["type"] == "array":
+                form.update(minItems=2, maxItems=2)
+        return {"anyOf": [*tables, *forms]}
+
+
+def json_schema() -> dict[str, Any]:
+    """Describes recipes to editors (Taplo, Even Better TOML).
+
+    Returns:
+        A JSON Schema, draft 2020-12.
+    """
+    schema = Recipe.model_json_schema(schema_generator=_Schema)
+    sections = schema["$defs"]
+    for section in sections.values():
+        if "const" in section["properties"].get("kind", {}):
+            section.setdefault("required", []).append("kind")
+    sections["OtherCell"]["properties"]["kind"]["enum"] = list(registered("cells.py", "cell"))
+    attention = sections["Decoder"]["properties"]["attention"]
+    attention["enum"] = ["none", *registered("attention.py", "attention")]
+    _without_null(schema)
+    return {"$schema": GenerateJsonSchema.schema_dialect, **schema, "title": "seq2seq recipe"}
+
+
+def _without_null(node: Any) -> None:
+    """Puts the word "none" in the place of null, which TOML does not have."""
+    if isinstance(node, list):
+        for item in node:
+            _without_null(item)
+    if not isinstance(node, dict):
+        return
+    null = {"type": "null"}
+    if null in node.get("anyOf", ()):
+        others = [form for form in node["anyOf"] if form != null]
+        node["anyOf"] = others if {"type": "string"} in others else [*others, {"const": "none"}]
+    if node.get("default", ...) is None:
+        del node["default"]
+    for value in node.values():
+        _without_null(value)
