@@ -1,0 +1,153 @@
+"""What a search knows of a model: numpy in, numpy out, and a state that it cannot look into.
+
+Anything that fits :class:`StepModel` can be searched: a torch model, another engine, an ensemble,
+a scripted fake in a test. The engine does the heavy part (log-softmax, the k best, moving states)
+where its states live; the search decides which rows go on.
+
+Shapes: B sentences, S source length, N rows (hypotheses under way, of all sentences), k candidates
+a row, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from seq2seq.errors import ModelError
+from seq2seq.text.tokenizer import PAD
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Floats32 = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class SourceBatch:
+    """Sources, a row a sentence.
+
+    Args:
+        ids: Pieces (B, S), each row ending with eos and padded on the right.
+        lengths: How many pieces of each row are real, eos counted (B,).
+    """
+
+    ids: Ints
+    lengths: Ints
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Sequence[int]]) -> SourceBatch:
+        """Pads rows of piece ids to one array.
+
+        Args:
+            rows: The sentences, each ending with eos.
+
+        Returns:
+            The batch, its rows in the order given.
+        """
+        lengths = np.array([len(row) for row in rows], dtype=np.int64)
+        ids = np.full((len(rows), int(lengths.max(initial=0))), PAD, dtype=np.int64)
+        for row, padded in zip(rows, ids, strict=True):
+            padded[: len(row)] = row
+        return cls(ids, lengths)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The k best next tokens of each row.
+
+    Args:
+        log_probs: Natural logarithms of probabilities (N, k), best first, none above 0.
+        tokens: The tokens that have them (N, k).
+    """
+
+    log_probs: Floats32
+    tokens: Ints
+
+
+class StepModel(Protocol[S]):
+    """A model that can be asked, one step at a time, what may come next.
+
+    A state is a value: ``step`` returns a new one and leaves the old one as it was, so that the
+    same state can be asked twice.
+    """
+
+    @property
+    def vocab_size(self) -> int:
+        """How many target tokens there are (V)."""
+
+    def start(self, source: SourceBatch) -> S:
+        """Reads the sources.
+
+        Args:
+            source: The sentences.
+
+        Returns:
+            The state before any token was fed: row i is sentence i.
+        """
+
+    def step(
+        self, state: S, parent_N: Ints, token_N: Ints, k: int, bias: Floats32 | None = None
+    ) -> tuple[Candidates, S]:
+        """Feeds one token to each of N rows.
+
+        Args:
+            state: What ``start`` or the step before returned.
+            parent_N: The row of ``state`` that each new row goes on from. Rows may be dropped,
+                repeated and moved; the first step feeds bos to the rows 0 to B - 1.
+            token_N: The token that each new row is fed.
+            k: How many candidates to return, at most V.
+            bias: Added to the log-probabilities before the k best are chosen, (1, V) or (N, V),
+                each entry 0 or -inf. What is left is not normalized again.
+
+        Returns:
+            The k best next tokens of each new row, and the state of the new rows.
+        """
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A finished translation.
+
+    Args:
+        tokens: Its tokens, without bos and eos.
+        log_prob: The sum of its steps' log-probabilities, that of eos counted.
+        score: ``log_prob`` normalized by length: what hypotheses are ranked by.
+        truncated: It was ended at the length cap where the model would rather have gone on.
+    """
+
+    tokens: tuple[int, ...]
+    log_prob: float
+    score: float
+    truncated: bool
+
+
+def checked(candidates: Candidates) -> tuple[Floats, Ints]:
+    """Takes an engine's candidates, refusing those of a model whose numbers broke down.
+
+    Args:
+        candidates: What ``step`` returned.
+
+    Returns:
+        The log-probabilities in double precision, so that sums along a hypothesis stay exact to
+        float32, and the tokens.
+
+    Raises:
+        ModelError: If a log-probability is NaN.
+    """
+    log_probs = candidates.log_probs.astype(np.float64)
+    # A row's best is enough to look at: one NaN among the logits makes its whole softmax NaN.
+    if np.isnan(log_probs[:, 0]).any():
+        raise ModelError(
+            "the model's probabilities are not numbers (NaN): its weights or its arithmetic broke "
+            "down; use an earlier checkpoint, or train with a lower training.learning_rate"
+        )
+    return log_probs, candidates.tokens
