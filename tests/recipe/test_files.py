@@ -1,0 +1,330 @@
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import seq2seq
+from seq2seq.errors import RecipeError
+from seq2seq.recipe import Recipe
+from seq2seq.recipe.data import JsonlSource, LinesSource, TsvSource
+from seq2seq.recipe.files import (
+    load_recipe,
+    packaged_recipes,
+    read_recipe_text,
+    recipe_from_toml,
+    recipe_to_toml,
+)
+
+
+def message(*, text: str, origin: str = "r.toml") -> str:
+    with pytest.raises(RecipeError) as caught:
+        recipe_from_toml(text, origin)
+    return str(caught.value)
+
+
+def test_recipes_come_with_the_package() -> None:
+    assert "quickstart" in packaged_recipes()
+    for name, path in packaged_recipes().items():
+        assert path.name == f"{name}.toml"
+
+
+@pytest.mark.parametrize("name", packaged_recipes())
+def test_packaged_recipe_is_valid_and_round_trips(name: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)  # by name, from anywhere
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe_from_toml(recipe_to_toml(recipe), name) == recipe
+
+
+def test_recipes_beside_the_package_are_found_first(tmp_path: Path, monkeypatch) -> None:
+    """A wheel holds its recipes inside the package."""
+    (tmp_path / "recipes" / "deep").mkdir(parents=True)
+    (tmp_path / "recipes" / "deep" / "mine.toml").write_text("seed = 7\n", encoding="utf-8")
+    monkeypatch.setattr(seq2seq, "__file__", str(tmp_path / "__init__.py"))
+    assert load_recipe("mine").seed == 7
+    assert list(packaged_recipes()) == ["mine"]
+
+
+def test_unknown_name_lists_the_names() -> None:
+    names = ", ".join(packaged_recipes())
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("quickstrat")
+    assert str(caught.value) == (
+        "recipe 'quickstrat': no packaged recipe has this name (did you mean 'quickstart'?); "
+        f"there are: {names}; a file's name ends in .toml"
+    )
+
+
+def test_text_of_a_recipe_keeps_comments(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_bytes(b"# why\nseed = 2\n")
+    assert read_recipe_text(str(path)) == "# why\nseed = 2\n"
+
+
+def test_bad_files(tmp_path: Path) -> None:
+    def said(path: Path | str) -> str:
+        with pytest.raises(RecipeError) as caught:
+            load_recipe(str(path))
+        return str(caught.value)
+
+    missing = tmp_path / "missing.toml"
+    assert said(missing) == f"recipe {missing}: there is no such file"
+    folder = tmp_path / "folder.toml"
+    folder.mkdir()
+    assert said(folder) == f"recipe {folder}: this is a folder, not a recipe's file"
+    latin = tmp_path / "latin.toml"
+    latin.write_bytes(b"seed = 1\n# caf\xe9\n")
+    assert said(latin) == f"recipe {latin}:2: not UTF-8 text: byte 0xe9"
+    below = latin / "r.toml"
+    assert said(below) == f"recipe {below}: cannot be read: Not a directory"
+    assert said("a\0.toml") == "recipe a\0.toml: cannot be read: embedded null byte"
+
+
+def test_file_without_suffix_and_byte_order_mark(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine").write_bytes(b"\xef\xbb\xbfseed = 3\r\n")
+    assert load_recipe("mine").seed == 3
+    assert load_recipe("./mine").seed == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("seed = 1\nx == 2\n", "r.toml:2:4"),
+        ("seed = 1\nseed = 2\n", "r.toml:2:9"),
+        ("seed = 1\nx = [1,", "r.toml:2:8"),
+        ("seed =", "r.toml:1:7"),
+        ("x = " + "[" * 100_000, "r.toml"),
+        ("seed = " + "9" * 5000, "r.toml"),
+    ],
+)
+def test_syntax_errors_say_where(text: str, where: str) -> None:
+    first_line = message(text=text)
+    assert first_line.startswith(f"recipe {where}: not TOML: ")
+    assert "\n" not in first_line
+    assert "(at " not in first_line
+
+
+def test_all_problems_at_once_in_plain_words() -> None:
+    text = """
+    name = "-"
+    seed = 1099511627776
+    x = 1
+    [data]
+    train = ["a", 3]
+    val = "x.foo"
+    test = {kind = "tsv", source = true}
+    [cleaning]
+    max_length = "many"
+    max_ratio = 0.5
+    [tokenizer]
+    kind = "wordpiece"
+    vocab_size = 2.0
+    user_defined_symbols = [1, "a"]
+    sampling = 3
+    [model]
+    encoder = {cell = "lstmm", layers = "2", hid = 3, dropout = 1.5}
+    decoder = {cell = 5, attention = "dto"}
+    [training]
+    learning_rate = inf
+    optimizer = "adm"
+    schedule = {kind = "cosine", warm = 3}
+    clip_norm = -1
+    average = {}
+    precision = 3
+    validation = 3
+    early_stopping.metric = "bleuu"
+    """
+    assert message(text=text) == (
+        "recipe r.toml: 27 problems:\n"
+        "  name: must be letters, digits, '.', '_' and '-' that begin with a letter or digit, "
+        "not '-'\n"
+        "  seed: must be at least 0 and below 2147483648, not 1099511627776\n"
+        '  data.train: a list here means ["source file", "target file"]: two strings\n'
+        "  data.val: cannot tell what 'x.foo' is: give two files, or one that ends in .tsv, "
+        ".jsonl or .parquet (perhaps .gz or .zst), or a table with a kind\n"
+        "  data.test.path: missing\n"
+        "  data.test.source: must be a whole number at least 0, not true\n"
+        "  cleaning.max_length: must be a whole number at least 1, or 'none', not 'many'\n"
+        "  cleaning.max_ratio: must be above 1, or 'none', not 0.5\n"
+        "  tokenizer.kind: unknown value 'wordpiece'; allowed: unigram, bpe\n"
+        "  tokenizer.vocab_size: must be a whole number at least 8, not 2.0\n"
+        "  tokenizer.user_defined_symbols[0]: must be a string, not 1\n"
+        "  tokenizer.sampling: must be a table, or 'none', not 3\n"
+        "  model.encoder.cell.kind: unknown kind 'lstmm' (did you mean 'lstm'?); "
+        "allowed: rnn, gru, lstm\n"
+        "  model.encoder.layers: must be a whole number at least 1, not '2'\n"
+        "  model.encoder.dropout: must be at least 0 and below 1, not 1.5\n"
+        "  model.encoder.hid: unknown key (did you mean 'hidden'?); allowed: cell, embedding, "
+        "hidden, layers, directions, dropout, word_dropout, residual, reverse\n"
+        "  model.decoder.cell: must be a table, or the name of a kind, not 5\n"
+        "  model.decoder.attention: unknown name 'dto' (did you mean 'dot'?); "
+        "allowed: none, dot, general, additive\n"
+        "  training.learning_rate: must be a finite number above 0, not inf\n"
+        "  training.optimizer.kind: unknown kind 'adm' (did you mean 'adam'?); "
+        "allowed: adam, adamw, sgd\n"
+        "  training.schedule.warm: unknown key (did you mean 'warmup'?); "
+        "allowed: kind, warmup, floor\n"
+        "  training.clip_norm: must be above 0, or 'none', not -1\n"
+        "  training.average.kind: missing; allowed: none, ema, last\n"
+        "  training.precision: must be a string, not 3; allowed: auto, float32, bfloat16\n"
+        "  training.validation: must be a table, not 3\n"
+        "  training.early_stopping.metric: unknown value 'bleuu' (did you mean 'bleu'?); "
+        "allowed: loss, bleu\n"
+        "  x: unknown key; allowed: name, seed, data, cleaning, tokenizer, model, training, "
+        "translation"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "model.encoder.cell = {forget_bias = 3}",
+            "model.encoder.cell.kind: missing; allowed: lstm, gru, rnn",
+        ),
+        (
+            "model.encoder.cell = {kind = 'xx', forget_bias = 3}",
+            "model.encoder.cell.kind: unknown kind 'xx'; allowed: rnn, gru, lstm",
+        ),
+        (
+            "model.encoder.cell = {kind = 'gru', forget_bias = 3}",
+            "model.encoder.cell.forget_bias: unknown key; allowed: kind",
+        ),
+        ("model.decoder.cell.kind = 4", "model.decoder.cell.kind: must be a string, not 4"),
+        ("training.schedule.kind = 4", "training.schedule.kind: must be a string, not 4"),
+        (
+            "training.schedule = 4",
+            "training.schedule: must be a table, or the name of a kind, not 4",
+        ),
+        (
+            "model.encoder.hidden = 3",
+            "model.encoder: hidden = 3 must be even with directions = 'both'",
+        ),
+        (
+            "training.epochs = 'none'",
+            "training: give epochs or updates: training needs an end",
+        ),
+        (
+            "model.tie = 'all'\ntokenizer.joint = false",
+            "model.tie = 'all' needs tokenizer.joint = true",
+        ),
+        (
+            "training.learning_rate = 1979-05-27",
+            "training.learning_rate: must be a number above 0, not 1979-05-27",
+        ),
+        (
+            "data.train = {kind = 'hub', name = 'x', source = 'en', target = 'de'}",
+            "data.train.split: missing",
+        ),
+        ("data = []", "data: must be a table, not an empty list"),
+        (
+            '"a.b" = 1',
+            '"a.b": unknown key; allowed: name, seed, data, cleaning, tokenizer, model, training, '
+            "translation",
+        ),
+        (
+            "name = '" + "n" * 50 + " " + "n" * 50 + "'",
+            "name: must be letters, digits, '.', '_' and '-' that begin with a letter or digit, "
+            "not '" + "n" * 50 + " nnnnn...",
+        ),
+    ],
+)
+def test_single_problem(text: str, problem: str) -> None:
+    assert message(text=text) == f"recipe r.toml: {problem}"
+
+
+def test_paths_are_relative_to_the_file_and_assigned_ones_to_the_folder(
+    tmp_path: Path, monkeypatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setenv("HOME", "/home/me")
+    (tmp_path / "r.toml").write_text(
+        'data = {train = ["a.en", "/b.de"], val = "c.tsv.gz", '
+        'test = {kind = "jsonl", path = "../d.jsonl"}}\n'
+        'tokenizer.model = "~/t.model"\n',
+        encoding="utf-8",
+    )
+    recipe = load_recipe("../r.toml")
+    here = elsewhere / ".."
+    assert recipe.data.train == LinesSource(source_path=f"{here}/a.en", target_path="/b.de")
+    assert recipe.data.val == TsvSource(path=f"{here}/c.tsv.gz")
+    assert recipe.data.test == JsonlSource(path=f"{here}/../d.jsonl")
+    assert recipe.tokenizer.model == "/home/me/t.model"
+
+    assigned = load_recipe(
+        "../r.toml",
+        ["data.val=['x.en', 'x.de']", "data.train.source_path=y.en", "data.test=none"],
+    )
+    assert assigned.data.val == LinesSource(
+        source_path=str(elsewhere / "x.en"), target_path=str(elsewhere / "x.de")
+    )
+    assert assigned.data.train == LinesSource(
+        source_path=str(elsewhere / "y.en"), target_path="/b.de"
+    )
+    assert assigned.data.test is None
+
+
+def test_without_a_base_paths_stay_and_hub_names_are_no_paths(tmp_path: Path) -> None:
+    recipe = recipe_from_toml('data.train = ["a", "b"]', "r")
+    assert recipe.data.train == LinesSource(source_path="a", target_path="b")
+    hub = "data.train = {kind='hub', name='bentrevett/multi30k', split='s', source='e', target='d'}"
+    assert recipe_from_toml(hub, "r", tmp_path) == recipe_from_toml(hub, "r")
+
+
+def test_none_where_toml_has_no_null() -> None:
+    recipe = recipe_from_toml(
+        "training = {epochs = 'none', updates = 5, clip_norm = 'none'}\n"
+        "cleaning.max_length = 'none'\ntokenizer.sampling = 'none'",
+        "r",
+    )
+    assert recipe.training.epochs is None
+    assert recipe.training.clip_norm is None
+    assert recipe.cleaning.max_length is None
+    assert recipe_from_toml(recipe_to_toml(recipe), "r") == recipe
+
+
+_text = st.text(st.characters(blacklist_categories=["Cs"]), max_size=20)
+_rates = st.floats(min_value=1e-30, max_value=1e30, allow_nan=False)
+
+
+@given(
+    seed=st.integers(0, 2**31 - 1),
+    rate=_rates,
+    clip=st.none() | _rates,
+    epochs=st.none() | st.integers(1, 10**12),
+    length=st.none() | st.integers(1, 10**6),
+    symbols=st.lists(_text, max_size=3).map(tuple),
+    model=st.none() | _text.filter(bool),
+    split=_text,
+    config=st.none() | _text,
+    kind=st.sampled_from(["lstm", "gru", "rnn"]),
+    average=st.sampled_from([{"kind": "none"}, {"kind": "ema", "decay": 0.25}, {"kind": "last"}]),
+)
+def test_round_trip(seed, rate, clip, epochs, length, symbols, model, split, config, kind, average):
+    hub = {"kind": "hub", "name": "n", "split": split, "config": config, "source": "", "target": ""}
+    recipe = Recipe.model_validate(
+        {
+            "seed": seed,
+            "data": {"train": hub, "test": {"kind": "phrasebook", "split": "test"}},
+            "cleaning": {"max_length": length},
+            "tokenizer": {"user_defined_symbols": symbols, "model": model},
+            "model": {"encoder": {"cell": kind}},
+            "training": {
+                "learning_rate": rate,
+                "clip_norm": clip,
+                "epochs": epochs,
+                "updates": 9,
+                "average": average,
+            },
+        }
+    )
+    text = recipe_to_toml(recipe)
+    assert recipe_from_toml(text, "r") == recipe
+    assert tomllib.loads(text)["seed"] == seed

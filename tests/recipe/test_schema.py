@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from seq2seq.recipe import Recipe
+from seq2seq.recipe.files import json_schema, packaged_recipes, recipe_from_toml, recipe_to_toml
+
+SCHEMA = json_schema()
+
+
+def accepted(text: str) -> bool:
+    return bool(Draft202012Validator(SCHEMA).is_valid(tomllib.loads(text)))
+
+
+def test_it_is_a_schema() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert SCHEMA["title"] == "seq2seq recipe"
+
+
+@pytest.mark.parametrize("name", packaged_recipes())
+def test_packaged_recipes_validate(name: str) -> None:
+    text = packaged_recipes()[name].read_text(encoding="utf-8")
+    assert accepted(text)
+    assert accepted(recipe_to_toml(recipe_from_toml(text, name)))
+
+
+def test_defaults_validate() -> None:
+    assert accepted(recipe_to_toml(Recipe()))
+
+
+GOOD = [
+    "model.encoder.cell = 'gru'",
+    "model.encoder.cell = {kind = 'lstm', forget_bias = 2.0}",
+    "model.decoder.attention = 'general'",
+    "data.train = ['a', 'b']",
+    "data.train = 'a.tsv'",
+    "data.train = {kind = 'phrasebook', split = 'train'}",
+    "training.clip_norm = 'none'",
+    "tokenizer.sampling = {alpha = 0.2}",
+    "training.schedule = 'plateau'",
+]
+BAD = [
+    "modle.tie = 'all'",
+    "model.encoder.cell = 'gruu'",
+    "model.encoder.cell = {kind = 'gru', forget_bias = 2.0}",
+    "model.encoder.cell = {forget_bias = 2.0}",
+    "model.encoder.layers = 0",
+    "model.decoder.attention = 'dto'",
+    "data.train = ['a']",
+    "data.train = {kind = 'phrasebook'}",
+    "training.clip_norm = 'no'",
+    "training.schedule = {warmup = 3}",
+    "seed = '1'",
+]
+
+
+@pytest.mark.parametrize("text", GOOD)
+def test_the_schema_takes_what_the_recipe_takes(text: str) -> None:
+    recipe_from_toml(text, "r")
+    assert accepted(text)
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_the_schema_refuses_what_the_recipe_refuses(text: str) -> None:
+    with pytest.raises(Exception, match="recipe r: "):
+        recipe_from_toml(text, "r")
+    assert not accepted(text)
