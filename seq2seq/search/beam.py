@@ -47,7 +47,7 @@ from seq2seq.search.rules import (
     Normalization,
     checked_caps,
     divisors,
-    forced_ends,
+    force_ends,
     suppressing,
 )
 from seq2seq.text.tokenizer import BOS, EOS
@@ -99,18 +99,10 @@ def beam_search(
     step = 0
     while len(parent_N):
         candidates, next_state = model.step(state, parent_N, token_N, k, bias)
-        log_probs, tokens = checked(candidates)
-        cut_N = np.zeros(len(parent_N), dtype=np.bool_)
-        row_R = live.rows_of(caps[live.sentence_A] == step)
-        if len(row_R):  # these end here, so eos is all that is left of their candidates
-            cut_N[row_R] = tokens[row_R, 0] != EOS
-            ends_R = forced_ends(
-                model, state, parent_N[row_R], token_N[row_R], log_probs[row_R], tokens[row_R]
-            )
-            tokens = tokens.copy()  # the engine's own
-            log_probs[row_R] = -np.inf
-            log_probs[row_R, 0] = ends_R
-            tokens[row_R, 0] = EOS
+        capped_R = live.rows_of(caps[live.sentence_A] == step)
+        log_probs, tokens, cut_N = force_ends(
+            model, state, parent_N, token_N, capped_R, *checked(candidates)
+        )
         ranked = live.rank(log_probs, tokens, 2 * beam)
         keep_AC = ranked.first_unfinished(beam)
         finished.add(ranked, keep_AC, live.sentence_A, step, cut_N)

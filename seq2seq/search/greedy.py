@@ -18,7 +18,7 @@ from seq2seq.search.rules import (
     Normalization,
     checked_caps,
     divisors,
-    forced_ends,
+    force_ends,
     suppressing,
 )
 from seq2seq.text.tokenizer import BOS, EOS
@@ -65,18 +65,15 @@ def greedy(
     token_N = np.full(len(source), BOS, dtype=np.int64)
     while len(sentence_N):
         candidates, next_state = model.step(state, parent_N, token_N, 1, bias)
-        log_probs, tokens = checked(candidates)
+        capped_R = np.flatnonzero(caps[sentence_N] == len(columns))
+        log_probs, tokens, cut_N = force_ends(
+            model, state, parent_N, token_N, capped_R, *checked(candidates)
+        )
         best_N, next_N = log_probs[:, 0], tokens[:, 0]
-        at_cap = caps[sentence_N] == len(columns)
-        cut = at_cap & (next_N != EOS)
-        if cut.any():
-            best_N[cut] = forced_ends(
-                model, state, parent_N[cut], token_N[cut], log_probs[cut], tokens[cut]
-            )
-        cut |= best_N == -np.inf
+        cut_N |= best_N == -np.inf
         sums[sentence_N] += best_N
-        truncated[sentence_N] = cut
-        goes_on = ~(cut | (next_N == EOS))
+        truncated[sentence_N] = cut_N
+        goes_on = ~(cut_N | (next_N == EOS))
         lengths[sentence_N[goes_on]] += 1
         parent_N = np.flatnonzero(goes_on)
         sentence_N, token_N = sentence_N[parent_N], next_N[parent_N]

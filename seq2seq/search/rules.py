@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from seq2seq.errors import Seq2SeqError
 from seq2seq.recipe.training import GnmtNormalization, LengthNormalization, NoNormalization
-from seq2seq.search.protocol import Floats, Floats32, Ints, S, StepModel, checked
+from seq2seq.search.protocol import Bools, Floats, Floats32, Ints, S, StepModel, checked
 from seq2seq.text.tokenizer import BOS, EOS, PAD, UNK
 
 Normalization = NoNormalization | LengthNormalization | GnmtNormalization
@@ -103,37 +103,49 @@ def suppressing(vocab_size: int, tokens: Sequence[int]) -> Floats32 | None:
     return bias
 
 
-def forced_ends(
+def force_ends(
     model: StepModel[S],
     state: S,
     parent_N: Ints,
     token_N: Ints,
+    capped_R: Ints,
     log_probs_Nk: Floats,
     tokens_Nk: Ints,
-) -> Floats:
-    """Log-probabilities of eos for rows that have to end now.
+) -> tuple[Floats, Ints, Bools]:
+    """Leaves eos as the only candidate of rows that have reached their cap.
 
-    Where eos is not among the candidates, the model is asked once more with all else forbidden.
+    Where eos is not among their candidates, the model is asked once more with all else forbidden.
     That is rare (most translations end well before their cap), so it costs less than a bias of
     full rows at each step would.
 
     Args:
         model: The model.
         state: The state that the step was asked from.
-        parent_N: Its parents of the rows that end.
-        token_N: The tokens that those rows were fed.
-        log_probs_Nk: What the step gave for them.
+        parent_N: The parents that it was given.
+        token_N: The tokens that it was given.
+        capped_R: The rows that have to end.
+        log_probs_Nk: What it answered.
         tokens_Nk: The tokens that have these log-probabilities.
 
     Returns:
-        The log-probability of eos in each row (N,).
+        The log-probabilities and tokens with those rows replaced, and marks on the rows that were
+        cut: where eos was not the model's own choice (N,).
     """
-    is_end = tokens_Nk == EOS
-    ends_N: Floats = np.where(is_end, log_probs_Nk, -np.inf).max(axis=1)
+    cut_N = np.zeros(len(parent_N), dtype=np.bool_)
+    if not len(capped_R):
+        return log_probs_Nk, tokens_Nk, cut_N
+    cut_N[capped_R] = tokens_Nk[capped_R, 0] != EOS
+    is_end = tokens_Nk[capped_R] == EOS
+    ends_R = np.where(is_end, log_probs_Nk[capped_R], -np.inf).max(axis=1)
     unknown = ~is_end.any(axis=1)
     if unknown.any():
         only_eos = np.full((1, model.vocab_size), -np.inf, dtype=np.float32)
         only_eos[0, EOS] = 0.0
-        candidates, _ = model.step(state, parent_N[unknown], token_N[unknown], 1, only_eos)
-        ends_N[unknown] = checked(candidates)[0][:, 0]
-    return ends_N
+        row_U = capped_R[unknown]
+        candidates, _ = model.step(state, parent_N[row_U], token_N[row_U], 1, only_eos)
+        ends_R[unknown] = checked(candidates)[0][:, 0]
+    log_probs_Nk, tokens_Nk = log_probs_Nk.copy(), tokens_Nk.copy()
+    log_probs_Nk[capped_R] = -np.inf
+    log_probs_Nk[capped_R, 0] = ends_R
+    tokens_Nk[capped_R, 0] = EOS
+    return log_probs_Nk, tokens_Nk, cut_N
