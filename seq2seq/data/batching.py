@@ -1,0 +1,289 @@
+"""Batches: which pairs go together, in which order, and as which matrices.
+
+The order is a pure function of (seed, epoch): nothing is remembered but a place in it, so a resumed
+run sees exactly the batches that it would have seen. Memory does not grow with the corpus: an epoch
+visits blocks of neighbouring pairs in random order and sorts a pool of blocks at a time.
+
+Shapes: B pairs of a batch, S source length, T target length, n pairs of a pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seq2seq.data.dataset import PairDataset, Ragged
+from seq2seq.errors import DataError
+from seq2seq.text.tokenizer import BOS, EOS, PAD, Tokenizers
+
+BLOCK = 1024
+"""Neighbouring pairs that are visited together: reading them is one stretch of the file."""
+POOL = 64 * BLOCK
+"""Pairs that are sorted by length together; a smaller corpus is one pool."""
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where in the order of batches a run stands: the next batch to take.
+
+    Attributes:
+        epoch: From 0.
+        pool: From 0 in each epoch.
+        batch: From 0 in each pool.
+        pairs: Pairs of this epoch that lie before.
+    """
+
+    epoch: int = 0
+    pool: int = 0
+    batch: int = 0
+    pairs: int = 0
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How large a batch may be.
+
+    Attributes:
+        tokens: Bound of rows x longest side, BOS or EOS counted.
+        pairs: Bound of rows; None: none.
+        pieces: Pairs with a longer side are left out; None: none are.
+    """
+
+    tokens: int
+    pairs: int | None = None
+    pieces: int | None = None
+
+
+def cut(widths: Ints, bounds: Bounds) -> list[slice]:
+    """Cuts a sorted run of pairs into batches within the bounds.
+
+    Args:
+        widths: The longer side of each pair, BOS or EOS counted, in batch order.
+        bounds: See :class:`Bounds`. A pair that alone exceeds the bound is a batch of its own.
+
+    Returns:
+        Slices that cover all pairs in order.
+    """
+    slices = []
+    begin = 0
+    limit = min(bounds.tokens, bounds.pairs or bounds.tokens)
+    while begin < len(widths):
+        window = np.maximum.accumulate(widths[begin : begin + limit])
+        cost = window * np.arange(1, len(window) + 1)
+        count = max(1, int(np.searchsorted(cost, bounds.tokens, side="right")))
+        slices.append(slice(begin, begin + count))
+        begin += count
+    return slices
+
+
+class BatchOrder:
+    """The order of a training set's batches.
+
+    Args:
+        dataset: The pairs.
+        bounds: How large a batch may be.
+        seed: Decides the order.
+    """
+
+    def __init__(self, dataset: PairDataset, bounds: Bounds, seed: int) -> None:
+        self.dataset = dataset
+        self.bounds = bounds
+        self.seed = seed
+
+    def batches(self, place: Place = Place()) -> Iterator[tuple[Ints, Place]]:
+        """Batches from a place on, without end: epochs follow each other.
+
+        Args:
+            place: Where to begin.
+
+        Yields:
+            The pairs' indices (B,) and the place after this batch. The last batch of an epoch
+            leads to the beginning of the next.
+
+        Raises:
+            DataError: If every pair is longer than the bounds allow.
+        """
+        while True:
+            nothing_yet = place.pairs == 0
+            blocks = self._blocks(place.epoch)
+            pools = [blocks[i : i + POOL // BLOCK] for i in range(0, len(blocks), POOL // BLOCK)]
+            for pool in range(place.pool, len(pools)):
+                plan = self._plan(place.epoch, pool, pools[pool])
+                for batch in range(place.batch, len(plan)):
+                    pairs = place.pairs + len(plan[batch])
+                    place = self._after(Place(place.epoch, pool, batch + 1, pairs), plan, pools)
+                    nothing_yet = False
+                    yield plan[batch], place
+                if not plan:  # every pair of the pool was too long
+                    place = self._after(Place(place.epoch, pool, 0, place.pairs), plan, pools)
+            if nothing_yet:
+                raise DataError(
+                    f"all {len(self.dataset)} training pairs have more than {self.bounds.pieces} "
+                    "pieces on a side: raise training.max_pieces"
+                )
+
+    def _after(self, place: Place, plan: Sequence[Ints], pools: Sequence[Ints]) -> Place:
+        if place.batch < len(plan):
+            return place
+        if place.pool + 1 < len(pools):
+            return Place(place.epoch, place.pool + 1, 0, place.pairs)
+        return Place(place.epoch + 1)
+
+    def _blocks(self, epoch: int) -> Ints:
+        count = -(-len(self.dataset) // BLOCK)
+        return np.random.default_rng((self.seed, epoch)).permutation(count)
+
+    def _plan(self, epoch: int, pool: int, blocks: Ints) -> list[Ints]:
+        """All batches of a pool, in their final order."""
+        indices, sources, targets = self._lengths(blocks)
+        widths = np.maximum(sources, targets) + 1
+        if self.bounds.pieces is not None:
+            fits = widths <= self.bounds.pieces + 1
+            indices, sources, targets = indices[fits], sources[fits], targets[fits]
+            widths = widths[fits]
+        random = np.random.default_rng((self.seed, epoch, pool))
+        order = np.lexsort((random.random(len(indices)), sources, targets))
+        plan = [indices[order[batch]] for batch in cut(widths[order], self.bounds)]
+        return [plan[i] for i in random.permutation(len(plan))]
+
+    def _lengths(self, blocks: Ints) -> tuple[Ints, Ints, Ints]:
+        """Indices and piece counts (n,) of all pairs of some blocks."""
+        indices, sources, targets = [], [], []
+        for block in blocks:
+            start, stop = int(block) * BLOCK, min((int(block) + 1) * BLOCK, len(self.dataset))
+            source, target = self.dataset.lengths(start, stop)
+            indices.append(np.arange(start, stop))
+            sources.append(source)
+            targets.append(target)
+        return (
+            np.concatenate(indices),
+            np.concatenate(sources).astype(np.int64),
+            np.concatenate(targets).astype(np.int64),
+        )
+
+
+def in_length_order(dataset: PairDataset, bounds: Bounds) -> Iterator[Ints]:
+    """Batches of every pair once, short ones first within each pool: for validation.
+
+    Args:
+        dataset: The pairs.
+        bounds: How large a batch may be; pairs of any length are kept.
+
+    Yields:
+        The pairs' indices (B,).
+    """
+    for begin in range(0, len(dataset), POOL):
+        sources, targets = dataset.lengths(begin, min(begin + POOL, len(dataset)))
+        order = np.lexsort((sources, targets))
+        widths = np.maximum(sources, targets)[order].astype(np.int64) + 1
+        for batch in cut(widths, bounds):
+            yield begin + order[batch]
+
+
+@dataclass(frozen=True)
+class PaddedPairs:
+    """A batch as matrices, right-padded with PAD.
+
+    Attributes:
+        source_BS: Source ids and EOS.
+        source_lengths_B: Real tokens of each row of ``source_BS``.
+        inputs_BT: BOS and target ids.
+        labels_BT: Target ids and EOS.
+        where_M: Flat indices into (B x T) of the real labels.
+    """
+
+    source_BS: Ints
+    source_lengths_B: Ints
+    inputs_BT: Ints
+    labels_BT: Ints
+    where_M: Ints
+
+
+def ragged(rows: Sequence[Sequence[int]]) -> Ragged:
+    """Rows of unequal length as one array.
+
+    Args:
+        rows: Token ids.
+
+    Returns:
+        The same, flat.
+    """
+    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum([len(row) for row in rows], out=offsets[1:])
+    values = np.fromiter((i for row in rows for i in row), dtype=np.int32, count=int(offsets[-1]))
+    return Ragged(values, offsets)
+
+
+def pad(rows: Ragged, *, before: int | None = None, after: int | None = None) -> Ints:
+    """A right-padded matrix, with one token added before or after each row.
+
+    Args:
+        rows: Token ids.
+        before: Put before each row.
+        after: Put after each row.
+
+    Returns:
+        (B, longest + added tokens).
+    """
+    lengths = np.diff(rows.offsets)
+    shift = int(before is not None)
+    width = int(lengths.max(initial=0)) + shift + int(after is not None)
+    matrix = np.full((len(lengths), width), PAD, dtype=np.int64)
+    columns = np.arange(len(rows.values)) - np.repeat(rows.offsets[:-1], lengths) + shift
+    matrix[np.repeat(np.arange(len(lengths)), lengths), columns] = rows.values
+    if before is not None:
+        matrix[:, 0] = before
+    if after is not None:
+        matrix[np.arange(len(lengths)), lengths + shift] = after
+    return matrix
+
+
+def collate(source: Ragged, target: Ragged) -> PaddedPairs:
+    """Turns token ids into the matrices that a model takes.
+
+    Args:
+        source: Source ids of B pairs.
+        target: Their target ids.
+
+    Returns:
+        The matrices.
+    """
+    inputs = pad(target, before=BOS)
+    real = np.arange(inputs.shape[1]) <= np.diff(target.offsets)[:, None]
+    return PaddedPairs(
+        source_BS=pad(source, after=EOS),
+        source_lengths_B=np.diff(source.offsets) + 1,
+        inputs_BT=inputs,
+        labels_BT=pad(target, after=EOS),
+        where_M=np.flatnonzero(real),
+    )
+
+
+def sampled(
+    dataset: PairDataset, indices: Ints, tokenizers: Tokenizers, alpha: float, sides: str, seed: int
+) -> tuple[Ragged, Ragged]:
+    """Token ids of pairs, split anew at random (see ``tokenizer.sampling`` in recipes).
+
+    Args:
+        dataset: The pairs.
+        indices: Which, (B,).
+        tokenizers: Both sides' tokenizers.
+        alpha: The recipe's ``alpha``.
+        sides: "source", "target" or "both"; the other side keeps its best split.
+        seed: Decides the splits.
+
+    Returns:
+        Source and target ids.
+    """
+    best_source, best_target = dataset.ids(indices)
+    sources, targets = dataset.texts(indices)
+    if sides != "target":
+        best_source = ragged(tokenizers.source.sample(sources, alpha, seed))
+    if sides != "source":
+        best_target = ragged(tokenizers.target.sample(targets, alpha, seed + 1))
+    return best_source, best_target

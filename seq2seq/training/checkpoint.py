@@ -1,0 +1,226 @@
+"""Checkpoints: folders that are whole or not there.
+
+A checkpoint is written under a temporary name, synced to the disk and renamed; a process killed at
+any moment leaves the older checkpoints untouched. ``state.json`` holds a checksum of every file, so
+that a damaged one is noticed before it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from seq2seq.errors import ModelError
+from seq2seq.training.state import TrainingState
+
+FORMAT = 1
+STATE = "state.json"
+TEMPORARY = ".partial-"
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that a run needs to go on as if nothing had happened.
+
+    Attributes:
+        state: Where training stands.
+        groups: Tensors by file: "model", "optimizer", and "average" where there is one.
+        environment: What the numbers may depend on: versions, threads, precision.
+    """
+
+    state: TrainingState
+    groups: dict[str, Tensors]
+    environment: dict[str, Any] = field(default_factory=dict)
+
+    def evaluated(self) -> Tensors:
+        """The weights that validation judges.
+
+        Returns:
+            The moving average where there is one, else the model's own.
+        """
+        return self.groups.get("average", self.groups["model"])
+
+
+def sync(path: Path) -> None:
+    """Waits until a file or folder is on the disk.
+
+    Args:
+        path: The file or folder.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_synced(path: Path, text: str) -> None:
+    """Replaces a text file in one step, or leaves it as it was.
+
+    Args:
+        path: The file.
+        text: What it is to hold.
+    """
+    partial = path.with_name(TEMPORARY + path.name)
+    partial.write_text(text, encoding="utf-8", newline="\n")
+    sync(partial)
+    partial.replace(path)
+    sync(path.parent)
+
+
+def write_tensors(path: Path, tensors: Tensors) -> str:
+    """Replaces a safetensors file in one step, or leaves it as it was.
+
+    Args:
+        path: The file.
+        tensors: What it is to hold.
+
+    Returns:
+        Its SHA-256.
+    """
+    partial = path.with_name(TEMPORARY + path.name)
+    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, partial)
+    digest = sha256(partial)
+    sync(partial)
+    partial.replace(path)
+    sync(path.parent)
+    return digest
+
+
+def sha256(path: Path) -> str:
+    """A file's checksum.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its SHA-256 in hexadecimal.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Writes a checkpoint.
+
+    Args:
+        folder: The run's checkpoints folder.
+        checkpoint: What to write.
+
+    Returns:
+        The new checkpoint's folder, named after its update.
+    """
+    final = folder / f"update-{checkpoint.state.update:08d}"
+    partial = folder / (TEMPORARY + final.name)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        sums = {
+            f"{name}.safetensors": write_tensors(partial / f"{name}.safetensors", tensors)
+            for name, tensors in checkpoint.groups.items()
+        }
+        content = {
+            "format": FORMAT,
+            "sha256": sums,
+            "environment": checkpoint.environment,
+            "state": checkpoint.state.to_json(),
+        }
+        write_synced(partial / STATE, json.dumps(content, indent=1) + "\n")
+        if final.exists():  # the same update saved again: a validation after a plain save
+            old = folder / (TEMPORARY + "old-" + final.name)
+            shutil.rmtree(old, ignore_errors=True)
+            final.rename(old)
+            partial.rename(final)
+            shutil.rmtree(old)
+        else:
+            partial.rename(final)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    sync(folder)
+    return final
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Reads a checkpoint, all of it checked.
+
+    Args:
+        path: Its folder.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        ModelError: If a file is missing, damaged or of another format.
+    """
+    try:
+        content = json.loads((path / STATE).read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise ModelError(
+                f"checkpoint {path} has format {content['format']}, this version reads {FORMAT}"
+            )
+        groups = {}
+        for name, expected in content["sha256"].items():
+            file = path / Path(name).name
+            if sha256(file) != expected:
+                raise ModelError(f"checkpoint {path} is damaged: {name} does not match its sum")
+            groups[file.stem] = load_file(file)
+        state = TrainingState.from_json(content["state"])
+        return Checkpoint(state, groups, content["environment"])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise ModelError(f"checkpoint {path} is damaged: {error}") from error
+
+
+def checkpoint_folders(folder: Path) -> list[Path]:
+    """Checkpoints by name, the newest first.
+
+    Args:
+        folder: The run's checkpoints folder.
+
+    Returns:
+        Their folders; what a killed process left half-written is not among them.
+    """
+    if not folder.is_dir():
+        return []
+    return sorted(folder.glob("update-*"), reverse=True)
+
+
+def recover(folder: Path) -> None:
+    """Clears up after a killed process.
+
+    Args:
+        folder: The run's checkpoints folder. A checkpoint that was being replaced by a newer
+            writing of the same update, and whose replacement is not whole, is put back.
+    """
+    for old in folder.glob(TEMPORARY + "old-*"):
+        final = folder / old.name.removeprefix(TEMPORARY + "old-")
+        if final.exists():
+            shutil.rmtree(old)
+        else:
+            old.rename(final)
+    for partial in folder.glob(TEMPORARY + "*"):
+        shutil.rmtree(partial)
+
+
+def point(link: Path, target: Path) -> None:
+    """Makes a relative link to a checkpoint, in one step.
+
+    Args:
+        link: The link, beside the checkpoints folder.
+        target: The checkpoint's folder.
+    """
+    partial = link.with_name(TEMPORARY + link.name)
+    partial.unlink(missing_ok=True)
+    partial.symlink_to(Path(target.parent.name) / target.name)
+    partial.replace(link)

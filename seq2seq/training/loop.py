@@ -1,0 +1,490 @@
+"""The training loop.
+
+Everything random in an update is a function of (seed, update), everything random in the order of
+the data a function of (seed, epoch). So a run that was killed and resumed from its last checkpoint
+goes through the same numbers, bit for bit, as one that never was.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seq2seq.data.batching import BatchOrder, Bounds, Ints, PaddedPairs, Place, collate, sampled
+from seq2seq.data.dataset import PreparedData
+from seq2seq.data.prepare import prepare
+from seq2seq.errors import TrainingError
+from seq2seq.inference.torch_engine import load_weights
+from seq2seq.models.translation import TranslationModel
+from seq2seq.recipe import Recipe
+from seq2seq.recipe.training import Ema, LastK, Plateau
+from seq2seq.training.averaging import MovingAverage, mean_of
+from seq2seq.training.card import environment, model_card
+from seq2seq.training.checkpoint import Checkpoint, Tensors
+from seq2seq.training.curves import plot_curves
+from seq2seq.training.loss import smoothed_cross_entropy
+from seq2seq.training.monitor import Monitor, Step, default_monitor
+from seq2seq.training.optimizers import build_optimizer, optimizer_tensors, restore_optimizer
+from seq2seq.training.precision import resolve_precision
+from seq2seq.training.run_folder import RunFolder
+from seq2seq.training.schedules import learning_rate
+from seq2seq.training.signals import StopRequest, stop_on_signals
+from seq2seq.training.state import TrainingState
+from seq2seq.training.validation import Validated, to_batch, validate
+
+LOG_EVERY = 20  # updates a record of metrics.jsonl
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a training ended.
+
+    Attributes:
+        run: Its folder.
+        finished: False if a signal ended it: the same command goes on.
+        stopped: Why it ended.
+        updates: Updates done, over all sessions.
+        skipped: Updates skipped for numbers that were not finite.
+        seconds: Time spent, over all sessions.
+        best: The best validation's record ("update", "loss", "bleu", ...); None if there was none.
+    """
+
+    run: Path
+    finished: bool
+    stopped: str
+    updates: int
+    skipped: int
+    seconds: float
+    best: dict[str, Any] | None
+
+
+def train(
+    recipe: Recipe,
+    run: Path,
+    *,
+    data: Path | None = None,
+    threads: int | None = None,
+    monitor: Monitor | None = None,
+) -> TrainingResult:
+    """Trains a model, or goes on where an earlier call was stopped.
+
+    Args:
+        recipe: The recipe.
+        run: The run's folder.
+        data: A prepared folder; None: the recipe's data is prepared into ``run/data`` first.
+        threads: Processor threads; None: torch's own choice.
+        monitor: Told of progress; None: a progress bar in a terminal, plain lines elsewhere.
+
+    Returns:
+        How it ended.
+
+    Raises:
+        RecipeError: If the recipe cannot be built.
+        DataError: If the data cannot be used or does not fit the recipe.
+        ModelError: If the folder holds something else, or no checkpoint can be read.
+        TrainingError: If the numbers went wrong for too long.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    folder = RunFolder(run, recipe)
+    prepared = PreparedData.open(data) if data else prepare(recipe, run / "data")
+    prepared.check_fits(recipe)
+    folder.claim(prepared)
+    monitor = monitor or default_monitor()
+    try:
+        trainer = Trainer(recipe, prepared, folder, monitor)
+        trainer.resume()
+        with stop_on_signals() as stop:
+            trainer.run(stop)
+    finally:
+        monitor.close()
+    return trainer.result()
+
+
+class Trainer:
+    """One training: everything that changes, and the steps that change it.
+
+    Args:
+        recipe: The recipe.
+        prepared: The prepared data.
+        folder: The run's folder.
+        monitor: Told of progress.
+    """
+
+    def __init__(
+        self, recipe: Recipe, prepared: PreparedData, folder: RunFolder, monitor: Monitor
+    ) -> None:
+        self.recipe, self.options = recipe, recipe.training
+        self.prepared, self.folder, self.monitor = prepared, folder, monitor
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.precision = resolve_precision(self.options.precision, self.device)
+        torch.manual_seed(recipe.seed)
+        sizes = prepared.tokenizers.source.size, prepared.tokenizers.target.size
+        self.model = TranslationModel(recipe.model, *sizes).to(self.device)
+        self.judged = self.model  # the weights that validation sees
+        self.average: MovingAverage | None = None
+        if isinstance(self.options.average, Ema):
+            self.judged = copy.deepcopy(self.model)
+            self.average = MovingAverage(self.model, self.judged, self.options.average.decay)
+        self.names = [name for name, _ in self.model.named_parameters()]
+        self.optimizer = build_optimizer(self.options, self.model)
+        bounds = Bounds(
+            self.options.batch_tokens, self.options.batch_pairs, self.options.max_pieces
+        )
+        self.order = BatchOrder(prepared.train, bounds, recipe.seed)
+        self.state = TrainingState()
+        self._clock = time.monotonic()
+        self._session = (0.0, 0.0)  # progress and seconds at the session's start
+        self._log = _Interval()
+
+    # -- the loop ---------------------------------------------------------------------------
+
+    def run(self, stop: StopRequest) -> None:
+        """Trains until the recipe's end, early stopping, or a signal.
+
+        Args:
+            stop: Set by a signal.
+
+        Raises:
+            TrainingError: After too many updates in a row with numbers that are not finite.
+        """
+        if self.state.stopped:
+            self.monitor.say(f"this run is finished: {self.state.stopped}")
+            return
+        self._session = (self.progress(), self.state.seconds)
+        self._clock = time.monotonic()
+        updates = self._updates()
+        while not (stop or self._ended()):
+            batches, place = next(updates)
+            self._update(batches, place)
+            if self._validation_due():
+                self._validate()
+            elif self._checkpoint_due():
+                self._save()
+        if self._ended():
+            self._finish()
+        else:
+            self._save()
+            self.monitor.say(f"{stop.by}: saved at update {self.state.update}; run again to go on")
+        plot_curves(
+            self.folder.journal.records(), self.folder.path / "curves.png", self.recipe.name
+        )
+
+    def _updates(self) -> Iterator[tuple[list[Ints], Place]]:
+        """The batches of each update, and the place after it; no update spans two epochs."""
+        batches: list[Ints] = []
+        for indices, place in self.order.batches(self.state.place):
+            batches.append(indices)
+            if len(batches) == self.options.accumulate or place.pairs == 0:
+                yield batches, place
+                batches = []
+
+    def _update(self, batches: list[Ints], place: Place) -> None:
+        """One update of the weights, skipped if loss or gradient is not finite."""
+        state = self.state
+        torch.manual_seed(_mix(self.recipe.seed, state.update))
+        self.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        pairs = [self._pairs(indices, i) for i, indices in enumerate(batches)]
+        tokens = sum(len(one.where_M) for one in pairs)
+        loss, nll = self._gradients(pairs, tokens)
+        limit = self.options.clip_norm or math.inf
+        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        state.update, state.place = state.update + 1, place
+        state.tokens += tokens
+        state.validated = False
+        rate = self._rate()
+        if math.isfinite(loss) and math.isfinite(norm):
+            state.skipped_in_row = 0
+            self.optimizer.param_groups[0]["lr"] = rate
+            self.optimizer.step()
+            if self.average is not None:
+                self.average.update(state.update)
+        else:
+            self._skip(loss, norm)
+        self._tell(nll, tokens, norm, rate)
+
+    def _gradients(self, pairs: list[PaddedPairs], tokens: int) -> tuple[float, float]:
+        """Leaves the gradient of the mean loss over all the batches' target tokens."""
+        total = torch.zeros(2, device=self.device)
+        for one in pairs:
+            batch = to_batch(one, self.device)
+            with torch.autocast(
+                self.device.type, self.precision, enabled=self.precision != torch.float32
+            ):
+                output = self.model.output
+                loss, nll = smoothed_cross_entropy(
+                    self.model(batch),
+                    output.weight,
+                    output.bias,
+                    batch.labels(),
+                    self.options.label_smoothing,
+                )
+            (loss / tokens).backward()  # type: ignore[no-untyped-call]
+            total += torch.stack([loss.detach(), nll])
+        return float(total[0]) / tokens, float(total[1])
+
+    def _pairs(self, indices: Ints, part: int) -> PaddedPairs:
+        sampling = self.recipe.tokenizer.sampling
+        if sampling is None:
+            return collate(*self.prepared.train.ids(indices))
+        seed = _mix(self.recipe.seed, self.state.update * self.options.accumulate + part)
+        return collate(
+            *sampled(
+                self.prepared.train,
+                indices,
+                self.prepared.tokenizers,
+                sampling.alpha,
+                sampling.sides,
+                seed,
+            )
+        )
+
+    def _skip(self, loss: float, norm: float) -> None:
+        state = self.state
+        state.skipped += 1
+        state.skipped_in_row += 1
+        self.monitor.say(
+            f"warning: update {state.update} skipped: loss {loss:.3g}, gradient norm {norm:.3g}"
+        )
+        if state.skipped_in_row >= self.options.max_bad_updates:
+            last = self.folder.path / "last"
+            kept = f"the last good checkpoint is {last}" if last.exists() else "nothing was saved"
+            raise TrainingError(
+                f"training stopped: {state.skipped_in_row} updates in a row up to update "
+                f"{state.update} had a loss or gradient that is not finite; {kept}; a lower "
+                "training.learning_rate, a longer warm-up or a lower training.clip_norm may help"
+            )
+
+    def _rate(self) -> float:
+        return learning_rate(
+            self.options.learning_rate,
+            self.options.schedule,
+            update=self.state.update,
+            progress=self.progress(),
+            reductions=self.state.reductions,
+        )
+
+    def progress(self) -> float:
+        """The share of training that is done.
+
+        Returns:
+            0 to 1, by epochs or updates, whichever ends first.
+        """
+        place, shares = self.state.place, [0.0]
+        if self.options.epochs is not None:
+            shares.append((place.epoch + self._epoch_share()) / self.options.epochs)
+        if self.options.updates is not None:
+            shares.append(self.state.update / self.options.updates)
+        return min(1.0, max(shares))
+
+    def _epoch_share(self) -> float:
+        return self.state.place.pairs / max(1, len(self.prepared.train))
+
+    def _ended(self) -> bool:
+        patience = self.options.early_stopping.patience
+        return self.progress() >= 1.0 or (patience is not None and self.state.stale >= patience)
+
+    def _tell(self, nll: float, tokens: int, norm: float, rate: float) -> None:
+        """Shows the update, and writes a record for every few."""
+        now = time.monotonic()
+        self.state.seconds += now - self._clock
+        self._log.add(nll, tokens, now - self._clock)
+        self._clock = now
+        begun, seconds = self._session
+        done = self.progress() - begun
+        left = (self.state.seconds - seconds) * (1 - self.progress()) / done if done > 0 else 0.0
+        step = Step(
+            update=self.state.update,
+            epoch=self.state.place.epoch + self._epoch_share(),
+            progress=self.progress(),
+            loss=self._log.loss,
+            tokens_per_second=self._log.speed,
+            learning_rate=rate,
+            gradient_norm=norm,
+            remaining=left,
+        )
+        self.monitor.step(step)
+        if self.state.update % LOG_EVERY == 0:
+            self.folder.journal.append({"kind": "train", **asdict(step)})
+            self._log = _Interval()
+
+    # -- validating and saving --------------------------------------------------------------
+
+    def _validation_due(self) -> bool:
+        every = self.options.validation.every
+        if self._ended():
+            return True
+        return self.state.update % every == 0 if every else self.state.place.pairs == 0
+
+    def _checkpoint_due(self) -> bool:
+        every = self.options.checkpoint_every
+        return every is not None and self.state.update % every == 0
+
+    def _validate(self) -> None:
+        """Measures, remembers, saves, and makes the best weights the run's model."""
+        result = self._measure(self.judged)
+        state, metric = self.state, self.options.early_stopping.metric
+        value = result.value(metric)
+        best = state.best is None or value > state.best
+        if best:
+            state.best, state.best_update = value, state.update
+        state.stale = 0 if best else state.stale + 1
+        self._reduce_on_plateau(best)
+        state.validated = True
+        epoch = state.place.epoch + self._epoch_share()
+        record = {
+            "update": state.update,
+            "epoch": epoch,
+            "loss": result.loss,
+            "bleu": result.bleu,
+            "seconds": state.seconds,
+        }
+        state.history.append(record)
+        self.folder.journal.append({"kind": "validation", **record})
+        self.monitor.validated(state.update, epoch, result, best)
+        self._save()
+        if best:
+            self._publish(self.judged, record)
+
+    def _measure(self, model: TranslationModel) -> Validated:
+        prepared = self.prepared
+        result = validate(model, prepared.val, prepared.tokenizers, self.recipe, self.precision)
+        now = time.monotonic()
+        self.state.seconds += now - self._clock
+        self._clock = now
+        return result
+
+    def _reduce_on_plateau(self, best: bool) -> None:
+        schedule, state = self.options.schedule, self.state
+        if not isinstance(schedule, Plateau):
+            return
+        state.plateau = 0 if best else state.plateau + 1
+        if state.plateau > schedule.patience:
+            state.plateau = 0
+            state.reductions += 1
+
+    def _save(self) -> None:
+        groups: dict[str, Tensors] = {
+            "model": dict(self.model.named_parameters()),
+            "optimizer": optimizer_tensors(self.optimizer, self.names),
+        }
+        if self.average is not None:
+            groups["average"] = dict(self.judged.named_parameters())
+        checkpoint = Checkpoint(self.state, groups, self._environment())
+        average = self.options.average
+        keep_validated = average.count if isinstance(average, LastK) else 0
+        self.folder.save(checkpoint, self.options.keep_checkpoints, keep_validated)
+
+    def _publish(self, model: TranslationModel, record: dict[str, Any]) -> None:
+        weights: dict[str, Tensor] = dict(model.named_parameters())
+        self.folder.publish(weights, model_card(self.recipe, self.prepared, model, record))
+
+    def _environment(self) -> dict[str, Any]:
+        return environment(self.device, self.precision)
+
+    def _finish(self) -> None:
+        """Averages where the recipe says so, and closes the run."""
+        if isinstance(self.options.average, LastK):
+            self._publish_mean(self.options.average.count)
+        reached_end = self.progress() >= 1.0
+        patience = self.options.early_stopping.patience
+        self.state.stopped = (
+            "the recipe's end" if reached_end else f"{patience} validations without a better one"
+        )
+        self._save()
+
+    def _publish_mean(self, count: int) -> None:
+        updates = [record["update"] for record in self.state.history[-count:]]
+        mean = mean_of(self.folder.validated_weights(updates))
+        model = copy.deepcopy(self.model)
+        load_weights(model, mean, self.folder.checkpoints)
+        result = self._measure(model)
+        state = self.state
+        best = state.best is None or result.value(self.options.early_stopping.metric) > state.best
+        self.monitor.say(f"the mean of the weights at updates {', '.join(map(str, updates))}:")
+        self.monitor.validated(state.update, state.place.epoch + self._epoch_share(), result, best)
+        if best:
+            record = {"update": state.update, "loss": result.loss, "bleu": result.bleu}
+            self._publish(model, {**record, "mean_of_updates": updates})
+
+    # -- resuming ---------------------------------------------------------------------------
+
+    def resume(self) -> None:
+        """Takes up the newest whole checkpoint, if there is one."""
+        checkpoint = self.folder.latest(self.monitor.say)
+        self.folder.journal.rewind(checkpoint.state.update if checkpoint else 0)
+        if checkpoint is None:
+            return
+        self.state = checkpoint.state
+        load_weights(self.model, checkpoint.groups["model"], self.folder.checkpoints)
+        if self.average is not None:
+            load_weights(self.judged, checkpoint.groups["average"], self.folder.checkpoints)
+        restore_optimizer(self.optimizer, self.names, checkpoint.groups["optimizer"])
+        self.monitor.say(f"going on from update {self.state.update}")
+        changed = {
+            key: (old, self._environment().get(key))
+            for key, old in checkpoint.environment.items()
+            if old != self._environment().get(key)
+        }
+        if changed:
+            told = ", ".join(f"{key} {old} -> {new}" for key, (old, new) in changed.items())
+            self.monitor.say(f"warning: not bit for bit the same from here on: {told}")
+        unpublished = self.folder.published() != self.state.update  # killed right before
+        if self.state.validated and self.state.best_update == self.state.update and unpublished:
+            self._publish(self.judged, self.state.history[-1])
+
+    def result(self) -> TrainingResult:
+        """How the training stands.
+
+        Returns:
+            Its summary.
+        """
+        state = self.state
+        found = [record for record in state.history if record["update"] == state.best_update]
+        return TrainingResult(
+            run=self.folder.path,
+            finished=bool(state.stopped),
+            stopped=state.stopped or "interrupted",
+            updates=state.update,
+            skipped=state.skipped,
+            seconds=state.seconds,
+            best=found[-1] if found else None,
+        )
+
+
+class _Interval:
+    """Sums since the last record."""
+
+    def __init__(self) -> None:
+        self.nll, self.tokens, self.seconds = 0.0, 0, 0.0
+
+    def add(self, nll: float, tokens: int, seconds: float) -> None:
+        if math.isfinite(nll):
+            self.nll += nll
+            self.tokens += tokens
+        self.seconds += seconds
+
+    @property
+    def loss(self) -> float:
+        return self.nll / max(1, self.tokens)
+
+    @property
+    def speed(self) -> float:
+        return self.tokens / max(1e-9, self.seconds)
+
+
+def _mix(seed: int, number: int) -> int:
+    """A seed for one of many random streams (splitmix64's finalizer: near seeds, far streams)."""
+    value = (seed * 0x9E3779B97F4A7C15 + number + 1) & 0xFFFFFFFFFFFFFFFF
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+    return (value ^ (value >> 31)) & 0x7FFFFFFF

@@ -1,0 +1,171 @@
+"""What a person sees of training: a progress bar in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from typing import TextIO
+
+from seq2seq.training.validation import Validated
+
+
+@dataclass(frozen=True)
+class Step:
+    """An update, as it is shown and logged.
+
+    Attributes:
+        update: Its number, from 1.
+        epoch: Epochs done, with the fraction of the present one.
+        progress: The share of the whole training that is done, 0 to 1.
+        loss: Negative log-likelihood a target token, in nats.
+        tokens_per_second: Target tokens, since the last shown update.
+        learning_rate: The rate.
+        gradient_norm: Before clipping.
+        remaining: Seconds that are left, by the speed so far.
+    """
+
+    update: int
+    epoch: float
+    progress: float
+    loss: float
+    tokens_per_second: float
+    learning_rate: float
+    gradient_norm: float
+    remaining: float
+
+    def line(self) -> str:
+        """The figures in words.
+
+        Returns:
+            One line.
+        """
+        return (
+            f"update {self.update}  epoch {self.epoch:.2f}  loss {self.loss:.3f}  "
+            f"{self.tokens_per_second:,.0f} tokens/s  rate {self.learning_rate:.2e}  "
+            f"{clock(self.remaining)} left"
+        )
+
+
+def clock(seconds: float) -> str:
+    """Seconds as people read them.
+
+    Args:
+        seconds: A time span.
+
+    Returns:
+        Hours, minutes and seconds, as h:mm:ss or m:ss.
+    """
+    minutes, second = divmod(int(seconds + 0.5), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+class Monitor:
+    """Plain lines, one every few seconds. Every method may be overridden; the loop calls them.
+
+    Args:
+        stream: Where lines go; None: standard error.
+        interval: Seconds between lines on updates.
+    """
+
+    def __init__(self, stream: TextIO | None = None, interval: float = 10.0) -> None:
+        self.stream = stream
+        self.interval = interval
+        self._shown = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """Shows a line.
+
+        Args:
+            text: Without a line end.
+        """
+        print(text, file=self.stream or sys.stderr, flush=True)
+
+    def step(self, step: Step) -> None:
+        """An update is done.
+
+        Args:
+            step: Its figures.
+        """
+        if time.monotonic() - self._shown >= self.interval:
+            self._shown = time.monotonic()
+            self.say(step.line())
+
+    def validated(self, update: int, epoch: float, result: Validated, best: bool) -> None:
+        """A validation is done.
+
+        Args:
+            update: The update it followed.
+            epoch: Epochs done.
+            result: What it found.
+            best: Whether it is the best so far.
+        """
+        bleu = "" if result.bleu is None else f"  BLEU {result.bleu:.2f}"
+        self.say(
+            f"validation at update {update} (epoch {epoch:.2f}): loss {result.loss:.3f}  "
+            f"perplexity {result.perplexity:.2f}{bleu}  {result.seconds:.1f} s"
+            f"{'  best so far' if best else ''}"
+        )
+
+    def close(self) -> None:
+        """Training has ended, well or not."""
+
+
+class Silent(Monitor):
+    """Shows nothing."""
+
+    def say(self, text: str) -> None:
+        """Shows nothing.
+
+        Args:
+            text: Not shown.
+        """
+
+
+class TerminalMonitor(Monitor):
+    """A progress bar with the figures, lines above it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self.progress = Progress(
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>5.1f} %"),
+            TextColumn("{task.description}"),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self.task = self.progress.add_task("starting", total=1.0)
+        self.progress.start()
+
+    def say(self, text: str) -> None:
+        """Shows a line above the bar.
+
+        Args:
+            text: Without a line end.
+        """
+        self.progress.console.print(text, markup=False, highlight=False)
+
+    def step(self, step: Step) -> None:
+        """Moves the bar.
+
+        Args:
+            step: The update's figures.
+        """
+        self.progress.update(self.task, completed=step.progress, description=step.line())
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        self.progress.stop()
+
+
+def default_monitor() -> Monitor:
+    """What fits where standard error goes.
+
+    Returns:
+        A progress bar in a terminal, plain lines elsewhere.
+    """
+    return TerminalMonitor() if sys.stderr.isatty() else Monitor()

@@ -1,0 +1,65 @@
+"""Where a training stands: all that a checkpoint keeps besides tensors."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from seq2seq.data.batching import Place
+
+
+@dataclass
+class TrainingState:
+    """Changed by the loop alone, saved with every checkpoint.
+
+    Attributes:
+        update: Updates tried so far; the random numbers of an update are a function of it.
+        place: The next batch.
+        tokens: Target tokens seen.
+        seconds: Time spent in training, over all sessions.
+        best: The best value of the early-stopping metric, and at which update it was.
+        stale: Validations since then.
+        reductions: How often the plateau schedule cut the rate.
+        plateau: Validations without improvement since the last cut.
+        skipped: Updates skipped for numbers that were not finite.
+        skipped_in_row: The same, since the last good one.
+        validated: Whether this state was saved right after a validation.
+        history: A record a validation.
+        stopped: Why training ended; empty while it has not.
+    """
+
+    update: int = 0
+    place: Place = field(default_factory=Place)
+    tokens: int = 0
+    seconds: float = 0.0
+    best: float | None = None
+    best_update: int | None = None
+    stale: int = 0
+    reductions: int = 0
+    plateau: int = 0
+    skipped: int = 0
+    skipped_in_row: int = 0
+    validated: bool = False
+    history: list[dict[str, Any]] = field(default_factory=list)
+    stopped: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values.
+
+        Returns:
+            What ``from_json`` reads.
+        """
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> TrainingState:
+        """The state again.
+
+        Args:
+            values: From ``to_json``.
+
+        Returns:
+            The state.
+        """
+        known = {f.name: values[f.name] for f in fields(cls)}
+        return cls(**{**known, "place": Place(**values["place"])})

@@ -1,0 +1,128 @@
+"""Validation: the loss of the references, and BLEU of greedy translations."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from seq2seq.data.batching import Bounds, PaddedPairs, collate, in_length_order
+from seq2seq.data.dataset import PairDataset
+from seq2seq.inference.torch_engine import TorchEngine
+from seq2seq.inference.translator import Translator
+from seq2seq.metrics import bleu
+from seq2seq.models.translation import Batch, TranslationModel
+from seq2seq.recipe import Recipe
+from seq2seq.text.tokenizer import Tokenizers
+from seq2seq.training.loss import smoothed_cross_entropy
+
+
+@dataclass(frozen=True)
+class Validated:
+    """What a validation found.
+
+    Attributes:
+        loss: Negative log-likelihood a target token, in nats, without smoothing.
+        bleu: BLEU of greedy translations (13a, cased), or None where it was not asked for.
+        seconds: How long it took.
+    """
+
+    loss: float
+    bleu: float | None
+    seconds: float
+
+    @property
+    def perplexity(self) -> float:
+        """exp(loss)."""
+        return math.exp(min(self.loss, 700.0))
+
+    def value(self, metric: str) -> float:
+        """The early-stopping metric, larger being better.
+
+        Args:
+            metric: "loss" or "bleu".
+
+        Returns:
+            BLEU, or the negative loss.
+        """
+        if metric == "bleu":
+            assert self.bleu is not None
+            return self.bleu
+        return -self.loss if math.isfinite(self.loss) else -math.inf
+
+
+def to_batch(pairs: PaddedPairs, device: torch.device) -> Batch:
+    """A batch as tensors.
+
+    Args:
+        pairs: As numpy matrices.
+        device: Where the tensors go.
+
+    Returns:
+        The batch.
+    """
+    arrays = (getattr(pairs, name) for name in Batch.__dataclass_fields__)
+    return Batch(*(torch.from_numpy(array) for array in arrays)).to(device)
+
+
+@torch.no_grad()
+def validation_loss(
+    model: TranslationModel, dataset: PairDataset, tokens: int, precision: torch.dtype
+) -> float:
+    """Mean negative log-likelihood of a data set's targets.
+
+    Args:
+        model: The model, put into evaluation mode.
+        dataset: The pairs; all of them count.
+        tokens: Bound of padded tokens a batch.
+        precision: The type for matrix products.
+
+    Returns:
+        Nats a target token.
+    """
+    model.eval()
+    device = model.output.weight.device
+    total, count = 0.0, 0
+    for indices in in_length_order(dataset, Bounds(tokens)):
+        batch = to_batch(collate(*dataset.ids(indices)), device)
+        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+            _, nll = smoothed_cross_entropy(
+                model(batch), model.output.weight, model.output.bias, batch.labels(), 0.0
+            )
+        total += float(nll)
+        count += batch.tokens
+    return total / max(count, 1)
+
+
+def validate(
+    model: TranslationModel,
+    dataset: PairDataset,
+    tokenizers: Tokenizers,
+    recipe: Recipe,
+    precision: torch.dtype,
+) -> Validated:
+    """Measures a model on the validation set.
+
+    Args:
+        model: The model.
+        dataset: The validation set.
+        tokenizers: Both sides' tokenizers.
+        recipe: For what is to be measured, and how long translations may get.
+        precision: The type for matrix products.
+
+    Returns:
+        The figures.
+    """
+    begun = time.monotonic()
+    options = recipe.training.validation
+    loss = validation_loss(model, dataset, max(recipe.training.batch_tokens, 4096), precision)
+    score = None
+    if options.bleu:
+        count = min(len(dataset), options.lines or len(dataset))
+        sources, references = dataset.texts(np.arange(count))
+        translator = Translator(TorchEngine(model, precision), tokenizers, recipe.translation)
+        score = bleu(translator.translate(sources, beam=1, batch_size=128), references)
+    return Validated(loss, score, time.monotonic() - begun)
