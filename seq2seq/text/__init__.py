@@ -1,0 +1,1 @@
+"""Text: tokenizing, cleaning, and the embedded English-German phrasebook."""
