@@ -26,7 +26,7 @@ python_works() {
 find_python() {
     local candidate
     if [ -n "${PYTHON:-}" ]; then
-        python_works "$PYTHON" 4 ||
+        python_works "$PYTHON" 4, ||
             fail "PYTHON=$PYTHON is no Python 3.11 or newer with venv and ensurepip"
         python=$PYTHON
         return
@@ -37,7 +37,7 @@ find_python() {
             return
         fi
     done
-    python_works python3 4 ||
+    python_works python3 4, ||
         fail "no Python 3.11 or newer with venv was found: install one (on Debian also python3-venv)," \
             "or name it: PYTHON=/path/to/python3.12 scripts/${0##*/}"
     python=python3

@@ -1,0 +1,261 @@
+"""The files around the code: recipes, documents, versions, scripts, and what a wheel carries."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+import seq2seq
+from seq2seq.recipe.files import load_recipe, packaged_recipes
+
+ROOT = Path(__file__).parents[1]
+RECIPES = sorted((ROOT / "recipes").rglob("*.toml"))
+DOCUMENTS = sorted(ROOT.glob("*.md"))
+SCRIPTS = [*sorted((ROOT / "scripts").iterdir()), ROOT / ".ci" / "run"]
+
+
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+@cache
+def project() -> dict[str, Any]:
+    table: dict[str, Any] = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]
+    return table
+
+
+# ---------------------------------------------------------------------------------------------
+# Recipes
+
+
+def test_every_recipe_file_is_found_by_its_name() -> None:
+    assert RECIPES
+    assert sorted(packaged_recipes().values()) == RECIPES
+    assert len(packaged_recipes()) == len(RECIPES)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_begins_with_its_command_its_cost_and_its_score(path: Path) -> None:
+    comments = re.match(r"(#.*\n)+", text_of(path))
+    assert comments, "a recipe begins with comments"
+    found = dict(re.findall(r"^# (\w+): +(.+)$", comments[0], flags=re.MULTILINE))
+    assert list(found)[:3] == ["Command", "Cost", "Score"]
+    assert path.stem in found["Command"]
+    assert re.search(r"\d+ (min|h)\b.*\bcores?\b", found["Cost"]), "time, and on what"
+    assert re.search(r"\bBLEU \d+\.\d\b", found["Score"])
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_carries_the_name_of_its_file(path: Path) -> None:
+    assert load_recipe(path.stem).name == path.stem
+
+
+# ---------------------------------------------------------------------------------------------
+# Versions
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    headings = re.findall(r"^## (\S+)", text_of(ROOT / "CHANGELOG.md"), flags=re.MULTILINE)
+    assert headings[0] == project()["version"] == version("seq2seq")
+
+
+def pins() -> dict[str, str]:
+    found = {}
+    for line in text_of(ROOT / "constraints.txt").splitlines():
+        if line and not line.startswith("#"):
+            requirement = Requirement(line)
+            (pin,) = requirement.specifier
+            assert pin.operator == "==", line
+            found[requirement.name.replace("_", "-").lower()] = pin.version
+    return found
+
+
+def requirements() -> list[Requirement]:
+    extras = project()["optional-dependencies"]
+    lines = [*project()["dependencies"], *(line for extra in extras.values() for line in extra)]
+    return [found for line in lines if (found := Requirement(line)).name != "seq2seq"]
+
+
+@pytest.mark.parametrize("requirement", requirements(), ids=str)
+def test_what_the_package_needs_is_pinned_within_its_bounds(requirement: Requirement) -> None:
+    assert [bound.operator for bound in requirement.specifier] == [">="]
+    assert requirement.specifier.contains(pins()[requirement.name])
+
+
+# ---------------------------------------------------------------------------------------------
+# Documents say what is there
+
+COMMAND = re.compile(r"(?:^|[|:] |run )\s*(?:\$ )?seq2seq +([a-z]+)((?: .*)?)$", re.MULTILINE)
+
+
+def commands() -> list[tuple[str, str, str]]:
+    """File, verb and arguments of each command in the documents, scripts and recipes."""
+    found = []
+    for path in [*DOCUMENTS, *RECIPES, ROOT / "scripts" / "quickstart"]:
+        text = text_of(path).replace("\\\n", " ")
+        if path.suffix == ".md":
+            text = "\n".join(re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+        found += [(path.name, verb, rest) for verb, rest in COMMAND.findall(text)]
+    return found
+
+
+@cache
+def help_of(*words: str) -> str:
+    code = "import sys; from seq2seq.cli.app import main; sys.argv[0] = 'seq2seq'; main()"
+    environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words, "--help"],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_there_are_commands_to_look_at() -> None:
+    assert {"prepare", "train", "translate", "evaluate"} <= {verb for _, verb, _ in commands()}
+
+
+@pytest.mark.parametrize(("file", "verb", "rest"), commands())
+def test_a_command_in_a_document_exists(file: str, verb: str, rest: str) -> None:
+    assert re.search(rf"^\W*{verb}\b", help_of(), flags=re.MULTILINE), f"{file}: no verb {verb}"
+    words = [verb]
+    if verb == "recipe" and (name := re.match(r" +([a-z]+)", rest)):
+        words.append(name[1])
+    shown = help_of(*words)
+    for option in re.findall(r"(?<=\s)(--?[a-z][a-z-]*)", rest.partition("#")[0]):
+        assert re.search(rf"(?<![\w-]){option}(?![\w-])", shown), f"{file}: {verb} has no {option}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_a_document_names_what_is_there(document: Path) -> None:
+    text = text_of(document)
+    links = re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", text)
+    paths = re.findall(r"(?<![\w/.])((?:scripts|recipes|tests|seq2seq)/[\w./-]*\w)", text)
+    missing = [name for name in [*links, *paths] if not (ROOT / name).exists()]
+    assert not missing
+
+
+def test_the_python_in_the_readme_names_what_is_there() -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", text_of(ROOT / "README.md"), re.M | re.S)
+    names = {name for block in blocks for name in re.findall(r"\bseq2seq\.(\w+)", block)}
+    assert names
+    assert {name for name in names if not hasattr(seq2seq, name)} == set()
+
+
+# ---------------------------------------------------------------------------------------------
+# Scripts
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_a_script_parses(path: Path) -> None:
+    first = text_of(path).splitlines()[0]
+    if "python" in first:
+        compile(text_of(path), str(path), "exec")
+    else:
+        subprocess.run(["bash", "-n", path], check=True)
+    if not path.name.startswith("_"):
+        assert first.startswith("#!/usr/bin/env ")
+        assert os.access(path, os.X_OK)
+
+
+def run_script(name: str, *arguments: str, **variables: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [ROOT / "scripts" / name, *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, **variables},
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_scripts_leave_a_folder_alone_that_is_not_theirs(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("do not lose me", encoding="utf-8")
+    for name in ("test", "quickstart"):
+        status, said = run_script(name, SEQ2SEQ_VENV=str(tmp_path), PYTHON=sys.executable)
+        assert status == 2
+        assert said == (
+            f"{name}: {tmp_path} is there, but not made by this script: remove it, or name "
+            "another folder by SEQ2SEQ_VENV\n"
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_scripts_say_which_python_does_not_do(tmp_path: Path) -> None:
+    broken = tmp_path / "python3.12"
+    broken.write_text("#!/bin/sh\necho no such version >&2\nexit 127\n", encoding="utf-8")
+    broken.chmod(0o755)
+    assert run_script("test", PYTHON=str(broken), SEQ2SEQ_VENV=str(tmp_path / "venv")) == (
+        2,
+        f"test: PYTHON={broken} is no Python 3.11 or newer with venv and ensurepip\n",
+    )
+
+
+def test_the_quickstart_knows_its_options() -> None:
+    assert run_script("quickstart", "--frehs") == (
+        2,
+        "quickstart: unknown argument --frehs; there are --fresh, --cpu and --help\n",
+    )
+    for name in ("test", "quickstart"):
+        status, said = run_script(name, "--help")
+        assert status == 0
+        assert f"scripts/{name}" in said
+        assert "set -euo" not in said
+
+
+# ---------------------------------------------------------------------------------------------
+# Wheels
+
+
+def build(source: Path, target: str, folder: Path) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True)
+    (built,) = folder.iterdir()
+    return built
+
+
+def test_a_wheel_from_the_sdist_carries_code_and_recipes_and_no_tests(tmp_path: Path) -> None:
+    with tarfile.open(build(ROOT, "sdist", tmp_path / "sdist")) as archive:
+        archive.extractall(tmp_path / "source", filter="data")
+    (source,) = (tmp_path / "source").iterdir()
+    with zipfile.ZipFile(build(source, "wheel", tmp_path / "wheel")) as archive:
+        names = set(archive.namelist())
+        archive.extractall(tmp_path / "installed")
+
+    code = {str(path.relative_to(ROOT)) for path in (ROOT / "seq2seq").rglob("*.py")}
+    recipes = {f"seq2seq/{path.relative_to(ROOT)}" for path in RECIPES}
+    assert {name for name in names if ".dist-info/" not in name} == {
+        *code,
+        *recipes,
+        "seq2seq/py.typed",
+    }
+    found = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from seq2seq.recipe.files import *; print(*packaged_recipes().values(), sep='\\n')",
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {*found.stdout.split()} == {str(tmp_path / "installed" / name) for name in recipes}
