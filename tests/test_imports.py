@@ -56,9 +56,7 @@ def is_runtime(path: Path) -> bool:
 
 def imports(path: Path, tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Line and full dotted name of everything imported, relative imports resolved."""
-    package = module_of(path).split(".")
-    if path.name != "__init__.py":
-        package.pop()
+    package = list(path.relative_to(ROOT).parent.parts)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -190,6 +188,17 @@ def test_the_package_imports_only_what_it_declares() -> None:
     undeclared = [
         f"{path.relative_to(ROOT)}:{line}: {name}"
         for path in package_files()
+        for line, name in imports(path, ast.parse(path.read_text(encoding="utf-8")))
+        if (distribution := distribution_of(name)) and distribution not in allowed
+    ]
+    assert not undeclared, "\n".join(undeclared)
+
+
+def test_the_tests_import_only_what_their_extra_has() -> None:
+    allowed = declared("train", "test") | {path.name for path in (ROOT / "tests").iterdir()}
+    undeclared = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
         for line, name in imports(path, ast.parse(path.read_text(encoding="utf-8")))
         if (distribution := distribution_of(name)) and distribution not in allowed
     ]

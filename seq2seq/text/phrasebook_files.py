@@ -13,7 +13,12 @@ from seq2seq.text import phrasebook
 
 
 def write_split(
-    split: str, source: Path, target: Path, *, seed: int = 1, examples: int | None = None
+    split: phrasebook.Split,
+    source: Path,
+    target: Path,
+    *,
+    seed: int = 1,
+    examples: int | None = None,
 ) -> int:
     """Writes line-aligned source and target files of one split.
 
