@@ -1,0 +1,151 @@
+"""A prepared folder: what ``prepare`` writes, and training reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seq2seq.data.files import file_digest
+from seq2seq.data.manifest import RECIPE, SPLITS, check_files, data_tables, read_manifest
+from seq2seq.data.pairs import PairDataset, Ragged
+from seq2seq.data.report import PrepareReport
+from seq2seq.errors import DataError
+from seq2seq.recipe import Recipe
+from seq2seq.recipe.files import recipe_from_toml
+from seq2seq.text.tokenizer import Tokenizers
+
+__all__ = ["PairDataset", "PreparedData", "Ragged"]
+
+_MODEL_KEYS = {"model", "source_model", "target_model"}
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """A prepared folder, opened.
+
+    Attributes:
+        folder: The folder.
+        recipe: What it was made by.
+        tokenizers: One a side.
+        manifest: What it says of itself; see :mod:`seq2seq.data.manifest`.
+        train: The cleaned training pairs.
+        val: All validation pairs.
+        test: All test pairs, where the recipe names any.
+    """
+
+    folder: Path
+    recipe: Recipe
+    tokenizers: Tokenizers
+    manifest: dict[str, Any]
+    train: PairDataset
+    val: PairDataset
+    test: PairDataset | None
+
+    @classmethod
+    def open(cls, folder: Path, *, verify: bool = True) -> PreparedData:
+        """Opens a prepared folder.
+
+        Args:
+            folder: The folder.
+            verify: Whether to compare every file with its hash first (seconds a gigabyte).
+
+        Returns:
+            The data; the pairs stay on the disk.
+
+        Raises:
+            DataError: If it is missing, not a prepared folder, damaged or of another format.
+            ModelError: If a tokenizer cannot be used.
+        """
+        folder = Path(folder)
+        manifest = read_manifest(folder)
+        if verify:
+            check_files(folder, manifest["files"])
+        path = folder / RECIPE
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: cannot be read ({error}): prepare the folder again") from None
+        splits = {
+            split: PairDataset.open(folder / f"{split}.arrow")
+            for split in SPLITS
+            if f"{split}.arrow" in manifest["files"]
+        }
+        if missing := [split for split in ("train", "val") if split not in splits]:
+            raise DataError(f"{folder}: damaged (no {' and no '.join(missing)}): prepare it again")
+        return cls(
+            folder,
+            recipe_from_toml(text, str(path)),
+            Tokenizers.load(folder),
+            manifest,
+            splits["train"],
+            splits["val"],
+            splits.get("test"),
+        )
+
+    @property
+    def digest(self) -> str:
+        """A hash of the content: the pairs and the tokenizers."""
+        return str(self.manifest["digest"])
+
+    @property
+    def report(self) -> PrepareReport:
+        """What ``prepare`` found out."""
+        return PrepareReport.from_json(self.manifest["report"])
+
+    def check_fits(self, recipe: Recipe) -> None:
+        """Checks that a recipe would have prepared the same data.
+
+        Its tables on cleaning and the tokenizer must be the same; its sources are compared where
+        it names any. A tokenizer's model that is named by another path is the same if its bytes
+        are.
+
+        Args:
+            recipe: The recipe to train.
+
+        Raises:
+            DataError: If a key differs; the message names all that do, with both values.
+        """
+        here, wanted = self.manifest["recipe"], data_tables(recipe)
+        for split in SPLITS:
+            if wanted["data"].get(split) is None:
+                here = {**here, "data": {**here["data"], split: None}}
+        differences = [
+            f"{key} is {_show(ours)} there but {_show(theirs)} in the recipe"
+            for key, ours, theirs in _differences("", here, wanted)
+            if not self._is_our_model(key, theirs)
+        ]
+        if differences:
+            raise DataError(
+                f"{self.folder}: was prepared by another recipe: {'; '.join(differences)}: "
+                "prepare again into another folder, or change the recipe"
+            )
+
+    def _is_our_model(self, key: str, path: object) -> bool:
+        name = key.removeprefix("tokenizer.")
+        if name not in _MODEL_KEYS or not isinstance(path, str) or not Path(path).is_file():
+            return False
+        tokenizers = self.tokenizers
+        ours = tokenizers.target if name == "target_model" else tokenizers.source
+        if self.manifest["recipe"]["tokenizer"].get(name) is None:
+            return False
+        return file_digest(path) == ours.digest
+
+
+def _differences(prefix: str, here: Any, wanted: Any) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(here, dict) and isinstance(wanted, dict):
+        for key in dict.fromkeys([*here, *wanted]):
+            yield from _differences(
+                f"{prefix}.{key}" if prefix else key, here.get(key), wanted.get(key)
+            )
+    elif here != wanted:
+        yield prefix, here, wanted
+
+
+def _show(value: Any) -> str:
+    if value is None:
+        return "not given"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value)

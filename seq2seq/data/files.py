@@ -1,0 +1,162 @@
+r"""Files as streams of lines: unpacked, checked to be text, and split at ``\n`` alone.
+
+Unicode has many more line ends (U+2028, a vertical tab ...), and the readers of ``datasets`` and
+of ``str.splitlines`` honour some of them. Here they are content: with one more line on one side,
+every pair below it would be wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+
+from seq2seq.errors import DataError
+
+LONGEST_LINE = 2**24
+"""Bytes; a longer line is not a sentence, and would not fit in constant memory."""
+
+_BUFFER = 2**20
+_HEAD = 2**16  # how much of a file is looked at to tell whether it is text
+_MOSTLY_NOT_TEXT = 0.1
+_CODECS = {".gz": "gzip", ".zst": "zstd"}
+_MAGIC = {
+    b"\x1f\x8b": "gzip data: its name must end in .gz",
+    b"\x28\xb5\x2f\xfd": "Zstandard data: its name must end in .zst",
+    b"PAR1": "Parquet: its name must end in .parquet, or say kind = 'parquet'",
+    b"PK\x03\x04": "a zip archive: unpack it first",
+    b"BZh": "bzip2 data: unpack it first, or pack it as .gz or .zst",
+    b"\xfd7zXZ": "xz data: unpack it first, or pack it as .gz or .zst",
+    b"\xff\xfe": "UTF-16 text: convert it to UTF-8",
+    b"\xfe\xff": "UTF-16 text: convert it to UTF-8",
+}
+
+
+def check_file(path: str) -> None:
+    """Checks that there is a regular file with something in it, and that it may be read.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DataError: If not; the message says what is there instead.
+    """
+    try:
+        status = Path(path).stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise DataError(f"{path}: a folder, where a file is expected")
+        if not stat.S_ISREG(status.st_mode):
+            raise DataError(f"{path}: not a regular file (a pipe or a device); write it to a file")
+        with Path(path).open("rb"):
+            pass
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file{_neighbours(path)}") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    if status.st_size == 0:
+        raise DataError(f"{path}: the file is empty")
+
+
+def _neighbours(path: str) -> str:
+    folder = Path(path).absolute().parent
+    return "" if folder.is_dir() else f" (there is no folder {folder} either)"
+
+
+def file_digest(path: Path | str) -> str:
+    """Hashes a file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its SHA-256, in hexadecimal digits.
+    """
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_lines(path: str) -> Iterator[bytes]:
+    r"""Reads the lines of a text file, in constant memory.
+
+    ``.gz`` and ``.zst`` are unpacked. One ``\r`` before the ``\n`` goes with it, so that files
+    with Windows line ends can be used. The last line need not end in ``\n``.
+
+    Args:
+        path: The file.
+
+    Yields:
+        The lines, without their ends.
+
+    Raises:
+        DataError: If the file cannot be read or unpacked, is empty, or is not text.
+    """
+    check_file(path)
+    with _unpacked(path) as stream:
+        _check_text(path, stream.peek(_HEAD)[:_HEAD])
+        number = 0
+        while line := stream.readline(LONGEST_LINE + 2):
+            number += 1
+            if len(line) > LONGEST_LINE and not line.endswith(b"\n"):
+                raise DataError(
+                    f"{path}, line {number}: longer than {LONGEST_LINE:,} bytes: not a sentence"
+                )
+            if line.endswith(b"\n"):
+                line = line[:-2] if line.endswith(b"\r\n") else line[:-1]
+            yield line
+
+
+@contextmanager
+def _unpacked(path: str) -> Iterator[io.BufferedReader]:
+    codec = _CODECS.get(Path(path).suffix)
+    try:
+        if codec is None:
+            with Path(path).open("rb", buffering=0) as raw:
+                yield io.BufferedReader(raw, _BUFFER)
+        else:
+            # pyarrow's codecs report a truncated stream; the zstandard package ends it silently.
+            with pa.input_stream(path, compression=codec) as packed:
+                yield io.BufferedReader(packed, _BUFFER)
+    except OSError as error:
+        if codec is None or error.errno is not None:
+            raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+        reason = str(error).splitlines()[0]
+        if "Truncated" in reason:
+            raise DataError(f"{path}: the {codec} data ends too early: a broken copy?") from None
+        raise DataError(f"{path}: not {codec} data, or damaged ({reason})") from None
+
+
+def _check_text(path: str, head: bytes) -> None:
+    if not head:
+        raise DataError(f"{path}: the file is empty")
+    for magic, what in _MAGIC.items():
+        if head.startswith(magic):
+            raise DataError(f"{path}: not plain text but {what}")
+    text = head.decode("utf-8", "replace")
+    # A character cut in two by the end of the head is no fault of the file.
+    strange = sum(text.count(mark) for mark in ("\ufffd", *map(chr, range(9)), "\x1b", "\x7f"))
+    if strange > 1 and strange > _MOSTLY_NOT_TEXT * len(text):
+        raise DataError(
+            f"{path}: not UTF-8 text ({strange / len(text):.0%} of its beginning are control "
+            "characters or not UTF-8): a binary file, or text in another encoding?"
+        )
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the files of a folder, and their names, survive a power cut.
+
+    Args:
+        folder: The folder.
+    """
+    for path in [*folder.iterdir(), folder]:
+        if path.is_file() or path == folder:
+            number = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(number)
+            finally:
+                os.close(number)

@@ -1,0 +1,179 @@
+"""What a prepared folder says of itself: ``manifest.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from seq2seq.data.corpus import source_files
+from seq2seq.data.files import file_digest
+from seq2seq.data.report import PrepareReport
+from seq2seq.errors import DataError
+from seq2seq.recipe import Data, Recipe
+from seq2seq.text.tokenizer import JOINT_FILE, SOURCE_FILE, TARGET_FILE
+
+MANIFEST = "manifest.json"
+RECIPE = "recipe.toml"
+FORMAT = 1
+SPLITS = ("train", "val", "test")
+FILES = (
+    RECIPE,
+    MANIFEST,
+    JOINT_FILE,
+    SOURCE_FILE,
+    TARGET_FILE,
+    *(f"{split}.arrow" for split in SPLITS),
+)
+"""All names that a prepared folder can hold."""
+
+_PACKAGES = ("numpy", "pyarrow", "sentencepiece", "seq2seq")
+
+
+def data_tables(recipe: Recipe) -> dict[str, Any]:
+    """Takes from a recipe what determines the prepared data.
+
+    Subword sampling is left out: it happens in training.
+
+    Args:
+        recipe: The recipe.
+
+    Returns:
+        Its tables data, cleaning and tokenizer, as plain values.
+    """
+    tables = recipe.model_dump(mode="json", include={"data", "cleaning", "tokenizer"})
+    del tables["tokenizer"]["sampling"]
+    return tables
+
+
+def digest_of(values: Any) -> str:
+    """Hashes plain values.
+
+    Args:
+        values: Anything that JSON can hold.
+
+    Returns:
+        The SHA-256 of its canonical JSON.
+    """
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def input_digests(data: Data) -> dict[str, dict[str, str]]:
+    """Hashes the files that a recipe reads.
+
+    Args:
+        data: The recipe's table.
+
+    Returns:
+        For each split that is there, the SHA-256 of its files by path; none for the hub and the
+        phrasebook, which the recipe alone describes.
+
+    Raises:
+        DataError: If a file cannot be read.
+    """
+    digests: dict[str, dict[str, str]] = {}
+    for split in SPLITS:
+        source = getattr(data, split)
+        if source is None:
+            continue
+        try:
+            digests[split] = {path: file_digest(path) for path in source_files(source)}
+        except OSError as error:
+            raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from None
+    return digests
+
+
+def write_manifest(
+    folder: Path, recipe: Recipe, inputs: Mapping[str, Mapping[str, str]], report: PrepareReport
+) -> None:
+    """Writes the manifest of a folder that is otherwise complete.
+
+    Args:
+        folder: The folder.
+        recipe: What it was made by.
+        inputs: What ``input_digests`` gave.
+        report: What was found out.
+    """
+    files = {path.name: file_digest(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    content = {name: digest for name, digest in files.items() if name != RECIPE}
+    tables = data_tables(recipe)
+    manifest = {
+        "format": FORMAT,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in _PACKAGES},
+        },
+        "digest": digest_of(content),
+        "files": files,
+        "inputs": inputs,
+        "recipe_digest": digest_of(tables),
+        "recipe": tables,
+        "report": report.to_json(),
+    }
+    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+    (folder / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Reads and checks a manifest, not the files that it names.
+
+    Args:
+        folder: The prepared folder.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        DataError: If there is none, it is damaged, or of another format.
+    """
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        what = "a file, not a folder" if folder.exists() else "no such folder"
+        raise DataError(f"{folder}: {what}: 'seq2seq prepare RECIPE -o {folder}' makes it")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(
+            f"{folder}: not a prepared folder (it has no {MANIFEST}): "
+            f"'seq2seq prepare RECIPE -o FOLDER' makes one"
+        ) from None
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path}: damaged ({error}): prepare it again") from None
+    found = manifest.get("format") if isinstance(manifest, dict) else None
+    if found != FORMAT:
+        raise DataError(
+            f"{path}: its format is {found!r}, this version reads {FORMAT}: prepare it again"
+        )
+    wanted = {"digest", "files", "inputs", "recipe_digest", "recipe", "report"}
+    if missing := sorted(wanted - manifest.keys()):
+        raise DataError(f"{path}: damaged (no {', '.join(missing)}): prepare it again")
+    return dict(manifest)
+
+
+def check_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Checks that files are what the manifest says.
+
+    Args:
+        folder: The prepared folder.
+        files: Their SHA-256 by name.
+
+    Raises:
+        DataError: If one is missing or was changed.
+    """
+    for name, digest in files.items():
+        try:
+            found = file_digest(folder / name)
+        except OSError as error:
+            raise DataError(
+                f"{folder / name}: cannot be read: {error.strerror}: prepare the folder again"
+            ) from None
+        if found != digest:
+            raise DataError(
+                f"{folder / name}: damaged or changed since it was prepared (its SHA-256 is not "
+                f"the one in {MANIFEST}): prepare the folder again"
+            )

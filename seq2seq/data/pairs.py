@@ -1,0 +1,236 @@
+"""Reading a prepared corpus: memory-mapped, so that its size does not matter.
+
+Pairs are gathered by arithmetic on the whole file, not batch by batch: Arrow's buffers lie in the
+file as they lie in memory, so the map is also one long array of 32-bit integers, in which each
+record batch's offsets and values begin at known places. One gather then fetches any pairs, from
+any number of record batches, without a loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from seq2seq.data.storage import SCHEMA
+from seq2seq.errors import DataError
+
+Indices = npt.NDArray[np.integer]
+_Int64s = npt.NDArray[np.int64]
+_Int32s = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Rows of different lengths, one after another.
+
+    Attributes:
+        values: All rows' values.
+        offsets: n + 1 places; row i is ``values[offsets[i] : offsets[i + 1]]``.
+    """
+
+    values: _Int32s
+    offsets: _Int64s
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> _Int32s:
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)}")
+        row %= len(self)
+        return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where a column of lists or strings has its buffers, a place for each record batch.
+
+    Places of offsets count 32-bit integers from the file's beginning; places of values count their
+    own items (integers, or bytes for strings).
+    """
+
+    offsets: _Int64s
+    values: _Int64s
+
+
+class PairDataset:
+    """The pairs of one split; see ``open``.
+
+    Opening takes time by the record batch, not by the pair. Pickling carries the path alone.
+
+    Args:
+        path: The Arrow file.
+        buffer: The file's map.
+    """
+
+    def __init__(self, path: Path, buffer: pa.Buffer) -> None:
+        self.path = path
+        self._buffer = buffer
+        self._bytes = np.frombuffer(buffer, dtype=np.uint8)
+        self._int32s = np.frombuffer(buffer.slice(0, buffer.size // 4 * 4), dtype=np.int32)
+        self._int64s = np.frombuffer(buffer.slice(0, buffer.size // 8 * 8), dtype=np.int64)
+        reader = pa.ipc.open_file(buffer)
+        if reader.schema != SCHEMA:
+            raise DataError(f"{path}: not a file of prepared pairs: prepare it again")
+        batches = [reader.get_batch(n) for n in range(reader.num_record_batches)]
+        counts = [batch.num_rows for batch in batches]
+        self._starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        columns = [[batch.column(n) for batch in batches] for n in range(len(SCHEMA))]
+        self._source_ids, self._target_ids = (self._list_places(c) for c in columns[:2])
+        self._source_texts, self._target_texts = (self._string_places(c) for c in columns[2:4])
+        self._lines = np.array([self._place(c.buffers()[1], 8) for c in columns[4]], dtype=np.int64)
+
+    @classmethod
+    def open(cls, path: Path) -> PairDataset:
+        """Maps a prepared file.
+
+        Args:
+            path: The Arrow file.
+
+        Returns:
+            The pairs.
+
+        Raises:
+            DataError: If the file is missing, damaged or something else.
+        """
+        try:
+            with pa.memory_map(str(path)) as file:
+                return cls(Path(path), file.read_buffer())
+        except FileNotFoundError:
+            raise DataError(f"{path}: no such file") from None
+        except (pa.ArrowInvalid, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"{path}: damaged ({reason}): prepare it again") from None
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return PairDataset.open, (self.path,)
+
+    def _place(self, buffer: pa.Buffer | None, width: int) -> int:
+        # A batch whose texts are all empty may have no buffer; nothing is ever fetched from it.
+        if buffer is None or buffer.size == 0:
+            return 0
+        return int(buffer.address - self._buffer.address) // width
+
+    def _list_places(self, columns: Sequence[pa.ListArray]) -> _Places:
+        return _Places(
+            np.array([self._place(c.buffers()[1], 4) for c in columns], dtype=np.int64),
+            np.array([self._place(c.values.buffers()[1], 4) for c in columns], dtype=np.int64),
+        )
+
+    def _string_places(self, columns: Sequence[pa.StringArray]) -> _Places:
+        return _Places(
+            np.array([self._place(c.buffers()[1], 4) for c in columns], dtype=np.int64),
+            np.array([self._place(c.buffers()[2], 1) for c in columns], dtype=np.int64),
+        )
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def lengths(self, start: int, stop: int) -> tuple[_Int32s, _Int32s]:
+        """Counts the pieces of neighbouring pairs, without bos and eos.
+
+        Args:
+            start: The first pair.
+            stop: The pair after the last.
+
+        Returns:
+            The counts of the sources and of the targets.
+
+        Raises:
+            IndexError: If there are no such pairs.
+        """
+        if not 0 <= start <= stop <= len(self):
+            raise IndexError(f"pairs {start} to {stop} of {len(self)} in {self.path}")
+        counts = np.empty((2, stop - start), dtype=np.int32)
+        first = int(np.searchsorted(self._starts, start, side="right")) - 1
+        done = start
+        while done < stop:
+            begin, end = int(self._starts[first]), min(stop, int(self._starts[first + 1]))
+            for side, places in enumerate((self._source_ids, self._target_ids)):
+                place = int(places.offsets[first])
+                offsets = self._int32s[place + done - begin : place + end - begin + 1]
+                np.subtract(offsets[1:], offsets[:-1], out=counts[side, done - start : end - start])
+            first, done = first + 1, end
+        return counts[0], counts[1]
+
+    def ids(self, indices: Indices) -> tuple[Ragged, Ragged]:
+        """Fetches the pieces of pairs, without bos and eos.
+
+        Args:
+            indices: (n,) pairs, in any order, as often as one likes.
+
+        Returns:
+            The sources' ids and the targets', n rows each.
+
+        Raises:
+            IndexError: If there is no such pair.
+        """
+        batch, row = self._locate(indices)
+        source, target = self._source_ids, self._target_ids
+        return self._gather(source, batch, row), self._gather(target, batch, row)
+
+    def _gather(self, places: _Places, batch: _Int64s, row: _Int64s) -> Ragged:
+        begin, length = self._bounds(places, batch, row)
+        offsets = np.zeros(len(row) + 1, dtype=np.int64)
+        np.cumsum(length, out=offsets[1:])
+        # Item k of the result, in row i, comes from begin[i] + (k - offsets[i]).
+        place = np.arange(offsets[-1], dtype=np.int64)
+        place += np.repeat(begin - offsets[:-1], length)
+        return Ragged(self._int32s[place], offsets)
+
+    def _bounds(self, places: _Places, batch: _Int64s, row: _Int64s) -> tuple[_Int64s, _Int64s]:
+        """Finds where rows begin, in items of their values, and how long they are."""
+        place = places.offsets[batch] + row
+        begin = self._int32s[place].astype(np.int64)
+        return places.values[batch] + begin, self._int32s[place + 1] - begin
+
+    def _locate(self, indices: Indices) -> tuple[_Int64s, _Int64s]:
+        """Finds the record batch and the row in it, for each pair."""
+        indices = np.asarray(indices, dtype=np.int64)
+        if indices.size and (indices.min() < 0 or indices.max() >= len(self)):
+            wrong = indices[(indices < 0) | (indices >= len(self))][0]
+            raise IndexError(f"pair {wrong} of {len(self)} in {self.path}")
+        batch = np.searchsorted(self._starts, indices, side="right") - 1
+        return batch, indices - self._starts[batch]
+
+    def texts(self, indices: Indices) -> tuple[list[str], list[str]]:
+        """Fetches the text of pairs, as it was read.
+
+        Args:
+            indices: (n,) pairs.
+
+        Returns:
+            The sources and the targets.
+
+        Raises:
+            IndexError: If there is no such pair.
+        """
+        batch, row = self._locate(indices)
+        source, target = self._source_texts, self._target_texts
+        return self._strings(source, batch, row), self._strings(target, batch, row)
+
+    def _strings(self, places: _Places, batch: _Int64s, row: _Int64s) -> list[str]:
+        begin, length = self._bounds(places, batch, row)
+        bounds = zip(begin.tolist(), (begin + length).tolist(), strict=True)
+        return [self._bytes[start:stop].tobytes().decode() for start, stop in bounds]
+
+    def lines(self, indices: Indices) -> _Int64s:
+        """Tells where pairs come from.
+
+        Args:
+            indices: (n,) pairs.
+
+        Returns:
+            Their line numbers in the original input, from 1.
+
+        Raises:
+            IndexError: If there is no such pair.
+        """
+        batch, row = self._locate(indices)
+        lines: _Int64s = self._int64s[self._lines[batch] + row]
+        return lines

@@ -1,0 +1,295 @@
+"""From a corpus to a folder that training reads: clean, train the tokenizer, tokenize, store.
+
+The input is read once. The cleaned pairs go to a raw Arrow file beside the result, which the
+tokenizer is trained on and the tokenizing processes read. Nothing but the memory of repeated pairs
+(8 bytes a pair, if the recipe asks for it) grows with the corpus.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from seq2seq.data.corpus import read_pairs, source_files
+from seq2seq.data.dataset import PreparedData
+from seq2seq.data.encoding import encoded_batches
+from seq2seq.data.files import check_file, sync_folder
+from seq2seq.data.manifest import (
+    FILES,
+    MANIFEST,
+    RECIPE,
+    SPLITS,
+    data_tables,
+    digest_of,
+    input_digests,
+    read_manifest,
+    write_manifest,
+)
+from seq2seq.data.progress import Progress, Silent
+from seq2seq.data.report import PrepareReport, SideCounter, Split, peak_memory
+from seq2seq.data.storage import (
+    RAW_SCHEMA,
+    SCHEMA,
+    Column,
+    cut,
+    flat_ids,
+    raw_batch,
+    writer,
+)
+from seq2seq.errors import DataError, RecipeError
+from seq2seq.recipe import Cleaning, Recipe
+from seq2seq.recipe.data import Source
+from seq2seq.recipe.files import recipe_to_toml
+from seq2seq.text.cleaning import Cleaner, Dropped
+from seq2seq.text.tokenizer import Tokenizers, train_tokenizers
+
+_KEEP_ALL = Cleaning(empty=False, max_length=None, invalid_utf8=False, control_characters=False)
+
+
+def prepare(
+    recipe: Recipe,
+    output: Path,
+    *,
+    processes: int | None = None,
+    progress: Progress | None = None,
+    overwrite: bool = False,
+) -> PreparedData:
+    """Prepares the corpus that a recipe names.
+
+    Training pairs are cleaned; validation and test keep every line. The folder appears under its
+    name when it is complete, or not at all. A folder that the same recipe has prepared from the
+    same files is not made again. The same input gives the same Arrow and tokenizer files, byte for
+    byte, by any number of processes.
+
+    Args:
+        recipe: The recipe; its tables data, cleaning and tokenizer count.
+        output: The folder to make.
+        processes: How many processes tokenize; None: one a processor.
+        progress: Where to report what is done; None: nowhere.
+        overwrite: Whether a prepared folder under that name is replaced.
+
+    Returns:
+        The prepared folder, opened.
+
+    Raises:
+        RecipeError: If the recipe names no training or no validation data.
+        DataError: If the data cannot be read, is unfit, or cannot be written.
+        ModelError: If the recipe names a tokenizer that cannot be used.
+    """
+    output = Path(output)
+    sources = _sources(recipe)
+    if is_prepared(recipe, output):
+        return PreparedData.open(output)
+    _check_output(output, overwrite)
+    with _disk_errors(output), _appearing(output) as folder:
+        work = _Work(recipe, folder, processes or _processors(), progress or Silent())
+        work.run(sources)
+    return PreparedData.open(output, verify=False)
+
+
+def is_prepared(recipe: Recipe, output: Path) -> bool:
+    """Tells whether a folder holds what preparing would put there.
+
+    Args:
+        recipe: The recipe.
+        output: The folder.
+
+    Returns:
+        Whether it was prepared by the same recipe from files with the same content.
+
+    Raises:
+        DataError: If an input file cannot be read.
+    """
+    if not (Path(output) / MANIFEST).is_file():
+        return False
+    try:
+        manifest = read_manifest(Path(output))
+    except DataError:
+        return False
+    if manifest["recipe_digest"] != digest_of(data_tables(recipe)):
+        return False
+    return bool(manifest["inputs"] == input_digests(recipe.data))
+
+
+def _sources(recipe: Recipe) -> dict[str, Source]:
+    sources: dict[str, Source] = {
+        split: getattr(recipe.data, split) for split in SPLITS if getattr(recipe.data, split)
+    }
+    example = '--set \'data.{}=["FILE.en","FILE.de"]\''
+    problems = [
+        f"data.{split}: missing: name the files, for instance {example.format(split)}"
+        for split in ("train", "val")
+        if split not in sources
+    ]
+    if problems:
+        raise RecipeError(recipe.name, problems)
+    for source in sources.values():
+        for path in source_files(source):
+            check_file(path)
+    return sources
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
+    if output.is_file():
+        raise DataError(f"{output}: a file, where a folder is to be made")
+    names = sorted(path.name for path in output.iterdir()) if output.is_dir() else []
+    if not names:
+        return
+    if foreign := [name for name in names if name not in FILES]:
+        more = ", ..." if len(foreign) > 3 else ""
+        raise DataError(
+            f"{output}: not empty, and not a prepared folder (it holds {', '.join(foreign[:3])}"
+            f"{more}): choose another"
+        )
+    if not overwrite:
+        raise DataError(
+            f"{output}: holds data that another recipe, or other files, were prepared into: choose "
+            "another folder, or say that it may be overwritten"
+        )
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def _disk_errors(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        # pyarrow's errors have no errno, only its text.
+        if error.errno == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error):
+            left = shutil.disk_usage(_existing_parent(output)).free
+            raise DataError(
+                f"{output}: the disk is full ({left / 2**20:,.0f} MiB left); nothing was kept"
+            ) from None
+        raise DataError(f"{output}: cannot be written: {error.strerror or error}") from None
+
+
+def _existing_parent(path: Path) -> Path:
+    return next(parent for parent in path.absolute().parents if parent.is_dir())
+
+
+@contextmanager
+def _appearing(output: Path) -> Iterator[Path]:
+    """Gives a folder to work in, which takes the output's name at the end, or disappears."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".partial", dir=output.parent))
+    try:
+        yield folder
+        sync_folder(folder)
+        folder.chmod(0o755)
+        if output.is_dir():
+            old = folder.with_suffix(".old")
+            output.rename(old)
+            folder.rename(output)
+            shutil.rmtree(old)
+        else:
+            folder.rename(output)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What reading a split has found."""
+
+    path: Path
+    read: int
+    kept: int
+    dropped: tuple[Dropped, ...]
+    replaced: int
+    replaced_line: int | None
+
+
+class _Work:
+    """One preparation."""
+
+    def __init__(self, recipe: Recipe, folder: Path, processes: int, progress: Progress) -> None:
+        self._recipe = recipe
+        self._folder = folder
+        self._raw = folder / "raw"
+        self._processes = processes
+        self._progress = progress
+
+    def run(self, sources: dict[str, Source]) -> None:
+        """Reads, trains, tokenizes, and describes the result."""
+        begin = time.monotonic()
+        self._raw.mkdir()
+        inputs = input_digests(self._recipe.data)
+        reads = {split: self._read(split, source) for split, source in sources.items()}
+        tokenizers = self._tokenizers(reads["train"].path)
+        splits = tuple(self._tokenize(split, read, tokenizers) for split, read in reads.items())
+        shutil.rmtree(self._raw)
+        text = recipe_to_toml(self._recipe)
+        (self._folder / RECIPE).write_text(text, encoding="utf-8", newline="\n")
+        report = PrepareReport(splits, round(time.monotonic() - begin, 3), peak_memory())
+        write_manifest(self._folder, self._recipe, inputs, report)
+
+    def _read(self, split: str, source: Source) -> _Read:
+        cleaner = Cleaner(self._recipe.cleaning if split == "train" else _KEEP_ALL)
+        path = self._raw / f"{split}.arrow"
+        read = kept = replaced = 0
+        replaced_line = None
+        self._progress.start(f"reading {split}", None)
+        with writer(path, RAW_SCHEMA) as raw:
+            for pairs in cut(read_pairs(source)):
+                clean = cleaner.clean(pairs)
+                invalid = [pair.line for pair in clean if pair.invalid_utf8]
+                if invalid and not replaced:
+                    replaced_line = invalid[0]
+                replaced += len(invalid)
+                read += len(pairs)
+                kept += len(clean)
+                raw.write_batch(raw_batch(clean))
+                self._progress.advance(len(pairs))
+        self._progress.finish()
+        if not kept:
+            counts = ", ".join(f"{one.rule} {one.count:,}" for one in cleaner.dropped)
+            why = (
+                f"cleaning dropped all {read:,} pairs ({counts})" if read else "there are no pairs"
+            )
+            raise DataError(f"data.{split}: {why}")
+        return _Read(path, read, kept, cleaner.dropped, replaced, replaced_line)
+
+    def _tokenizers(self, train: Path) -> Tokenizers:
+        self._progress.start("training the tokenizer", None)
+        tokenizers = train_tokenizers(
+            self._recipe.tokenizer, Column(train, "source"), Column(train, "target")
+        )
+        tokenizers.save(self._folder)
+        self._progress.finish()
+        return tokenizers
+
+    def _tokenize(self, split: str, read: _Read, tokenizers: Tokenizers) -> Split:
+        counters = SideCounter(), SideCounter()
+        self._progress.start(f"tokenizing {split}", read.kept)
+        with writer(self._folder / f"{split}.arrow", SCHEMA) as prepared:
+            for batch in encoded_batches(
+                read.path, read.kept, tokenizers, self._folder, self._processes
+            ):
+                prepared.write_batch(batch)
+                for counter, column in zip(counters, batch.columns, strict=False):
+                    counter.add(*flat_ids(column))
+                self._progress.advance(batch.num_rows)
+        self._progress.finish()
+        source, target = (counter.side() for counter in counters)
+        return Split(
+            split,
+            read.read,
+            read.dropped,
+            read.kept,
+            read.replaced,
+            read.replaced_line,
+            source,
+            target,
+        )

@@ -1,0 +1,377 @@
+"""SentencePiece, behind the few calls that the rest of the toolkit needs.
+
+Four ids are the same in every vocabulary: pad 0, unk 1, bos 2, eos 3. A model that was trained
+elsewhere is taken if it has them.
+
+SentencePiece is used in three ways that need care, all of them here: its training is repeated
+exactly (one thread, since sums over threads depend on their number), its subword sampling is made
+a function of a seed, and its errors become sentences that name the size which would have worked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import sentencepiece
+
+from seq2seq import recipe
+from seq2seq.errors import DataError, ModelError
+
+PAD, UNK, BOS, EOS = 0, 1, 2, 3
+JOINT_FILE, SOURCE_FILE, TARGET_FILE = "tokenizer.model", "source.model", "target.model"
+
+# Longer lines are silently left out of its training by SentencePiece; none is as long as this.
+_LONGEST_LINE = 2**30
+_FATAL_ONLY = 3  # SentencePiece's log levels: 0 info, 1 warning, 2 error, 3 fatal
+
+# The generator behind sampling belongs to the process: seeding and drawing must not be interleaved.
+_sampling = threading.Lock()
+
+
+class Tokenizer:
+    """One SentencePiece model: text to ids and back.
+
+    Args:
+        proto: The serialized model, as a ``.model`` file holds it.
+        origin: What error messages call it, usually its path.
+    """
+
+    def __init__(self, proto: bytes, origin: str = "tokenizer") -> None:
+        self.proto = proto
+        self.digest = hashlib.sha256(proto).hexdigest()
+        try:
+            # LoadFromSerializedProto, since the constructor takes empty bytes for "load nothing".
+            self._processor: Any = sentencepiece.SentencePieceProcessor()
+            loaded = bool(proto) and self._processor.LoadFromSerializedProto(proto) is not False
+        except (RuntimeError, OSError):
+            loaded = False
+        if not loaded:
+            raise ModelError(f"{origin}: not a SentencePiece model, or a damaged one")
+        self.size: int = self._processor.get_piece_size()
+        self._check_ids(origin)
+
+    def _check_ids(self, origin: str) -> None:
+        processor = self._processor
+        names = ("pad", "unk", "bos", "eos")
+        ids = (processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id())
+        if ids == (PAD, UNK, BOS, EOS):
+            return
+        found = ", ".join(
+            f"{name} {'missing' if number < 0 else number}"
+            for name, number in zip(names, ids, strict=True)
+        )
+        raise ModelError(
+            f"{origin}: its ids are {found}, but must be pad 0, unk 1, bos 2, eos 3: train it with "
+            "--pad_id=0 --unk_id=1 --bos_id=2 --eos_id=3"
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Tokenizer:
+        """Reads a ``.model`` file.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The tokenizer.
+
+        Raises:
+            ModelError: If the file is missing, unreadable, damaged or has other fixed ids.
+        """
+        try:
+            proto = Path(path).read_bytes()
+        except FileNotFoundError:
+            raise ModelError(f"{path}: no such file (a SentencePiece model)") from None
+        except IsADirectoryError:
+            raise ModelError(f"{path}: a folder, not a SentencePiece model") from None
+        except OSError as error:
+            raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
+        return cls(proto, str(path))
+
+    @classmethod
+    def from_bytes(cls, proto: bytes) -> Tokenizer:
+        """Takes a model that is in memory already.
+
+        Args:
+            proto: The serialized model.
+
+        Returns:
+            The tokenizer.
+
+        Raises:
+            ModelError: If it is damaged or has other fixed ids.
+        """
+        return cls(proto)
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Splits texts into pieces, the best split of each.
+
+        Args:
+            texts: The texts.
+
+        Returns:
+            The ids of each text, without bos and eos; none for a text that is empty or all space.
+        """
+        return self._encode(texts)
+
+    def sample(self, texts: Sequence[str], alpha: float, seed: int) -> list[list[int]]:
+        """Splits texts into pieces, each split drawn by chance (subword regularization).
+
+        A pure function of its arguments: the same call gives the same splits, in any thread and
+        any process. It costs some three to six times what ``encode`` costs.
+
+        Args:
+            texts: The texts.
+            alpha: For unigram, the smoothing of the distribution over splits (lower: more varied);
+                for BPE, the chance of dropping a merge (higher: more varied).
+            seed: Any whole number; its lowest 32 bits count.
+
+        Returns:
+            The ids of each text, without bos and eos.
+        """
+        with _sampling:
+            # Seeding reaches the generator of the calling thread, and one thread draws all texts
+            # in order: with more, SentencePiece draws from generators that the seed does not reach.
+            sentencepiece.set_random_generator_seed(seed % 2**32)
+            return self._encode(texts, enable_sampling=True, nbest_size=-1, alpha=alpha)
+
+    def _encode(self, texts: Sequence[str], **sampling: float | bool) -> list[list[int]]:
+        try:
+            ids: list[list[int]] = self._processor.encode(list(texts), num_threads=1, **sampling)
+        except (RuntimeError, TypeError, UnicodeEncodeError):
+            # A str may hold halves of surrogate pairs, which have no UTF-8.
+            texts = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+            ids = self._processor.encode(texts, num_threads=1, **sampling)
+        return ids
+
+    def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Joins pieces to texts; pad, bos and eos leave nothing, unk leaves ``⁇``.
+
+        Args:
+            ids: The ids of each text.
+
+        Returns:
+            The texts.
+
+        Raises:
+            ValueError: If an id is not in the vocabulary.
+        """
+        rows = [[int(number) for number in row] for row in ids]
+        for row in rows:
+            if row and (min(row) < 0 or max(row) >= self.size):
+                raise ValueError(f"ids must be from 0 to {self.size - 1}, not {row}")
+        texts: list[str] = self._processor.decode(rows) if rows else []
+        return texts
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """Names pieces, as a vocabulary lists them (``▁`` stands for a space).
+
+        Args:
+            ids: The ids.
+
+        Returns:
+            The pieces.
+        """
+        return [self._processor.id_to_piece(int(number)) for number in ids]
+
+
+@dataclass(frozen=True)
+class Tokenizers:
+    """The source's and the target's tokenizer: one object twice where the vocabulary is joint."""
+
+    source: Tokenizer
+    target: Tokenizer
+
+    @property
+    def joint(self) -> bool:
+        """Whether both sides share one vocabulary."""
+        return self.source is self.target
+
+    @property
+    def digest(self) -> str:
+        """A hash over both models."""
+        return hashlib.sha256((self.source.digest + self.target.digest).encode()).hexdigest()
+
+    @classmethod
+    def load(cls, folder: Path) -> Tokenizers:
+        """Reads ``tokenizer.model``, or ``source.model`` and ``target.model``.
+
+        Args:
+            folder: Where they lie.
+
+        Returns:
+            The tokenizers.
+
+        Raises:
+            ModelError: If there are none, or one is damaged.
+        """
+        folder = Path(folder)
+        if (folder / JOINT_FILE).exists():
+            joint = Tokenizer.load(folder / JOINT_FILE)
+            return cls(joint, joint)
+        if not (folder / SOURCE_FILE).exists() and not (folder / TARGET_FILE).exists():
+            raise ModelError(
+                f"{folder}: no tokenizer: expected {JOINT_FILE}, or {SOURCE_FILE} and {TARGET_FILE}"
+            )
+        return cls(Tokenizer.load(folder / SOURCE_FILE), Tokenizer.load(folder / TARGET_FILE))
+
+    def save(self, folder: Path) -> None:
+        """Writes the models into a folder, each under its name at once or not at all.
+
+        Args:
+            folder: An existing folder.
+
+        Raises:
+            ModelError: If a file cannot be written.
+        """
+        named = {JOINT_FILE: self.source}
+        if not self.joint:
+            named = {SOURCE_FILE: self.source, TARGET_FILE: self.target}
+        for name, tokenizer in named.items():
+            _write_whole(Path(folder) / name, tokenizer.proto)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as file:
+            temporary = Path(file.name)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be written: {error.strerror}") from None
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink()
+
+
+def train_tokenizers(
+    options: recipe.Tokenizer, source_lines: Iterable[str], target_lines: Iterable[str]
+) -> Tokenizers:
+    """Trains the tokenizers that a recipe describes, or reads those that it names.
+
+    The same text and options give the same bytes, with one version of SentencePiece.
+
+    Args:
+        options: The recipe's table.
+        source_lines: The source side of the training text. Where it can be read twice (a list,
+            not a generator), the sizes that error messages name have been tried.
+        target_lines: The target side.
+
+    Returns:
+        The tokenizers.
+
+    Raises:
+        DataError: If the text cannot fill the vocabulary, or needs a larger one; the message says
+            which size works.
+        ModelError: If a model is named that cannot be used.
+    """
+    if options.model is not None:
+        joint = Tokenizer.load(Path(options.model))
+        return Tokenizers(joint, joint)
+    if options.source_model is not None and options.target_model is not None:
+        return Tokenizers(
+            Tokenizer.load(Path(options.source_model)), Tokenizer.load(Path(options.target_model))
+        )
+    wanted = {"both sides": chain(source_lines, target_lines)}
+    if not options.joint:
+        wanted = {"the source side": chain(source_lines), "the target side": chain(target_lines)}
+    trained: list[Tokenizer] = []
+    problems: dict[str, _WrongSizeError] = {}
+    for side, lines in wanted.items():
+        try:
+            trained.append(_train(options, lines, side))
+        except _WrongSizeError as problem:
+            problems[side] = problem
+    if problems:
+        raise DataError(_size_message(options.vocab_size, problems))
+    return Tokenizers(trained[0], trained[-1])
+
+
+class _WrongSizeError(Exception):
+    """A vocabulary size that the text does not allow, and the nearest one that it does."""
+
+    def __init__(self, too_large: bool, limit: int) -> None:
+        super().__init__()
+        self.too_large = too_large
+        self.limit = limit
+
+
+def _size_message(wanted: int, problems: dict[str, _WrongSizeError]) -> str:
+    too_large = next(iter(problems.values())).too_large
+    limits = ", ".join(f"{problem.limit} for {side}" for side, problem in problems.items())
+    if too_large:
+        best = min(problem.limit for problem in problems.values())
+        return (
+            f"tokenizer.vocab_size = {wanted} is too large for this little text: the largest size "
+            f"that works is {limits}: use --set tokenizer.vocab_size={best}, or more text"
+        )
+    best = max(problem.limit for problem in problems.values())
+    return (
+        f"tokenizer.vocab_size = {wanted} is too small for the characters of this text: the "
+        f"smallest size that works is {limits}: use --set tokenizer.vocab_size={best} or more, or "
+        "a lower tokenizer.character_coverage"
+    )
+
+
+def _train(options: recipe.Tokenizer, lines: Iterable[str], side: str) -> Tokenizer:
+    sides = 2 if options.joint else 1
+    proto = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=_trainable(lines),
+            model_writer=proto,
+            model_type=options.kind,
+            vocab_size=options.vocab_size,
+            character_coverage=options.character_coverage,
+            byte_fallback=options.byte_fallback,
+            normalization_rule_name=options.normalization,
+            user_defined_symbols=list(options.user_defined_symbols),
+            # Of more lines than this it takes a sample, by a generator with a seed of its own.
+            input_sentence_size=options.max_lines * sides,
+            shuffle_input_sentence=True,
+            max_sentence_length=_LONGEST_LINE,
+            pad_id=PAD,
+            unk_id=UNK,
+            bos_id=BOS,
+            eos_id=EOS,
+            num_threads=1,
+            minloglevel=_FATAL_ONLY,
+        )
+    except RuntimeError as error:
+        raise _training_error(str(error), side) from None
+    return Tokenizer.from_bytes(proto.getvalue())
+
+
+def _trainable(lines: Iterable[str]) -> Iterator[str]:
+    """Leaves out nothing: SentencePiece drops lines with NUL, and cannot take half surrogates."""
+    for line in lines:
+        yield line.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
+
+
+def _training_error(message: str, side: str) -> Exception:
+    """Reads the size that works from SentencePiece's message; checked exact by the tests."""
+    if match := re.search(r"value <= (\d+)", message):
+        return _WrongSizeError(True, int(match[1]))
+    if match := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
+        return _WrongSizeError(False, int(match[1]))
+    if "sentences_.empty()" in message or "all_chars_count" in message:
+        return DataError(f"no text to train a tokenizer on: {side} of the training data is empty")
+    return DataError(f"the tokenizer cannot be trained on {side}: SentencePiece says: {message}")
