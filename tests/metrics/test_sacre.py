@@ -65,7 +65,7 @@ def test_texts_and_intervals_are_those_of_its_command(tmp_path: Path) -> None:
     (tmp_path / "hypotheses").write_text("".join(f"{x}\n" for x in HYPOTHESES), encoding="utf-8")
     (tmp_path / "references").write_text("".join(f"{x}\n" for x in REFERENCES), encoding="utf-8")
     command = [sys.executable, "-m", "sacrebleu", "references", "-i", "hypotheses", "-lc"]
-    command += ["-m", "bleu", "chrf", "ter", "-f", "text", "-w", "2"]
+    command += ["--chrf-lowercase", "-m", "bleu", "chrf", "ter", "-f", "text", "-w", "2"]
     command += ["--confidence", "--confidence-n", "200"]
     environment = {**os.environ, "SACREBLEU_SEED": "7", "PYTHONUTF8": "1"}
     run = subprocess.run(
