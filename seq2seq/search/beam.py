@@ -8,11 +8,16 @@ What it does, for each sentence:
 2. An extension by eos is finished if it is among the first ``beam`` of that ranking. The first
    ``beam`` others are the live hypotheses of the next step.
 3. At the length cap eos is forced: all live hypotheses are finished, with its log-probability.
-4. The sentence is done when ``beam`` or more hypotheses are finished, when none is live, or when no
-   live one can still be among the ``n_best``. The last is proved, not guessed: a sum of
-   log-probabilities ``s <= 0`` only falls, and is divided at most by the greatest divisor, that of
-   the cap, so no end of this hypothesis scores above ``s / divisor(cap + 1)``. If ``n_best``
-   finished ones score at least that much, nothing that is still to come replaces them.
+4. The sentence is done when none is live, or when no live one can still be among the ``n_best``.
+   That is proved, not guessed: a sum of log-probabilities ``s <= 0`` only falls, and is divided at
+   most by the greatest divisor, that of the cap, so no end of this hypothesis scores above
+   ``s / divisor(cap + 1)``. If ``n_best`` finished ones score at least that much, nothing that is
+   still to come replaces them. Where scores are normalized by length, though, that bound is loose
+   and alone would often go on to the cap. So with ``beam`` or more finished, a guess is enough: the
+   live ones are given up if none, as it stands and by its own length, scores above the best
+   finished one. It does not look at ``n_best``, so asking for more never changes the best.
+   (To stop at ``beam`` finished ones whatever they score, as is often done, loses the translation
+   where a model is sure of itself: ends without any chance then make up the beam's last places.)
 5. Finished hypotheses are ranked by normalized score; of equal ones, the first found goes first.
 
 Of each row the ``beam + 1`` best tokens are enough to know the ranking as far as it matters: a row
@@ -106,7 +111,7 @@ def beam_search(
         ranked = live.rank(log_probs, tokens, 2 * beam)
         keep_AC = ranked.first_unfinished(beam)
         finished.add(ranked, keep_AC, live.sentence_A, step, cut_N)
-        done_A = finished.done(ranked, keep_AC, live.sentence_A, table[caps[live.sentence_A] + 1])
+        done_A = finished.done(ranked, keep_AC, live.sentence_A, step, caps)
         live, parent_N, token_N = live.advance(ranked, keep_AC & ~done_A[:, None])
         history.append(parent_N, token_N)
         state = next_state
@@ -228,7 +233,7 @@ class _Live:
 class _Finished:
     """The finished hypotheses of B sentences, as arrays with a place for each of F.
 
-    A sentence is done at ``beam`` of them and a step adds at most ``beam``, so F is ``2 * beam``.
+    The best ``beam`` of them are kept and a step adds at most ``beam``, so F is ``2 * beam``.
     """
 
     def __init__(self, sentences: int, beam: int, n_best: int, divisor_of: Floats) -> None:
@@ -254,6 +259,7 @@ class _Finished:
         which_M, place_M = np.nonzero(ends_AC)
         if not len(which_M):
             return
+        self._make_room()
         sentence_M = sentence_A[which_M]
         slot_M = self._count_B[sentence_M] + np.cumsum(ends_AC, axis=1)[which_M, place_M] - 1
         at = (sentence_M, slot_M)
@@ -264,15 +270,29 @@ class _Finished:
         self._cut_BF[at] = cut_N[self._row_BF[at]] | stuck_A[which_M]
         self._count_B[sentence_A] += ends_AC.sum(axis=1)
 
+    def _make_room(self) -> None:
+        """Keeps the best ``beam`` of sentences that have more, those found first going first."""
+        full = np.flatnonzero(self._count_B > self._beam)
+        if not len(full):
+            return
+        best = np.argsort(-self._score_BF[full], axis=1, kind="stable")
+        for table in (self._sum_BF, self._length_BF, self._row_BF, self._cut_BF, self._score_BF):
+            table[full] = np.take_along_axis(table[full], best, axis=1)
+        self._score_BF[full, self._beam :] = -np.inf
+        self._count_B[full] = self._beam
+
     def done(
-        self, ranked: _Ranked, keep_AC: Bools, sentence_A: Ints, greatest_divisor_A: Floats
+        self, ranked: _Ranked, keep_AC: Bools, sentence_A: Ints, step: int, caps_B: Ints
     ) -> Bools:
-        """Marks the sentences whose ``n_best`` cannot change any more, or that have enough."""
+        """Marks the sentences whose ``n_best`` will not change: rule 4 above."""
         best_live_A = np.where(keep_AC, ranked.sum_AC, -np.inf).max(axis=1)
         score_AF = self._score_BF[sentence_A]
-        worst_wanted_A = np.partition(score_AF, -self._n_best, axis=1)[:, -self._n_best]
-        beaten_A = best_live_A / greatest_divisor_A <= worst_wanted_A
-        return np.asarray(beaten_A | (self._count_B[sentence_A] >= self._beam))
+        best_A = score_AF.max(axis=1)
+        last_wanted_A = np.partition(score_AF, -self._n_best, axis=1)[:, -self._n_best]
+        proved_A = best_live_A / self._divisor_of[caps_B[sentence_A] + 1] <= last_wanted_A
+        has_enough_A = self._count_B[sentence_A] >= self._beam
+        guessed_A = has_enough_A & (best_live_A / self._divisor_of[step + 1] <= best_A)
+        return np.asarray(proved_A | guessed_A)
 
     def hypotheses(self, history: History) -> list[list[Hypothesis]]:
         """Writes out the best of each sentence."""

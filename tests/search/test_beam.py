@@ -187,6 +187,45 @@ def test_a_sentence_stops_when_nothing_can_replace_its_best() -> None:
     assert steps(LengthNormalization(), 1, 21) > 1
 
 
+def test_hopeless_ends_do_not_push_out_the_translation() -> None:
+    # Sure of 4 4 4 4 4 eos; at each step eos, with hardly a chance, is among the beam of 2. Two of
+    # those are finished long before the translation is.
+    sure, hardly = 1 - 1e-6, 1e-6
+    table = {(4,) * n: {4: sure, EOS: hardly} for n in range(5)} | {(4,) * 5: {EOS: 1.0}}
+    for normalization, _ in NORMALIZATIONS:
+        found = beam_search(
+            ScriptedModel(6, table_script(6, table)),
+            SourceBatch.from_rows([[5, EOS]]),
+            beam=2,
+            max_lengths=[9],
+            normalization=normalization,
+        )
+        assert found[0][0].tokens == (4,) * 5
+
+
+@every_normalization
+def test_asking_for_more_does_not_change_the_best(
+    normalization: Normalization, divisor: Divisor
+) -> None:
+    del divisor
+    model = ScriptedModel(12, random_script(12, seed=6, eos=2.0))
+    source = SourceBatch.from_rows(sources(60))
+    found = [
+        beam_search(
+            model,
+            source,
+            beam=5,
+            n_best=n_best,
+            max_lengths=source.lengths,
+            normalization=normalization,
+        )
+        for n_best in (1, 2, 5)
+    ]
+    for one, two, five in zip(*found, strict=True):
+        assert one == two[:1] == five[:1]
+        assert two == five[:2]
+
+
 def test_a_step_asks_for_no_more_than_it_needs() -> None:
     for vocab_size, beam, k in ((40, 5, 6), (6, 5, 6), (5, 7, 5)):
         model = ScriptedModel(vocab_size, random_script(vocab_size, seed=0))

@@ -48,8 +48,8 @@ def plain_beam(
     cap: int,
     divisor: Divisor,
 ) -> list[Hypothesis]:
-    """Beam search of one sentence by its definition: every extension is listed, and nothing but
-    ``beam`` finished hypotheses stops it early.
+    """Beam search of one sentence by its definition: every extension is listed, and it stops early
+    only at ``beam`` finished hypotheses, where no live one is better than the best of them.
     """
     live: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
     finished: list[Hypothesis] = []
@@ -62,7 +62,13 @@ def plain_beam(
         cut = len(tokens) == cap and best != EOS
         finished.append(Hypothesis(tokens, total, total / divisor(len(tokens) + 1), cut))
 
-    while live and len(finished) < beam:
+    def enough() -> bool:
+        if len(finished) < beam:
+            return False
+        best = max(found.score for found in finished)
+        return all(total / divisor(len(tokens)) <= best for total, tokens in live)
+
+    while live and not enough():
         extensions = []
         for place, (total, tokens) in enumerate(live):
             log_probs = model.script(tuple(source), tokens)
