@@ -1,7 +1,7 @@
 """Greedy search: the best token at each step, nothing kept besides. Validation translates with it.
 
 It gives what :func:`seq2seq.search.beam.beam_search` gives with a beam of 1, for less work: there
-is nothing to sort, and rows stay where they are until enough of them are finished.
+is nothing to rank, and rows stay where they are until one is finished.
 """
 
 from __future__ import annotations

@@ -199,7 +199,7 @@ def test_a_line_of_ten_thousand_words(
     assert len(caplog.records) == 1
 
 
-def test_line_breaks_in_pieces_do_not_break_lines(copier: ScriptedModel) -> None:
+def test_an_odd_tokenizer_does_not_break_lines() -> None:
     class Breaking:
         size = 60
 
@@ -211,7 +211,8 @@ def test_line_breaks_in_pieces_do_not_break_lines(copier: ScriptedModel) -> None
 
     both = Tokenizers(Breaking(), Breaking())  # type: ignore[arg-type]
     model = ScriptedModel(60, copying_script(60))
-    assert Translator(model, both, recipe.Translation()).translate(["x"]) == ["a b\r\u2028c"]
+    ours = Translator(model, both, recipe.Translation())
+    assert ours.translate(["x", " \u2009"]) == ["a b\r\u2028c", ""]
 
 
 def test_odd_characters_are_content(copier: ScriptedModel, tokenizers: Tokenizers) -> None:
