@@ -1,1 +1,176 @@
-"""Machine translation with encoder-decoder RNNs."""
+"""Machine translation with encoder-decoder RNNs.
+
+The command line's verbs as Python:
+
+    import seq2seq
+
+    seq2seq.prepare("quickstart", "data/quickstart")
+    seq2seq.train("quickstart", "runs/quickstart", data="data/quickstart")
+    seq2seq.Translator.load("runs/quickstart").translate(["The dog sleeps."])
+
+Everything is loaded when it is first used: importing the package alone imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seq2seq.data.dataset import PreparedData
+    from seq2seq.data.progress import Progress
+    from seq2seq.errors import (
+        DataError,
+        MissingExtraError,
+        ModelError,
+        RecipeError,
+        Seq2SeqError,
+        TrainingError,
+    )
+    from seq2seq.inference.translator import ScoredTranslation, Translator
+    from seq2seq.metrics import Score, corpus_scores
+    from seq2seq.recipe import Recipe
+    from seq2seq.recipe.files import load_recipe, packaged_recipes
+    from seq2seq.training.loop import TrainingResult
+    from seq2seq.training.monitor import Monitor
+
+    __version__: str
+
+__all__ = [
+    "DataError",
+    "MissingExtraError",
+    "ModelError",
+    "PreparedData",
+    "Recipe",
+    "RecipeError",
+    "Score",
+    "ScoredTranslation",
+    "Seq2SeqError",
+    "TrainingError",
+    "TrainingResult",
+    "Translator",
+    "__version__",
+    "corpus_scores",
+    "load_recipe",
+    "packaged_recipes",
+    "prepare",
+    "train",
+]
+
+_HOMES = {
+    "DataError": "errors",
+    "MissingExtraError": "errors",
+    "ModelError": "errors",
+    "PreparedData": "data.dataset",
+    "Recipe": "recipe",
+    "RecipeError": "errors",
+    "Score": "metrics",
+    "ScoredTranslation": "inference.translator",
+    "Seq2SeqError": "errors",
+    "TrainingError": "errors",
+    "TrainingResult": "training.loop",
+    "Translator": "inference.translator",
+    "corpus_scores": "metrics",
+    "load_recipe": "recipe.files",
+    "packaged_recipes": "recipe.files",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("seq2seq")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'seq2seq' has no attribute {name!r}")
+    return getattr(import_module(f"seq2seq.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def prepare(
+    recipe: Recipe | str | Path,
+    output: str | Path | None = None,
+    *,
+    processes: int | None = None,
+    progress: Progress | None = None,
+    overwrite: bool = False,
+) -> PreparedData:
+    """Prepares a recipe's corpus: cleans, trains the tokenizer, tokenizes, stores.
+
+    Args:
+        recipe: A recipe, a packaged recipe's name, or the path of a recipe's file.
+        output: The folder to make; None: ``data/`` and the recipe's name.
+        processes: How many processes tokenize; None: one a processor.
+        progress: Told how far it is; None: nobody.
+        overwrite: Whether a prepared folder under that name is replaced.
+
+    Returns:
+        The prepared folder, opened.
+
+    Raises:
+        Seq2SeqError: If the recipe or its data cannot be used, or the folder not be written.
+    """
+    read = _as_recipe(recipe)
+    with _training_packages("preparing a corpus"):
+        from seq2seq.data.prepare import prepare as run
+    folder = Path("data", read.name) if output is None else Path(output)
+    return run(read, folder, processes=processes, progress=progress, overwrite=overwrite)
+
+
+def train(
+    recipe: Recipe | str | Path,
+    run: str | Path | None = None,
+    *,
+    data: str | Path | None = None,
+    threads: int | None = None,
+    monitor: Monitor | None = None,
+) -> TrainingResult:
+    """Trains a model, or goes on where the run was stopped.
+
+    Args:
+        recipe: A recipe, a packaged recipe's name, or the path of a recipe's file.
+        run: The run's folder, which is the model's too; None: ``runs/`` and the recipe's name.
+        data: A prepared folder; None: the corpus is prepared in the run first.
+        threads: Processor threads; None: as many as torch likes.
+        monitor: Told of the progress; None: it is shown on standard error.
+
+    Returns:
+        How it ended.
+
+    Raises:
+        Seq2SeqError: If the recipe, the data or the run cannot be used, or the numbers went wrong.
+    """
+    read = _as_recipe(recipe)
+    with _training_packages("training"):
+        from seq2seq.training.loop import train as loop
+    folder = Path("runs", read.name) if run is None else Path(run)
+    prepared = None if data is None else Path(data)
+    return loop(read, folder, data=prepared, threads=threads, monitor=monitor)
+
+
+def _as_recipe(recipe: Recipe | str | Path) -> Recipe:
+    if not isinstance(recipe, str | Path):
+        return recipe
+    from seq2seq.recipe.files import load_recipe
+
+    return load_recipe(str(recipe))
+
+
+@contextmanager
+def _training_packages(what: str) -> Iterator[None]:
+    """Says which extra is missing, where a package of the training extra is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "seq2seq"):
+            raise
+        from seq2seq.errors import MissingExtraError
+
+        raise MissingExtraError(what, "train", package) from None

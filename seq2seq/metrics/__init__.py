@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from seq2seq.metrics.sacre import METRICS, TOKENIZERS, Score, bleu, corpus_scores
+from seq2seq.metrics.sacre import METRICS, TOKENIZERS, Score, bleu, check_options, corpus_scores
 
-__all__ = ["METRICS", "TOKENIZERS", "Score", "bleu", "corpus_scores"]
+__all__ = ["METRICS", "TOKENIZERS", "Score", "bleu", "check_options", "corpus_scores"]

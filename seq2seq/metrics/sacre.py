@@ -66,16 +66,32 @@ def corpus_scores(
         Seq2SeqError: If there is nothing to score, counts of lines differ, or a metric or
             tokenizer is unknown or cannot be used.
     """
+    check_options(metrics, tokenize, bootstrap)
     _check_lines(hypotheses, references)
+    return [
+        _score(_metric(metric, lowercase, tokenize), hypotheses, references, bootstrap, seed)
+        for metric in metrics
+    ]
+
+
+def check_options(metrics: Sequence[str], tokenize: str | None, bootstrap: int) -> None:
+    """Checks what ``corpus_scores`` is asked for, before there is anything to score.
+
+    Args:
+        metrics: As there.
+        tokenize: As there.
+        bootstrap: As there.
+
+    Raises:
+        Seq2SeqError: If a metric or tokenizer is unknown or cannot be used, or a number is wrong.
+    """
     for metric in metrics:
         if metric not in METRICS:
             raise Seq2SeqError(f"metrics: {unknown_name(metric, METRICS)}")
     if bootstrap < 0 or bootstrap == 1:
         raise Seq2SeqError(f"bootstrap: must be 0 (none) or at least 2, not {bootstrap}")
-    return [
-        _score(_metric(metric, lowercase, tokenize), hypotheses, references, bootstrap, seed)
-        for metric in metrics
-    ]
+    if tokenize is not None:
+        _metric("bleu", False, tokenize)
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:

@@ -1,0 +1,7 @@
+"""``python -m seq2seq``: the command line."""
+
+from __future__ import annotations
+
+from seq2seq.cli.app import main
+
+main()

@@ -1,0 +1,79 @@
+"""The program ``seq2seq``: its verbs, and what is common to them.
+
+Nothing heavy is imported here, nor by the verbs' files before they run: help must be instant.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from seq2seq.cli import console, evaluate, prepare, recipe, score, train, translate
+
+app = typer.Typer(
+    name="seq2seq",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Example:
+  seq2seq train quickstart -o runs/quickstart
+  echo "The old man sleeps." | seq2seq translate runs/quickstart
+
+\b
+Exit codes: 0 done; 1 stopped by something else than the input, such as a full disk;
+2 wrong usage or input; 130 interrupted, also where training was saved and can go on.""",
+)
+app.command(epilog=prepare.EXAMPLE)(console.reported(prepare.prepare))
+app.command(epilog=train.EXAMPLE)(console.reported(train.train))
+app.command(epilog=translate.EXAMPLE)(console.reported(translate.translate))
+app.command(epilog=evaluate.EXAMPLE)(console.reported(evaluate.evaluate))
+app.command(epilog=score.EXAMPLE)(console.reported(score.score))
+app.add_typer(recipe.app, name="recipe")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        import seq2seq
+
+        typer.echo(f"seq2seq {seq2seq.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error (also after the verb).")
+    ] = False,
+) -> None:
+    """Machine translation with encoder-decoder RNNs: prepare, train, translate, score."""
+
+
+def main() -> NoReturn:
+    """Runs the command line of this process, and exits."""
+    arguments = sys.argv[1:]
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    console.settings.debug = "--debug" in arguments[:end]
+    arguments = [word for word in arguments[:end] if word != "--debug"] + arguments[end:]
+    console.set_up_streams()
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        app(arguments, prog_name="seq2seq")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    """Unwinds, so that temporary files are removed."""
+    sys.exit(128 + number)

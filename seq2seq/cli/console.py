@@ -1,0 +1,253 @@
+"""What the command line prints: errors, warnings and progress, each on standard error.
+
+In a terminal progress is a bar; elsewhere it is a plain line every few seconds, without control
+characters. Standard output carries results alone.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
+
+import typer
+
+from seq2seq.errors import Seq2SeqError
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+P = ParamSpec("P")
+R = TypeVar("R")
+INTERRUPTED = 130
+_PIPE_CLOSED = 141  # as a shell counts SIGPIPE
+_NOT_THE_INPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+
+
+@dataclass
+class Settings:
+    """What holds for the whole process; ``debug``: show tracebacks."""
+
+    debug: bool = False
+
+
+settings = Settings()
+
+
+def set_up_streams() -> None:
+    """Makes the standard streams UTF-8, and sends the libraries' warnings to standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    for name in ("seq2seq", "sacrebleu"):
+        logger = logging.getLogger(name)
+        logger.handlers = [_Warnings()]
+        logger.propagate = False
+
+
+class _Warnings(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(level=logging.WARNING)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tell(f"{'error' if record.levelno >= logging.ERROR else 'warning'}: {record.getMessage()}")
+
+
+def tell(text: str) -> None:
+    """Prints a line for a person, on standard error.
+
+    Args:
+        text: The line.
+    """
+    print(text, file=sys.stderr, flush=True)
+
+
+def reported(verb: Callable[P, R]) -> Callable[P, R]:
+    """Makes a verb end in one clear line and an exit code where it fails.
+
+    Args:
+        verb: The verb's function.
+
+    Returns:
+        The same with errors printed; a traceback is shown only with ``--debug``.
+    """
+
+    @functools.wraps(verb)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            result = verb(*args, **kwargs)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        except BrokenPipeError:
+            code = _PIPE_CLOSED
+        except Exception as error:
+            if settings.debug:
+                traceback.print_exc()
+            text, code = _told(error)
+            tell(f"error: {text}")
+        else:
+            return result
+        _drop_output()
+        raise typer.Exit(code)
+
+    return run
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """The line and the exit code for an error."""
+    if isinstance(error, Seq2SeqError):
+        return str(error), error.exit_code
+    if isinstance(error, MemoryError):
+        return "out of memory", 1
+    if isinstance(error, OSError) and error.strerror:
+        name = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        return f"{name}{error.strerror}", 1 if error.errno in _NOT_THE_INPUT else 2
+    told = " ".join(f"{type(error).__name__}: {error}".split())
+    again = "" if settings.debug else "; run the command again with --debug and report this"
+    return f"unexpected {told}{again}", 1
+
+
+def _drop_output() -> None:
+    """Forgets what could not be printed, or Python would try again at its exit and complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def example(*commands: str) -> str:
+    """Writes examples as the end of a verb's help.
+
+    Args:
+        *commands: Command lines.
+
+    Returns:
+        The text; the mark in front keeps its lines as they are.
+    """
+    lines = "".join(f"\n  {command}" for command in commands)
+    return f"\b\nExample{'s' if len(commands) > 1 else ''}:{lines}"
+
+
+class Progress(Protocol):
+    """Tasks come one after another, each started once and finished once."""
+
+    def __enter__(self) -> Progress: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def start(self, task: str, total: int | None) -> None:
+        """Begins a task of so many units, if anyone knows how many."""
+
+    def advance(self, count: int) -> None:
+        """Says that so many more units are done."""
+
+    def finish(self) -> None:
+        """Ends the task."""
+
+
+def progress() -> Progress:
+    """Makes a progress display that fits where standard error goes.
+
+    Returns:
+        The display; use it in a with statement.
+    """
+    return BarProgress() if sys.stderr.isatty() else LineProgress()
+
+
+class LineProgress:
+    """Plain lines: one every few seconds, and one at the end of each task.
+
+    Args:
+        interval: Seconds between lines.
+    """
+
+    def __init__(self, interval: float = 10.0) -> None:
+        self.interval = interval
+        self.task = ""
+        self.total: int | None = None
+        self.done = 0
+        self.begun = self.shown = time.monotonic()
+
+    def __enter__(self) -> LineProgress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def start(self, task: str, total: int | None) -> None:
+        """Begins a task of so many units, if anyone knows how many."""
+        self.task, self.total, self.done = task, total, 0
+        self.begun = self.shown = time.monotonic()
+
+    def advance(self, count: int) -> None:
+        """Says that so many more units are done."""
+        self.done += count
+        now = time.monotonic()
+        if now - self.shown >= self.interval:
+            self.shown = now
+            tell(f"{self.task}: {self.done:,}{self._of_total(now)}")
+
+    def finish(self) -> None:
+        """Ends the task."""
+        count = f" {self.done:,} in" if self.done else ""
+        tell(f"{self.task}:{count} {time.monotonic() - self.begun:.1f} s")
+
+    def _of_total(self, now: float) -> str:
+        if not self.total:
+            return ""
+        left = (now - self.begun) * (self.total / self.done - 1) if self.done else 0.0
+        return f" of {self.total:,} ({self.done / self.total:.0%}), {left:.0f} s left"
+
+
+class BarProgress(LineProgress):
+    """A bar, and a line above it at the end of each task."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from rich import progress
+        from rich.console import Console
+
+        self.bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.TextColumn("{task.completed:,.0f}"),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("left"),
+            progress.TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self.shown_task: TaskID | None = None
+
+    def __enter__(self) -> BarProgress:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.stop()
+
+    def start(self, task: str, total: int | None) -> None:
+        """Begins a task of so many units, if anyone knows how many."""
+        super().start(task, total)
+        self.shown_task = self.bar.add_task(task, total=total)
+
+    def advance(self, count: int) -> None:
+        """Says that so many more units are done."""
+        self.done += count
+        if self.shown_task is not None:
+            self.bar.update(self.shown_task, advance=count)
+
+    def finish(self) -> None:
+        """Ends the task."""
+        if self.shown_task is not None:
+            self.bar.remove_task(self.shown_task)
+            self.shown_task = None
+        super().finish()

@@ -1,0 +1,80 @@
+"""``seq2seq evaluate``: translate a test set and score the translations."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from seq2seq.cli import console, lines
+from seq2seq.cli.score import (
+    DEFAULT,
+    AsJson,
+    Bootstrap,
+    Lowercase,
+    Metrics,
+    Tokenize,
+    print_scores,
+)
+from seq2seq.cli.translate import BatchSize, Beam, Model, Threads, check_output, with_progress
+from seq2seq.errors import Seq2SeqError
+
+EXAMPLE = console.example("seq2seq evaluate runs/quickstart test.en test.de")
+
+
+def evaluate(
+    model: Model,
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="Text to translate; -: standard input.")
+    ],
+    reference: Annotated[str, typer.Argument(metavar="REFERENCE", help="Its translation.")],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Also write the translations to a file."
+        ),
+    ] = None,
+    beam: Beam = None,
+    batch_size: BatchSize = None,
+    threads: Threads = None,
+    metrics: Metrics = None,
+    lowercase: Lowercase = False,
+    tokenize: Tokenize = None,
+    bootstrap: Bootstrap = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Translate a test set and score it.
+
+    The scores are BLEU, chrF and TER of sacreBLEU, with their signatures.
+    """
+    from seq2seq.inference.translator import Translator
+    from seq2seq.metrics import check_options, corpus_scores
+
+    wanted = metrics or DEFAULT
+    check_options(wanted, tokenize, bootstrap)  # not only after an hour of translating
+    if output is not None:
+        check_output(output, model, source, reference)
+    if source == reference == lines.STANDARD:
+        raise Seq2SeqError("standard input can be read only once: give - for one file")
+    sources, references = lines.all_lines(source), lines.all_lines(reference)
+    lines.check_counts(source, len(sources), reference, len(references))
+    translator = Translator.load(model, threads=threads)
+    found = translator.stream(sources, beam=beam, batch_size=batch_size or 64)
+    translations = [several[0].text for several in with_progress(found, len(sources))]
+    if output is not None:
+        with lines.write_lines(output) as file:
+            for line in translations:
+                file.write(line)
+    scores = corpus_scores(
+        translations,
+        [references],
+        metrics=wanted,
+        lowercase=lowercase,
+        tokenize=tokenize,
+        bootstrap=bootstrap,
+    )
+    print_scores(
+        scores,
+        as_json,
+        {"model": model, "beam": beam or translator.options.beam, "lines": len(sources)},
+    )

@@ -1,0 +1,297 @@
+r"""Text that comes in and goes out of the command line, line by line.
+
+A line ends at ``\n`` and nowhere else: other line ends of Unicode, ``\r`` and NUL are content. A
+file that is written appears under its name when it is complete, or not at all.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from seq2seq.cli.console import tell
+from seq2seq.errors import Seq2SeqError
+
+STANDARD = "-"
+LONGEST_LINE = 2**24
+"""Bytes; a longer line is no sentence, and would not fit in constant memory."""
+
+_HEAD = 2**16
+_MAGIC = {
+    b"\x1f\x8b": "gzip data: unpack it first",
+    b"\x28\xb5\x2f\xfd": "Zstandard data: unpack it first",
+    b"PK\x03\x04": "a zip archive: unpack it first",
+    b"PAR1": "Parquet",
+    b"\xff\xfe": "UTF-16: convert it to UTF-8",
+    b"\xfe\xff": "UTF-16: convert it to UTF-8",
+}
+_CONTROLS = [chr(code) for code in (*range(9), *range(14, 32), 127)]
+_NOT_TEXT = 0.3  # share of its characters, beyond which a file is no text
+
+
+def name_of(path: str) -> str:
+    """Names a file in messages.
+
+    Args:
+        path: A path, or "-".
+
+    Returns:
+        The path, or "standard input".
+    """
+    return "standard input" if path == STANDARD else path
+
+
+def read_lines(path: str) -> Iterator[str]:
+    r"""Reads lines of text, in constant memory.
+
+    Bytes that are not UTF-8 are replaced by U+FFFD; when the end is reached, a warning says in how
+    many lines, and where first.
+
+    Args:
+        path: A file; "-": standard input.
+
+    Yields:
+        The lines, without their ``\n``.
+
+    Raises:
+        Seq2SeqError: If the file cannot be read or is not text.
+    """
+    replaced, first, number = 0, 0, 0
+    with _opened(path) as stream:
+        _check_text(path, stream)
+        while raw := _next_line(path, stream):
+            number += 1
+            if len(raw) > LONGEST_LINE and not raw.endswith(b"\n"):
+                raise Seq2SeqError(
+                    f"{name_of(path)}, line {number}: longer than {LONGEST_LINE:,} bytes: "
+                    "not a sentence"
+                )
+            raw = raw.removesuffix(b"\n")
+            try:
+                yield raw.decode("utf-8")
+            except UnicodeDecodeError:
+                replaced, first = replaced + 1, first or number
+                yield raw.decode("utf-8", errors="replace")
+    if replaced:
+        lines = "1 line is" if replaced == 1 else f"{replaced:,} lines are"
+        tell(
+            f"warning: {name_of(path)}: {lines} not UTF-8 (the first: line {first}); "
+            "what could not be read was replaced by U+FFFD"
+        )
+
+
+def all_lines(path: str) -> list[str]:
+    """Reads lines of text that must be there.
+
+    Args:
+        path: A file; "-": standard input.
+
+    Returns:
+        The lines.
+
+    Raises:
+        Seq2SeqError: If the file cannot be read, is not text, or is empty.
+    """
+    lines = list(read_lines(path))
+    if not lines:
+        raise Seq2SeqError(f"{name_of(path)}: empty: there is nothing to score")
+    return lines
+
+
+def count_lines(path: str) -> int | None:
+    """Counts the lines of a file.
+
+    Args:
+        path: A file; "-": standard input.
+
+    Returns:
+        The count; None where reading would use the text up.
+    """
+    if path == STANDARD or not Path(path).is_file():
+        return None
+    with _opened(path) as stream:
+        count, last = 0, b"\n"
+        while block := stream.read(2**20):
+            count += block.count(b"\n")
+            last = block[-1:]
+    return count + (last != b"\n")
+
+
+def check_counts(first: str, first_count: int, second: str, second_count: int) -> None:
+    """Checks that two files belong together line by line.
+
+    Args:
+        first: A file.
+        first_count: Its lines.
+        second: Another file.
+        second_count: Its lines.
+
+    Raises:
+        Seq2SeqError: If the counts differ.
+    """
+    if first_count != second_count:
+        raise Seq2SeqError(
+            f"{name_of(first)} has {_counted(first_count)} but {name_of(second)} has "
+            f"{_counted(second_count)}: line n of one must belong to line n of the other"
+        )
+
+
+def _counted(count: int) -> str:
+    return "1 line" if count == 1 else f"{count:,} lines"
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[BinaryIO]:
+    if path == STANDARD:
+        if sys.stdin is None:
+            raise Seq2SeqError("standard input is closed")
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = Path(path).open("rb")  # noqa: SIM115 - closed below; errors within are not its own
+    except FileNotFoundError:
+        raise Seq2SeqError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise Seq2SeqError(f"{path}: a folder, where a file is expected") from None
+    except (OSError, ValueError) as error:
+        raise Seq2SeqError(f"{path}: cannot be read: {_reason(error)}") from None
+    with stream:
+        yield stream
+
+
+def _next_line(path: str, stream: BinaryIO) -> bytes:
+    try:
+        return stream.readline(LONGEST_LINE + 1)
+    except OSError as error:
+        raise Seq2SeqError(f"{name_of(path)}: cannot be read: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _check_text(path: str, stream: BinaryIO) -> None:
+    try:
+        head = stream.peek(_HEAD)[:_HEAD]  # type: ignore[attr-defined]
+    except OSError as error:
+        raise Seq2SeqError(f"{name_of(path)}: cannot be read: {_reason(error)}") from None
+    for magic, what in _MAGIC.items():
+        if head.startswith(magic):
+            raise Seq2SeqError(f"{name_of(path)}: not plain text but {what}")
+    text = head.decode("utf-8", errors="replace")
+    strange = sum(map(text.count, ("\ufffd", *_CONTROLS)))
+    if strange > 2 and strange > _NOT_TEXT * len(text):
+        raise Seq2SeqError(
+            f"{name_of(path)}: not UTF-8 text: {strange / len(text):.0%} of the characters it "
+            "begins with are control characters or not UTF-8"
+        )
+
+
+class Output:
+    """Where lines go.
+
+    Args:
+        name: What errors call it.
+        stream: The open file.
+    """
+
+    def __init__(self, name: str, stream: IO[bytes]) -> None:
+        self._name = name
+        self._stream = stream
+
+    def write(self, line: str) -> None:
+        r"""Writes a line.
+
+        Args:
+            line: Without its ``\n``.
+        """
+        with _write_errors(self._name):
+            self._stream.write(line.encode("utf-8", errors="replace") + b"\n")
+
+    def flush(self) -> None:
+        """Lets readers see what was written so far."""
+        with _write_errors(self._name):
+            self._stream.flush()
+
+
+@contextmanager
+def write_lines(path: str) -> Iterator[Output]:
+    """Opens a file for lines; it appears under its name when it is complete, or not at all.
+
+    Args:
+        path: A file, which is replaced, or something like a pipe, which is written to; "-":
+            standard output.
+
+    Yields:
+        What to write to.
+
+    Raises:
+        Seq2SeqError: If it cannot be written.
+    """
+    if path == STANDARD:
+        output = Output("standard output", sys.stdout.buffer)
+        yield output
+        output.flush()
+        return
+    target = Path(path)
+    with _write_errors(path):
+        mode = target.stat().st_mode if target.exists() else None
+        if mode is not None and stat.S_ISDIR(mode):
+            raise Seq2SeqError(f"{path}: a folder, where a file is to be written")
+        if not target.resolve().parent.is_dir():
+            raise Seq2SeqError(f"{path}: there is no folder {target.parent} to write it in")
+    if mode is not None and not stat.S_ISREG(mode):
+        with _write_errors(path), target.open("wb") as stream:
+            output = Output(path, stream)
+            yield output
+            output.flush()
+        return
+    with _replacing(path, target.resolve(), mode) as stream:
+        yield Output(path, stream)
+
+
+@contextmanager
+def _replacing(path: str, target: Path, mode: int | None) -> Iterator[IO[bytes]]:
+    """A temporary file in the target's folder, which takes its place if all went well."""
+    with _write_errors(path):
+        number, temporary = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
+    stream = os.fdopen(number, "wb")
+    try:
+        yield stream
+        with _write_errors(path):
+            stream.flush()
+            os.fchmod(number, stat.S_IMODE(mode) if mode else 0o666 & ~_umask())
+            os.fsync(number)
+            stream.close()
+            Path(temporary).replace(target)
+    except BaseException:
+        with suppress(OSError):  # what a full disk did not take cannot be flushed now either
+            stream.close()
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@contextmanager
+def _write_errors(name: str) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        wrong = Seq2SeqError(f"{name}: cannot be written: {_reason(error)}")
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            wrong.exit_code = 1  # not the user's input
+        raise wrong from None

@@ -1,0 +1,59 @@
+"""``seq2seq prepare``: text files become a prepared corpus."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seq2seq.cli import console
+from seq2seq.cli.recipe import RecipeName, Settings
+
+EXAMPLE = console.example(
+    "seq2seq prepare quickstart -o data/quickstart",
+    """seq2seq prepare quickstart --set 'data.train=["train.en","train.de"]' \\
+      --set 'data.val=["val.en","val.de"]' -o data/mine""",
+)
+
+
+def prepare(
+    recipe: RecipeName,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FOLDER", help="The folder to make.  [default: data/NAME]"
+        ),
+    ] = None,
+    assignments: Settings = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Tokenize in N processes.  [default: all cores]"),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a prepared folder of that name.")
+    ] = False,
+) -> None:
+    """Prepare a corpus for training.
+
+    Its pairs are cleaned, the tokenizer is trained, and everything is tokenized and stored.
+    """
+    import seq2seq
+
+    read = seq2seq.load_recipe(recipe, assignments or ())
+    with console.progress() as progress:
+        prepared = seq2seq.prepare(
+            read, output, processes=processes, progress=progress, overwrite=overwrite
+        )
+    from rich.console import Console
+
+    from seq2seq.data.report import report_table
+
+    # Elsewhere than in a terminal rich would take 80 columns, and cut the tables to them.
+    Console(width=None if sys.stdout.isatty() else 200).print(report_table(prepared.report))
+    settings = [word for one in assignments or () for word in ("--set", one)]
+    folders = ["--data", str(prepared.folder), "-o", f"runs/{read.name}"]
+    print(f"\nprepared {prepared.folder}; next:")
+    print(f"  {shlex.join(['seq2seq', 'train', recipe, *settings, *folders])}")

@@ -1,0 +1,81 @@
+"""``seq2seq train``: a prepared corpus becomes a model."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seq2seq.cli import console
+from seq2seq.cli.recipe import RecipeName, Settings
+
+if TYPE_CHECKING:
+    from seq2seq.training.loop import TrainingResult
+
+EXAMPLE = console.example(
+    "seq2seq train quickstart --data data/quickstart -o runs/quickstart",
+)
+
+
+def train(
+    recipe: RecipeName,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="A prepared folder.  [default: prepare into the run first]"
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FOLDER", help="The run's folder.  [default: runs/NAME]"
+        ),
+    ] = None,
+    assignments: Settings = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Use N processor threads.  [default: all cores]"),
+    ] = None,
+) -> None:
+    """Train a model, or go on training it.
+
+    A run that was stopped goes on from its last checkpoint. Ctrl-C saves and stops; the same
+    command goes on.
+    """
+    import seq2seq
+
+    read = seq2seq.load_recipe(recipe, assignments or ())
+    result = seq2seq.train(read, output, data=data, threads=threads)
+    for line in _summary(result):
+        print(line)
+    if not result.finished:
+        raise typer.Exit(console.INTERRUPTED)
+
+
+def _summary(result: TrainingResult) -> list[str]:
+    """What to know at the end, and what to do next."""
+    minutes, seconds = divmod(round(result.seconds), 60)
+    done = f"{result.updates:,} updates in {minutes} min {seconds:02d} s"
+    lines = [
+        f"finished ({result.stopped}): {done}"
+        if result.finished
+        else f"{result.stopped} after {done}: the same command goes on from here"
+    ]
+    if result.skipped:
+        lines.append(f"{result.skipped:,} updates were skipped: their numbers were not finite")
+    if result.best:
+        bleu = result.best.get("bleu")
+        scores = [f"loss {result.best['loss']:.3f}"]
+        if bleu is not None:
+            scores.insert(0, f"BLEU {bleu:.2f}")
+        lines.append(f"best validation: {', '.join(scores)} at update {result.best['update']:,}")
+    if result.finished:
+        run = shlex.quote(str(result.run))
+        lines += [
+            f"the model: {result.run}; next:",
+            f"  seq2seq translate {run} INPUT -o OUTPUT",
+            f"  seq2seq evaluate {run} SOURCE REFERENCE",
+        ]
+    return lines
