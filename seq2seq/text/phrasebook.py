@@ -1,11 +1,11 @@
 """The phrasebook: an English-German corpus that is written as a grammar, not stored as a file.
 
-Twenty thousand sentence pairs, made up from a lexicon of our own by the rules in `phrases`. There is
-nothing to download and nobody to ask for a licence, and since the rules are rules, each English sentence
-has one German translation. It is for the quickstart and for the tests: a corpus that a small model can
-learn in minutes and that still holds what makes German hard for one. The verb goes to the end, articles
-answer to gender and case, pronouns to nouns far before them, numbers change places, and one word of
-English is two of German at the two ends of the sentence.
+Twenty thousand sentence pairs, made up from a lexicon of our own by the rules in `phrases`. There
+is nothing to download and nobody to ask for a licence, and since the rules are rules, each English
+sentence has one German translation. It is for the quickstart and for the tests: a corpus that a
+small model can learn in minutes and that still holds what makes German hard for one. The verb goes
+to the end, articles answer to gender and case, pronouns to nouns far before them, numbers change
+places, and one word of English is two of German at the two ends of the sentence.
 
 The corpus is a pure function of the seed: the same on every machine and in every Python.
 """
@@ -74,7 +74,11 @@ def _corpus(seed: int) -> dict[str, tuple[Tagged, ...]]:
     """Sample the corpus and split it, so that every word of val and test is in train too."""
     corpus = _distinct(seed)
     Dice(seed, "order").shuffle(corpus)
-    left = Counter(word for _, en, de in corpus for word in {("en", w) for w in words(en)} | {("de", w) for w in words(de)})
+    left = Counter(
+        word
+        for _, en, de in corpus
+        for word in {("en", w) for w in words(en)} | {("de", w) for w in words(de)}
+    )
     held: list[Tagged] = []
     train: list[Tagged] = []
     for entry in corpus:
@@ -113,7 +117,8 @@ def pairs(split: Split, seed: int = 1, size: int | None = None) -> Iterator[tupl
     Args:
         split: train (19,000 pairs), val (500) or test (500).
         seed: the seed of the corpus: another seed, other sentences.
-        size: how many pairs; all of them if not given. A smaller split is the beginning of a larger one.
+        size: how many pairs; all of them if not given. A smaller split is the beginning of a
+            larger one.
 
     Returns:
         An iterator over (English, German).
@@ -123,7 +128,9 @@ def pairs(split: Split, seed: int = 1, size: int | None = None) -> Iterator[tupl
     """
     entries = tagged(split, seed)
     if size is not None and not 1 <= size <= len(entries):
-        raise ValueError(f"size must be between 1 and {len(entries)} for the {split} split, but is {size}")
+        raise ValueError(
+            f"size must be between 1 and {len(entries)} for the {split} split, but is {size}"
+        )
     return ((english, german) for _, english, german in entries[:size])
 
 

@@ -22,6 +22,11 @@ INNER = (
     Adverbial("never", "nie", True),
     Adverbial("rarely", "selten", True),
 )
+DAYS: dict[str, tuple[Adverbial, ...]] = {
+    "present": (Adverbial("today", "heute"), Adverbial("every day", "jeden Tag"), *_DAYS),
+    "past": (Adverbial("yesterday", "gestern"), *_DAYS),
+    "future": (Adverbial("tomorrow", "morgen"), *_DAYS),
+}
 PRESENT = (
     Adverbial("today", "heute"),
     Adverbial("now", "jetzt"),
@@ -72,5 +77,7 @@ TWO_WAY = (
     ("next to", "next to", "neben", "beside"),
 )
 IN, UNDER, BEHIND, BEFORE, BESIDE = TWO_WAY
+BEHIND_BUILDING = ("behind", "behind", "hinter", "built")
 ON = ("on", "on", "auf", "surface")
+AT = ("at", "to", "an", "at")
 INSIDE = ("in", "into", "in", "container")

@@ -6,30 +6,25 @@ from collections.abc import Sequence
 
 from . import lexicon as lex
 from .adverbials import FUTURE, PAST, PRESENT, WISHED
-from .clauses import Adverbial, Clause
+from .clauses import Adverbial, Clause, sentence, statement
 from .dice import Dice
 from .german import contract
 from .nominals import (
     BARE,
     EVERY,
-    HE,
     POSSESSIVES,
-    SHE,
     THE,
-    THEY,
     THIS,
-    WE,
-    YOU,
     A,
+    Both,
     Determiner,
-    I,
     Name,
     Nominal,
     Pair,
     Phrase,
-    Pronoun,
     Titled,
 )
+from .pronouns import HE, SHE, THEY, WE, YOU, I, Pronoun
 from .words import Adjective, Case, Noun, Verb
 
 BY_TAG: dict[str, tuple[Noun, ...]] = {
@@ -55,8 +50,11 @@ SEPARABLE_INTRANSITIVE = tuple(
 )
 HUNTING = tuple(v for v in lex.VERBS if v.subjects == ("hunter",))
 GIVING = tuple(v for v in lex.VERBS if v.subjects == ("giving",))
+STATIVE = (lex.verb("love", "lieben"), lex.verb("know", "kennen"))
 # the mix that everyday clauses are made of; a name twice is twice as frequent
-EVERYDAY = TRANSITIVE * 2 + DATIVE + INTRANSITIVE + SEPARABLE + SEPARABLE_INTRANSITIVE + PREPOSITIONAL
+EVERYDAY = (
+    TRANSITIVE * 2 + DATIVE + INTRANSITIVE + SEPARABLE + SEPARABLE_INTRANSITIVE + PREPOSITIONAL
+)
 
 
 def own_word(subject: Nominal | None) -> str | None:
@@ -73,6 +71,8 @@ def own_word(subject: Nominal | None) -> str | None:
         return subject.own
     if isinstance(subject, Name | Titled):
         return "her" if subject.gender == "f" else "his"
+    if isinstance(subject, Both):
+        return "their"
     if isinstance(subject, Phrase) and "human" in subject.noun.tags:
         if subject.many:
             return "their"
@@ -93,7 +93,9 @@ def possessive(dice: Dice, subject: Nominal | None = None) -> Determiner:
     own = own_word(subject)
     if own and dice.chance(75):
         return POSSESSIVES[own]
-    return POSSESSIVES[dice.pick(("my", "our", "my", "his", "her"))]
+    # beside das Kind, his and her would be taken to be the child's
+    small = isinstance(subject, Phrase) and subject.noun.gender == "n"
+    return POSSESSIVES[dice.pick(("my", "our") if small else ("my", "our", "my", "his", "her"))]
 
 
 def adjective_for(dice: Dice, noun: Noun) -> Adjective | None:
@@ -110,9 +112,11 @@ def adjective_for(dice: Dice, noun: Noun) -> Adjective | None:
     return dice.pick(fitting) if fitting else None
 
 
-def _determiner(dice: Dice, noun: Noun, many: bool, subject: Nominal | None, wide: bool) -> Determiner:
+def _determiner(
+    dice: Dice, noun: Noun, many: bool, subject: Nominal | None, wide: bool
+) -> Determiner:
     kind = noun.tags[0]
-    owned = kind in ("object", "reading", "kin") or "pet" in noun.tags or "own" in noun.tags
+    owned = kind in ("object", "reading", "message", "kin") or bool({"pet", "own"} & {*noun.tags})
     if kind == "kin":
         return possessive(dice, subject)
     draw = dice.below(100)
@@ -173,21 +177,41 @@ def human(dice: Dice, *, pronoun: int = 30, name: int = 25, wide: bool = False) 
     if draw < pronoun + name:
         if dice.chance(12):
             return Titled(dice.pick(lex.SURNAMES), dice.pick(("m", "f")))
+        if dice.chance(25):
+            first = dice.below(len(lex.NAMES))
+            second = (first + 1 + dice.below(len(lex.NAMES) - 1)) % len(lex.NAMES)
+            return Both(Name(*lex.NAMES[first]), Name(*lex.NAMES[second]))
         return Name(*dice.pick(lex.NAMES))
-    return phrase(dice, dice.pick(BY_TAG["human"]), wide=wide, adjective=25)
+    return phrase(dice, dice.pick(BY_TAG["human"]), wide=wide, adjective=35)
 
 
-def _clash(subject: Nominal, other: Nominal) -> bool:
-    """Tell whether two phrases may be the same person, which would need a reflexive, or look odd."""
+def clash(subject: Nominal, other: Nominal) -> bool:
+    """Tell whether two phrases may be the same person, which would need a reflexive, or look odd.
+
+    Args:
+        subject: the one.
+        other: the other.
+
+    Returns:
+        Whether they clash.
+    """
     if isinstance(subject, Pronoun) and isinstance(other, Pronoun):
         return subject.person == other.person
     if isinstance(subject, Phrase) and isinstance(other, Phrase):
         return subject.noun == other.noun
-    return subject == other
+    if isinstance(subject, Both):
+        return other in (subject.first, subject.second) or isinstance(other, Both)
+    return subject == other or (isinstance(other, Both) and subject in (other.first, other.second))
 
 
 def object_for(
-    dice: Dice, verb: Verb, subject: Nominal, *, pronoun: int = 12, wide: bool = True, adjective: int = 35
+    dice: Dice,
+    verb: Verb,
+    subject: Nominal,
+    *,
+    pronoun: int = 12,
+    wide: bool = True,
+    adjective: int = 45,
 ) -> Nominal:
     """Choose an object that makes sense for a verb.
 
@@ -210,7 +234,7 @@ def object_for(
         else:
             noun = dice.pick(BY_TAG[tag])
             chosen = phrase(dice, noun, subject, wide=wide, adjective=adjective)
-        if not _clash(subject, chosen):
+        if not clash(subject, chosen):
             return chosen
 
 
@@ -231,6 +255,43 @@ def subject_for(dice: Dice, verb: Verb, *, wide: bool = False) -> Nominal:
     if tag == "human":
         return human(dice, wide=wide)
     return phrase(dice, dice.pick(BY_TAG[tag]), wide=wide, adjective=30)
+
+
+def suits(verb: Verb, tense: str) -> bool:
+    """Tell whether a verb makes sense in a tense.
+
+    Args:
+        verb: the verb.
+        tense: as in `Clause`, or "order" for an imperative.
+
+    Returns:
+        False for what nobody can be told to do (must lose) and for what has no past here.
+    """
+    if tense == "past":
+        return not verb.timeless
+    return tense in ("present", "future") or not verb.unwilled
+
+
+def they_for(person: Nominal) -> Nominal | None:
+    """Choose the pronoun that takes up a person.
+
+    Args:
+        person: the antecedent.
+
+    Returns:
+        The pronoun; none for a word like das Kind, of which German can say es or er or sie.
+    """
+    if isinstance(person, Pronoun):
+        return person
+    if isinstance(person, Name | Titled):
+        return SHE if person.gender == "f" else HE
+    if isinstance(person, Both):
+        return THEY
+    if isinstance(person, Phrase):
+        if person.many:
+            return THEY
+        return {"m": HE, "f": SHE, "n": None}[person.noun.gender]
+    return None
 
 
 def time_for(dice: Dice, tense: str) -> Adverbial:
@@ -256,7 +317,7 @@ def action(
     time: int = 0,
     negated: bool = False,
     pronoun: int = 12,
-    adjective: int = 35,
+    adjective: int = 45,
 ) -> Clause:
     """Make up a clause in which somebody does something.
 
@@ -274,7 +335,7 @@ def action(
         The clause.
     """
     verb = dice.pick(verbs)
-    while tense == "past" and verb.timeless:
+    while not suits(verb, tense):
         verb = dice.pick(verbs)
     who = subject or subject_for(dice, verb)
     thing: Nominal | None = None
@@ -284,7 +345,9 @@ def action(
         # not every: nicht jeden would deny something else
         while negated and isinstance(thing, Phrase) and thing.determiner is EVERY:
             thing = object_for(dice, verb, who, pronoun=pronoun, wide=wide, adjective=adjective)
-    when = time_for(dice, tense) if dice.chance(time) else None
+    # to love and to know have no time of day
+    dated = verb not in STATIVE and dice.chance(time)
+    when = time_for(dice, tense) if dated else None
     return Clause(who, verb, tense, thing, time=when, negated=negated)
 
 
@@ -301,7 +364,7 @@ def place_phrase(dice: Dice, tag: str, *, plural: int = 6) -> Phrase:
     """
     noun = dice.pick(BY_TAG[tag])
     chosen = adjective_for(dice, noun) if dice.chance(25) else None
-    if dice.chance(plural):
+    if "lone" not in noun.tags and dice.chance(plural):
         return Phrase(noun, THE, chosen, True)
     draw = dice.below(100)
     determiner = THE if draw < 72 else A if draw < 84 else THIS if draw < 92 else POSSESSIVES["our"]
@@ -321,3 +384,17 @@ def prepositional(english: str, german: str, nominal: Nominal, case: Case) -> Pa
         The two prepositional phrases.
     """
     return f"{english} {nominal.english('acc')}", contract(german, nominal.german(case))
+
+
+def say(clause: Clause, dice: Dice, fronted: int = 30) -> Pair:
+    """Make a sentence of a clause.
+
+    Args:
+        clause: the clause.
+        dice: the source of chance.
+        fronted: how often out of a hundred the time comes first.
+
+    Returns:
+        The pair of sentences.
+    """
+    return sentence(*statement(clause, dice.chance(fronted)))

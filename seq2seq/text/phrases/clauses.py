@@ -1,15 +1,15 @@
 """Clauses: the same parts in English order and in the three German orders.
 
-The German clause is a frame. A main clause puts the finite verb second and whatever else belongs to the
-verb last, a question puts it first, a subordinate clause puts all of it last:
+The German clause is a frame. A main clause puts the finite verb second and whatever else belongs
+to the verb last, a question puts it first, a subordinate clause puts all of it last:
 
     Heute | macht | der Mann das Fenster | auf.
           | Macht | der Mann das Fenster | auf?
     weil  |       | der Mann das Fenster | aufmacht
 
-Between the two brackets is the middle field, whose order is the same in all three: subject, pronouns and
-names, time, dative, accusative, nicht, prepositional phrases. A relative clause that belongs to an object goes
-behind the frame, so that the frame can close.
+Between the two brackets is the middle field, whose order is the same in all three: subject,
+pronouns and names, time, dative, accusative, nicht, prepositional phrases. A relative clause that
+belongs to an object goes behind the frame, so that the frame can close.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _join(*words: str) -> str:
     return " ".join(filter(None, words))
 
 
-# ---------------------------------------------------------------------------------------------- English
+# ----------------------------------------------------------------------------------------- English
 
 
 def _english_with_relative(nominal: Nominal | None, case: str) -> str:
@@ -77,7 +77,7 @@ def _english_with_relative(nominal: Nominal | None, case: str) -> str:
 
 
 def _english_predicate(clause: Clause, main: str) -> str:
-    """Give the verb and all after it: turn on the lamp, turn it on, look for the key in the garden."""
+    """Give the verb and all after it: turn on the lamp, turn it on, look for the key."""
     verb = clause.verb
     thing = _english_with_relative(clause.object, "acc")
     stepping = clause.object is not None and clause.object.is_pronoun
@@ -124,7 +124,7 @@ def english_infinitive(clause: Clause) -> str:
     return _english_predicate(clause, clause.verb.english)
 
 
-# ----------------------------------------------------------------------------------------------- German
+# ------------------------------------------------------------------------------------------ German
 
 
 def _governed(clause: Clause) -> str:
@@ -240,7 +240,7 @@ def german_imperative(clause: Clause, polite: bool) -> str:
     return _join(form, *_middle(clause), clause.verb.particle) + _behind(clause)
 
 
-# -------------------------------------------------------------------------------------------- sentences
+# --------------------------------------------------------------------------------------- sentences
 
 
 def sentence(english_text: str, german_text: str, end: str = ".") -> Pair:

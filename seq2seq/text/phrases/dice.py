@@ -14,11 +14,12 @@ _MASK = (1 << 64) - 1
 class Dice:
     """Random choices from a seed and a name.
 
-    The generator is SplitMix64 (Steele, Lea and Flood, 2014): a counter and a mixing function, all in
-    64-bit integers. `random.Random` would do, but its `choice` and `shuffle` have changed between
-    Python versions, and a corpus whose score stands in a README must not change with them.
+    The generator is SplitMix64 (Steele, Lea and Flood, 2014): a counter and a mixing function, all
+    in 64-bit integers. `random.Random` would do, but its `choice` and `shuffle` have changed
+    between Python versions, and a corpus whose score stands in a README must not change with them.
 
-    Each name gives its own stream, so that a change in one phenomenon leaves the others' draws alone.
+    Each name gives its own stream, so that a change in one phenomenon leaves the others' draws
+    alone.
 
     Args:
         seed: any integer.
@@ -48,7 +49,7 @@ class Dice:
             n: how many outcomes there are, at least 1.
 
         Returns:
-            The outcome. (Scaling 64 bits down to n has a bias of at most n / 2**64: none to speak of.)
+            The outcome. Scaling 64 bits down to n has a bias of at most n / 2**64.
         """
         return (self.roll() * n) >> 64
 

@@ -1,7 +1,7 @@
 """German morphology: what happens to articles, adjectives, nouns and verbs.
 
-Everything here is a table of endings and a rule for choosing a column. The order in which the forms are
-then put is in `clauses`.
+Everything here is a table of endings and a rule for choosing a column. The order in which the
+forms are then put is in `clauses`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Declension = Literal["weak", "mixed", "strong"]
 
 
 def _paradigm(nom: str, acc: str, dat: str, gen: str) -> Paradigm:
-    """Read four rows of four forms, masculine, feminine, neuter and plural; - stands for no ending."""
+    """Read four rows of forms: masculine, feminine, neuter, plural; - stands for no ending."""
     slots: tuple[Slot, ...] = ("m", "f", "n", "p")
     rows: dict[Case, str] = {"nom": nom, "acc": acc, "dat": dat, "gen": gen}
     return {
@@ -29,7 +29,9 @@ DEFINITE = _paradigm("der die das die", "den die das die", "dem der dem den", "d
 # where they have no ending at all
 DER_WORD = _paradigm("er e es e", "en e es e", "em er em en", "es er es er")
 EIN_WORD = _paradigm("- e - e", "en e - e", "em er em en", "es er es er")
-RELATIVE = _paradigm("der die das die", "den die das die", "dem der dem denen", "dessen deren dessen deren")
+RELATIVE = _paradigm(
+    "der die das die", "den die das die", "dem der dem denen", "dessen deren dessen deren"
+)
 PRONOUN = _paradigm("er sie es sie", "ihn sie es sie", "ihm ihr ihm ihnen", "- - - -")
 
 # An adjective shows the case only if the word before it has not done so:
@@ -61,7 +63,8 @@ _IRREGULAR = {
     "wissen": ("weiß", "weißt", "weiß", "wissen"),
     "können": ("kann", "kannst", "kann", "können"),
     "müssen": ("muss", "musst", "muss", "müssen"),
-    "sollen": ("soll", "sollst", "soll", "sollen"),
+    # should is milder than soll: the subjunctive
+    "sollen": ("sollte", "solltest", "sollte", "sollten"),
     "dürfen": ("darf", "darfst", "darf", "dürfen"),
     "wollen": ("will", "willst", "will", "wollen"),
     # the only two preterites that the phrasebook uses
@@ -79,8 +82,8 @@ def noun_form(noun: Noun, case: Case, plural: bool) -> str:
         plural: whether it is the plural.
 
     Returns:
-        The form. The dative plural ends in -n unless the plural is in -n or -s already; a weak noun has -n
-        everywhere but in the nominative singular; the genitive is the lexicon's.
+        The form. The dative plural ends in -n unless the plural is in -n or -s already; a weak
+        noun has -n everywhere but in the nominative singular; the genitive is the lexicon's.
     """
     if plural:
         add_n = case == "dat" and not noun.plural.endswith(("n", "s"))
@@ -137,8 +140,8 @@ def present(verb: Verb, person: Person, plural: bool) -> str:
         plural: whether the subject is plural.
 
     Returns:
-        The finite form. A vowel that changes (sehen, er sieht) changes in the second and third person of
-        the singular alone, so both are made from the lexicon's third person.
+        The finite form. A vowel that changes (sehen, er sieht) changes in the second and third
+        person of the singular alone, so both are made from the lexicon's third person.
     """
     if verb.infinitive in _IRREGULAR:
         return _of(verb.infinitive, person, plural)
@@ -160,8 +163,8 @@ def imperative(verb: Verb) -> str:
         verb: the verb.
 
     Returns:
-        The form: the stem, with -e after -t, -d, -er and the like (warte, füttere, zeichne). Of the changes
-        of vowel it takes only that from e to i (gib, lies), and then has no -e.
+        The form: the stem, with -e after -t, -d, -er and the like (warte, füttere, zeichne). Of
+        the changes of vowel it takes only that from e to i (gib, lies), and then has no -e.
     """
     stem = verb.infinitive.removesuffix("n").removesuffix("e")
     base = verb.present.removesuffix("t")
@@ -207,8 +210,8 @@ def verb_complex(verb: Verb, tense: str, person: Person, plural: bool) -> tuple[
         plural: the subject's number.
 
     Returns:
-        The finite form and what closes the clause: (macht, auf), (hat, aufgemacht), (wird, aufmachen),
-        (kauft, "").
+        The finite form and what closes the clause: (macht, auf), (hat, aufgemacht), (wird,
+        aufmachen), (kauft, "").
     """
     if tense == "present":
         return present(verb, person, plural), verb.particle

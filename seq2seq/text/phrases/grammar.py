@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from . import sentences_clauses as clauses
 from . import sentences_numbers as numbers
 from . import sentences_phrases as phrases
+from . import sentences_places as places
 from . import sentences_reference as reference
 from .dice import Dice
 from .nominals import Pair
@@ -19,8 +20,8 @@ PHENOMENA: dict[str, tuple[int, Sampler]] = {
     "weak noun": (7, phrases.weak_noun),
     "dative": (11, phrases.dative),
     "genitive": (8, phrases.genitive),
-    "preposition": (10, phrases.preposition),
-    "two-way preposition": (11, phrases.two_way),
+    "preposition": (10, places.preposition),
+    "two-way preposition": (11, places.two_way),
     "comparison": (5, phrases.comparison),
     "pronoun": (11, reference.pronoun),
     "relative clause": (12, reference.relative),

@@ -1,7 +1,8 @@
 """The words: nouns, adjectives, verbs, names and time expressions, each line a dictionary entry.
 
-The tables are small on purpose. Every word comes up often in the corpus, so that what is left to learn is
-grammar. The tags are semantic classes: they see to it that people eat apples and not the other way round.
+The tables are small on purpose. Every word comes up often in the corpus, so that what is left to
+learn is grammar. The tags are semantic classes: they see to it that people eat apples and not the
+other way round.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ mouse mice | Maus f Mäuse | animal
 monkey monkeys | Affe m Affen Affen* | animal hunter
 bear bears | Bär m Bären Bären* | animal hunter
 lion lions | Löwe m Löwen Löwen* | animal hunter
-book books | Buch n Bücher Buches | reading thing text lay gift
-letter letters | Brief m Briefe Briefes | reading text lay sent
+book books | Buch n Bücher Buches | reading thing text lay gift written
+letter letters | Brief m Briefe Briefes | message text lay sent written
 newspaper newspapers | Zeitung f Zeitungen | reading text lay
 lamp lamps | Lampe f Lampen | object thing device stand
 radio radios | Radio n Radios Radios | object thing device stand
@@ -74,13 +75,13 @@ bag bags | Tasche f Taschen | object thing stand opened small container
 flower flowers | Blume f Blumen | object thing gift sent
 coat coats | Mantel m Mäntel Mantels | object thing clothing lay
 hat hats | Hut m Hüte Hutes | object thing clothing lay gift
-dress dresses | Kleid n Kleider Kleides | object thing clothing lay
+scarf scarves | Schal m Schals Schals | object thing clothing lay
 shirt shirts | Hemd n Hemden Hemdes | object thing clothing lay
 jacket jackets | Jacke f Jacken | object thing clothing lay
 shoe shoes | Schuh m Schuhe Schuhes | object thing clothing
-window windows | Fenster n Fenster Fensters | object opened front
-door doors | Tür f Türen | object opened front
-table tables | Tisch m Tische Tisches | object thing surface under beside
+window windows | Fenster n Fenster Fensters | object opened at
+door doors | Tür f Türen | object opened front at
+table tables | Tisch m Tische Tisches | object thing at surface under beside
 chair chairs | Stuhl m Stühle Stuhls | object thing surface under beside
 bed beds | Bett n Betten Bettes | object thing surface under beside
 cupboard cupboards | Schrank m Schränke Schranks | object thing surface beside behind container
@@ -100,24 +101,24 @@ wine wine | Wein m Weine Weines | drink mass
 bread bread | Brot n Brote Brotes | dish mass
 cheese cheese | Käse m Käse Käses | dish mass
 soup soup | Suppe f Suppen | dish mass
-house houses | Haus n Häuser Hauses | place enter front behind built
+house houses | Haus n Häuser Hauses | place enter front behind built home
 garden gardens | Garten m Gärten Gartens | place enter
-kitchen kitchens | Küche f Küchen | place enter room
-room rooms | Zimmer n Zimmer Zimmers | place enter room
-office offices | Büro n Büros Büros | place enter room
-forest forests | Wald m Wälder Waldes | place enter through
-park parks | Park m Parks Parks | place enter goal through
-city cities | Stadt f Städte | place enter through
-school schools | Schule f Schulen | place goal enter front behind built
-church churches | Kirche f Kirchen | place goal enter front behind built sight
-museum museums | Museum n Museen Museums | place goal enter front built sight
-hotel hotels | Hotel n Hotels Hotels | place goal enter front behind built
-station stations | Bahnhof m Bahnhöfe Bahnhofs | place goal front behind built
-airport airports | Flughafen m Flughäfen Flughafens | place goal built
-hospital hospitals | Krankenhaus n Krankenhäuser Krankenhauses | place goal enter front behind built
-bridge bridges | Brücke f Brücken | place goal under built sight
+kitchen kitchens | Küche f Küchen | place enter room lone
+room rooms | Zimmer n Zimmer Zimmers | place enter room home
+office offices | Büro n Büros Büros | place enter room lone
+forest forests | Wald m Wälder Waldes | place enter through lone
+park parks | Park m Parks Parks | place enter goal through lone
+city cities | Stadt f Städte | place enter through home lone
+school schools | Schule f Schulen | place goal enter front behind built lone
+church churches | Kirche f Kirchen | place goal enter front behind built sight lone
+museum museums | Museum n Museen Museums | place goal enter front built sight lone
+hotel hotels | Hotel n Hotels Hotels | place goal enter front behind built home lone
+station stations | Bahnhof m Bahnhöfe Bahnhofs | place goal at front behind built lone
+airport airports | Flughafen m Flughäfen Flughafens | place goal at built lone
+hospital hospitals | Krankenhaus n Krankenhäuser Krankenhauses | place goal enter behind built lone
+bridge bridges | Brücke f Brücken | place goal under built sight lone cover
 wall walls | Wand f Wände | wall
-tree trees | Baum m Bäume Baumes | plant under behind beside
+tree trees | Baum m Bäume Baumes | plant under behind beside cover
 train trains | Zug m Züge Zuges | vehicle
 bus buses | Bus m Busse Busses | vehicle
 film films | Film m Filme Films | event
@@ -132,9 +133,9 @@ cold cold | Kälte f Kälte | weather
 """)
 
 ADJECTIVES: tuple[Adjective, ...] = read_adjectives("""
-old older | alt alt älter | person animal object reading place plant
+old older | alt alt älter | person animal object reading message place plant
 young younger | jung jung jünger | person animal
-new newer | neu neu neuer | object reading place
+new newer | neu neu neuer | object reading message place
 big bigger | groß groß größer | animal object fruit food place plant
 small smaller | klein klein kleiner | youth animal object fruit food place plant
 beautiful more_beautiful | schön schön schöner | object animal place plant
@@ -147,10 +148,10 @@ blue bluer | blau blau blauer | object colour
 green greener | grün grün grüner | object colour
 black blacker | schwarz schwarz schwärzer | object animal colour
 white whiter | weiß weiß weißer | object animal colour
-long longer | lang lang länger | reading
-short shorter | kurz kurz kürzer | reading
-interesting more_interesting | interessant interessant interessanter | reading
-important more_important | wichtig wichtig wichtiger | reading
+long longer | lang lang länger | reading message
+short shorter | kurz kurz kürzer | reading message
+interesting more_interesting | interessant interessant interessanter | reading message
+important more_important | wichtig wichtig wichtiger | reading message
 sweet sweeter | süß süß süßer | fruit
 fresh fresher | frisch frisch frischer | fruit food dish
 good better | gut gut besser | dish drink
@@ -169,24 +170,24 @@ hungry hungrier | hungrig hungrig hungriger | person youth kin animal
 
 VERBS: tuple[Verb, ...] = read_verbs("""
 see sees saw | sehen sieht gesehen | acc | human animal | human animal thing
-hear hears heard | hören hört gehört | acc | human animal | human animal
+hear hears heard | hören hört gehört | acc unwilled | human animal | human animal
 find finds found | finden findet gefunden | acc | human | thing text animal
-know knows knew | kennen kennt gekannt | acc timeless | human | human
-love loves loved | lieben liebt geliebt | acc timeless | human | human pet
+know knows knew | kennen kennt gekannt | acc timeless unwilled | human | human
+love loves loved | lieben liebt geliebt | acc timeless unwilled | human | human pet
 visit visits visited | besuchen besucht besucht | acc | human | human sight
 buy buys bought | kaufen kauft gekauft | acc | human | thing food drink dish clothing
 sell sells sold | verkaufen verkauft verkauft | acc | human | thing food clothing
-need needs needed | brauchen braucht gebraucht | acc timeless | human | thing clothing small
+need needs needed | brauchen braucht gebraucht | acc timeless unwilled | human | thing
 draw draws drew | zeichnen zeichnet gezeichnet | acc | human | animal thing plant
 eat eats ate | essen isst gegessen | acc | human | food dish
 drink drinks drank | trinken trinkt getrunken | acc | human | drink
 read reads read | lesen liest gelesen | acc | human | text
-write writes wrote | schreiben schreibt geschrieben | acc | human | text
+write writes wrote | schreiben schreibt geschrieben | acc | human | written
 feed feeds fed | füttern füttert gefüttert | acc | human | pet
 wash washes washed | waschen wäscht gewaschen | acc | human | clothing
 repair repairs repaired | reparieren repariert repariert | acc | human | device machine
-forget forgets forgot | vergessen vergisst vergessen | acc | human | small text
-lose loses lost | verlieren verliert verloren | acc | human | small
+forget forgets forgot | vergessen vergisst vergessen | acc unwilled | human | small text
+lose loses lost | verlieren verliert verloren | acc unwilled | human | small
 carry carries carried | tragen trägt getragen | acc | human | small
 look looks looked +for | suchen sucht gesucht | acc | human | human small animal
 chase chases chased | jagen jagt gejagt | acc | hunter | animal
@@ -198,7 +199,7 @@ follow follows followed | folgen folgt gefolgt sein | dat | human animal | human
 wait waits waited +for | warten wartet gewartet | auf acc | human | human vehicle
 talk talks talked +to | sprechen spricht gesprochen | mit dat | human | human
 think thinks thought +of | denken denkt gedacht | an acc | human | human
-dream dreams dreamt +of | träumen träumt geträumt | von dat | human | human animal
+dream dreams dreamt +of | träumen träumt geträumt | von dat unwilled | human | human animal
 laugh laughs laughed +at | lachen lacht gelacht | über acc | human | human animal
 play plays played +with | spielen spielt gespielt | mit dat | human | pet youth
 open opens opened | auf/machen macht gemacht | acc | human | opened
@@ -212,19 +213,19 @@ invite invites invited | ein/laden lädt geladen | acc | human | human
 throw throws threw ~away | weg/werfen wirft geworfen | acc | human | text clothing small
 tidy tidies tidied ~up | auf/räumen räumt geräumt | acc | human | room
 bring brings brought ~along | mit/bringen bringt gebracht | acc | human | gift food dish
-look looks looked +forward_to | freuen freut gefreut | sich auf acc | human | event
-complain complains complained +about | beschweren beschwert beschwert | sich über acc | human | weather food dish
-worry worries worried +about | sorgen sorgt gesorgt | sich um acc | human | human pet
-fall falls fell +in_love_with | verlieben verliebt verliebt | sich in acc | human | human
+look looks looked +forward_to | freuen freut gefreut | sich auf acc unwilled | human | event
+complain complains complained +about | beschweren beschwert beschwert | sich über acc | human | dish
+worry worries worried +about | sorgen sorgt gesorgt | sich um acc unwilled | human | human pet
+fall falls fell +in_love_with | verlieben verliebt verliebt | sich in acc unwilled | human | human
 remember remembers remembered | erinnern erinnert erinnert | sich an acc | human | human event
 sleep sleeps slept | schlafen schläft geschlafen | acc | human animal |
 work works worked | arbeiten arbeitet gearbeitet | acc | human |
 dance dances danced | tanzen tanzt getanzt | acc | human |
 sing sings sang | singen singt gesungen | acc | human |
-cry cries cried | weinen weint geweint | acc | human |
+cry cries cried | weinen weint geweint | acc unwilled | human |
 swim swims swam | schwimmen schwimmt geschwommen sein | acc | human animal |
 get gets got ~up | auf/stehen steht gestanden sein | acc | human |
-fall falls fell ~asleep | ein/schlafen schläft geschlafen sein | acc | human |
+fall falls fell ~asleep | ein/schlafen schläft geschlafen sein | acc unwilled | human |
 come comes came ~back | zurück/kommen kommt gekommen sein | acc | human |
 arrive arrives arrived | an/kommen kommt gekommen sein | acc | human vehicle |
 depart departs departed | ab/fahren fährt gefahren sein | acc | vehicle |
@@ -261,7 +262,6 @@ be is was | sein ist gewesen sein | acc | copula |
 have has had | haben hat gehabt | acc | owning | thing pet small
 ask asks asked | fragen fragt gefragt | acc | whether |
 """)
-
 
 
 def verb(english: str, german: str) -> Verb:

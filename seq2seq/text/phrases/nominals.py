@@ -1,7 +1,7 @@
 """Noun phrases: an object that knows its English and its German in every case.
 
-A `Nominal` answers four questions: what is it called in English, what is it called in German in a given
-case, what person and number does a verb agree with, and may kein negate it.
+A `Nominal` answers four questions: what is it called in English, what is it called in German in a
+given case, what person and number does a verb agree with, and may kein negate it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from . import english, german
+from .german import Declension
 from .words import Adjective, Case, Gender, Noun, Person, Slot
 
 Pair = tuple[str, str]  # English, German
@@ -50,7 +51,7 @@ class Determiner:
         return self.german
 
     @property
-    def adjectives(self) -> german.Declension:
+    def adjectives(self) -> Declension:
         """The declension of the adjectives that follow."""
         if self.declension == "none":
             return "strong"
@@ -150,8 +151,8 @@ class Phrase(Nominal):
         adjective: one adjective, or none.
         many: whether it is plural.
         comparative: whether the adjective is a comparative.
-        owner: whose it is: the man's dog, der Hund des Mannes, or Anna's dog, Annas Hund. It takes the
-            place of the determiner.
+        owner: whose it is: the man's dog, der Hund des Mannes, or Anna's dog, Annas Hund. It takes
+            the place of the determiner.
         clause: a relative clause, in both languages.
     """
 
@@ -276,7 +277,7 @@ class Name(Nominal):
 
 @dataclass(frozen=True, slots=True)
 class Titled(Nominal):
-    """A surname with its title: Mr Weber, Herr Weber, where Herr is a weak noun (mit Herrn Weber)."""
+    """A surname with its title: Mr Weber, Herr Weber, a weak noun (mit Herrn Weber)."""
 
     surname: str
     gender: Gender
@@ -312,151 +313,41 @@ class Titled(Nominal):
 
 
 @dataclass(frozen=True, slots=True)
-class Pronoun(Nominal):
-    """A personal pronoun, in four German and two English forms."""
+class Both(Nominal):
+    """Two names, which make a plural: Anna and Peter."""
 
-    english_forms: tuple[str, str]
-    german_forms: dict[Case, str]
-    number: bool
-    of_person: Person
-    own: str  # the English possessive that refers back to it
-
-    @property
-    def person(self) -> Person:
-        """The person that a verb agrees with."""
-        return self.of_person
+    first: Name
+    second: Name
 
     @property
     def plural(self) -> bool:
         """The number that a verb agrees with."""
-        return self.number
+        return True
 
     @property
-    def is_pronoun(self) -> bool:
-        """It is."""
+    def is_early(self) -> bool:
+        """They are, being known to everybody."""
         return True
 
     def english(self, case: Case = "nom") -> str:
-        """Give the English.
-
-        Args:
-            case: nom for the subject, any other for an object.
-
-        Returns:
-            The form.
-        """
-        return self.english_forms[case != "nom"]
-
-    def german(self, case: Case, negated: bool = False) -> str:
-        """Give the German.
-
-        Args:
-            case: the case.
-            negated: of no consequence.
-
-        Returns:
-            The form.
-        """
-        return self.german_forms[case]
-
-
-def _pronoun(english_: str, german_: str, person: Person, plural: bool, own: str) -> Pronoun:
-    subject, object_ = english_.split()
-    nom, acc, dat = german_.split()
-    return Pronoun((subject, object_), {"nom": nom, "acc": acc, "dat": dat}, plural, person, own)
-
-
-I = _pronoun("I me", "ich mich mir", 1, False, "my")  # noqa: E741
-YOU = _pronoun("you you", "du dich dir", 2, False, "your")
-HE = _pronoun("he him", "er ihn ihm", 3, False, "his")
-SHE = _pronoun("she her", "sie sie ihr", 3, False, "her")
-WE = _pronoun("we us", "wir uns uns", 1, True, "our")
-THEY = _pronoun("they them", "sie sie ihnen", 3, True, "their")
-# To strangers: Sie is grammatically they, and an English verb after you has the form it has after they.
-YOU_POLITE = _pronoun("you you", "Sie Sie Ihnen", 3, True, "your")
-
-
-def it_for(phrase: Phrase) -> Pronoun:
-    """Choose the pronoun that takes up a thing: die Lampe ... sie, der Stuhl ... er.
-
-    Args:
-        phrase: the antecedent.
-
-    Returns:
-        A pronoun whose English is it or they and whose German has the antecedent's gender.
-    """
-    forms: dict[Case, str] = {case: german.PRONOUN[case][phrase.slot] for case in german.PRONOUN}
-    words = ("they", "them") if phrase.many else ("it", "it")
-    return Pronoun(words, forms, phrase.many, 3, "its")
-
-
-@dataclass(frozen=True, slots=True)
-class RelativePronoun(Nominal):
-    """The pronoun that opens a relative clause: its gender is the antecedent's, its case is its own."""
-
-    slot: Slot
-
-    @property
-    def plural(self) -> bool:
-        """The number that a verb agrees with."""
-        return self.slot == "p"
-
-    def english(self, case: Case = "nom") -> str:
-        """Give the English.
+        """Give both names.
 
         Args:
             case: of no consequence.
 
         Returns:
-            That.
+            The names.
         """
-        return "that"
+        return f"{self.first.english()} and {self.second.english()}"
 
     def german(self, case: Case, negated: bool = False) -> str:
-        """Give the German.
+        """Give both names.
 
         Args:
-            case: the pronoun's case in its own clause.
+            case: the case; the genitive is not used.
             negated: of no consequence.
 
         Returns:
-            der, den, dem, denen and so on.
+            The names.
         """
-        return german.RELATIVE[case][self.slot]
-
-
-@dataclass(frozen=True, slots=True)
-class Fixed(Nominal):
-    """Two strings that stand for a noun phrase: who, wer; twenty-one euros, einundzwanzig Euro."""
-
-    in_english: str
-    in_german: str
-    many: bool = False
-
-    @property
-    def plural(self) -> bool:
-        """The number that a verb agrees with."""
-        return self.many
-
-    def english(self, case: Case = "nom") -> str:
-        """Give the English.
-
-        Args:
-            case: of no consequence.
-
-        Returns:
-            The string.
-        """
-        return self.in_english
-
-    def german(self, case: Case, negated: bool = False) -> str:
-        """Give the German.
-
-        Args:
-            case: of no consequence.
-            negated: of no consequence.
-
-        Returns:
-            The string.
-        """
-        return self.in_german
+        return f"{self.first.german(case)} und {self.second.german(case)}"

@@ -1,7 +1,7 @@
 """Numbers, years and clock times in words.
 
-German says the ones before the tens (dreiundvierzig, three-and-forty), writes a whole number as one word,
-and counts half hours towards the next hour (halb vier, half of four: half past three).
+German says the ones before the tens (dreiundvierzig, three-and-forty), writes a whole number as
+one word, and counts half hours towards the next hour (halb vier, half of four: half past three).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ _EN_ONES = (
 ).split()
 _EN_TENS = "- - twenty thirty forty fifty sixty seventy eighty ninety".split()
 _DE_ONES = (
-    "null eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn fünfzehn "
-    "sechzehn siebzehn achtzehn neunzehn"
+    "null eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn "
+    "fünfzehn sechzehn siebzehn achtzehn neunzehn"
 ).split()
 _DE_TENS = "- - zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig".split()
 
@@ -94,7 +94,9 @@ def year(n: int) -> tuple[str, str]:
     """
     _check(n, 1100, 1999, "a year")
     century, rest = divmod(n, 100)
-    english = "hundred" if not rest else f"oh {_EN_ONES[rest]}" if rest < 10 else english_number(rest)
+    english = (
+        "hundred" if not rest else f"oh {_EN_ONES[rest]}" if rest < 10 else english_number(rest)
+    )
     german = german_number(rest) if rest else ""
     return f"{_EN_ONES[century]} {english}", f"{_DE_ONES[century]}hundert{german}"
 

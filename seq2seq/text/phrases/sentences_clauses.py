@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from . import lexicon as lex
-from .adverbials import BEHIND, BESIDE, IN, INNER
+from .adverbials import BEHIND_BUILDING, IN, INNER
 from .choosing import (
     BY_TAG,
     DATIVE,
@@ -19,7 +19,7 @@ from .choosing import (
     action,
     human,
     phrase,
-    prepositional,
+    they_for,
     time_for,
 )
 from .clauses import (
@@ -35,8 +35,10 @@ from .clauses import (
     statement,
 )
 from .dice import Dice
-from .nominals import HE, SHE, THEY, WHICH, YOU, YOU_POLITE, Fixed, I, Name, Nominal, Pair, Phrase, Pronoun, Titled
-from .sentences_phrases import direction, is_, location
+from .nominals import WHICH, Name, Nominal, Pair, Phrase, Titled
+from .pronouns import YOU, YOU_POLITE, Fixed
+from .sentences_phrases import is_
+from .sentences_places import direction, location
 
 _ASK = lex.verb("ask", "fragen")
 _WISSEN = lex.verb("know", "wissen")
@@ -46,41 +48,37 @@ _RUN = lex.verb("run", "laufen")
 _CAUSES = (("because", "weil"), ("although", "obwohl"), ("while", "während"), ("before", "bevor"))
 
 
-def they_for(person: Nominal) -> Nominal | None:
-    """Choose the pronoun that takes up a person.
-
-    Args:
-        person: the antecedent.
-
-    Returns:
-        The pronoun; none for a word like das Kind, of which German can say es or er or sie.
-    """
-    if isinstance(person, Pronoun):
-        return person
-    if isinstance(person, Name | Titled):
-        return SHE if person.gender == "f" else HE
-    if isinstance(person, Phrase):
-        if person.many:
-            return THEY
-        return {"m": HE, "f": SHE, "n": None}[person.noun.gender]
-    return None
-
-
 def _travel(dice: Dice, tense: str) -> Clause:
     """Somebody goes somewhere: the perfect with sein, and a direction."""
-    where = direction(dice, dice.pick((IN, IN, BEHIND)))
+    where = direction(dice, dice.pick((IN, IN, BEHIND_BUILDING)))
     return Clause(human(dice), dice.pick((_GO, _RUN)), tense, places=(where,))
+
+
+def _takes_place(clause: Clause) -> bool:
+    """Tell whether a clause bears a place, as one with a preposition of its own does not."""
+    verb = clause.verb
+    if set(verb.objects) & {"sight", "room"}:  # these are places themselves
+        return False
+    return not (
+        verb.preposition
+        or verb.timeless
+        or verb.case == "dat"
+        or (verb.particle and not verb.objects)
+    )
 
 
 def verb_second(dice: Dice) -> Pair:
     """Whatever comes first, the verb comes second: Heute kauft der Mann ein Buch."""
     tense = dice.pick(("present", "present", "past", "future", "can", "must"))
     if dice.chance(25):
-        verbs = tuple(v for v in TRANSITIVE + INTRANSITIVE if not v.timeless)
-        clause = action(dice, verbs, tense)
-        where = location(dice, dice.pick((IN, IN, BEHIND)))
+        clause = action(dice, TRANSITIVE + INTRANSITIVE, tense)
+        while not _takes_place(clause):
+            clause = action(dice, TRANSITIVE + INTRANSITIVE, tense)
+        where = location(dice, dice.pick((IN, IN, BEHIND_BUILDING)))
         return sentence(f"{where[0]} {english(clause)}", german(clause, where[1]))
     clause = action(dice, EVERYDAY, tense, time=100)
+    while clause.time is None:
+        clause = action(dice, EVERYDAY, tense, time=100)
     if dice.chance(15):
         clause = replace(_travel(dice, tense), time=time_for(dice, tense))
     if dice.chance(20):
@@ -95,10 +93,16 @@ def subordinate(dice: Dice) -> Pair:
     inner = _inner(dice, tense)
     draw = dice.below(10)
     if draw < 4:
-        words = dice.pick(_CAUSES[:2] if tense != "present" else _CAUSES)
         outer = action(dice, EVERYDAY, "past" if tense == "past" else "present", adjective=20)
+        again = they_for(outer.subject)
+        if again and dice.chance(65):
+            inner = _inner(dice, tense, again)
+        same_time = tense == "present" and inner.verb is not lex.BE
+        words = dice.pick(_CAUSES if same_time else _CAUSES[:2])
         left, right = statement(outer)
-        return sentence(f"{left} {words[0]} {english(inner)}", f"{right}, {german_final(inner, words[1])}")
+        return sentence(
+            f"{left} {words[0]} {english(inner)}", f"{right}, {german_final(inner, words[1])}"
+        )
     if draw < 7:
         verb = dice.pick(_SAYING)
         speaker = human(dice)
@@ -113,11 +117,17 @@ def subordinate(dice: Dice) -> Pair:
         outer = Clause(speaker, _ASK, dice.pick(("present", "past")))
         if dice.chance(50):
             outer = Clause(speaker, _WISSEN, negated=True)
+        again = they_for(speaker)
+        if again and dice.chance(35):
+            inner = _inner(dice, tense, again)
         left, right = statement(outer)
         return sentence(f"{left} whether {english(inner)}", f"{right}, {german_final(inner, 'ob')}")
     # the whole subordinate clause is the first thing, so the verb comes next: Wenn ..., lacht Anna.
     inner = _inner(dice, "present")
     outer = action(dice, EVERYDAY, dice.pick(("present", "future", "must", "can")), adjective=20)
+    again = they_for(inner.subject)
+    if again and dice.chance(60):
+        outer = action(dice, EVERYDAY, outer.tense, subject=again, adjective=20)
     words = dice.pick((("if", "wenn"), ("if", "wenn"), ("because", "weil"), ("although", "obwohl")))
     front = f"{german_final(inner, words[1])},"
     return sentence(f"{words[0]} {english(inner)}, {english(outer)}", german(outer, front))
@@ -136,7 +146,9 @@ def _inner(dice: Dice, tense: str, subject: Nominal | None = None) -> Clause:
 def modal(dice: Dice) -> Pair:
     """A modal verb sends the infinitive to the end: Anna muss heute das Fenster aufmachen."""
     tense = dice.pick(("can", "must", "should", "may", "want"))
-    clause = action(dice, EVERYDAY, tense, time=50)
+    clause = action(dice, EVERYDAY, tense, time=75)
+    if _takes_place(clause) and dice.chance(35):
+        clause = replace(clause, places=(location(dice, IN),))
     if dice.chance(20):
         clause = replace(_travel(dice, tense), time=clause.time)
     if dice.chance(20):
@@ -146,10 +158,10 @@ def modal(dice: Dice) -> Pair:
 
 def perfect(dice: Dice) -> Pair:
     """The perfect: haben or sein second, the participle last."""
-    clause = action(dice, EVERYDAY, "past", time=60)
+    clause = action(dice, EVERYDAY, "past", time=75)
     if dice.chance(30):
         clause = replace(_travel(dice, "past"), time=clause.time)
-    elif not clause.verb.preposition and clause.verb.case == "acc" and dice.chance(25):
+    elif _takes_place(clause) and dice.chance(45):
         clause = replace(clause, places=(location(dice, IN),))
     return sentence(*statement(clause, dice.chance(35)))
 
@@ -157,6 +169,8 @@ def perfect(dice: Dice) -> Pair:
 def future(dice: Dice) -> Pair:
     """The future: werden second, the infinitive last."""
     clause = action(dice, EVERYDAY, "future", time=75)
+    if _takes_place(clause) and dice.chance(35):
+        clause = replace(clause, places=(location(dice, IN),))
     if dice.chance(20):
         clause = replace(_travel(dice, "future"), time=clause.time)
     return sentence(*statement(clause, dice.chance(35)))
@@ -183,20 +197,23 @@ def _asked_object(dice: Dice, clause: Clause) -> tuple[Clause, Pair]:
 
 
 def wh_question(dice: Dice) -> Pair:
-    """Questions: the finite verb first, or second after a question word in the case that is asked for."""
+    """Questions: the finite verb first, or second after a question word in its case (wen, wem)."""
     draw = dice.below(10)
     tense = dice.pick(("present", "present", "past", "future", "can", "must"))
     if draw < 3:
-        clause = action(dice, EVERYDAY, tense, time=40)
+        clause = action(dice, EVERYDAY, tense, time=70)
         return sentence(*question(clause), "?")
     if draw < 4:
         clause = action(dice, EVERYDAY, tense, subject=Fixed("who", "wer"), time=45)
         return sentence(*statement(clause), "?")
     if draw < 7:
-        verbs = tuple(v for v in TRANSITIVE + DATIVE + SEPARABLE + PREPOSITIONAL if not v.english_particle)
+        verbs = tuple(
+            v for v in TRANSITIVE + DATIVE + SEPARABLE + PREPOSITIONAL if not v.english_particle
+        )
         clause = action(dice, verbs, tense, time=40)
         people = isinstance(clause.object, Phrase) and "human" not in clause.object.noun.tags
-        # wovon, womit and the like are beyond this book, and so is "what" for a beast that is followed
+        # wovon, womit and the like are beyond this book, and so is "what" for a beast that is
+        # followed
         while people and (clause.verb.preposition or clause.verb.case == "dat"):
             clause = action(dice, verbs, tense, time=40)
             people = isinstance(clause.object, Phrase) and "human" not in clause.object.noun.tags
@@ -214,13 +231,13 @@ def wh_question(dice: Dice) -> Pair:
 
 
 def address(dice: Dice) -> Pair:
-    """Friends are du and strangers Sie, which in English only the name tells: Mr Weber, Sie; Anna, du."""
+    """Friends are du and strangers Sie: English only shows it in the name, Anna or Mr Weber."""
     polite = dice.chance(50)
     name: Nominal = Name(*dice.pick(lex.NAMES))
     if polite:
         name = Titled(dice.pick(lex.SURNAMES), dice.pick(("m", "f")))
     you = YOU_POLITE if polite else YOU
-    verbs = tuple(v for v in TRANSITIVE + DATIVE + SEPARABLE * 2 + PREPOSITIONAL if v.english not in ("love", "know"))
+    verbs = tuple(v for v in TRANSITIVE + DATIVE + SEPARABLE * 2 + PREPOSITIONAL if not v.unwilled)
     tense = dice.pick(("present", "past", "can", "can", "must"))
     asks = dice.chance(50)
     clause = action(dice, verbs, tense if asks else "present", subject=you, time=35, adjective=25)
@@ -247,7 +264,7 @@ def separable(dice: Dice) -> Pair:
     verbs = SEPARABLE * 2 + SEPARABLE_INTRANSITIVE
     tense = dice.pick(("present", "present", "present", "past", "can", "must", "future"))
     draw = dice.below(10)
-    clause = action(dice, verbs, tense, time=60, pronoun=25)
+    clause = action(dice, verbs, tense, time=75, pronoun=25)
     if draw < 6:
         return sentence(*statement(clause, dice.chance(30)))
     if draw < 8:
@@ -255,27 +272,40 @@ def separable(dice: Dice) -> Pair:
         subject = human(dice)
         outer = Clause(subject, verb, dice.pick(("present", "past")))
         inner = action(dice, SEPARABLE * 2 + TRANSITIVE, subject=subject, pronoun=20)
-        while inner.verb.timeless and not inner.verb.particle:  # nobody tries to know
+        while inner.verb.unwilled:  # nobody tries to lose
             inner = action(dice, SEPARABLE * 2 + TRANSITIVE, subject=subject, pronoun=20)
         left, right = statement(outer)
-        return sentence(f"{left} to {english_infinitive(inner)}", f"{right}, {german_infinitive(inner)}")
-    outer = action(dice, INTRANSITIVE + TRANSITIVE, "past" if tense == "past" else "present", adjective=15)
+        return sentence(
+            f"{left} to {english_infinitive(inner)}", f"{right}, {german_infinitive(inner)}"
+        )
+    outer = action(
+        dice, INTRANSITIVE + TRANSITIVE, "past" if tense == "past" else "present", adjective=15
+    )
+    again = they_for(outer.subject)
+    if again and dice.chance(60):
+        clause = action(dice, verbs, tense, subject=again, time=60, pronoun=25)
     left, right = statement(outer)
     word = dice.pick(_CAUSES[:2])
-    return sentence(f"{left} {word[0]} {english(clause)}", f"{right}, {german_final(clause, word[1])}")
+    return sentence(
+        f"{left} {word[0]} {english(clause)}", f"{right}, {german_final(clause, word[1])}"
+    )
 
 
 def reflexive(dice: Dice) -> Pair:
     """Reflexive verbs, where English has none: ich freue mich, Anna freut sich auf das Konzert."""
     tense = dice.pick(("present", "present", "past", "future", "must"))
-    clause = action(dice, REFLEXIVE, tense, time=40, pronoun=10)
+    clause = action(dice, REFLEXIVE, tense, time=65, pronoun=10)
     draw = dice.below(10)
     if draw < 7:
         return sentence(*statement(clause, dice.chance(35)))
     if draw < 8:
         return sentence(*question(clause), "?")
     verb = dice.pick(_SAYING)
-    left, right = statement(Clause(human(dice), verb))
+    speaker = human(dice)
+    again = they_for(speaker)
+    if again:
+        clause = action(dice, REFLEXIVE, tense, subject=again, time=40, pronoun=10)
+    left, right = statement(Clause(speaker, verb))
     return sentence(f"{left} that {english(clause)}", f"{right}, {german_final(clause, 'dass')}")
 
 
@@ -284,27 +314,31 @@ def negation(dice: Dice) -> Pair:
     tense = dice.pick(("present", "present", "present", "past", "can", "should", "future", "want"))
     draw = dice.below(10)
     if draw < 1:
-        return sentence(*statement(replace(is_(human(dice), dice, "kin", dice.pick(("present", "past"))), negated=True)))
+        return sentence(
+            *statement(
+                replace(is_(human(dice), dice, "kin", dice.pick(("present", "past"))), negated=True)
+            )
+        )
     if draw < 3:
         clause = replace(_travel(dice, tense), time=time_for(dice, tense), negated=True)
         return sentence(*statement(clause))
     if draw < 5:
         owner = human(dice)
         noun = dice.pick(BY_TAG[dice.pick(("thing", "pet", "small"))])
-        thing = phrase(dice, noun, adjective=40, plural=30)
+        thing = phrase(dice, noun, adjective=60, plural=30)
         while not thing.negated_by_kein:
-            thing = phrase(dice, noun, adjective=40, plural=30)
+            thing = phrase(dice, noun, adjective=60, plural=30)
         verb = dice.pick((lex.HAVE, lex.verb("need", "brauchen"), lex.verb("see", "sehen")))
         return sentence(*statement(Clause(owner, verb, object=thing, negated=True)))
     clause = action(dice, EVERYDAY, tense, time=45, negated=True, adjective=25)
     if draw < 8:
         return sentence(*statement(clause, dice.chance(20)))
     cause = action(dice, EVERYDAY, "past" if tense == "past" else "present", adjective=20)
+    again = they_for(clause.subject)
+    if again and dice.chance(50):
+        cause = replace(is_(again, dice, "kin"), tense="past" if tense == "past" else "present")
     left, right = statement(replace(clause, time=None))
     word = dice.pick((("because", "weil"), ("but", "aber")))
     if word[0] == "but":
         return sentence(f"{left}, but {english(cause)}", f"{right}, aber {german(cause)}")
     return sentence(f"{left} because {english(cause)}", f"{right}, {german_final(cause, 'weil')}")
-
-
-_ = (I, BESIDE, prepositional)

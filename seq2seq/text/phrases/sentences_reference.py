@@ -20,20 +20,25 @@ from .choosing import (
     human,
     object_for,
     phrase,
+    suits,
+    they_for,
     time_for,
 )
 from .clauses import Clause, english, german, german_final, sentence, statement
 from .dice import Dice
-from .nominals import BARE, EVERY, THE, A, Fixed, Nominal, Pair, Phrase, RelativePronoun, it_for
-from .sentences_clauses import they_for
-from .sentences_phrases import is_, location
+from .nominals import BARE, EVERY, THE, A, Nominal, Pair, Phrase
+from .pronouns import Fixed, RelativePronoun, it_for
+from .sentences_phrases import is_
+from .sentences_places import location
 from .words import Noun, Verb
 
 _FUNCTION = next(v for v in lex.VERBS if v.subjects == ("functioning",))
 _STAND = lex.verb("stand", "stehen")
 _LIE = lex.verb("lie", "liegen")
 _DOINGS = tuple(
-    v for v in TRANSITIVE + SEPARABLE if not set(v.objects) & {"human", "pet", "drink", "opened", "animal", "room"}
+    v
+    for v in TRANSITIVE + SEPARABLE
+    if not set(v.objects) & {"human", "pet", "drink", "opened", "animal", "room"}
 )
 
 
@@ -41,13 +46,17 @@ def _thing(dice: Dice, verb: Verb, subject: Nominal) -> Phrase:
     """Choose a thing that a pronoun can take up: definite, or at least countable."""
     while True:
         chosen = object_for(dice, verb, subject, pronoun=0, adjective=25)
-        usable = isinstance(chosen, Phrase) and chosen.noun.tags[0] in ("object", "reading")
+        usable = isinstance(chosen, Phrase) and chosen.noun.tags[0] in (
+            "object",
+            "reading",
+            "message",
+        )
         if usable and isinstance(chosen, Phrase) and chosen.determiner not in (BARE, EVERY):
             return chosen
 
 
 def _doing(dice: Dice, subject: Nominal, tense: str) -> tuple[Clause, Phrase]:
-    suitable = [v for v in _DOINGS if not set(v.objects) & {"food", "dish"} and not (tense == "past" and v.timeless)]
+    suitable = [v for v in _DOINGS if not set(v.objects) & {"food", "dish"} and suits(v, tense)]
     verb = dice.pick(suitable)
     thing = _thing(dice, verb, subject)
     return Clause(subject, verb, tense, thing), thing
@@ -63,13 +72,13 @@ def _person(dice: Dice) -> tuple[Nominal, Nominal]:
 
 
 def pronoun(dice: Dice) -> Pair:
-    """A pronoun has the gender of what it stands for: die Lampe ... sie, der Stuhl ... er, das Buch ... es."""
+    """A pronoun has its noun's gender: die Lampe ... sie, der Stuhl ... er, das Buch ... es."""
     return dice.pick((_but_it, _but_it, _because_it, _does_it, _where_is_it, _this_is))(dice)
 
 
 def _but_it(dice: Dice) -> Pair:
     """The lamp is old, but it works."""
-    noun = dice.pick(BY_TAG[dice.pick(("device", "machine", "thing", "reading"))])
+    noun = dice.pick(BY_TAG[dice.pick(("device", "machine", "thing", "text"))])
     thing = phrase(dice, noun, wide=False, adjective=20)
     it = it_for(thing)
     tense = dice.pick(("present", "present", "past"))
@@ -78,13 +87,15 @@ def _but_it(dice: Dice) -> Pair:
         second = Clause(it, _FUNCTION, tense, negated=dice.chance(30))
     elif dice.chance(40):
         who = human(dice)
-        verbs = [v for v in TRANSITIVE if set(v.objects) & set(noun.tags) and not (tense == "past" and v.timeless)]
+        verbs = [v for v in TRANSITIVE if set(v.objects) & set(noun.tags) and suits(v, tense)]
         second = Clause(who, dice.pick(verbs), tense, it, negated=dice.chance(30))
     else:
         second = is_(it, dice, noun.tags[0], tense)
         while second.places == first.places:
             second = is_(it, dice, noun.tags[0], tense)
-    return sentence(f"{english(first)}, but {english(second)}", f"{german(first)}, aber {german(second)}")
+    return sentence(
+        f"{english(first)}, but {english(second)}", f"{german(first)}, aber {german(second)}"
+    )
 
 
 def _because_it(dice: Dice) -> Pair:
@@ -97,7 +108,8 @@ def _because_it(dice: Dice) -> Pair:
         second = is_(it_for(thing), dice, thing.noun.tags[0], second.tense)
     word = dice.pick((("because", "weil"), ("although", "obwohl")))
     return sentence(
-        f"{english(first)} {word[0]} {english(second)}", f"{german(first)}, {german_final(second, word[1])}"
+        f"{english(first)} {word[0]} {english(second)}",
+        f"{german(first)}, {german_final(second, word[1])}",
     )
 
 
@@ -107,8 +119,9 @@ def _does_it(dice: Dice) -> Pair:
     tense = dice.pick(("present", "past"))
     first, thing = _doing(dice, who, tense)
     others = [v for v in TRANSITIVE if set(v.objects) & set(thing.noun.tags) and v != first.verb]
-    verb = dice.pick([v for v in others if tense == "present" or not v.timeless] or others[:1])
-    tense = tense if tense == "past" and not verb.timeless else dice.pick(("present", "can", "want"))
+    verb = dice.pick([v for v in others if suits(v, tense)])
+    if tense == "present" and not verb.unwilled:
+        tense = dice.pick(("present", "can", "want"))
     second = Clause(again, verb, tense, it_for(thing), negated=dice.chance(50))
     word = ("but", "aber") if second.negated else ("and", "und")
     left, right = statement(first)
@@ -136,13 +149,14 @@ def _this_is(dice: Dice) -> Pair:
         thing = phrase(dice, noun, adjective=70)
     what = Fixed("these", "das", True) if thing.many else Fixed("this", "das")
     first = sentence(*statement(Clause(what, lex.BE, object=thing)))
-    verbs = [v for v in TRANSITIVE if set(v.objects) & set(noun.tags) and not v.timeless]
-    told = Clause(human(dice), dice.pick(verbs), "past", it_for(thing), time=time_for(dice, "past"))
+    verb = dice.pick([v for v in TRANSITIVE if v.english in ("buy", "sell", "find", "see")])
+    told = Clause(human(dice), verb, "past", it_for(thing), time=time_for(dice, "past"))
     second = sentence(*statement(told))
     return f"{first[0]} {second[0]}", f"{first[1]} {second[1]}"
 
 
-# ------------------------------------------------------------------------------------- relative clauses
+# ------------------------------------------------------------------------------------- relative
+# clauses
 
 
 def _head(dice: Dice, noun: Noun) -> Phrase:
@@ -188,7 +202,9 @@ def relative_clause(dice: Dice, head: Phrase, depth: int, taken: tuple[Noun, ...
     return f"that {english(clause)}", german_final(clause, opening)
 
 
-def _as_subject(dice: Dice, head: Phrase, which: RelativePronoun, depth: int, taken: tuple[Noun, ...]) -> Pair:
+def _as_subject(
+    dice: Dice, head: Phrase, which: RelativePronoun, depth: int, taken: tuple[Noun, ...]
+) -> Pair:
     """The dog that chases the cat (that ...)."""
     if "human" in head.noun.tags:
         verbs = TRANSITIVE + DATIVE + SEPARABLE + PREPOSITIONAL
@@ -200,7 +216,11 @@ def _as_subject(dice: Dice, head: Phrase, which: RelativePronoun, depth: int, ta
     verb = dice.pick(verbs)
     thing: Phrase | None = None
     if verb.objects:
-        tags = tuple(t for t in verb.objects if t in ("human", "animal", "pet", "youth")) if depth > 1 else ()
+        tags = (
+            tuple(t for t in verb.objects if t in ("human", "animal", "pet", "youth"))
+            if depth > 1
+            else ()
+        )
         while depth > 1 and not tags:
             verb = dice.pick(verbs)
             tags = tuple(t for t in verb.objects if t in ("human", "animal", "pet", "youth"))
@@ -215,7 +235,7 @@ def _as_subject(dice: Dice, head: Phrase, which: RelativePronoun, depth: int, ta
 
 
 def relative(dice: Dice) -> Pair:
-    """Relative clauses inside each other: der Hund, der die Katze sieht, die der Mann füttert, schläft."""
+    """Relative clauses in each other: der Hund, der die Katze sieht, die sie füttert, schläft."""
     draw = dice.below(100)
     depth = 1 if draw < 55 else 2 if draw < 86 else 3
     if dice.chance(50):
@@ -229,14 +249,20 @@ def relative(dice: Dice) -> Pair:
             while isinstance(clause.object, Phrase) and "human" in clause.object.noun.tags:
                 clause = action(dice, EVERYDAY, subject=subject, adjective=20)
             return sentence(*statement(clause))
-        return sentence(*statement(Clause(subject, dice.pick(verbs), dice.pick(("present", "present", "past")))))
+        return sentence(
+            *statement(Clause(subject, dice.pick(verbs), dice.pick(("present", "present", "past"))))
+        )
     who = human(dice, name=40)
     used = (who.noun,) if isinstance(who, Phrase) else ()
-    wanted = {"human", "animal", "pet"} if depth > 1 else {"human", "animal", "pet", "thing", "text", "clothing"}
+    wanted = (
+        {"human", "animal", "pet"}
+        if depth > 1
+        else {"human", "animal", "pet", "thing", "text", "clothing"}
+    )
     verbs = [v for v in TRANSITIVE + DATIVE + SEPARABLE + PREPOSITIONAL if set(v.objects) & wanted]
     verb = dice.pick(verbs)
     noun = _noun_for(dice, tuple(t for t in verb.objects if t in wanted), used)
     head = _head(dice, noun)
     thing = replace(head, clause=relative_clause(dice, head, depth, used))
-    tense = "present" if verb.timeless else dice.pick(("present", "present", "past", "can"))
+    tense = dice.pick([t for t in ("present", "present", "past", "can") if suits(verb, t)])
     return sentence(*statement(Clause(who, verb, tense, thing)))

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 Gender = Literal["m", "f", "n"]
-Slot = Literal["m", "f", "n", "p"]  # a gender, or the plural, where German makes no difference of gender
+Slot = Literal[
+    "m", "f", "n", "p"
+]  # a gender, or the plural, where German makes no difference of gender
 Case = Literal["nom", "acc", "dat", "gen"]
 Person = Literal[1, 2, 3]
 
@@ -60,7 +62,7 @@ class Adjective:
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """A verb of both languages and what it governs: `help helps helped | helfen hilft geholfen | dat`.
+    """A verb of both languages and what it governs: `help | helfen | dat`.
 
     Attributes:
         english: the base form.
@@ -80,7 +82,9 @@ class Verb:
         objects: the classes that can be its object; none if it is intransitive.
         timeless: whether it is kept to the present and the future, because the German perfect would
             sound odd (hat gekannt) or the English past could be a present (I read).
-        preterite: the third person singular of the preterite, for the verbs that prefer it to the perfect.
+        unwilled: whether it happens to people, so that nobody can be asked to do it.
+        preterite: the third person singular of the preterite, for the verbs that prefer it to the
+            perfect.
     """
 
     english: str
@@ -99,6 +103,7 @@ class Verb:
     subjects: tuple[str, ...]
     objects: tuple[str, ...]
     timeless: bool
+    unwilled: bool
     preterite: str = ""
 
 
@@ -110,8 +115,8 @@ def _rows(table: str) -> Iterator[list[str]]:
 def read_nouns(table: str) -> tuple[Noun, ...]:
     """Read lines of `english plural | German gender plural genitive | tags`.
 
-    The genitive of a feminine noun is the nominative and is left out. A genitive marked with * belongs to
-    a weak noun.
+    The genitive of a feminine noun is the nominative and is left out. A genitive marked with *
+    belongs to a weak noun.
 
     Args:
         table: the lines.
@@ -159,12 +164,13 @@ def read_adjectives(table: str) -> tuple[Adjective, ...]:
 
 
 def read_verbs(table: str) -> tuple[Verb, ...]:
-    """Read lines of `base third past | infinitive third participle | government | subjects | objects`.
+    """Read lines of `English | German | government | subjects | objects`.
 
-    In the English column `~on` is a particle that moves and `+for` a preposition. In the German column a
-    slash divides a separable particle from its verb (auf/machen), and `sein` asks for that auxiliary. The
-    government is a case, with a preposition before it if there is one (auf acc), with `sich` if the verb
-    is reflexive, and with `timeless`.
+    Each language has three forms: `see sees saw`, `sehen sieht gesehen`. In the English column
+    `~on` is a particle that moves and `+for` a preposition. In the German column a slash divides a
+    separable particle from its verb (auf/machen), and `sein` asks for that auxiliary. The
+    government is a case, with a preposition before it if there is one (auf acc), with `sich` if
+    the verb is reflexive, and with `timeless` and `unwilled`.
 
     Args:
         table: the lines.
@@ -179,14 +185,18 @@ def read_verbs(table: str) -> tuple[Verb, ...]:
         particle, _, infinitive = infinitive.rpartition("/")
         words = government.split()
         cases = [word for word in words if word in ("acc", "dat")]
-        governors = [word for word in words if word not in ("acc", "dat", "sich", "timeless")]
+        governors = [
+            word for word in words if word not in ("acc", "dat", "sich", "timeless", "unwilled")
+        ]
         verbs.append(
             Verb(
                 english=base,
                 english_third=third,
                 english_past=past,
                 english_particle=" ".join(x[1:] for x in extras if x[0] == "~"),
-                english_preposition=" ".join(x[1:] for x in extras if x[0] == "+").replace("_", " "),
+                english_preposition=" ".join(x[1:] for x in extras if x[0] == "+").replace(
+                    "_", " "
+                ),
                 infinitive=infinitive,
                 present=present,
                 participle=participle,
@@ -198,6 +208,7 @@ def read_verbs(table: str) -> tuple[Verb, ...]:
                 subjects=tuple(subjects.split()),
                 objects=tuple(objects.split()),
                 timeless="timeless" in words or past == base,
+                unwilled="unwilled" in words,
             )
         )
     return tuple(verbs)
