@@ -41,8 +41,8 @@ def package_files() -> list[Path]:
 
 def room_of(path: Path) -> str:
     """The file's room: the folder, or the module, directly below the package ("" for its top)."""
-    first = path.relative_to(PACKAGE).parts[0]
-    return first.removesuffix(".py").replace("__init__", "")
+    first = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return "" if first in ("__init__", "__main__") else first
 
 
 def module_of(path: Path) -> str:
