@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from seq2seq.errors import ModelError
+
 ATTENTIONS: dict[str, type[Attention]] = {}
 
 
@@ -119,7 +121,9 @@ class Attention(nn.Module, ABC):
             Contexts (B, T, D) and weights (B, T, S), which sum to 1 and are 0 at padding.
         """
         assert memory.keys_BSK is not None, "prepare(memory) comes first"
-        scores_BTS = self.scores(query_BTQ, memory.keys_BSK).float()
+        scores_BTS = self.scores(query_BTQ, memory.keys_BSK)
+        if scores_BTS.dtype == torch.bfloat16:  # too coarse for a softmax
+            scores_BTS = scores_BTS.float()
         scores_BTS = scores_BTS.masked_fill(~memory.mask_BS.unsqueeze(1), -torch.inf)
         weights_BTS = torch.softmax(scores_BTS, dim=-1)
         context_BTD = torch.bmm(weights_BTS.to(memory.outputs_BSD.dtype), memory.outputs_BSD)
@@ -129,6 +133,14 @@ class Attention(nn.Module, ABC):
 @attention("dot")
 class DotAttention(Attention):
     """q . m (Luong et al. 2015); query and memory are of one size."""
+
+    def __init__(self, query_size: int, memory_size: int) -> None:
+        super().__init__(query_size, memory_size)
+        if query_size != memory_size:
+            raise ModelError(
+                f"attention 'dot' needs encoder.hidden = decoder.hidden, not {memory_size} and "
+                f"{query_size}; set model.decoder.attention to 'general'"
+            )
 
     def scores(self, query_BTQ: Tensor, keys_BSK: Tensor) -> Tensor:
         return torch.bmm(query_BTQ.to(keys_BSK.dtype), keys_BSK.transpose(1, 2))

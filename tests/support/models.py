@@ -1,0 +1,109 @@
+"""Cells, recipes, models and batches, small enough to check by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor, nn
+
+from seq2seq.models.translation import Batch, TranslationModel
+from seq2seq.nn.cells import CELLS, Cell
+from seq2seq.recipe import Model
+from seq2seq.recipe import model as recipe
+
+PAD, UNK, BOS, EOS = 0, 1, 2, 3
+
+# Cells with options that change their arithmetic are tested with each; the others as they are.
+VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "rnn": [{"activation": "tanh"}, {"activation": "relu"}],
+}
+
+
+def cell_variants() -> list[dict[str, Any]]:
+    """Every registered cell, with every option that matters."""
+    return [{"kind": kind, **more} for kind in CELLS for more in VARIANTS.get(kind, [{}])]
+
+
+def variant_name(options: dict[str, Any]) -> str:
+    return "-".join(map(str, options.values()))
+
+
+def cell_options(options: dict[str, Any]) -> Any:
+    return TypeAdapter(recipe.Cell).validate_python(options)
+
+
+def randomize(module: nn.Module, seed: int = 0, scale: float = 0.5) -> None:
+    """Gives every parameter, biases too, values that no rule would leave at zero."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            values = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.copy_(values * scale)
+
+
+def random_cell(
+    options: dict[str, Any],
+    input_size: int = 3,
+    hidden_size: int = 4,
+    *,
+    dtype: torch.dtype = torch.float64,
+    seed: int = 0,
+) -> Cell:
+    cell = CELLS[options["kind"]](input_size, hidden_size, cell_options(options)).to(dtype)
+    randomize(cell, seed)
+    return cell
+
+
+def random_tensor(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
+
+
+def model_options(encoder: dict[str, Any], decoder: dict[str, Any], **more: Any) -> Model:
+    """A recipe's model table, small and without dropout where nothing else is said."""
+    small = {"embedding": 3, "hidden": 4, "dropout": 0.0}
+    tables = {"encoder": {**small, **encoder}, "decoder": {**small, **decoder}}
+    return Model.model_validate({**tables, **more})
+
+
+def random_model(
+    options: Model, source_size: int = 9, target_size: int = 9, *, seed: int = 0
+) -> TranslationModel:
+    """A model in float64 and evaluation mode whose every weight matters."""
+    model = TranslationModel(options, source_size, target_size).double()
+    randomize(model, seed)
+    return model.eval()
+
+
+def random_pairs(
+    lengths: Sequence[tuple[int, int]], *, vocab: int = 9, seed: int = 0
+) -> list[tuple[list[int], list[int]]]:
+    """Source and target ids, without bos and eos, of the lengths asked for."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def row(length: int) -> list[int]:
+        return torch.randint(4, vocab, (length,), generator=generator).tolist()
+
+    return [(row(source), row(target)) for source, target in lengths]
+
+
+def padded(rows: Sequence[Sequence[int]], width: int) -> Tensor:
+    return torch.tensor([[*row, *[PAD] * (width - len(row))] for row in rows])
+
+
+def make_batch(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Batch:
+    """The batch of some pairs, row by row as its documentation says."""
+    sources = [[*source, EOS] for source, _ in pairs]
+    labels = [[*target, EOS] for _, target in pairs]
+    width = max(map(len, labels))
+    where = [i * width + t for i, row in enumerate(labels) for t in range(len(row))]
+    return Batch(
+        source_BS=padded(sources, max(map(len, sources))),
+        source_lengths_B=torch.tensor([len(row) for row in sources]),
+        inputs_BT=padded([[BOS, *target] for _, target in pairs], width),
+        labels_BT=padded(labels, width),
+        where_M=torch.tensor(where),
+    )
