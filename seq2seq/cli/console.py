@@ -60,6 +60,22 @@ class _Warnings(logging.Handler):
         tell(f"{'error' if record.levelno >= logging.ERROR else 'warning'}: {record.getMessage()}")
 
 
+def show(text: str | None = None) -> None:
+    """Prints a result, on standard output.
+
+    Args:
+        text: One line or several; None: only make sure that all before is printed.
+    """
+    try:
+        if text is not None:
+            print(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from None
+
+
 def tell(text: str) -> None:
     """Prints a line for a person, on standard error.
 
@@ -83,7 +99,9 @@ def reported(verb: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             result = verb(*args, **kwargs)
-            sys.stdout.flush()
+            show()
+        except typer.Exit:
+            raise
         except KeyboardInterrupt:
             code = INTERRUPTED
         except BrokenPipeError:

@@ -28,11 +28,11 @@ _MAGIC = {
     b"\x1f\x8b": "gzip data: unpack it first",
     b"\x28\xb5\x2f\xfd": "Zstandard data: unpack it first",
     b"PK\x03\x04": "a zip archive: unpack it first",
-    b"PAR1": "Parquet",
     b"\xff\xfe": "UTF-16: convert it to UTF-8",
     b"\xfe\xff": "UTF-16: convert it to UTF-8",
 }
 _CONTROLS = [chr(code) for code in (*range(9), *range(14, 32), 127)]
+_NOISE = 16  # so many strange characters may be in any text
 _NOT_TEXT = 0.3  # share of its characters, beyond which a file is no text
 
 
@@ -187,7 +187,7 @@ def _check_text(path: str, stream: BinaryIO) -> None:
             raise Seq2SeqError(f"{name_of(path)}: not plain text but {what}")
     text = head.decode("utf-8", errors="replace")
     strange = sum(map(text.count, ("\ufffd", *_CONTROLS)))
-    if strange > 2 and strange > _NOT_TEXT * len(text):
+    if strange > _NOISE and strange > _NOT_TEXT * len(text):
         raise Seq2SeqError(
             f"{name_of(path)}: not UTF-8 text: {strange / len(text):.0%} of the characters it "
             "begins with are control characters or not UTF-8"

@@ -55,5 +55,5 @@ def prepare(
     Console(width=None if sys.stdout.isatty() else 200).print(report_table(prepared.report))
     settings = [word for one in assignments or () for word in ("--set", one)]
     folders = ["--data", str(prepared.folder), "-o", f"runs/{read.name}"]
-    print(f"\nprepared {prepared.folder}; next:")
-    print(f"  {shlex.join(['seq2seq', 'train', recipe, *settings, *folders])}")
+    console.show(f"\nprepared {prepared.folder}; next:")
+    console.show(f"  {shlex.join(['seq2seq', 'train', recipe, *settings, *folders])}")

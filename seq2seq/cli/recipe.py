@@ -51,7 +51,7 @@ def list_recipes() -> None:
     else:
         width = max((len(name) for name, _ in rows), default=0)
         for name, said in rows:
-            print(f"{name:{width}}  {said}".rstrip())
+            console.show(f"{name:{width}}  {said}".rstrip())
 
 
 def show(
@@ -72,7 +72,7 @@ def show(
         text = recipe_to_toml(load_recipe(recipe, assignments or ()))
     else:
         text = read_recipe_text(recipe)
-    sys.stdout.write(text)
+    console.show(text.removesuffix("\n"))
 
 
 def check(recipe: RecipeName, assignments: Settings = None) -> None:
@@ -93,7 +93,7 @@ def check(recipe: RecipeName, assignments: Settings = None) -> None:
     read = load_recipe(recipe, assignments or ())
     for line in missing("", read):
         console.tell(line)
-    print(f"{recipe}: a valid recipe")
+    console.show(f"{recipe}: a valid recipe")
 
 
 _PATHS = ("path", "tokenizer.model", "source_model", "target_model")
@@ -106,7 +106,7 @@ def schema() -> None:
     """
     from seq2seq.recipe.files import json_schema
 
-    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    console.show(json.dumps(json_schema(), indent=2, ensure_ascii=False))
 
 
 def _said(path: Path, what: str) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from seq2seq.metrics import Score
 
 EXAMPLE = console.example("seq2seq score output.de test.de")
+DEFAULT = ("bleu", "chrf", "ter")
 
 Lowercase = Annotated[bool, typer.Option("--lowercase", help="Ignore case in BLEU and chrF.")]
 Tokenize = Annotated[
@@ -77,9 +78,6 @@ def score(
     print_scores(scores, as_json, {"lines": len(translated)})
 
 
-DEFAULT = ("bleu", "chrf", "ter")
-
-
 def print_scores(scores: list[Score], as_json: bool, about: dict[str, Any]) -> None:
     """Prints scores, each with its signature.
 
@@ -90,7 +88,9 @@ def print_scores(scores: list[Score], as_json: bool, about: dict[str, Any]) -> N
     """
     if as_json:
         told = {**about, "scores": [asdict(one) for one in scores]}
-        print(json.dumps(told, indent=2, ensure_ascii=False))
+        for one in told["scores"]:
+            del one["text"]  # the same in words
+        console.show(json.dumps(told, indent=2, ensure_ascii=False))
     else:
         for one in scores:
-            print(one.text)
+            console.show(one.text)

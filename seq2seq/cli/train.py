@@ -49,7 +49,7 @@ def train(
     read = seq2seq.load_recipe(recipe, assignments or ())
     result = seq2seq.train(read, output, data=data, threads=threads)
     for line in _summary(result):
-        print(line)
+        console.show(line)
     if not result.finished:
         raise typer.Exit(console.INTERRUPTED)
 

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import io
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support.scripted import ScriptedModel, copying_script
+
+from seq2seq import recipe
+from seq2seq.cli.app import main
+from seq2seq.inference.translator import Translator
+from seq2seq.text.tokenizer import Tokenizers, train_tokenizers
+
+WORDS = "ein Hund läuft über die grüne Wiese und zwei Kinder spielen am Wasser".split()
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(here: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary) -> Iterator[Run]:
+    """Runs a command line in this process, and puts back what it sets for the whole process."""
+    loggers = [logging.getLogger(name) for name in ("seq2seq", "sacrebleu")]
+    kept = [(one.handlers, one.propagate) for one in loggers]
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def run_here(*arguments: str, stdin: bytes = b"") -> Done:
+        reader = io.TextIOWrapper(io.BufferedReader(io.BytesIO(stdin)), encoding="utf-8")
+        monkeypatch.setattr(sys, "stdin", reader)
+        monkeypatch.setattr(sys, "argv", ["seq2seq", *arguments])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        out, err = capsysbinary.readouterr()
+        return Done(exit_.value.code or 0, out.decode(), err.decode())
+
+    yield run_here
+    signal.signal(signal.SIGTERM, handler)
+    for one, (handlers, propagate) in zip(loggers, kept, strict=True):
+        one.handlers, one.propagate = handlers, propagate
+
+
+@pytest.fixture(scope="session")
+def tokenizers() -> Tokenizers:
+    lines = [" ".join(WORDS[i:] + WORDS[:i]) for i in range(len(WORDS))] * 20
+    return train_tokenizers(recipe.Tokenizer(vocab_size=40), lines, lines)
+
+
+@pytest.fixture
+def model(here: Path, tokenizers: Tokenizers, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A model's folder; its translator says each line again, by the real search."""
+    folder = here / "model"
+    folder.mkdir()
+    (folder / "recipe.toml").write_text("", encoding="utf-8")
+
+    def load(path: str | Path, *, threads: int | None = None) -> Translator:
+        assert Path(path).name == "model"
+        size = tokenizers.target.size
+        copier = ScriptedModel(size, copying_script(size))
+        return Translator(copier, tokenizers, recipe.Translation(max_source=200))
+
+    monkeypatch.setattr(Translator, "load", load)
+    return "model"

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from seq2seq.recipe import files
+
+
+def program(*arguments: str, **options) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "seq2seq", *arguments]
+    return subprocess.run(command, capture_output=True, check=False, **options)
+
+
+def test_version(run) -> None:
+    done = run("--version")
+    assert (done.code, done.out, done.err) == (0, f"seq2seq {version('seq2seq')}\n", "")
+
+
+def test_python_m_seq2seq() -> None:
+    done = program("--version")
+    assert done.stdout.decode() == f"seq2seq {version('seq2seq')}\n"
+
+
+def test_help_is_instant_and_loads_nothing_heavy() -> None:
+    """The figure asked for is 0.4 s; a busy machine is allowed three tries."""
+    code = (
+        "import sys, atexit; sys.argv = ['seq2seq', '--help']\n"
+        "heavy = {'torch', 'numpy', 'pyarrow', 'datasets', 'sacrebleu', 'sentencepiece',"
+        " 'pydantic', 'rich'}\n"
+        "atexit.register(lambda: print('loaded:', sorted(heavy & set(sys.modules))))\n"
+        "from seq2seq.cli.app import main; main()\n"
+    )
+    seconds = []
+    for _ in range(3):
+        begun = time.monotonic()
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+        seconds.append(time.monotonic() - begun)
+        assert done.stdout.endswith(b"loaded: []\n")
+    assert min(seconds) < 0.4
+
+
+@pytest.mark.parametrize("debug", [("--debug", "recipe", "list"), ("recipe", "list", "--debug")])
+def test_an_unexpected_error_is_one_line_unless_debugging(run, monkeypatch, debug) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError("division\nby zero")
+
+    monkeypatch.setattr(files, "packaged_recipes", broken)
+    done = run("recipe", "list")
+    assert (done.code, done.out) == (1, "")
+    assert done.err == (
+        "error: unexpected ZeroDivisionError: division by zero; "
+        "run the command again with --debug and report this\n"
+    )
+    done = run(*debug)
+    assert done.code == 1
+    assert done.err.startswith("Traceback (most recent call last):\n")
+    assert done.err.endswith("\nerror: unexpected ZeroDivisionError: division by zero\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (KeyboardInterrupt(), 130, ""),
+        (MemoryError(), 1, "error: out of memory\n"),
+        (
+            PermissionError(13, "Permission denied", "a.toml"),
+            2,
+            "error: a.toml: Permission denied\n",
+        ),
+        (OSError(28, "No space left on device", b"x"), 1, "error: x: No space left on device\n"),
+        (BrokenPipeError(), 141, ""),
+    ],
+)
+def test_errors_of_the_system(run, monkeypatch, error, code, told) -> None:
+    def failing() -> None:
+        raise error
+
+    monkeypatch.setattr(files, "packaged_recipes", failing)
+    done = run("recipe", "list")
+    assert (done.code, done.out, done.err) == (code, "", told)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+def test_a_full_disk_behind_standard_output() -> None:
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "seq2seq", "recipe", "schema"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    told = b"error: standard output: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, told)
+
+
+def test_a_reader_that_goes_away() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m seq2seq recipe schema | head -n 1; echo ${{PIPESTATUS[0]}}",
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        check=True,
+    )
+    first, code = done.stdout.splitlines()
+    assert first == b"{"
+    assert code in (b"141", b"0")  # 0: the pipe took it all before its reader left
+    assert done.stderr == b""
+
+
+def test_wrong_usage(run) -> None:
+    done = run("score", "a", "b", "--bogus")
+    assert (done.code, done.out) == (2, "")
+    assert "No such option" in done.err
+    assert run("translat").code == 2
+    assert run("translate").code == 2
+    assert run("translate", "model", "--beam", "0").code == 2
+
+
+def test_debug_after_two_dashes_is_a_name(run) -> None:
+    done = run("recipe", "check", "--", "--debug")
+    assert done.err.startswith("error: recipe '--debug': no packaged recipe has this name; there")
+
+
+def test_standard_streams_are_utf8_in_every_locale(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("x y z w v\nq r s t\n", encoding="utf-8")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = program(
+        "score", "a", "b", "--metric", "chrf", "--bootstrap", "2", cwd=tmp_path, env=environment
+    )
+    assert done.returncode == 0
+    assert "(μ = 100.00 ± 0.00)" in done.stdout.decode("utf-8")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_leaves_nothing_half_written(tmp_path: Path, number: int, code: int) -> None:
+    """A translation that reads from a pipe which stays open, and is stopped by a signal."""
+    script = (
+        "import sys\n"
+        "from seq2seq.inference import translator\n"
+        "class Fake:\n"
+        "    def stream(self, lines, **options):\n"
+        "        for line in lines:\n"
+        "            yield [translator.ScoredTranslation(line, 0.0, 0.0, False)]\n"
+        "            print('one', file=sys.stderr, flush=True)\n"
+        "translator.Translator.load = lambda path, threads: Fake()\n"
+        "sys.argv = ['seq2seq', 'translate', 'model', '-', '-o', 'out.txt']\n"
+        "from seq2seq.cli.app import main; main()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stderr is not None
+    process.stdin.write(b"first\nsecond\n")
+    process.stdin.flush()
+    assert process.stderr.readline() == b"one\n"
+    assert [path.name.startswith(".out.txt.") for path in tmp_path.iterdir()] == [True]
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert out == b""
+    assert b"Traceback" not in err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,321 @@
+"""One table: what a user may get wrong, the command, and the exact message.
+
+To add a case, add a row: what goes wrong in a few words, the command line, what is on standard
+error. Commands run in a folder that ``files`` fills, with a model in ``model`` that says each line
+again; ``{here}`` in a message is that folder. Errors end with exit code 2 unless the row says
+otherwise, and nothing is printed or written beside.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from seq2seq.recipe.files import packaged_recipes
+
+NAMES = ", ".join(packaged_recipes())
+SECTIONS = "name, seed, data, cleaning, tokenizer, model, training, translation"
+
+
+def files(folder: Path) -> None:
+    """What the commands of the table find in their folder."""
+    (folder / "two.en").write_bytes(b"ein Hund\nzwei Kinder\n")
+    (folder / "two.de").write_bytes(b"ein Hund\nzwei Kinder\n")
+    (folder / "three.de").write_bytes(b"ein Hund\nzwei Kinder\nWasser\n")
+    (folder / "empty").touch()
+    (folder / "binary").write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256)) * 4)
+    (folder / "text.gz").write_bytes(gzip.compress(b"ein Hund\n"))
+    (folder / "utf16").write_bytes("ein Hund\n".encode("utf-16"))
+    (folder / "folder").mkdir()
+    (folder / "full").symlink_to("/dev/full")
+    (folder / "loop").symlink_to("loop")
+    (folder / "ok.toml").write_bytes(b"seed = 1\n")
+    (folder / "typo.toml").write_bytes(b"[modle.encoder]\nlayers = 2\n[training]\nepochs = '9'\n")
+    (folder / "syntax.toml").write_bytes(b"seed = 1\nname = quick\n")
+    (folder / "latin.toml").write_bytes(b"# \xe9\n")
+    (folder / "no_data.toml").write_bytes(b'name = "mine"\n')
+    (folder / "mismatched.toml").write_bytes(
+        b'data = {train = ["two.en", "three.de"], val = ["two.en", "two.de"]}\n'
+    )
+    (folder / "missing.toml").write_bytes(
+        b'data = {train = ["two.en", "nowhere.de"], val = ["two.en", "two.de"]}\n'
+    )
+    # As packaged, without its files for editors
+    (folder / "model" / "card.json").write_bytes(b"{}")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row of the table."""
+
+    what: str
+    command: str
+    message: str
+    code: int = 2
+    stdin: bytes = b"ein Hund\n"
+
+
+LINE_N = "line n of one must belong to line n of the other"
+CASES = [
+    # What is to be translated
+    Case("missing input", "translate model nowhere.en", "nowhere.en: no such file"),
+    Case(
+        "folder as input",
+        "translate model folder",
+        "folder: a folder, where a file is expected",
+    ),
+    Case("below a file", "translate model two.en/x", "two.en/x: cannot be read: Not a directory"),
+    Case(
+        "unreadable input",
+        "translate model loop",
+        "loop: cannot be read: Too many levels of symbolic links",
+    ),
+    Case(
+        "binary input",
+        "translate model binary -o out",
+        "binary: not UTF-8 text: 60% of the characters it begins with are control characters or "
+        "not UTF-8",
+    ),
+    Case(
+        "binary standard input",
+        "translate model",
+        "standard input: not UTF-8 text: 100% of the characters it begins with are control "
+        "characters or not UTF-8",
+        stdin=bytes(100),
+    ),
+    Case(
+        "packed input",
+        "translate model text.gz",
+        "text.gz: not plain text but gzip data: unpack it first",
+    ),
+    Case(
+        "UTF-16 input",
+        "translate model utf16",
+        "utf16: not plain text but UTF-16: convert it to UTF-8",
+    ),
+    Case(
+        "a line without end",
+        "translate model - -o out",
+        "standard input, line 1: longer than 16,777,216 bytes: not a sentence",
+        stdin=b"x" * (2**24 + 1),
+    ),
+    # Where translations go
+    Case(
+        "folder as output",
+        "translate model two.en -o folder",
+        "folder: a folder, where a file is to be written",
+    ),
+    Case(
+        "no folder for the output",
+        "translate model two.en -o nowhere/out",
+        "nowhere/out: there is no folder nowhere to write it in",
+    ),
+    Case(
+        "output below a file",
+        "translate model two.en -o two.de/out",
+        "two.de/out: there is no folder two.de to write it in",
+    ),
+    Case(
+        "full disk",
+        "translate model two.en -o full",
+        "full: cannot be written: No space left on device",
+        code=1,
+    ),
+    Case(
+        "output is the input",
+        "translate model two.en -o ./two.en",
+        "./two.en: is an input, and would be replaced by the output",
+    ),
+    Case(
+        "output is the model's",
+        "translate model two.en -o model/card.json",
+        "model/card.json: belongs to the model: write to another file",
+    ),
+    Case(
+        "output is a checkpoint",
+        "evaluate model two.en two.de -o folder/../model/checkpoints/x",
+        "folder/../model/checkpoints/x: belongs to the model: write to another file",
+    ),
+    Case(
+        "output is the reference",
+        "evaluate model two.en two.de -o two.de",
+        "two.de: is an input, and would be replaced by the output",
+    ),
+    # How it is translated
+    Case(
+        "more translations than hypotheses",
+        "translate model two.en --beam 2 --n-best 3 -o out",
+        "n_best is 3, but a beam of 2 finds no more than 2 translations for sure: ask for at most "
+        "2, or for a beam of 3 or more",
+    ),
+    # Scores
+    Case("missing translations", "score nowhere.de two.de", "nowhere.de: no such file"),
+    Case("missing reference", "score two.de nowhere.de", "nowhere.de: no such file"),
+    Case("no translations", "score empty two.de", "empty: empty: there is nothing to score"),
+    Case(
+        "nothing on standard input",
+        "score - two.de",
+        "standard input: empty: there is nothing to score",
+        stdin=b"",
+    ),
+    Case(
+        "mismatched scores",
+        "score three.de two.de",
+        f"three.de has 3 lines but two.de has 2 lines: {LINE_N}",
+    ),
+    Case(
+        "mismatched second reference",
+        "score - two.de three.de",
+        f"standard input has 1 line but two.de has 2 lines: {LINE_N}",
+    ),
+    Case(
+        "mismatched test set",
+        "evaluate model two.en three.de",
+        f"two.en has 2 lines but three.de has 3 lines: {LINE_N}",
+    ),
+    Case("empty test set", "evaluate model empty empty", "empty: empty: there is nothing to score"),
+    Case(
+        "standard input twice",
+        "evaluate model - -",
+        "standard input can be read only once: give - for one file",
+    ),
+    Case(
+        "standard input twice in scoring",
+        "score - -",
+        "standard input can be read only once: give - for one file",
+    ),
+    Case(
+        "unknown metric",
+        "score two.de two.de --metric blue",
+        "metrics: unknown name 'blue' (did you mean 'bleu'?); allowed: bleu, chrf, chrf++, ter",
+    ),
+    Case(
+        "bootstrap of one",
+        "score two.de two.de --bootstrap 1",
+        "bootstrap: must be 0 (none) or at least 2, not 1",
+    ),
+    # Recipes
+    Case(
+        "typo in a recipe's name",
+        "train quickstrat",
+        "recipe 'quickstrat': no packaged recipe has this name (did you mean 'quickstart'?); "
+        f"there are: {NAMES}; a file's name ends in .toml",
+    ),
+    Case("missing recipe", "train nowhere.toml", "recipe nowhere.toml: there is no such file"),
+    Case(
+        "folder as recipe",
+        "prepare folder",
+        "recipe folder: this is a folder, not a recipe's file",
+    ),
+    Case(
+        "typo in a recipe",
+        "recipe check typo.toml",
+        "recipe typo.toml: 2 problems:\n"
+        "  training.epochs: must be a whole number at least 1, or 'none', not '9'\n"
+        f"  modle: unknown key (did you mean 'model'?); allowed: {SECTIONS}",
+    ),
+    Case(
+        "no TOML",
+        "train syntax.toml",
+        "recipe syntax.toml:2:8: not TOML: Invalid value",
+    ),
+    Case("recipe in Latin-1", "train latin.toml", "recipe latin.toml:1: not UTF-8 text: byte 0xe9"),
+    Case(
+        "typo in an assignment",
+        "prepare ok.toml --set cleaning.max_lenght=9",
+        "recipe ok.toml: cleaning.max_lenght: unknown key (did you mean 'max_length'?); allowed: "
+        "empty, unit, max_length, max_ratio, duplicates, identical, invalid_utf8, "
+        "control_characters, min_letters (from --set cleaning.max_lenght=9)",
+    ),
+    Case(
+        "no assignment",
+        "prepare ok.toml --set seed",
+        "recipe ok.toml: --set seed: is not KEY=VALUE, as in --set model.encoder.layers=2",
+    ),
+    # Preparing
+    Case(
+        "no data in the recipe",
+        "prepare no_data.toml",
+        "recipe mine: 2 problems:\n"
+        "  data.train: missing: name the files, for instance "
+        '--set \'data.train=["FILE.en","FILE.de"]\'\n'
+        "  data.val: missing: name the files, for instance "
+        '--set \'data.val=["FILE.en","FILE.de"]\'',
+    ),
+    Case(
+        "missing training text",
+        "prepare missing.toml -o out",
+        "{here}/nowhere.de: no such file (did you mean 'three.de'?)",
+    ),
+    Case(
+        "mismatched training text",
+        "prepare mismatched.toml -o out --processes 1",
+        "{here}/two.en has 2 lines but {here}/three.de has 3: line n of one must be the "
+        "translation of line n of the other",
+    ),
+    Case(
+        "prepare into a file",
+        "prepare quickstart -o two.en",
+        "two.en: a file, where a folder is to be made",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
+def test_bad_input(case: Case, run: Callable, model: str, here: Path) -> None:
+    files(here)
+    before = contents(here)
+    done = run(*shlex.split(case.command), stdin=case.stdin)
+    progress = ("translating: ", "reading ", "training the tokenizer", "tokenizing ")
+    told = [line for line in done.err.splitlines(keepends=True) if not line.startswith(progress)]
+    assert "".join(told) == f"error: {case.message}\n".replace("{here}", str(here))
+    assert (done.code, done.out) == (case.code, "")
+    assert contents(here) == before
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    """Everything below a folder, to see that nothing was left or lost."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        if path.is_file() and not path.is_symlink()
+        else None
+        for path in folder.rglob("*")
+    }
+
+
+def test_each_case_is_told_apart() -> None:
+    assert len({case.what for case in CASES}) == len({case.command for case in CASES}) == len(CASES)
+
+
+def test_a_disk_that_fills_up_while_writing(run, model, here: Path, monkeypatch) -> None:
+    """At the very end, when the file is synced; /dev/full in the table fails at the first write."""
+
+    def full(number: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    Path("out").write_bytes(b"precious\n")
+    before = contents(here)
+    monkeypatch.setattr(os, "fsync", full)
+    done = run("translate", model, "-o", "out", stdin=b"ein Hund\n")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.endswith("error: out: cannot be written: No space left on device\n")
+    assert contents(here) == before
+
+
+def test_an_input_that_breaks_while_reading(run, model, monkeypatch) -> None:
+    """A file that may not be opened; root may open everything, so the system's answer is given."""
+    Path("secret").write_bytes(b"ein Hund\n")
+
+    def refused(self: Path, *args: object) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "open", refused)
+    done = run("translate", model, "secret")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "error: secret: cannot be read: Permission denied\n"

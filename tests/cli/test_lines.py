@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seq2seq.cli import lines
+from seq2seq.errors import Seq2SeqError
+
+_lines = st.lists(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=8),
+    max_size=2,  # so that there are too few control characters for a binary file
+)
+
+
+@given(_lines)
+def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, text: list[str]) -> None:
+    path = tmp_path_factory.mktemp("lines") / "x"
+    with lines.write_lines(str(path)) as file:
+        for line in text:
+            file.write(line)
+    assert lines.count_lines(str(path)) == len(text)
+    assert list(lines.read_lines(str(path))) == text
+    assert [one.name for one in path.parent.iterdir()] == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("data", "count"),
+    [(b"", 0), (b"\n", 1), (b"a", 1), (b"a\nb", 2), (b"a\r\x0b\xe2\x80\xa8\n", 1)],
+)
+def test_counting_agrees_with_reading(tmp_path: Path, data: bytes, count: int) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(data)
+    assert lines.count_lines(str(path)) == len(list(lines.read_lines(str(path)))) == count
+
+
+def test_what_would_be_used_up_is_not_counted() -> None:
+    assert lines.count_lines("-") is None
+    assert lines.count_lines("/dev/null") is None
+
+
+def test_a_little_noise_is_text(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"\xff\x00caf\xe9\n")
+    assert list(lines.read_lines(str(path))) == ["\ufffd\x00caf\ufffd"]
+
+
+def test_a_character_cut_by_the_first_look_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(("a" + "ü" * 2**16 + "\n").encode())
+    assert list(lines.read_lines(str(path))) == ["a" + "ü" * 2**16]
+
+
+def test_closed_standard_input(monkeypatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(Seq2SeqError, match=r"^standard input is closed$"):
+        list(lines.read_lines("-"))
+
+
+def test_a_read_that_fails_midway(monkeypatch) -> None:
+    class Failing(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: bytearray) -> int:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Failing())))
+    with pytest.raises(Seq2SeqError, match=r"^standard input: cannot be read: Input/output error$"):
+        list(lines.read_lines("-"))

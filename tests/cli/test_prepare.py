@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from seq2seq.data.dataset import PreparedData
+
+LINES = [f"the {i} old men see a dog and {i * 7} cats\n" for i in range(200)]
+
+
+def write_corpus() -> None:
+    for name in ("train.en", "train.de", "val.en", "val.de"):
+        Path(name).write_text("".join(LINES), encoding="utf-8")
+
+
+def test_prepare_own_files(run) -> None:
+    write_corpus()
+    settings = [
+        "--set",
+        'data.train=["train.en", "train.de"]',
+        "--set",
+        'data.val=["val.en", "val.de"]',
+        "--set",
+        "data.test=none",
+        "--set",
+        "tokenizer.vocab_size=60",
+    ]
+    done = run("prepare", "quickstart", *settings, "-o", "out", "--processes", "1")
+    assert done.code == 0, done.err
+    prepared = PreparedData.open(Path("out"))
+    assert len(prepared.train) == 200
+    assert "\x1b" not in done.out + done.err
+    assert "\r" not in done.out + done.err
+    lines = done.out.splitlines()
+    assert any("200" in line and "train" in line for line in lines)
+    assert lines[-2] == "prepared out; next:"
+    words = ["seq2seq", "train", "quickstart", *settings, "--data", "out", "-o", "runs/quickstart"]
+    assert shlex.split(lines[-1]) == words
+    assert all(line.endswith(" s") for line in done.err.splitlines()), done.err
+
+
+def test_the_folder_has_the_recipes_name_by_default(run, monkeypatch) -> None:
+    write_corpus()
+    Path("mine.toml").write_text(
+        'name = "mine"\ndata = {train = ["train.en", "train.de"], val = ["val.en", "val.de"]}\n'
+        "tokenizer.vocab_size = 60\n",
+        encoding="utf-8",
+    )
+    done = run("prepare", "mine.toml", "--processes", "1")
+    assert done.code == 0, done.err
+    assert PreparedData.open(Path("data/mine")).recipe.name == "mine"

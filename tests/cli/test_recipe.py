@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from seq2seq.recipe.files import json_schema, load_recipe, packaged_recipes, recipe_from_toml
+
+
+def test_list_has_every_recipe_and_its_score(run) -> None:
+    done = run("recipe", "list")
+    assert (done.code, done.err) == (0, "")
+    names = [line.split()[0] for line in done.out.splitlines()]
+    assert names == list(packaged_recipes())
+
+
+def test_list_aligns_what_the_opening_comments_say(run, monkeypatch) -> None:
+    Path("a.toml").write_text("# Command: x\n# Score:   BLEU 12.3\n", encoding="utf-8")
+    Path("long.toml").write_text("seed = 1\n", encoding="utf-8")
+    found = {"a": Path("a.toml"), "long": Path("long.toml")}
+    monkeypatch.setattr("seq2seq.recipe.files.packaged_recipes", lambda: found)
+    assert run("recipe", "list").out == "a     BLEU 12.3\nlong\n"
+
+
+def test_list_is_a_table_in_a_terminal(here: Path) -> None:
+    parent, child = pty.openpty()
+    command = [sys.executable, "-m", "seq2seq", "recipe", "list"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    subprocess.run(command, stdout=child, env=environment, check=True)
+    os.close(child)
+    shown = os.read(parent, 2**16).decode()
+    os.close(parent)
+    assert "┃" in shown
+    assert "quickstart" in shown
+
+
+def test_show_prints_the_file(run) -> None:
+    done = run("recipe", "show", "quickstart")
+    assert done.out == packaged_recipes()["quickstart"].read_text(encoding="utf-8")
+
+
+def test_show_full_prints_every_key(run) -> None:
+    done = run("recipe", "show", "quickstart", "--full")
+    assert recipe_from_toml(done.out, "r") == load_recipe("quickstart")
+    assert "forget_bias = 1.0" in done.out
+    done = run("recipe", "show", "quickstart", "--set", "seed=77")
+    assert recipe_from_toml(done.out, "r").seed == 77
+
+
+def test_check(run) -> None:
+    done = run("recipe", "check", "quickstart", "--set", "model.encoder.layers=2")
+    assert (done.code, done.out, done.err) == (0, "quickstart: a valid recipe\n", "")
+
+
+def test_check_looks_for_the_files(run, here: Path) -> None:
+    Path("a.en").touch()
+    Path("my.toml").write_text(
+        'data = {train = ["a.en", "a.de"], val = "v.tsv"}\n'
+        'tokenizer = {joint = false, source_model = "s.model", target_model = "t.model"}\n',
+        encoding="utf-8",
+    )
+    done = run("recipe", "check", "my.toml")
+    assert (done.code, done.out) == (0, "my.toml: a valid recipe\n")
+    assert done.err == (
+        f"warning: data.train.target_path: there is no file {here}/a.de\n"
+        f"warning: data.val.path: there is no file {here}/v.tsv\n"
+        f"warning: tokenizer.source_model: there is no file {here}/s.model\n"
+        f"warning: tokenizer.target_model: there is no file {here}/t.model\n"
+    )
+
+
+def test_schema(run) -> None:
+    assert json.loads(run("recipe", "schema").out) == json_schema()
+
+
+@pytest.mark.parametrize("verb", ["show", "check"])
+def test_a_typo_in_the_name(run, verb: str) -> None:
+    done = run("recipe", verb, "quickstrat")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "error: recipe 'quickstrat': no packaged recipe has this name (did you mean "
+        f"'quickstart'?); there are: {', '.join(packaged_recipes())}; "
+        "a file's name ends in .toml\n"
+    )

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import sacrebleu
+
+SOURCE = "zwei Kinder spielen am Wasser\nein Hund läuft über die grüne Wiese\n"
+REFERENCE = "zwei Kinder spielen im Wasser\nEin Hund läuft über die Wiese\n"
+VERSION = f"version:{sacrebleu.__version__}"
+
+
+@pytest.fixture
+def files(here: Path) -> None:
+    Path("out.de").write_text(SOURCE, encoding="utf-8")
+    Path("test.de").write_text(REFERENCE, encoding="utf-8")
+    Path("other.de").write_text(SOURCE, encoding="utf-8")
+
+
+def expected(lowercase: bool = False) -> list[float]:
+    ours, theirs = SOURCE.splitlines(), [REFERENCE.splitlines()]
+    return [
+        sacrebleu.corpus_bleu(ours, theirs, lowercase=lowercase).score,
+        sacrebleu.corpus_chrf(ours, theirs).score,
+        sacrebleu.corpus_ter(ours, theirs).score,
+    ]
+
+
+@pytest.mark.usefixtures("files")
+def test_score_prints_scores_with_signatures(run) -> None:
+    done = run("score", "out.de", "test.de")
+    assert (done.code, done.err) == (0, "")
+    bleu, chrf, ter = expected()
+    lines = done.out.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith(
+        f"BLEU|nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|{VERSION} = {bleu:.2f} "
+    )
+    assert lines[1:] == [
+        f"chrF2|nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|{VERSION} = {chrf:.2f}",
+        f"TER|nrefs:1|case:lc|tok:tercom|norm:no|punct:yes|asian:no|{VERSION} = {ter:.2f}",
+    ]
+
+
+@pytest.mark.usefixtures("files")
+def test_json(run) -> None:
+    done = run("score", "out.de", "test.de", "--json", "--lowercase", "--metric", "bleu")
+    assert json.loads(done.out) == {
+        "lines": 2,
+        "scores": [
+            {
+                "name": "BLEU",
+                "value": expected(lowercase=True)[0],
+                "signature": f"nrefs:1|case:lc|eff:no|tok:13a|smooth:exp|{VERSION}",
+                "confidence": None,
+            }
+        ],
+    }
+    done = run("score", "out.de", "test.de", "--json", "--bootstrap", "20")
+    for score in json.loads(done.out)["scores"]:
+        assert score["confidence"] >= 0
+        assert "|bs:20|seed:12345|" in score["signature"]
+
+
+@pytest.mark.usefixtures("files")
+def test_several_references_and_standard_input(run) -> None:
+    done = run("score", "-", "test.de", "other.de", "--metric", "ter", stdin=SOURCE.encode())
+    assert done.out == (
+        f"TER|nrefs:2|case:lc|tok:tercom|norm:no|punct:yes|asian:no|{VERSION} = 0.00\n"
+    )
+
+
+def test_odd_characters_do_not_break_lines(run) -> None:
+    odd = "ein\u2028Hund\n\x0b\n\x00\rzwei\n"
+    for name in ("a", "b"):
+        Path(name).write_bytes(odd.encode())
+    done = run("score", "a", "b", "--metric", "chrf", "--json")
+    assert json.loads(done.out)["lines"] == 3
+
+
+def test_translations_that_look_tokenized_are_warned_about(run) -> None:
+    text = "ein Hund läuft .\n" * 100
+    for name in ("a", "b"):
+        Path(name).write_text(text, encoding="utf-8")
+    done = run("score", "a", "b", "--metric", "bleu")
+    assert done.code == 0
+    assert done.err.startswith("warning: That's 100 lines that end in a tokenized period ('.')\n")
+
+
+@pytest.mark.usefixtures("files")
+def test_evaluate_translates_and_scores(run, model) -> None:
+    done = run("evaluate", model, "other.de", "test.de", "-o", "mine.de", "--beam", "2")
+    assert done.code == 0
+    assert Path("mine.de").read_text(encoding="utf-8") == SOURCE
+    assert done.out == run("score", "mine.de", "test.de").out
+    assert done.err.startswith("translating: 2 in ")
+
+
+@pytest.mark.usefixtures("files")
+def test_evaluate_json(run, model) -> None:
+    done = run("evaluate", model, "-", "test.de", "--json", stdin=SOURCE.encode())
+    told = json.loads(done.out)
+    assert [told[key] for key in ("model", "beam", "lines")] == ["model", 5, 2]
+    assert [score["value"] for score in told["scores"]] == expected()
+    assert sorted(path.name for path in Path().iterdir()) == [
+        "model",
+        "other.de",
+        "out.de",
+        "test.de",
+    ]
+
+
+@pytest.mark.usefixtures("files")
+def test_evaluate_checks_before_it_translates(run, monkeypatch) -> None:
+    """There is no model here, and no one asks for it."""
+    done = run("evaluate", "nowhere", "out.de", "test.de", "--tokenize", "13b")
+    assert done.err.startswith("error: tokenize: unknown name '13b' (did you mean '13a'?)")
+    Path("test.de").write_text("one\n", encoding="utf-8")
+    done = run("evaluate", "nowhere", "out.de", "test.de")
+    assert done.err == (
+        "error: out.de has 2 lines but test.de has 1 line: "
+        "line n of one must belong to line n of the other\n"
+    )

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import seq2seq
+from seq2seq.errors import TrainingError
+from seq2seq.training.loop import TrainingResult
+
+BEST = {"update": 1000, "loss": 1.23456, "bleu": 34.567, "epoch": 2.0}
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch):
+    """Stands in for the training loop: keeps what it is given, and answers."""
+    calls: list[tuple[Any, ...]] = []
+
+    def arrange(**changes: Any) -> list[tuple[Any, ...]]:
+        def loop(recipe, run, *, data, threads, monitor):
+            calls.append((recipe, run, data, threads))
+            values = {
+                "run": run,
+                "finished": True,
+                "stopped": "the recipe's end",
+                "updates": 1234,
+                "skipped": 0,
+                "seconds": 754.4,
+                "best": BEST,
+            }
+            return TrainingResult(**{**values, **changes})
+
+        monkeypatch.setattr("seq2seq.training.loop.train", loop)
+        return calls
+
+    return arrange
+
+
+def test_train_says_how_it_went_and_what_is_next(run, trained) -> None:
+    calls = trained()
+    done = run(
+        "train",
+        "quickstart",
+        "--data",
+        "d",
+        "-o",
+        "runs/my run",
+        "--set",
+        "seed=5",
+        "--threads",
+        "2",
+    )
+    assert (done.code, done.err) == (0, "")
+    assert done.out == (
+        "finished (the recipe's end): 1,234 updates in 12 min 34 s\n"
+        "best validation: BLEU 34.57, loss 1.235 at update 1,000\n"
+        "the model: runs/my run; next:\n"
+        "  seq2seq translate 'runs/my run' INPUT -o OUTPUT\n"
+        "  seq2seq evaluate 'runs/my run' SOURCE REFERENCE\n"
+    )
+    recipe = seq2seq.load_recipe("quickstart", ["seed=5"])
+    assert calls == [(recipe, Path("runs/my run"), Path("d"), 2)]
+
+
+def test_the_folder_has_the_recipes_name_by_default(run, trained) -> None:
+    calls = trained()
+    assert run("train", "quickstart").code == 0
+    assert calls[0][1:] == (Path("runs/quickstart"), None, None)
+
+
+def test_an_interrupted_training_says_how_to_go_on(run, trained) -> None:
+    trained(finished=False, stopped="interrupted", best=None, updates=7, seconds=3.2)
+    done = run("train", "quickstart")
+    assert done.code == 130
+    assert done.out == (
+        "interrupted after 7 updates in 0 min 03 s: the same command goes on from here\n"
+    )
+
+
+def test_skipped_updates_and_a_validation_without_bleu(run, trained) -> None:
+    trained(skipped=3, best={"update": 9, "loss": 2.0, "bleu": None})
+    assert run("train", "quickstart").out.splitlines()[1:3] == [
+        "3 updates were skipped: their numbers were not finite",
+        "best validation: loss 2.000 at update 9",
+    ]
+
+
+def test_a_training_that_went_wrong_ends_with_1(run, monkeypatch) -> None:
+    def loop(*args, **options):
+        raise TrainingError("training stopped: the loss is not finite")
+
+    monkeypatch.setattr("seq2seq.training.loop.train", loop)
+    done = run("train", "quickstart")
+    assert (done.code, done.out) == (1, "")
+    assert done.err == "error: training stopped: the loss is not finite\n"

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from seq2seq.cli.translate import MODEL_FILES
+from seq2seq.training.run_folder import OWN
+
+TEXT = "zwei Kinder spielen\n\nein Hund läuft über die Wiese\n"
+
+
+def test_a_file_to_a_file(run, model) -> None:
+    Path("in.de").write_text(TEXT, encoding="utf-8")
+    done = run("translate", model, "in.de", "-o", "out.de", "--beam", "2", "--batch-size", "1")
+    assert (done.code, done.out) == (0, "")
+    assert done.err.startswith("translating: 3 in ")
+    assert done.err.endswith(" s\n")
+    assert Path("out.de").read_bytes().decode() == TEXT
+    assert sorted(path.name for path in Path().iterdir()) == ["in.de", "model", "out.de"]
+
+
+@pytest.mark.parametrize("arguments", [(), ("-",), ("-", "-o", "-")])
+def test_standard_input_to_standard_output(run, model, arguments) -> None:
+    done = run("translate", model, *arguments, stdin=TEXT.encode())
+    assert (done.code, done.out, done.err) == (0, TEXT, "")
+
+
+def test_the_last_line_need_not_end(run, model) -> None:
+    assert run("translate", model, stdin=b"ein Hund").out == "ein Hund\n"
+
+
+def test_an_empty_input_gives_an_empty_output(run, model) -> None:
+    done = run("translate", model, stdin=b"")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    Path("empty").touch()
+    done = run("translate", model, "empty", "-o", "out")
+    assert done.code == 0
+    assert Path("out").read_bytes() == b""
+
+
+def test_n_best_has_index_text_and_score(run, model) -> None:
+    done = run("translate", model, "--n-best", "2", "--beam", "3", stdin=b"ein Hund\n\nWasser\n")
+    assert (done.code, done.err) == (0, "")
+    rows = [line.split(" ||| ") for line in done.out.splitlines()]
+    assert [row[0] for row in rows] == ["0", "0", "1", "2", "2"]
+    assert [rows[i][1] for i in (0, 2, 3)] == ["ein Hund", "", "Wasser"]
+    scores = [float(row[2]) for row in rows]
+    assert scores[0] >= scores[1]
+    assert rows[2] == ["1", "", "0.000000"]
+
+
+def test_n_best_of_one_is_written_with_its_score(run, model) -> None:
+    done = run("translate", model, "--n-best", "1", stdin=b"ein Hund\n")
+    assert done.out.startswith("0 ||| ein Hund ||| -0.0")
+
+
+def test_lines_end_at_newlines_alone(run, model) -> None:
+    odd = "ein\u2028Hund\n\x0bein\rHund\nein\x00Hund\n\x85\n"
+    done = run("translate", model, stdin=odd.encode())
+    assert done.code == 0
+    assert done.out.count("\n") == 4
+    assert done.err == ""
+
+
+def test_invalid_utf8_is_replaced_and_reported(run, model) -> None:
+    done = run("translate", model, stdin=b"ein Hund\nein \xff Hund\n\xc3\nWasser\n")
+    assert done.code == 0
+    assert done.out.count("\n") == 4
+    assert done.err == (
+        "warning: standard input: 2 lines are not UTF-8 (the first: line 2); "
+        "what could not be read was replaced by U+FFFD\n"
+    )
+
+
+def test_a_line_of_ten_thousand_words(run, model) -> None:
+    done = run("translate", model, "--beam", "1", stdin=b"Hund " * 10_000 + b"\nWasser\n")
+    assert done.code == 0
+    assert done.out.splitlines()[1] == "Wasser"
+    assert done.err == (
+        "warning: line 1: 10000 pieces are more than translation.max_source = 200: "
+        "the rest was left out\n"
+    )
+
+
+def test_a_file_that_is_there_is_replaced_and_keeps_its_mode(run, model) -> None:
+    Path("out").write_text("old\n" * 9, encoding="utf-8")
+    Path("out").chmod(0o640)
+    Path("link").symlink_to("out")
+    assert run("translate", model, "-o", "link", stdin=b"Hund\n").code == 0
+    assert Path("link").is_symlink()
+    assert Path("out").read_bytes() == b"Hund\n"
+    assert stat.S_IMODE(Path("out").stat().st_mode) == 0o640
+
+
+def test_a_new_file_has_the_usual_mode(run, model) -> None:
+    Path("usual").touch()
+    run("translate", model, "-o", "out", stdin=b"Hund\n")
+    assert Path("out").stat().st_mode == Path("usual").stat().st_mode
+
+
+def test_an_output_that_is_no_file_is_written_directly(run, model) -> None:
+    os.mkfifo("pipe")
+    found: list[bytes] = []
+    reader = threading.Thread(target=lambda: found.append(Path("pipe").read_bytes()))
+    reader.start()
+    done = run("translate", model, "-o", "pipe", stdin=b"Hund\nWasser\n")
+    reader.join(timeout=10)
+    assert (done.code, found) == (0, [b"Hund\nWasser\n"])
+    assert stat.S_ISFIFO(Path("pipe").stat().st_mode)
+    assert run("translate", model, "-o", os.devnull, stdin=b"Hund\n").code == 0
+
+
+def test_nothing_is_left_of_a_failed_translation(run, model) -> None:
+    Path("out").write_bytes(b"precious\n")
+    long_line = b"x" * (2**24 + 1)
+    done = run("translate", model, "-o", "out", "--batch-size", "1", stdin=b"Hund\n" + long_line)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "error: standard input, line 2: longer than 16,777,216 bytes: not a sentence\n"
+    )
+    assert Path("out").read_bytes() == b"precious\n"
+    assert sorted(path.name for path in Path().iterdir()) == ["model", "out"]
+
+
+def test_what_a_model_folder_holds_is_what_a_run_owns() -> None:
+    assert MODEL_FILES == OWN
+
+
+def test_a_new_file_in_the_model_folder_is_fine(run, model) -> None:
+    assert run("translate", model, "-o", "model/test.de", stdin=b"Hund\n").code == 0
+    assert Path("model/test.de").read_bytes() == b"Hund\n"
+
+
+def test_without_torch_the_extra_is_named(here: Path) -> None:
+    script = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from seq2seq.cli.app import main; sys.argv = ['seq2seq', 'train', 'quickstart']\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.decode() == (
+        "error: training needs the package 'torch', which is not installed: "
+        "pip install 'seq2seq[train]'\n"
+    )
+    assert list(here.iterdir()) == []
