@@ -74,20 +74,19 @@ def _corpus(seed: int) -> dict[str, tuple[Tagged, ...]]:
     """Sample the corpus and split it, so that every word of val and test is in train too."""
     corpus = _distinct(seed)
     Dice(seed, "order").shuffle(corpus)
-    left = Counter(
-        word
-        for _, en, de in corpus
-        for word in {("en", w) for w in words(en)} | {("de", w) for w in words(de)}
-    )
+    # how many sentences each word is in, with the two languages kept apart
+    contents = [{*words(en), *(f"{word}/de" for word in words(de))} for _, en, de in corpus]
+    left = Counter(word for content in contents for word in content)
     held: list[Tagged] = []
     train: list[Tagged] = []
-    for entry in corpus:
-        mine = {("en", w) for w in words(entry[1])} | {("de", w) for w in words(entry[2])}
-        if len(held) < 2 * _HELD_OUT and all(left[word] > 1 for word in mine):
+    for entry, content in zip(corpus, contents, strict=True):
+        if len(held) < 2 * _HELD_OUT and all(left[word] > 1 for word in content):
             held.append(entry)
-            left.subtract(mine)
+            left.subtract(content)
         else:
             train.append(entry)
+    # what could not be held out has gathered at the front: a part of train is to be like the whole
+    Dice(seed, "train").shuffle(train)
     return {"train": tuple(train), "val": tuple(held[::2]), "test": tuple(held[1::2])}
 
 

@@ -122,14 +122,14 @@ tree trees | Baum m Bäume Baumes | plant under behind beside cover
 train trains | Zug m Züge Zuges | vehicle
 bus buses | Bus m Busse Busses | vehicle
 film films | Film m Filme Films | event
-lesson lessons | Unterricht m Unterricht Unterrichts | event
+trip trips | Ausflug m Ausflüge Ausflugs | event
 concert concerts | Konzert n Konzerte Konzerts | event
 party parties | Fest n Feste Festes | event
 meeting meetings | Sitzung f Sitzungen | event
-rain rain | Regen m Regen Regens | weather
-snow snow | Schnee m Schnee Schnees | weather
-storm storms | Sturm m Stürme Sturms | weather
-cold cold | Kälte f Kälte | weather
+rain rain | Regen m Regen Regens | weather mass
+snow snow | Schnee m Schnee Schnees | weather mass
+fog fog | Nebel m Nebel Nebels | weather mass
+cold cold | Kälte f Kälte | weather mass
 """)
 
 ADJECTIVES: tuple[Adjective, ...] = read_adjectives("""
@@ -173,7 +173,7 @@ see sees saw | sehen sieht gesehen | acc | human animal | human animal thing
 hear hears heard | hören hört gehört | acc unwilled | human animal | human animal
 find finds found | finden findet gefunden | acc | human | thing text animal
 know knows knew | kennen kennt gekannt | acc timeless unwilled | human | human
-love loves loved | lieben liebt geliebt | acc timeless unwilled | human | human pet
+love loves loved | lieben liebt geliebt | acc timeless unwilled | human | kin pet
 visit visits visited | besuchen besucht besucht | acc | human | human sight
 buy buys bought | kaufen kauft gekauft | acc | human | thing food drink dish clothing
 sell sells sold | verkaufen verkauft verkauft | acc | human | thing food clothing
@@ -199,7 +199,7 @@ follow follows followed | folgen folgt gefolgt sein | dat | human animal | human
 wait waits waited +for | warten wartet gewartet | auf acc | human | human vehicle
 talk talks talked +to | sprechen spricht gesprochen | mit dat | human | human
 think thinks thought +of | denken denkt gedacht | an acc | human | human
-dream dreams dreamt +of | träumen träumt geträumt | von dat unwilled | human | human animal
+dream dreams dreamt +of | träumen träumt geträumt | von dat unwilled | human | animal
 laugh laughs laughed +at | lachen lacht gelacht | über acc | human | human animal
 play plays played +with | spielen spielt gespielt | mit dat | human | pet youth
 open opens opened | auf/machen macht gemacht | acc | human | opened
@@ -216,7 +216,7 @@ bring brings brought ~along | mit/bringen bringt gebracht | acc | human | gift f
 look looks looked +forward_to | freuen freut gefreut | sich auf acc unwilled | human | event
 complain complains complained +about | beschweren beschwert beschwert | sich über acc | human | dish
 worry worries worried +about | sorgen sorgt gesorgt | sich um acc unwilled | human | human pet
-fall falls fell +in_love_with | verlieben verliebt verliebt | sich in acc unwilled | human | human
+meet meets met | treffen trifft getroffen | sich mit dat | human | human
 remember remembers remembered | erinnern erinnert erinnert | sich an acc | human | human event
 sleep sleeps slept | schlafen schläft geschlafen | acc | human animal |
 work works worked | arbeiten arbeitet gearbeitet | acc | human |

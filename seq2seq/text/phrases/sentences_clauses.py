@@ -57,7 +57,7 @@ def _travel(dice: Dice, tense: str) -> Clause:
 def _takes_place(clause: Clause) -> bool:
     """Tell whether a clause bears a place, as one with a preposition of its own does not."""
     verb = clause.verb
-    if set(verb.objects) & {"sight", "room"}:  # these are places themselves
+    if set(verb.objects) & {"sight", "room"} or verb.english == "swim":  # these have their own
         return False
     return not (
         verb.preposition
@@ -89,7 +89,7 @@ def verb_second(dice: Dice) -> Pair:
 
 def subordinate(dice: Dice) -> Pair:
     """In a subordinate clause the verb is last, all of it: weil er heute das Buch gelesen hat."""
-    tense = dice.pick(("present", "present", "present", "past", "can", "must", "future"))
+    tense = dice.pick(("present", "present", "present", "past", "want", "must", "future"))
     inner = _inner(dice, tense)
     draw = dice.below(10)
     if draw < 4:
@@ -332,7 +332,7 @@ def negation(dice: Dice) -> Pair:
         return sentence(*statement(Clause(owner, verb, object=thing, negated=True)))
     clause = action(dice, EVERYDAY, tense, time=45, negated=True, adjective=25)
     if draw < 8:
-        return sentence(*statement(clause, dice.chance(20)))
+        return sentence(*statement(clause))
     cause = action(dice, EVERYDAY, "past" if tense == "past" else "present", adjective=20)
     again = they_for(clause.subject)
     if again and dice.chance(50):

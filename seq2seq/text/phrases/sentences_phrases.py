@@ -36,28 +36,27 @@ from .pronouns import Fixed, Pronoun
 from .sentences_places import location
 from .words import Adjective
 
-TwoWay = tuple[str, str, str, str]
-
-_GO, _RUN, _COME, _DRIVE = (
-    lex.verb(*names)
-    for names in (("go", "gehen"), ("run", "laufen"), ("come", "kommen"), ("drive", "fahren"))
-)
-_LIVE, _SIT, _LIE, _STAND = (
-    lex.verb(*names)
-    for names in (("live", "wohnen"), ("sit", "sitzen"), ("lie", "liegen"), ("stand", "stehen"))
-)
-_HANG = next(v for v in lex.VERBS if v.subjects == ("position",) and v.english == "hang")
-_PLACEMENT = tuple(v for v in lex.VERBS if v.subjects == ("placement",))
 _BELONG = lex.verb("belong to", "gehören")
+_SCALES = (
+    {"old", "young", "new"},
+    {"big", "small"},
+    {"long", "short"},
+    {"expensive", "cheap"},
+    {"rich", "poor"},
+    {"happy", "sad"},
+    {"red", "blue", "green", "black", "white"},
+)
 _GETTING = (("buy", "kaufen"), ("find", "finden"), ("sell", "verkaufen"))
-_WALL = ("on", "on", "an", "wall")
-_COVER = ("under", "under", "unter", "cover")
-_THROUGHOUT = ("in", "into", "in", "through")
-_AT_HOME = ("in", "into", "in", "home")
-_ABOVE = ("above", "above", "über", "surface")
 
 
-def is_(subject: Nominal, dice: Dice, group: str, tense: str = "present") -> Clause:
+def _contradict(one: str, other: str) -> bool:
+    """Tell whether two adjectives say the same or the opposite: old and old, old and new."""
+    return one == other or any(one in scale and other in scale for scale in _SCALES)
+
+
+def is_(
+    subject: Nominal, dice: Dice, group: str, tense: str = "present", known: Adjective | None = None
+) -> Clause:
     """Say what something is like: the lamp is old.
 
     Args:
@@ -65,13 +64,15 @@ def is_(subject: Nominal, dice: Dice, group: str, tense: str = "present") -> Cla
         dice: the source of chance.
         group: the class of nouns that chooses the adjective.
         tense: as in `Clause`.
+        known: what has been said of it before, which is not said again, nor its opposite.
 
     Returns:
         The clause. An adjective after sein has no ending.
     """
+    if known is None and isinstance(subject, Phrase):
+        known = subject.adjective
     quality = dice.pick(ADJECTIVES[group])
-    # the lamp is red, but not: the red lamp is heavy and red
-    while isinstance(subject, Phrase) and subject.adjective == quality:
+    while known and _contradict(known.english, quality.english):
         quality = dice.pick(ADJECTIVES[group])
     return Clause(subject, lex.BE, tense, places=((quality.english, quality.german),))
 

@@ -38,8 +38,6 @@ _LIVE, _SIT, _LIE, _STAND = (
 )
 _HANG = next(v for v in lex.VERBS if v.subjects == ("position",) and v.english == "hang")
 _PLACEMENT = tuple(v for v in lex.VERBS if v.subjects == ("placement",))
-_BELONG = lex.verb("belong to", "gehören")
-_GETTING = (("buy", "kaufen"), ("find", "finden"), ("sell", "verkaufen"))
 _WALL = ("on", "on", "an", "wall")
 _COVER = ("under", "under", "unter", "cover")
 _THROUGHOUT = ("in", "into", "in", "through")
@@ -80,7 +78,7 @@ def _companion(dice: Dice, subject: Nominal) -> Pair:
     with_whom: Nominal = phrase(dice, kin, subject, adjective=20)
     if dice.chance(25):
         with_whom = Name(*dice.pick(lex.NAMES))
-    if with_whom == subject:
+    if clash(subject, with_whom):
         with_whom = Phrase(lex.noun("friend"), possessive(dice, subject))
     if dice.chance(70):
         return prepositional("with", "mit", with_whom, "dat")
@@ -166,7 +164,7 @@ def _lies(dice: Dice, tense: str) -> Clause:
         return Clause(beast, verb, tense, places=(location(dice, dice.pick((*TWO_WAY, ON))),))
     who = human(dice)
     if draw < 8:
-        verb = dice.pick((*INTRANSITIVE, _SIT, _STAND))
+        verb = dice.pick((*(v for v in INTRANSITIVE if v.english != "swim"), _SIT, _STAND))
         return Clause(
             who,
             verb,

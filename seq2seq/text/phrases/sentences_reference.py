@@ -34,6 +34,7 @@ from .words import Noun, Verb
 
 _FUNCTION = next(v for v in lex.VERBS if v.subjects == ("functioning",))
 _STAND = lex.verb("stand", "stehen")
+_DRAW = lex.verb("draw", "zeichnen")
 _LIE = lex.verb("lie", "liegen")
 _DOINGS = tuple(
     v
@@ -90,9 +91,8 @@ def _but_it(dice: Dice) -> Pair:
         verbs = [v for v in TRANSITIVE if set(v.objects) & set(noun.tags) and suits(v, tense)]
         second = Clause(who, dice.pick(verbs), tense, it, negated=dice.chance(30))
     else:
-        second = is_(it, dice, noun.tags[0], tense)
-        while second.places == first.places:
-            second = is_(it, dice, noun.tags[0], tense)
+        known = lex.adjective(first.places[0][0])
+        second = is_(it, dice, noun.tags[0], tense, known)
     return sentence(
         f"{english(first)}, but {english(second)}", f"{german(first)}, aber {german(second)}"
     )
@@ -103,9 +103,8 @@ def _because_it(dice: Dice) -> Pair:
     who = human(dice)
     tense = dice.pick(("present", "past", "want"))
     first, thing = _doing(dice, who, tense)
-    second = is_(it_for(thing), dice, thing.noun.tags[0], "past" if tense == "past" else "present")
-    while thing.adjective and second.places[0][0] == thing.adjective.english:
-        second = is_(it_for(thing), dice, thing.noun.tags[0], second.tense)
+    then = "past" if tense == "past" else "present"
+    second = is_(it_for(thing), dice, thing.noun.tags[0], then, thing.adjective)
     word = dice.pick((("because", "weil"), ("although", "obwohl")))
     return sentence(
         f"{english(first)} {word[0]} {english(second)}",
@@ -118,7 +117,11 @@ def _does_it(dice: Dice) -> Pair:
     who, again = _person(dice)
     tense = dice.pick(("present", "past"))
     first, thing = _doing(dice, who, tense)
-    others = [v for v in TRANSITIVE if set(v.objects) & set(thing.noun.tags) and v != first.verb]
+    others = [
+        v
+        for v in TRANSITIVE
+        if set(v.objects) & set(thing.noun.tags) and v not in (first.verb, _DRAW)
+    ]
     verb = dice.pick([v for v in others if suits(v, tense)])
     if tense == "present" and not verb.unwilled:
         tense = dice.pick(("present", "can", "want"))
