@@ -162,7 +162,7 @@ def test_a_signal_leaves_nothing_half_written(tmp_path: Path, number: int, code:
     assert process.stderr.readline() == b"one\n"
     assert [path.name.startswith(".out.txt.") for path in tmp_path.iterdir()] == [True]
     process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == code
     assert out == b""
     assert b"Traceback" not in err

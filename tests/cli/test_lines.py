@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seq2seq.cli import lines
@@ -17,6 +17,7 @@ _lines = st.lists(
 )
 
 
+@settings(deadline=None)  # it writes and syncs files
 @given(_lines)
 def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, text: list[str]) -> None:
     path = tmp_path_factory.mktemp("lines") / "x"

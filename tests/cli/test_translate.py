@@ -110,7 +110,7 @@ def test_an_output_that_is_no_file_is_written_directly(run, model) -> None:
     reader = threading.Thread(target=lambda: found.append(Path("pipe").read_bytes()))
     reader.start()
     done = run("translate", model, "-o", "pipe", stdin=b"Hund\nWasser\n")
-    reader.join(timeout=10)
+    reader.join(timeout=60)
     assert (done.code, found) == (0, [b"Hund\nWasser\n"])
     assert stat.S_ISFIFO(Path("pipe").stat().st_mode)
     assert run("translate", model, "-o", os.devnull, stdin=b"Hund\n").code == 0

@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import seq2seq
@@ -294,6 +294,7 @@ _text = st.text(st.characters(blacklist_categories=["Cs"]), max_size=20)
 _rates = st.floats(min_value=1e-30, max_value=1e30, allow_nan=False)
 
 
+@settings(deadline=None)
 @given(
     seed=st.integers(0, 2**31 - 1),
     rate=_rates,
