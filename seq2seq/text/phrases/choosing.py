@@ -269,7 +269,9 @@ def suits(verb: Verb, tense: str) -> bool:
     """
     if tense == "past":
         return not verb.timeless
-    return tense in ("present", "future") or not verb.unwilled
+    if tense == "future":
+        return verb not in STATIVE
+    return tense == "present" or not verb.unwilled
 
 
 def they_for(person: Nominal) -> Nominal | None:
@@ -279,7 +281,8 @@ def they_for(person: Nominal) -> Nominal | None:
         person: the antecedent.
 
     Returns:
-        The pronoun; none for a word like das Kind, of which German can say es or er or sie.
+        The pronoun; none for an animal, nor for a word like das Kind, of which German can say es
+        or er or sie.
     """
     if isinstance(person, Pronoun):
         return person
@@ -287,25 +290,30 @@ def they_for(person: Nominal) -> Nominal | None:
         return SHE if person.gender == "f" else HE
     if isinstance(person, Both):
         return THEY
-    if isinstance(person, Phrase):
+    if isinstance(person, Phrase) and "human" in person.noun.tags:
         if person.many:
             return THEY
         return {"m": HE, "f": SHE, "n": None}[person.noun.gender]
     return None
 
 
-def time_for(dice: Dice, tense: str) -> Adverbial:
+def time_for(dice: Dice, tense: str, negated: bool = False) -> Adverbial:
     """Choose a time that agrees with the tense.
 
     Args:
         dice: the source of chance.
         tense: as in `Clause`.
+        negated: whether the clause is; then it is not every day, which nicht would deny (nicht jeden
+            Tag) instead of the verb.
 
     Returns:
         The time.
     """
-    times = {"present": PRESENT, "past": PAST, "future": FUTURE}
-    return dice.pick(times.get(tense, WISHED))
+    times = {"present": PRESENT, "past": PAST, "future": FUTURE}.get(tense, WISHED)
+    when = dice.pick(times)
+    while negated and when.english.startswith("every"):
+        when = dice.pick(times)
+    return when
 
 
 def action(
@@ -347,7 +355,7 @@ def action(
             thing = object_for(dice, verb, who, pronoun=pronoun, wide=wide, adjective=adjective)
     # to love and to know have no time of day
     dated = verb not in STATIVE and dice.chance(time)
-    when = time_for(dice, tense) if dated else None
+    when = time_for(dice, tense, negated) if dated else None
     return Clause(who, verb, tense, thing, time=when, negated=negated)
 
 

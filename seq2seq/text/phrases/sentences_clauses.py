@@ -15,8 +15,10 @@ from .choosing import (
     REFLEXIVE,
     SEPARABLE,
     SEPARABLE_INTRANSITIVE,
+    STATIVE,
     TRANSITIVE,
     action,
+    clash,
     human,
     phrase,
     they_for,
@@ -90,47 +92,52 @@ def verb_second(dice: Dice) -> Pair:
 def subordinate(dice: Dice) -> Pair:
     """In a subordinate clause the verb is last, all of it: weil er heute das Buch gelesen hat."""
     tense = dice.pick(("present", "present", "present", "past", "want", "must", "future"))
-    inner = _inner(dice, tense)
     draw = dice.below(10)
     if draw < 4:
         outer = action(dice, EVERYDAY, "past" if tense == "past" else "present", adjective=20)
-        again = they_for(outer.subject)
-        if again and dice.chance(65):
-            inner = _inner(dice, tense, again)
+        inner = _beside(dice, tense, outer.subject, 65)
         same_time = tense == "present" and inner.verb is not lex.BE
         words = dice.pick(_CAUSES if same_time else _CAUSES[:2])
-        left, right = statement(outer)
-        return sentence(
-            f"{left} {words[0]} {english(inner)}", f"{right}, {german_final(inner, words[1])}"
-        )
-    if draw < 7:
-        verb = dice.pick(_SAYING)
-        speaker = human(dice)
-        outer = Clause(speaker, verb, "present")
-        left, right = statement(outer)
-        again = they_for(speaker)
-        if again and dice.chance(35):
-            inner = _inner(dice, tense, again)
-        return sentence(f"{left} that {english(inner)}", f"{right}, {german_final(inner, 'dass')}")
-    if draw < 8:
-        speaker = human(dice)
-        outer = Clause(speaker, _ASK, dice.pick(("present", "past")))
+    elif draw < 7:
+        outer = Clause(human(dice), dice.pick(_SAYING))
+        inner = _beside(dice, tense, outer.subject, 35)
+        words = ("that", "dass")
+    elif draw < 8:
+        outer = Clause(human(dice), _ASK, dice.pick(("present", "past")))
         if dice.chance(50):
-            outer = Clause(speaker, _WISSEN, negated=True)
-        again = they_for(speaker)
-        if again and dice.chance(35):
-            inner = _inner(dice, tense, again)
-        left, right = statement(outer)
-        return sentence(f"{left} whether {english(inner)}", f"{right}, {german_final(inner, 'ob')}")
-    # the whole subordinate clause is the first thing, so the verb comes next: Wenn ..., lacht Anna.
+            outer = replace(outer, verb=_WISSEN, tense="present", negated=True)
+        inner = _beside(dice, tense, outer.subject, 35)
+        words = ("whether", "ob")
+    else:
+        return _subordinate_first(dice)
+    left, right = statement(outer)
+    return sentence(
+        f"{left} {words[0]} {english(inner)}", f"{right}, {german_final(inner, words[1])}"
+    )
+
+
+def _subordinate_first(dice: Dice) -> Pair:
+    """The whole subordinate clause comes first, so the verb is next: Wenn ..., lacht Anna."""
     inner = _inner(dice, "present")
-    outer = action(dice, EVERYDAY, dice.pick(("present", "future", "must", "can")), adjective=20)
-    again = they_for(inner.subject)
-    if again and dice.chance(60):
-        outer = action(dice, EVERYDAY, outer.tense, subject=again, adjective=20)
+    tense = dice.pick(("present", "future", "must", "can"))
+    again = they_for(inner.subject) if dice.chance(60) else None
+    outer = action(dice, EVERYDAY, tense, subject=again, adjective=20)
+    while again is None and clash(inner.subject, outer.subject):
+        outer = action(dice, EVERYDAY, tense, adjective=20)
     words = dice.pick((("if", "wenn"), ("if", "wenn"), ("because", "weil"), ("although", "obwohl")))
     front = f"{german_final(inner, words[1])},"
     return sentence(f"{words[0]} {english(inner)}, {english(outer)}", german(outer, front))
+
+
+def _beside(dice: Dice, tense: str, first: Nominal, same: int) -> Clause:
+    """Make up a clause beside another: about its subject, as a pronoun, or about somebody else."""
+    again = they_for(first)
+    if again and dice.chance(same):
+        return _inner(dice, tense, again)
+    clause = _inner(dice, tense)
+    while clash(first, clause.subject):
+        clause = _inner(dice, tense)
+    return clause
 
 
 def _inner(dice: Dice, tense: str, subject: Nominal | None = None) -> Clause:
@@ -221,6 +228,8 @@ def wh_question(dice: Dice) -> Pair:
         return sentence(*question(rest, asked), "?")
     clause = action(dice, EVERYDAY, tense)
     asked = dice.pick((("why", "warum"), ("when", "wann"), ("where", "wo")))
+    while clause.verb in STATIVE:  # nobody asks when a father loves his dog
+        clause = action(dice, EVERYDAY, tense)
     if asked[0] == "where":
         verbs = tuple(v for v in TRANSITIVE + INTRANSITIVE if not v.timeless)
         clause = action(dice, verbs, tense)
@@ -281,9 +290,10 @@ def separable(dice: Dice) -> Pair:
     outer = action(
         dice, INTRANSITIVE + TRANSITIVE, "past" if tense == "past" else "present", adjective=15
     )
-    again = they_for(outer.subject)
-    if again and dice.chance(60):
-        clause = action(dice, verbs, tense, subject=again, time=60, pronoun=25)
+    again = they_for(outer.subject) if dice.chance(60) else None
+    clause = action(dice, verbs, tense, subject=again, time=60, pronoun=25)
+    while again is None and clash(outer.subject, clause.subject):
+        clause = action(dice, verbs, tense, time=60, pronoun=25)
     left, right = statement(outer)
     word = dice.pick(_CAUSES[:2])
     return sentence(
@@ -320,7 +330,8 @@ def negation(dice: Dice) -> Pair:
             )
         )
     if draw < 3:
-        clause = replace(_travel(dice, tense), time=time_for(dice, tense), negated=True)
+        time = time_for(dice, tense, negated=True)
+        clause = replace(_travel(dice, tense), time=time, negated=True)
         return sentence(*statement(clause))
     if draw < 5:
         owner = human(dice)
@@ -333,10 +344,7 @@ def negation(dice: Dice) -> Pair:
     clause = action(dice, EVERYDAY, tense, time=45, negated=True, adjective=25)
     if draw < 8:
         return sentence(*statement(clause))
-    cause = action(dice, EVERYDAY, "past" if tense == "past" else "present", adjective=20)
-    again = they_for(clause.subject)
-    if again and dice.chance(50):
-        cause = replace(is_(again, dice, "kin"), tense="past" if tense == "past" else "present")
+    cause = _beside(dice, "past" if tense == "past" else "present", clause.subject, 50)
     left, right = statement(replace(clause, time=None))
     word = dice.pick((("because", "weil"), ("but", "aber")))
     if word[0] == "but":

@@ -19,6 +19,7 @@ from .choosing import (
     possessive,
     prepositional,
     say,
+    suits,
     time_for,
 )
 from .clauses import Adverbial, Clause
@@ -214,5 +215,7 @@ def two_way(dice: Dice) -> Pair:
     """Two-way prepositions: the dative where something is, the accusative where it goes."""
     tense = dice.pick(("present", "present", "past", "future", "should"))
     clause = _lies(dice, tense) if dice.chance(50) else _goes(dice, tense)
+    if not suits(clause.verb, clause.tense):
+        clause = replace(clause, tense="present")
     time = time_for(dice, clause.tense) if dice.chance(50) else None
     return say(replace(clause, time=time), dice)
