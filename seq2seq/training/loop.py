@@ -332,11 +332,11 @@ class Trainer:
     def _validate(self) -> None:
         """Measures, remembers, saves, and makes the best weights the run's model."""
         result = self._measure(self.judged)
-        state, metric = self.state, self.options.early_stopping.metric
-        value = result.value(metric)
-        best = state.best is None or value > state.best
+        state = self.state
+        best = self._is_best(result)
         if best:
-            state.best, state.best_update = value, state.update
+            state.best = result.value(self.options.early_stopping.metric)
+            state.best_loss, state.best_update = result.loss, state.update
         state.stale = 0 if best else state.stale + 1
         self._reduce_on_plateau(best)
         state.validated = True
@@ -354,6 +354,13 @@ class Trainer:
         self._save()
         if best:
             self._publish(self.judged, record)
+
+    def _is_best(self, result: Validated) -> bool:
+        """By the recipe's metric; of equal ones (no BLEU yet) the lower loss is better."""
+        state, value = self.state, result.value(self.options.early_stopping.metric)
+        if state.best is None or state.best_loss is None or value != state.best:
+            return state.best is None or value > state.best
+        return result.loss < state.best_loss
 
     def _measure(self, model: TranslationModel) -> Validated:
         prepared = self.prepared
@@ -409,7 +416,7 @@ class Trainer:
         load_weights(model, mean, self.folder.checkpoints)
         result = self._measure(model)
         state = self.state
-        best = state.best is None or result.value(self.options.early_stopping.metric) > state.best
+        best = self._is_best(result)
         self.monitor.say(f"the mean of the weights at updates {', '.join(map(str, updates))}:")
         self.monitor.validated(state.update, state.place.epoch + self._epoch_share(), result, best)
         if best:

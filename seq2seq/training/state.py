@@ -17,7 +17,9 @@ class TrainingState:
         place: The next batch.
         tokens: Target tokens seen.
         seconds: Time spent in training, over all sessions.
-        best: The best value of the early-stopping metric, and at which update it was.
+        best: The best value of the early-stopping metric.
+        best_loss: The validation loss there.
+        best_update: The update it was at.
         stale: Validations since then.
         reductions: How often the plateau schedule cut the rate.
         plateau: Validations without improvement since the last cut.
@@ -33,6 +35,7 @@ class TrainingState:
     tokens: int = 0
     seconds: float = 0.0
     best: float | None = None
+    best_loss: float | None = None
     best_update: int | None = None
     stale: int = 0
     reductions: int = 0

@@ -1,0 +1,114 @@
+"""A killed run goes on to the very weights of a run that was never killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support.tiny import write_recipe
+
+import seq2seq
+from seq2seq.training.monitor import Silent
+
+EXTRA = """
+[training.average]
+kind = "ema"
+decay = 0.9
+"""
+
+
+def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, env=environment, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """A recipe with everything in it that has a state, its data, and a run never interrupted."""
+    folder = tmp_path_factory.mktemp("resume")
+    recipe = write_recipe(folder)
+    text = recipe.read_text(encoding="utf-8").replace(
+        "vocab_size = 150", "vocab_size = 150\nsampling = {alpha = 0.3}"
+    )
+    text = text.replace("epochs = 2", "epochs = 2\naccumulate = 2\ncheckpoint_every = 4")
+    recipe.write_text(text + EXTRA, encoding="utf-8")
+    data, run = folder / "data", folder / "whole"
+    seq2seq.prepare(recipe, data)
+    done = run_python("-m", "support.killed", str(recipe), str(data), str(run), "update", "0")
+    assert done.returncode == 0, done.stderr
+    return recipe, data, run
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    """All tensors of a run's last checkpoint, and its model."""
+    files = sorted((run / "last").glob("*.safetensors"))
+    assert [file.stem for file in files] == ["average", "model", "optimizer"]
+    return {
+        "published": (run / "weights.safetensors").read_bytes(),
+        **{file.name: file.read_bytes() for file in files},
+    }
+
+
+def measured(run: Path) -> list[tuple[str, int, float]]:
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    return [(r["kind"], r["update"], r["loss"]) for r in records if r["kind"] == "validation"]
+
+
+def test_kills_between_and_during_checkpoints_change_nothing(
+    begun: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    recipe, data, whole = begun
+    run = tmp_path / "killed"
+    arguments = ["-m", "support.killed", str(recipe), str(data), str(run)]
+    kills = [("sync", 2), ("update", 3), ("sync", 9), ("update", 6), ("sync", 12), ("sync", 15)]
+    kills += [("sync", 19), ("update", 9), ("sync", 23), ("sync", 26)]
+    for what, number in kills:
+        killed = run_python(*arguments, what, str(number))
+        assert killed.returncode == -signal.SIGKILL, (what, number, killed.stderr)
+    ended = run_python(*arguments, "update", "0")
+    assert ended.returncode == 0, ended.stderr
+    assert contents(run) == contents(whole)
+    assert measured(run) == measured(whole)
+    left = [path.name for path in run.rglob(".*")]
+    assert left == []
+
+
+def test_a_finished_run_says_so_and_stays_as_it_is(begun: tuple[Path, Path, Path]) -> None:
+    recipe, data, whole = begun
+    before = contents(whole)
+    result = seq2seq.train(recipe, whole, data=data, threads=1, monitor=Silent())
+    assert result.finished
+    assert contents(whole) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_the_same_command_goes_on(
+    begun: tuple[Path, Path, Path], tmp_path: Path, number: signal.Signals
+) -> None:
+    recipe, data, whole = begun
+    run = tmp_path / "asked"
+    command = [sys.executable, "-m", "seq2seq", "train", str(recipe), "--data", str(data)]
+    command += ["-o", str(run), "--threads", "1"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (run / "last").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "the same command goes on from here" in out
+    assert number.name in err
+    assert "Traceback" not in err
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert "going on from update" in again.stderr
+    assert contents(run) == contents(whole)
