@@ -130,6 +130,7 @@ def train(
     data: str | Path | None = None,
     threads: int | None = None,
     monitor: Monitor | None = None,
+    progress: Progress | None = None,
 ) -> TrainingResult:
     """Trains a model, or goes on where the run was stopped.
 
@@ -139,6 +140,7 @@ def train(
         data: A prepared folder; None: the corpus is prepared in the run first.
         threads: Processor threads; None: as many as torch likes.
         monitor: Told of the progress; None: it is shown on standard error.
+        progress: Told how far preparing is, where the run prepares its own data; None: nobody.
 
     Returns:
         How it ended.
@@ -151,7 +153,7 @@ def train(
         from seq2seq.training.loop import train as loop
     folder = Path("runs", read.name) if run is None else Path(run)
     prepared = None if data is None else Path(data)
-    return loop(read, folder, data=prepared, threads=threads, monitor=monitor)
+    return loop(read, folder, data=prepared, threads=threads, monitor=monitor, progress=progress)
 
 
 def _as_recipe(recipe: Recipe | str | Path) -> Recipe:

@@ -246,7 +246,6 @@ class BarProgress(LineProgress):
         self.shown_task: TaskID | None = None
 
     def __enter__(self) -> BarProgress:
-        self.bar.start()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -255,6 +254,7 @@ class BarProgress(LineProgress):
     def start(self, task: str, total: int | None) -> None:
         """Begins a task of so many units, if anyone knows how many."""
         super().start(task, total)
+        self.bar.start()  # only while there is a task: training draws a bar of its own
         self.shown_task = self.bar.add_task(task, total=total)
 
     def advance(self, count: int) -> None:
@@ -268,4 +268,5 @@ class BarProgress(LineProgress):
         if self.shown_task is not None:
             self.bar.remove_task(self.shown_task)
             self.shown_task = None
+        self.bar.stop()
         super().finish()

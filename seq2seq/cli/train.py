@@ -47,7 +47,8 @@ def train(
     import seq2seq
 
     read = seq2seq.load_recipe(recipe, assignments or ())
-    result = seq2seq.train(read, output, data=data, threads=threads)
+    with console.progress() as progress:
+        result = seq2seq.train(read, output, data=data, threads=threads, progress=progress)
     for line in _summary(result):
         console.show(line)
     if not result.finished:

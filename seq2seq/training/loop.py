@@ -7,8 +7,6 @@ goes through the same numbers, bit for bit, as one that never was.
 
 from __future__ import annotations
 
-import copy
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -21,24 +19,22 @@ from torch import Tensor
 from seq2seq.data.batching import BatchOrder, Bounds, Ints, PaddedPairs, Place, collate, sampled
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.prepare import prepare
+from seq2seq.data.progress import Progress
 from seq2seq.errors import TrainingError
-from seq2seq.inference.torch_engine import load_weights
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe import Recipe
-from seq2seq.recipe.training import Ema, LastK, Plateau
-from seq2seq.training.averaging import MovingAverage, mean_of
+from seq2seq.recipe.training import LastK, Plateau
+from seq2seq.training.averaging import mean_of
 from seq2seq.training.card import environment, model_card
-from seq2seq.training.checkpoint import Checkpoint, Tensors
+from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.curves import plot_curves
-from seq2seq.training.loss import smoothed_cross_entropy
+from seq2seq.training.learner import Gradient, Interval, Learner, mixed
 from seq2seq.training.monitor import Monitor, Step, default_monitor
-from seq2seq.training.optimizers import build_optimizer, optimizer_tensors, restore_optimizer
-from seq2seq.training.precision import resolve_precision
 from seq2seq.training.run_folder import RunFolder
 from seq2seq.training.schedules import learning_rate
 from seq2seq.training.signals import StopRequest, stop_on_signals
 from seq2seq.training.state import TrainingState
-from seq2seq.training.validation import Validated, to_batch, validate
+from seq2seq.training.validation import Validated, validate
 
 LOG_EVERY = 20  # updates a record of metrics.jsonl
 
@@ -73,6 +69,7 @@ def train(
     data: Path | None = None,
     threads: int | None = None,
     monitor: Monitor | None = None,
+    progress: Progress | None = None,
 ) -> TrainingResult:
     """Trains a model, or goes on where an earlier call was stopped.
 
@@ -82,6 +79,7 @@ def train(
         data: A prepared folder; None: the recipe's data is prepared into ``run/data`` first.
         threads: Processor threads; None: torch's own choice.
         monitor: Told of progress; None: a progress bar in a terminal, plain lines elsewhere.
+        progress: Told how far preparing is; None: nobody.
 
     Returns:
         How it ended.
@@ -95,7 +93,10 @@ def train(
     if threads is not None:
         torch.set_num_threads(threads)
     folder = RunFolder(run, recipe)
-    prepared = PreparedData.open(data) if data else prepare(recipe, run / "data")
+    if data is None:
+        prepared = prepare(recipe, run / "data", progress=progress)
+    else:
+        prepared = PreparedData.open(data)
     prepared.check_fits(recipe)
     folder.claim(prepared)
     monitor = monitor or default_monitor()
@@ -124,18 +125,7 @@ class Trainer:
     ) -> None:
         self.recipe, self.options = recipe, recipe.training
         self.prepared, self.folder, self.monitor = prepared, folder, monitor
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.precision = resolve_precision(self.options.precision, self.device)
-        torch.manual_seed(recipe.seed)
-        sizes = prepared.tokenizers.source.size, prepared.tokenizers.target.size
-        self.model = TranslationModel(recipe.model, *sizes).to(self.device)
-        self.judged = self.model  # the weights that validation sees
-        self.average: MovingAverage | None = None
-        if isinstance(self.options.average, Ema):
-            self.judged = copy.deepcopy(self.model)
-            self.average = MovingAverage(self.model, self.judged, self.options.average.decay)
-        self.names = [name for name, _ in self.model.named_parameters()]
-        self.optimizer = build_optimizer(self.options, self.model)
+        self.learner = Learner(recipe, prepared.tokenizers)
         bounds = Bounds(
             self.options.batch_tokens, self.options.batch_pairs, self.options.max_pieces
         )
@@ -143,7 +133,7 @@ class Trainer:
         self.state = TrainingState()
         self._clock = time.monotonic()
         self._session = (0.0, 0.0)  # progress and seconds at the session's start
-        self._log = _Interval()
+        self._log = Interval()
 
     # -- the loop ---------------------------------------------------------------------------
 
@@ -190,53 +180,24 @@ class Trainer:
     def _update(self, batches: list[Ints], place: Place) -> None:
         """One update of the weights, skipped if loss or gradient is not finite."""
         state = self.state
-        torch.manual_seed(_mix(self.recipe.seed, state.update))
-        self.model.train()
-        self.optimizer.zero_grad(set_to_none=True)
-        pairs = [self._pairs(indices, i) for i, indices in enumerate(batches)]
-        tokens = sum(len(one.where_M) for one in pairs)
-        loss, nll = self._gradients(pairs, tokens)
-        limit = self.options.clip_norm or math.inf
-        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        pairs = [self._pairs(indices, part) for part, indices in enumerate(batches)]
+        gradient = self.learner.gradient(pairs, mixed(self.recipe.seed, state.update))
         state.update, state.place = state.update + 1, place
-        state.tokens += tokens
+        state.tokens += gradient.tokens
         state.validated = False
         rate = self._rate()
-        if math.isfinite(loss) and math.isfinite(norm):
+        if gradient.finite:
             state.skipped_in_row = 0
-            self.optimizer.param_groups[0]["lr"] = rate
-            self.optimizer.step()
-            if self.average is not None:
-                self.average.update(state.update)
+            self.learner.step(rate, state.update)
         else:
-            self._skip(loss, norm)
-        self._tell(nll, tokens, norm, rate)
-
-    def _gradients(self, pairs: list[PaddedPairs], tokens: int) -> tuple[float, float]:
-        """Leaves the gradient of the mean loss over all the batches' target tokens."""
-        total = torch.zeros(2, device=self.device)
-        for one in pairs:
-            batch = to_batch(one, self.device)
-            with torch.autocast(
-                self.device.type, self.precision, enabled=self.precision != torch.float32
-            ):
-                output = self.model.output
-                loss, nll = smoothed_cross_entropy(
-                    self.model(batch),
-                    output.weight,
-                    output.bias,
-                    batch.labels(),
-                    self.options.label_smoothing,
-                )
-            (loss / tokens).backward()  # type: ignore[no-untyped-call]
-            total += torch.stack([loss.detach(), nll])
-        return float(total[0]) / tokens, float(total[1])
+            self._skip(gradient)
+        self._tell(gradient, rate)
 
     def _pairs(self, indices: Ints, part: int) -> PaddedPairs:
         sampling = self.recipe.tokenizer.sampling
         if sampling is None:
             return collate(*self.prepared.train.ids(indices))
-        seed = _mix(self.recipe.seed, self.state.update * self.options.accumulate + part)
+        seed = mixed(self.recipe.seed, self.state.update * self.options.accumulate + part)
         return collate(
             *sampled(
                 self.prepared.train,
@@ -248,12 +209,13 @@ class Trainer:
             )
         )
 
-    def _skip(self, loss: float, norm: float) -> None:
+    def _skip(self, gradient: Gradient) -> None:
         state = self.state
         state.skipped += 1
         state.skipped_in_row += 1
         self.monitor.say(
-            f"warning: update {state.update} skipped: loss {loss:.3g}, gradient norm {norm:.3g}"
+            f"warning: update {state.update} skipped: loss {gradient.loss:.3g}, "
+            f"gradient norm {gradient.norm:.3g}"
         )
         if state.skipped_in_row >= self.options.max_bad_updates:
             last = self.folder.path / "last"
@@ -293,11 +255,11 @@ class Trainer:
         patience = self.options.early_stopping.patience
         return self.progress() >= 1.0 or (patience is not None and self.state.stale >= patience)
 
-    def _tell(self, nll: float, tokens: int, norm: float, rate: float) -> None:
+    def _tell(self, gradient: Gradient, rate: float) -> None:
         """Shows the update, and writes a record for every few."""
         now = time.monotonic()
         self.state.seconds += now - self._clock
-        self._log.add(nll, tokens, now - self._clock)
+        self._log.add(gradient, now - self._clock)
         self._clock = now
         begun, seconds = self._session
         done = self.progress() - begun
@@ -309,13 +271,13 @@ class Trainer:
             loss=self._log.loss,
             tokens_per_second=self._log.speed,
             learning_rate=rate,
-            gradient_norm=norm,
+            gradient_norm=gradient.norm,
             remaining=left,
         )
         self.monitor.step(step)
         if self.state.update % LOG_EVERY == 0:
             self.folder.journal.append({"kind": "train", **asdict(step)})
-            self._log = _Interval()
+            self._log = Interval()
 
     # -- validating and saving --------------------------------------------------------------
 
@@ -331,7 +293,7 @@ class Trainer:
 
     def _validate(self) -> None:
         """Measures, remembers, saves, and makes the best weights the run's model."""
-        result = self._measure(self.judged)
+        result = self._measure(self.learner.judged)
         state = self.state
         best = self._is_best(result)
         if best:
@@ -353,7 +315,7 @@ class Trainer:
         self.monitor.validated(state.update, epoch, result, best)
         self._save()
         if best:
-            self._publish(self.judged, record)
+            self._publish(self.learner.judged, record)
 
     def _is_best(self, result: Validated) -> bool:
         """By the recipe's metric; of equal ones (no BLEU yet) the lower loss is better."""
@@ -364,7 +326,9 @@ class Trainer:
 
     def _measure(self, model: TranslationModel) -> Validated:
         prepared = self.prepared
-        result = validate(model, prepared.val, prepared.tokenizers, self.recipe, self.precision)
+        result = validate(
+            model, prepared.val, prepared.tokenizers, self.recipe, self.learner.precision
+        )
         now = time.monotonic()
         self.state.seconds += now - self._clock
         self._clock = now
@@ -380,13 +344,7 @@ class Trainer:
             state.reductions += 1
 
     def _save(self) -> None:
-        groups: dict[str, Tensors] = {
-            "model": dict(self.model.named_parameters()),
-            "optimizer": optimizer_tensors(self.optimizer, self.names),
-        }
-        if self.average is not None:
-            groups["average"] = dict(self.judged.named_parameters())
-        checkpoint = Checkpoint(self.state, groups, self._environment())
+        checkpoint = Checkpoint(self.state, self.learner.groups(), self._environment())
         average = self.options.average
         keep_validated = average.count if isinstance(average, LastK) else 0
         self.folder.save(checkpoint, self.options.keep_checkpoints, keep_validated)
@@ -396,7 +354,7 @@ class Trainer:
         self.folder.publish(weights, model_card(self.recipe, self.prepared, model, record))
 
     def _environment(self) -> dict[str, Any]:
-        return environment(self.device, self.precision)
+        return environment(self.learner.device, self.learner.precision)
 
     def _finish(self) -> None:
         """Averages where the recipe says so, and closes the run."""
@@ -412,8 +370,7 @@ class Trainer:
     def _publish_mean(self, count: int) -> None:
         updates = [record["update"] for record in self.state.history[-count:]]
         mean = mean_of(self.folder.validated_weights(updates))
-        model = copy.deepcopy(self.model)
-        load_weights(model, mean, self.folder.checkpoints)
+        model = self.learner.with_weights(mean, self.folder.checkpoints)
         result = self._measure(model)
         state = self.state
         best = self._is_best(result)
@@ -432,10 +389,7 @@ class Trainer:
         if checkpoint is None:
             return
         self.state = checkpoint.state
-        load_weights(self.model, checkpoint.groups["model"], self.folder.checkpoints)
-        if self.average is not None:
-            load_weights(self.judged, checkpoint.groups["average"], self.folder.checkpoints)
-        restore_optimizer(self.optimizer, self.names, checkpoint.groups["optimizer"])
+        self.learner.restore(checkpoint.groups, self.folder.checkpoints)
         self.monitor.say(f"going on from update {self.state.update}")
         changed = {
             key: (old, self._environment().get(key))
@@ -447,7 +401,7 @@ class Trainer:
             self.monitor.say(f"warning: not bit for bit the same from here on: {told}")
         unpublished = self.folder.published() != self.state.update  # killed right before
         if self.state.validated and self.state.best_update == self.state.update and unpublished:
-            self._publish(self.judged, self.state.history[-1])
+            self._publish(self.learner.judged, self.state.history[-1])
 
     def result(self) -> TrainingResult:
         """How the training stands.
@@ -466,32 +420,3 @@ class Trainer:
             seconds=state.seconds,
             best=found[-1] if found else None,
         )
-
-
-class _Interval:
-    """Sums since the last record."""
-
-    def __init__(self) -> None:
-        self.nll, self.tokens, self.seconds = 0.0, 0, 0.0
-
-    def add(self, nll: float, tokens: int, seconds: float) -> None:
-        if math.isfinite(nll):
-            self.nll += nll
-            self.tokens += tokens
-        self.seconds += seconds
-
-    @property
-    def loss(self) -> float:
-        return self.nll / max(1, self.tokens)
-
-    @property
-    def speed(self) -> float:
-        return self.tokens / max(1e-9, self.seconds)
-
-
-def _mix(seed: int, number: int) -> int:
-    """A seed for one of many random streams (splitmix64's finalizer: near seeds, far streams)."""
-    value = (seed * 0x9E3779B97F4A7C15 + number + 1) & 0xFFFFFFFFFFFFFFFF
-    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-    return (value ^ (value >> 31)) & 0x7FFFFFFF

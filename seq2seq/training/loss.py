@@ -88,7 +88,7 @@ def smoothed_cross_entropy(
         The smoothed loss, which carries the gradient, and the negative log-likelihood in nats;
         both are sums over tokens.
     """
-    result: tuple[Tensor, Tensor] = _SmoothedCrossEntropy.apply(
+    result: tuple[Tensor, Tensor] = _SmoothedCrossEntropy.apply(  # type: ignore[no-untyped-call]
         readouts_ME, weight_VE, bias_V, labels_M, smoothing
     )
     return result

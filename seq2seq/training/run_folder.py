@@ -10,7 +10,6 @@ prepared its own.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -83,7 +82,8 @@ class RunFolder:
         differing = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
         if differing:
             shown = "; ".join(
-                f"{key} is {theirs.get(key)!r} there and {ours.get(key)!r} here"
+                f"{key} is {theirs.get(key, 'not given')!r} there and "
+                f"{ours.get(key, 'not given')!r} here"
                 for key in differing[:5]
             )
             more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
@@ -216,16 +216,3 @@ def _flat(recipe: Recipe) -> dict[str, Any]:
 
     walk("", recipe.model_dump(exclude={"data"}))
     return flat
-
-
-def free_space(path: Path) -> int:
-    """Bytes free on the disk of a folder.
-
-    Args:
-        path: The folder.
-
-    Returns:
-        Bytes that the user may still write there.
-    """
-    stats = os.statvfs(path)
-    return stats.f_bavail * stats.f_frsize

@@ -1,0 +1,206 @@
+"""What learns: the network, its optimizer, and the average of its weights."""
+
+from __future__ import annotations
+
+import copy
+import math
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from seq2seq.data.batching import PaddedPairs
+from seq2seq.inference.torch_engine import load_weights
+from seq2seq.models.translation import TranslationModel
+from seq2seq.recipe import Recipe
+from seq2seq.recipe.training import Ema
+from seq2seq.text.tokenizer import Tokenizers
+from seq2seq.training.averaging import MovingAverage
+from seq2seq.training.checkpoint import Tensors
+from seq2seq.training.loss import smoothed_cross_entropy
+from seq2seq.training.optimizers import build_optimizer, optimizer_tensors, restore_optimizer
+from seq2seq.training.precision import resolve_precision
+from seq2seq.training.validation import to_batch
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """What is known of an update before the weights move.
+
+    Attributes:
+        loss: The smoothed loss, in nats a target token.
+        nll: The sum of the negative log-likelihood, in nats.
+        tokens: Target tokens.
+        norm: The gradient's norm, before clipping.
+    """
+
+    loss: float
+    nll: float
+    tokens: int
+    norm: float
+
+    @property
+    def finite(self) -> bool:
+        """Whether the weights may move by it."""
+        return math.isfinite(self.loss) and math.isfinite(self.norm)
+
+
+class Interval:
+    """Sums over the updates since the last record of ``metrics.jsonl``."""
+
+    def __init__(self) -> None:
+        self.nll, self.tokens, self.seconds = 0.0, 0, 0.0
+
+    def add(self, gradient: Gradient, seconds: float) -> None:
+        """Takes an update in.
+
+        Args:
+            gradient: Its figures; those that are not finite count as time alone.
+            seconds: How long it took.
+        """
+        if gradient.finite:
+            self.nll += gradient.nll
+            self.tokens += gradient.tokens
+        self.seconds += seconds
+
+    @property
+    def loss(self) -> float:
+        """Nats a target token."""
+        return self.nll / max(1, self.tokens)
+
+    @property
+    def speed(self) -> float:
+        """Target tokens a second."""
+        return self.tokens / max(1e-9, self.seconds)
+
+
+def mixed(seed: int, number: int) -> int:
+    """A seed for one of many random streams (splitmix64's finalizer: near seeds, far streams).
+
+    Args:
+        seed: The recipe's.
+        number: Which stream.
+
+    Returns:
+        31 bits.
+    """
+    value = (seed * 0x9E3779B97F4A7C15 + number + 1) & 0xFFFFFFFFFFFFFFFF
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+    return (value ^ (value >> 31)) & 0x7FFFFFFF
+
+
+class Learner:
+    """The tensors of a training.
+
+    Args:
+        recipe: The recipe; its seed decides the first weights.
+        tokenizers: They give the vocabulary sizes.
+    """
+
+    def __init__(self, recipe: Recipe, tokenizers: Tokenizers) -> None:
+        self.options = recipe.training
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.precision = resolve_precision(self.options.precision, self.device)
+        torch.manual_seed(recipe.seed)
+        sizes = tokenizers.source.size, tokenizers.target.size
+        self.model = TranslationModel(recipe.model, *sizes).to(self.device)
+        self.judged = self.model  # the weights that validation sees
+        self.average: MovingAverage | None = None
+        if isinstance(self.options.average, Ema):
+            self.judged = copy.deepcopy(self.model)
+            self.average = MovingAverage(self.model, self.judged, self.options.average.decay)
+        self.names = [name for name, _ in self.model.named_parameters()]
+        self.optimizer = build_optimizer(self.options, self.model)
+
+    def gradient(self, pairs: list[PaddedPairs], seed: int) -> Gradient:
+        """Leaves the clipped gradient of the mean loss over all target tokens of some batches.
+
+        Args:
+            pairs: The batches of one update.
+            seed: Decides dropout.
+
+        Returns:
+            The figures.
+        """
+        torch.manual_seed(seed)
+        self.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        tokens = sum(len(one.where_M) for one in pairs)
+        total = torch.zeros(2, device=self.device)
+        for one in pairs:
+            batch = to_batch(one, self.device)
+            with self._autocast():
+                output = self.model.output
+                loss, nll = smoothed_cross_entropy(
+                    self.model(batch),
+                    output.weight,
+                    output.bias,
+                    batch.labels(),
+                    self.options.label_smoothing,
+                )
+            (loss / tokens).backward()  # type: ignore[no-untyped-call]
+            total += torch.stack([loss.detach(), nll])
+        limit = self.options.clip_norm or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        return Gradient(float(total[0]) / tokens, float(total[1]), tokens, float(norm))
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        enabled = self.precision != torch.float32
+        return torch.autocast(self.device.type, self.precision, enabled=enabled)
+
+    def step(self, rate: float, update: int) -> None:
+        """Moves the weights along the gradient, and the average after them.
+
+        Args:
+            rate: The learning rate.
+            update: Its number, from 1.
+        """
+        self.optimizer.param_groups[0]["lr"] = rate
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update(update)
+
+    def groups(self) -> dict[str, Tensors]:
+        """All tensors, by the file of a checkpoint that holds them.
+
+        Returns:
+            "model", "optimizer", and "average" where there is one.
+        """
+        groups: dict[str, Tensors] = {
+            "model": dict(self.model.named_parameters()),
+            "optimizer": optimizer_tensors(self.optimizer, self.names),
+        }
+        if self.average is not None:
+            groups["average"] = dict(self.judged.named_parameters())
+        return groups
+
+    def restore(self, groups: dict[str, Tensors], origin: Path) -> None:
+        """Puts back what ``groups`` gave.
+
+        Args:
+            groups: The tensors.
+            origin: Where they are from, for messages.
+
+        Raises:
+            ModelError: If they do not fit the recipe.
+        """
+        load_weights(self.model, groups["model"], origin)
+        if self.average is not None:
+            load_weights(self.judged, groups["average"], origin)
+        restore_optimizer(self.optimizer, self.names, groups["optimizer"])
+
+    def with_weights(self, weights: Tensors, origin: Path) -> TranslationModel:
+        """A copy of the model with other weights.
+
+        Args:
+            weights: By parameter name.
+            origin: Where they are from, for messages.
+
+        Returns:
+            The copy.
+        """
+        model = copy.deepcopy(self.model)
+        load_weights(model, weights, origin)
+        return model
