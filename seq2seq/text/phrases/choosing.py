@@ -303,8 +303,8 @@ def time_for(dice: Dice, tense: str, negated: bool = False) -> Adverbial:
     Args:
         dice: the source of chance.
         tense: as in `Clause`.
-        negated: whether the clause is; then it is not every day, which nicht would deny (nicht jeden
-            Tag) instead of the verb.
+        negated: whether the clause is; then it is not every day, which nicht would deny instead of
+            the verb (nicht jeden Tag).
 
     Returns:
         The time.

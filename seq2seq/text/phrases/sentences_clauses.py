@@ -250,7 +250,7 @@ def address(dice: Dice) -> Pair:
     tense = dice.pick(("present", "past", "can", "can", "must"))
     asks = dice.chance(50)
     clause = action(dice, verbs, tense if asks else "present", subject=you, time=35, adjective=25)
-    while _mentions_you(clause.object):
+    while _mentions_you(clause.object) or (clause.object and clash(name, clause.object)):
         clause = action(dice, verbs, clause.tense, subject=you, time=35, adjective=25)
     called = name.english(), name.german("nom")
     if asks:
