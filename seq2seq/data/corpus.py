@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
+from itertools import zip_longest
 from typing import Any
 
 import pyarrow as pa
@@ -74,23 +75,18 @@ def read_pairs(source: Source) -> Iterator[RawPair]:
 
 def _lines(source: LinesSource) -> Iterator[RawPair]:
     sources, targets = read_lines(source.source_path), read_lines(source.target_path)
-    number = 0
-    for source_line in sources:
-        target_line = next(targets, None)
-        if target_line is None:
-            more = 1 + sum(1 for _ in sources)
-            raise _mismatch(source, number + more, number)
-        number += 1
+    for number, (source_line, target_line) in enumerate(zip_longest(sources, targets), 1):
+        if source_line is None or target_line is None:
+            raise DataError(
+                f"{source.source_path} has {_lines_in(number, source_line, sources):,} lines but "
+                f"{source.target_path} has {_lines_in(number, target_line, targets):,}: line n of "
+                "one must be the translation of line n of the other"
+            )
         yield _pair(number, source_line, target_line)
-    if extra := sum(1 for _ in targets):
-        raise _mismatch(source, number, number + extra)
 
 
-def _mismatch(source: LinesSource, sources: int, targets: int) -> DataError:
-    return DataError(
-        f"{source.source_path} has {sources:,} lines but {source.target_path} has {targets:,}: "
-        "line n of one must be the translation of line n of the other"
-    )
+def _lines_in(number: int, line: bytes | None, rest: Iterator[bytes]) -> int:
+    return number - 1 if line is None else number + sum(1 for _ in rest)
 
 
 def _pair(number: int, source: bytes, target: bytes) -> RawPair:

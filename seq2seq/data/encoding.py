@@ -29,6 +29,9 @@ WORTH_A_PROCESS = 4 * BATCH_PAIRS
 """Pairs; with fewer a process, starting it takes longer than it saves."""
 
 
+_PATIENCE = 5.0  # seconds that a process which has failed may take to end
+
+
 def encode_batch(batch: pa.RecordBatch, tokenizers: Tokenizers) -> pa.RecordBatch:
     """Tokenizes a batch.
 
@@ -106,7 +109,11 @@ class _Worker:
             raise self._failure() from None
 
     def _failure(self) -> DataError:
-        code = self.process.wait()
+        try:
+            code = self.process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()  # it may be waiting for us to read on
+            code = self.process.wait()
         self._complaints.seek(0)
         lines = self._complaints.read().decode("utf-8", "replace").strip().splitlines()
         if code < 0:

@@ -13,6 +13,8 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -56,16 +58,19 @@ def check_file(path: str) -> None:
         with Path(path).open("rb"):
             pass
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file{_neighbours(path)}") from None
+        raise DataError(f"{path}: no such file{_nearest(path)}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     if status.st_size == 0:
         raise DataError(f"{path}: the file is empty")
 
 
-def _neighbours(path: str) -> str:
+def _nearest(path: str) -> str:
     folder = Path(path).absolute().parent
-    return "" if folder.is_dir() else f" (there is no folder {folder} either)"
+    if not folder.is_dir():
+        return f" (there is no folder {folder} either)"
+    near = get_close_matches(Path(path).name, [one.name for one in folder.iterdir()], n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def file_digest(path: Path | str) -> str:
@@ -90,25 +95,35 @@ def read_lines(path: str) -> Iterator[bytes]:
     Args:
         path: The file.
 
-    Yields:
-        The lines, without their ends.
-
-    Raises:
-        DataError: If the file cannot be read or unpacked, is empty, or is not text.
+    Returns:
+        The lines, without their ends, read as they are asked for; then a DataError is raised if
+        the file cannot be read or unpacked, is empty, or is not text.
     """
+    return chain.from_iterable(_blocks(path))
+
+
+def _blocks(path: str) -> Iterator[list[bytes]]:
+    """Reads lines by the megabyte, since a call for each line would take most of the time."""
     check_file(path)
+    number = 0
+    rest = b""
     with _unpacked(path) as stream:
         _check_text(path, stream.peek(_HEAD)[:_HEAD])
-        number = 0
-        while line := stream.readline(LONGEST_LINE + 2):
-            number += 1
-            if len(line) > LONGEST_LINE and not line.endswith(b"\n"):
+        while block := stream.read(_BUFFER):
+            block = rest + block
+            lines = block.split(b"\n")
+            rest = lines.pop()
+            if len(rest) > LONGEST_LINE:
                 raise DataError(
-                    f"{path}, line {number}: longer than {LONGEST_LINE:,} bytes: not a sentence"
+                    f"{path}, line {number + len(lines) + 1}: longer than {LONGEST_LINE:,} bytes: "
+                    "not a sentence"
                 )
-            if line.endswith(b"\n"):
-                line = line[:-2] if line.endswith(b"\r\n") else line[:-1]
-            yield line
+            number += len(lines)
+            if b"\r" in block:
+                lines = [line.removesuffix(b"\r") for line in lines]
+            yield lines
+    if rest:
+        yield [rest]
 
 
 @contextmanager
@@ -147,16 +162,14 @@ def _check_text(path: str, head: bytes) -> None:
         )
 
 
-def sync_folder(folder: Path) -> None:
-    """Makes the files of a folder, and their names, survive a power cut.
+def sync(path: Path) -> None:
+    """Makes a file's content, or the names in a folder, survive a power cut.
 
     Args:
-        folder: The folder.
+        path: The file or folder.
     """
-    for path in [*folder.iterdir(), folder]:
-        if path.is_file() or path == folder:
-            number = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(number)
-            finally:
-                os.close(number)
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

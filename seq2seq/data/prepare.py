@@ -20,7 +20,7 @@ from pathlib import Path
 from seq2seq.data.corpus import read_pairs, source_files
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.encoding import encoded_batches
-from seq2seq.data.files import check_file, sync_folder
+from seq2seq.data.files import check_file, sync
 from seq2seq.data.manifest import (
     FILES,
     MANIFEST,
@@ -184,19 +184,21 @@ def _appearing(output: Path) -> Iterator[Path]:
     """Gives a folder to work in, which takes the output's name at the end, or disappears."""
     output.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".partial", dir=output.parent))
+    old = folder.with_suffix(".old")
     try:
         yield folder
-        sync_folder(folder)
+        for path in [*folder.iterdir(), folder]:
+            sync(path)
         folder.chmod(0o755)
         if output.is_dir():
-            old = folder.with_suffix(".old")
             output.rename(old)
-            folder.rename(output)
-            shutil.rmtree(old)
-        else:
-            folder.rename(output)
+        folder.rename(output)
+        sync(output.parent)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if old.is_dir() and not output.is_dir():
+            old.rename(output)
+        for leftover in (folder, old):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,7 @@ class _Work:
         self._raw.mkdir()
         inputs = input_digests(self._recipe.data)
         reads = {split: self._read(split, source) for split, source in sources.items()}
-        tokenizers = self._tokenizers(reads["train"].path)
+        tokenizers = self._tokenizers(reads["train"])
         splits = tuple(self._tokenize(split, read, tokenizers) for split, read in reads.items())
         shutil.rmtree(self._raw)
         text = recipe_to_toml(self._recipe)
@@ -261,12 +263,15 @@ class _Work:
             raise DataError(f"data.{split}: {why}")
         return _Read(path, read, kept, cleaner.dropped, replaced, replaced_line)
 
-    def _tokenizers(self, train: Path) -> Tokenizers:
+    def _tokenizers(self, train: _Read) -> Tokenizers:
         self._progress.start("training the tokenizer", None)
         tokenizers = train_tokenizers(
-            self._recipe.tokenizer, Column(train, "source"), Column(train, "target")
+            self._recipe.tokenizer,
+            Column(train.path, "source", train.kept),
+            Column(train.path, "target", train.kept),
         )
-        tokenizers.save(self._folder)
+        for name, proto in tokenizers.files.items():
+            (self._folder / name).write_bytes(proto)
         self._progress.finish()
         return tokenizers
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ import pyarrow as pa
 from seq2seq.text.cleaning import RawPair
 
 BATCH_PAIRS = 8192
-_BATCH_CHARACTERS = 2**26
+_BATCH_CHARACTERS = 2**24
 
 RAW_SCHEMA = pa.schema(
     [
@@ -46,15 +46,15 @@ def cut(pairs: Iterable[RawPair]) -> Iterator[list[RawPair]]:
     Yields:
         Lists of at most ``BATCH_PAIRS`` pairs, fewer where they are very long.
     """
-    stream = iter(pairs)
-    while block := list(islice(stream, BATCH_PAIRS // 8)):
-        size = sum(len(pair.source) + len(pair.target) for pair in block)
-        while len(block) < BATCH_PAIRS and size < _BATCH_CHARACTERS:
-            more = list(islice(stream, BATCH_PAIRS // 8))
-            if not more:
-                break
-            size += sum(len(pair.source) + len(pair.target) for pair in more)
-            block += more
+    block: list[RawPair] = []
+    room = _BATCH_CHARACTERS
+    for pair in pairs:
+        block.append(pair)
+        room -= len(pair.source) + len(pair.target)
+        if len(block) == BATCH_PAIRS or room <= 0:
+            yield block
+            block, room = [], _BATCH_CHARACTERS
+    if block:
         yield block
 
 
@@ -87,9 +87,8 @@ def id_column(rows: list[list[int]]) -> pa.ListArray:
         A column of lists of 32-bit integers.
     """
     offsets = np.zeros(len(rows) + 1, dtype=np.int32)
-    np.cumsum([len(row) for row in rows], out=offsets[1:])
-    values = np.empty(offsets[-1], dtype=np.int32)
-    values[:] = [number for row in rows for number in row]
+    np.cumsum(np.fromiter(map(len, rows), np.int32, len(rows)), out=offsets[1:])
+    values = np.fromiter(chain.from_iterable(rows), np.int32, offsets[-1])
     return pa.ListArray.from_arrays(offsets, values, type=SCHEMA.field("source_ids").type)
 
 
@@ -130,11 +129,16 @@ class Column:
     Args:
         path: The file.
         name: The column.
+        rows: How many rows the file has.
     """
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, rows: int) -> None:
         self._path = path
         self._name = name
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return self._rows
 
     def __iter__(self) -> Iterator[str]:
         for batch in read_batches(self._path):

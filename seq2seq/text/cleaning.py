@@ -95,7 +95,12 @@ def max_length(options: recipe.Cleaning) -> Fails | None:
     if bound is None:
         return None
     length = _length(options.unit)
-    return lambda pair: length(pair.source) > bound or length(pair.target) > bound
+
+    def too_long(text: str) -> bool:
+        # Most texts have too few characters to hold so many words: no need to split them.
+        return len(text) > bound and length(text) > bound
+
+    return lambda pair: too_long(pair.source) or too_long(pair.target)
 
 
 @_rule

@@ -3,9 +3,9 @@
 Four ids are the same in every vocabulary: pad 0, unk 1, bos 2, eos 3. A model that was trained
 elsewhere is taken if it has them.
 
-SentencePiece is used in three ways that need care, all of them here: its training is repeated
-exactly (one thread, since sums over threads depend on their number), its subword sampling is made
-a function of a seed, and its errors become sentences that name the size which would have worked.
+Two things need care, and are done here: training is repeated exactly (one thread, since sums over
+threads depend on their number; lines chosen by place, not by chance), and SentencePiece's errors
+become sentences that name the size which would have worked.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import io
 import os
 import re
 import tempfile
-import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
+from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ import sentencepiece
 
 from seq2seq import recipe
 from seq2seq.errors import DataError, ModelError
+from seq2seq.text.sampling import Sampler
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 JOINT_FILE, SOURCE_FILE, TARGET_FILE = "tokenizer.model", "source.model", "target.model"
@@ -34,9 +35,6 @@ JOINT_FILE, SOURCE_FILE, TARGET_FILE = "tokenizer.model", "source.model", "targe
 # Longer lines are silently left out of its training by SentencePiece; none is as long as this.
 _LONGEST_LINE = 2**30
 _FATAL_ONLY = 3  # SentencePiece's log levels: 0 info, 1 warning, 2 error, 3 fatal
-
-# The generator behind sampling belongs to the process: seeding and drawing must not be interleaved.
-_sampling = threading.Lock()
 
 
 class Tokenizer:
@@ -123,37 +121,34 @@ class Tokenizer:
         Returns:
             The ids of each text, without bos and eos; none for a text that is empty or all space.
         """
-        return self._encode(texts)
+        try:
+            ids: list[list[int]] = self._processor.encode(list(texts), num_threads=1)
+        except (RuntimeError, TypeError, UnicodeEncodeError):
+            # A str may hold halves of surrogate pairs, which have no UTF-8.
+            whole = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+            ids = self._processor.encode(whole, num_threads=1)
+        return ids
 
     def sample(self, texts: Sequence[str], alpha: float, seed: int) -> list[list[int]]:
         """Splits texts into pieces, each split drawn by chance (subword regularization).
 
         A pure function of its arguments: the same call gives the same splits, in any thread and
-        any process. It costs some three to six times what ``encode`` costs.
+        any process. See :mod:`seq2seq.text.sampling`.
 
         Args:
             texts: The texts.
             alpha: For unigram, the smoothing of the distribution over splits (lower: more varied);
                 for BPE, the chance of dropping a merge (higher: more varied).
-            seed: Any whole number; its lowest 32 bits count.
+            seed: Any whole number; its lowest 64 bits count.
 
         Returns:
             The ids of each text, without bos and eos.
         """
-        with _sampling:
-            # Seeding reaches the generator of the calling thread, and one thread draws all texts
-            # in order: with more, SentencePiece draws from generators that the seed does not reach.
-            sentencepiece.set_random_generator_seed(seed % 2**32)
-            return self._encode(texts, enable_sampling=True, nbest_size=-1, alpha=alpha)
+        return self._sampler.resplit(self.encode(texts), alpha, seed)
 
-    def _encode(self, texts: Sequence[str], **sampling: float | bool) -> list[list[int]]:
-        try:
-            ids: list[list[int]] = self._processor.encode(list(texts), num_threads=1, **sampling)
-        except (RuntimeError, TypeError, UnicodeEncodeError):
-            # A str may hold halves of surrogate pairs, which have no UTF-8.
-            texts = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
-            ids = self._processor.encode(texts, num_threads=1, **sampling)
-        return ids
+    @cached_property
+    def _sampler(self) -> Sampler:
+        return Sampler(self.proto)
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Joins pieces to texts; pad, bos and eos leave nothing, unk leaves ``⁇``.
@@ -203,6 +198,13 @@ class Tokenizers:
         """A hash over both models."""
         return hashlib.sha256((self.source.digest + self.target.digest).encode()).hexdigest()
 
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The files that ``load`` reads: name and content."""
+        if self.joint:
+            return {JOINT_FILE: self.source.proto}
+        return {SOURCE_FILE: self.source.proto, TARGET_FILE: self.target.proto}
+
     @classmethod
     def load(cls, folder: Path) -> Tokenizers:
         """Reads ``tokenizer.model``, or ``source.model`` and ``target.model``.
@@ -235,11 +237,8 @@ class Tokenizers:
         Raises:
             ModelError: If a file cannot be written.
         """
-        named = {JOINT_FILE: self.source}
-        if not self.joint:
-            named = {SOURCE_FILE: self.source, TARGET_FILE: self.target}
-        for name, tokenizer in named.items():
-            _write_whole(Path(folder) / name, tokenizer.proto)
+        for name, proto in self.files.items():
+            _write_whole(Path(folder) / name, proto)
 
 
 def _write_whole(path: Path, content: bytes) -> None:
@@ -271,9 +270,9 @@ def train_tokenizers(
 
     Args:
         options: The recipe's table.
-        source_lines: The source side of the training text. Where it can be read twice (a list,
-            not a generator), the sizes that error messages name have been tried.
-        target_lines: The target side.
+        source_lines: The source side of the training text. Of more than ``max_lines`` lines, so
+            many are taken evenly from the whole; the first ones, if it has no ``len``.
+        target_lines: The target side, likewise.
 
     Returns:
         The tokenizers.
@@ -290,9 +289,10 @@ def train_tokenizers(
         return Tokenizers(
             Tokenizer.load(Path(options.source_model)), Tokenizer.load(Path(options.target_model))
         )
-    wanted = {"both sides": chain(source_lines, target_lines)}
-    if not options.joint:
-        wanted = {"the source side": chain(source_lines), "the target side": chain(target_lines)}
+    sources, targets = (_some(lines, options.max_lines) for lines in (source_lines, target_lines))
+    wanted = {"the source side": sources, "the target side": targets}
+    if options.joint:
+        wanted = {"both sides": chain(sources, targets)}
     trained: list[Tokenizer] = []
     problems: dict[str, _WrongSizeError] = {}
     for side, lines in wanted.items():
@@ -332,7 +332,6 @@ def _size_message(wanted: int, problems: dict[str, _WrongSizeError]) -> str:
 
 
 def _train(options: recipe.Tokenizer, lines: Iterable[str], side: str) -> Tokenizer:
-    sides = 2 if options.joint else 1
     proto = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -344,9 +343,6 @@ def _train(options: recipe.Tokenizer, lines: Iterable[str], side: str) -> Tokeni
             byte_fallback=options.byte_fallback,
             normalization_rule_name=options.normalization,
             user_defined_symbols=list(options.user_defined_symbols),
-            # Of more lines than this it takes a sample, by a generator with a seed of its own.
-            input_sentence_size=options.max_lines * sides,
-            shuffle_input_sentence=True,
             max_sentence_length=_LONGEST_LINE,
             pad_id=PAD,
             unk_id=UNK,
@@ -358,6 +354,14 @@ def _train(options: recipe.Tokenizer, lines: Iterable[str], side: str) -> Tokeni
     except RuntimeError as error:
         raise _training_error(str(error), side) from None
     return Tokenizer.from_bytes(proto.getvalue())
+
+
+def _some(lines: Iterable[str], limit: int) -> Iterator[str]:
+    if not isinstance(lines, Sized) or len(lines) <= limit:
+        return islice(lines, limit)
+    total = len(lines)
+    # Line n is taken where n * limit / total passes a whole number: limit times in all.
+    return (line for n, line in enumerate(lines) if (n + 1) * limit // total > n * limit // total)
 
 
 def _trainable(lines: Iterable[str]) -> Iterator[str]:

@@ -1,0 +1,229 @@
+"""Subword regularization: a text in another split each time it is seen.
+
+For unigram models a split is drawn from P(split) ** alpha (Kudo 2018), for BPE by leaving out
+merges by chance (Provilkov et al. 2020). SentencePiece can do both, but since its version 0.2.2 its
+seeds mean something else in every process (its generator is salted), and a run that is resumed
+would not be the run that was interrupted. So the draw is made here, and all else by SentencePiece:
+it normalizes, finds words, user-defined symbols, bytes and unknown characters, and splits once;
+what it made of a word is then split anew.
+
+A word has ``_SPLITS`` splits, each a pure function of the word, its number and alpha, and chance
+picks one. That makes them worth remembering: in text, most words have been seen before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+from collections.abc import Iterator
+from itertools import count
+
+import numpy as np
+
+_SPLITS = 16
+_REMEMBERED = 2**16  # words; some 100 MB if all their splits were drawn
+_LONGEST = 24  # characters; longer words (or text without spaces) are split in parts
+
+_NORMAL = 1  # the type of a piece: the others are unknown, control, user-defined, byte, unused
+_UNIGRAM, _BPE = 1, 2
+_SPACE = "▁"
+_WORDS = struct.Struct("<16I")
+
+Split = tuple[int, ...]
+
+
+class Sampler:
+    """Draws splits for one model.
+
+    Args:
+        proto: The serialized SentencePiece model.
+    """
+
+    def __init__(self, proto: bytes) -> None:
+        pieces, self._kind = _read_model(proto)
+        self._pieces = [piece for piece, _, _ in pieces]
+        self._scores = {piece: score for piece, score, kind in pieces if kind == _NORMAL}
+        self._ids = {piece: n for n, (piece, _, kind) in enumerate(pieces) if kind == _NORMAL}
+        self._fixed = [kind != _NORMAL for _, _, kind in pieces]
+        self._begins = [piece.startswith(_SPACE) for piece in self._pieces]
+        self._longest = max(map(len, self._ids), default=1)
+        self._remembered: dict[tuple[Split, float], list[Split | None]] = {}
+
+    def resplit(self, rows: list[list[int]], alpha: float, seed: int) -> list[list[int]]:
+        """Splits texts anew.
+
+        Args:
+            rows: The ids of each text, as SentencePiece splits it best.
+            alpha: See :meth:`seq2seq.text.tokenizer.Tokenizer.sample`.
+            seed: What chance depends on.
+
+        Returns:
+            The ids of each text in another split.
+        """
+        if self._kind not in (_UNIGRAM, _BPE):
+            return rows  # whole words or characters: there is one split
+        cut = [self._words(row) for row in rows]
+        numbers = np.random.default_rng(seed % 2**64).integers(
+            _SPLITS, size=sum(len(words) for words in cut)
+        )
+        number = iter(numbers.tolist())
+        split = self._split
+        return [
+            [piece for word in words for piece in split(word, alpha, next(number))] for words in cut
+        ]
+
+    def _split(self, word: Split, alpha: float, number: int) -> Split:
+        """Gives split number so-and-so of a word, given by its best split."""
+        splits = self._remembered.get((word, alpha))
+        if splits is None:
+            if len(self._remembered) >= _REMEMBERED:
+                self._remembered.clear()
+            splits = self._remembered[word, alpha] = [None] * _SPLITS
+        split = splits[number]
+        if split is None:
+            split = splits[number] = self._draw(word, alpha, number)
+        return split
+
+    def _words(self, row: list[int]) -> list[Split]:
+        """Cuts a row before each piece that begins a word, and around pieces that stay."""
+        begins, fixed = self._begins, self._fixed
+        words: list[Split] = []
+        start = 0
+        for place, piece in enumerate(row):
+            if begins[piece] or fixed[piece]:
+                if place > start:
+                    words.append(tuple(row[start:place]))
+                start = place
+                if fixed[piece]:
+                    words.append((piece,))
+                    start = place + 1
+        if start < len(row):
+            words.append(tuple(row[start:]))
+        return words
+
+    def _draw(self, word: Split, alpha: float, number: int) -> Split:
+        if self._fixed[word[0]]:
+            return word
+        split: list[int] = []
+        for text in self._parts(word):
+            chance = _chances(text, number)
+            if self._kind == _UNIGRAM:
+                drawn = self._draw_unigram(text, alpha, chance)
+            else:
+                drawn = self._draw_bpe(text, alpha, chance)
+            split.extend(self._ids[piece] for piece in drawn)
+        return tuple(split)
+
+    def _parts(self, word: Split) -> Iterator[str]:
+        text = ""
+        for piece in word:
+            more = self._pieces[piece]
+            if text and len(text) + len(more) > _LONGEST:
+                yield text
+                text = ""
+            text += more
+        yield text
+
+    def _draw_unigram(self, text: str, alpha: float, chance: Iterator[float]) -> list[str]:
+        """Forward sums of weights, then a walk back that draws each piece by its share."""
+        scores, longest = self._scores, self._longest
+        sums = [0.0]  # sums[end]: log of the summed weights of all splits of text[:end]
+        ways: list[list[tuple[int, float]]] = [[]]  # ways[end]: where the last piece may begin
+        for end in range(1, len(text) + 1):
+            way = [
+                (start, sums[start] + alpha * scores[text[start:end]])
+                for start in range(max(0, end - longest), end)
+                if text[start:end] in scores and sums[start] > -math.inf
+            ]
+            most = max((weight for _, weight in way), default=-math.inf)
+            total = sum(math.exp(weight - most) for _, weight in way)
+            sums.append(most + math.log(total) if way else -math.inf)
+            ways.append(way)
+        split: list[str] = []
+        end = len(text)
+        while end:
+            left = next(chance)
+            for start, weight in ways[end]:
+                left -= math.exp(weight - sums[end])
+                if left <= 0:
+                    break
+            split.append(text[start:end])  # rounding may leave a rest: then the last way is taken
+            end = start
+        return split[::-1]
+
+    def _draw_bpe(self, text: str, alpha: float, chance: Iterator[float]) -> list[str]:
+        """Merges from characters up, best merge first, each left out with probability alpha."""
+        scores = self._scores
+        symbols = list(text)
+        while len(symbols) > 1:
+            merges = [
+                (scores[left + right], -place)
+                for place, (left, right) in enumerate(zip(symbols, symbols[1:], strict=False))
+                if left + right in scores and next(chance) >= alpha
+            ]
+            if not merges:
+                break
+            place = -max(merges)[1]
+            symbols[place : place + 2] = ["".join(symbols[place : place + 2])]
+        return symbols
+
+
+def _chances(text: str, number: int) -> Iterator[float]:
+    """Yields numbers from 0 up to 1: the same for the same text and number, everywhere."""
+    key = text.encode()
+    for block in count():
+        salt = struct.pack("<QQ", number, block)
+        for chance in _WORDS.unpack(hashlib.blake2b(key, salt=salt).digest()):
+            yield chance / 2**32
+
+
+def _read_model(proto: bytes) -> tuple[list[tuple[str, float, int]], int]:
+    """Reads from a model what its Python interface does not tell: types of pieces, and its own.
+
+    The numbers are those of SentencePiece's ``sentencepiece_model.proto``.
+    """
+    pieces: list[tuple[str, float, int]] = []
+    model = _UNIGRAM
+    for field, value in _fields(proto):
+        if field == 1 and isinstance(value, bytes):
+            piece = dict(_fields(value))
+            text, score, kind = piece[1], piece.get(2, bytes(4)), piece.get(3, _NORMAL)
+            assert isinstance(text, bytes)
+            assert isinstance(score, bytes)
+            assert isinstance(kind, int)
+            pieces.append((text.decode(), struct.unpack("<f", score)[0], kind))
+        elif field == 2 and isinstance(value, bytes):
+            for number, setting in _fields(value):
+                if number == 3 and isinstance(setting, int):
+                    model = setting
+    return pieces, model
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Reads the fields of a protocol buffer message: numbers, or bytes for everything else."""
+    place = 0
+    while place < len(message):
+        key, place = _number(message, place)
+        field, wire = key >> 3, key & 7
+        if wire == 0:
+            value, place = _number(message, place)
+            yield field, value
+            continue
+        if wire == 2:
+            length, place = _number(message, place)
+        else:
+            length = 4 if wire == 5 else 8
+        yield field, message[place : place + length]
+        place += length
+
+
+def _number(message: bytes, place: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[place]
+        place += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, place
+        shift += 7

@@ -1,0 +1,164 @@
+"""Cleaning: each rule alone, their order, the counts, and the set of what was seen."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seq2seq.recipe import Cleaning
+from seq2seq.text.cleaning import RULES, Cleaner, Dropped, RawPair, Seen, share_of_letters
+
+NOTHING = {
+    "empty": False,
+    "max_length": None,
+    "max_ratio": None,
+    "duplicates": False,
+    "identical": False,
+    "invalid_utf8": False,
+    "control_characters": False,
+    "min_letters": None,
+}
+GOOD = ("a good line", "eine gute Zeile")
+
+
+def cleaner(**rules: object) -> Cleaner:
+    return Cleaner(Cleaning.model_validate({**NOTHING, **rules}))
+
+
+def test_every_key_of_the_recipe_is_a_rule() -> None:
+    assert set(RULES) == set(NOTHING) == set(Cleaning.model_fields) - {"unit"}
+
+
+@pytest.mark.parametrize(
+    ("rules", "bad", "good"),
+    [
+        ({"empty": True}, [("", "x"), ("x", " \t\u3000"), ("", "")], [GOOD]),
+        ({"invalid_utf8": True}, [("a", "b", True)], [("a", "b", False), ("\ufffd", "b")]),
+        (
+            {"control_characters": True},
+            [
+                ("a\0", "b"),
+                ("a", "b\x1b[0m"),
+                ("a\r", "b"),
+                ("a\x0bb", "b"),
+                ("a", "\x85"),
+                ("a\nb", "c"),
+            ],
+            [("a\tb", "c"), ("a\u2028b", "\u00a0"), ("\ufeff", "\u200d"), GOOD],
+        ),
+        (
+            {"max_length": 3},
+            [("a b c d", "x"), ("x", "a  b\u3000c d")],
+            [("a  b c ", "a\u00a0b"), ("x" * 99, "y")],
+        ),
+        (
+            {"max_length": 3, "unit": "characters"},
+            [("abcd", "x"), ("x", "a b ")],
+            [("abc", "äöü"), ("", "")],
+        ),
+        (
+            {"max_ratio": 2.0},
+            [("a b c", "a"), ("a", "a b c"), ("a", "")],
+            [("a b", "a"), ("a", "a b"), ("", "")],
+        ),
+        ({"max_ratio": 1.5, "unit": "characters"}, [("abcd", "ab")], [("abc", "ab")]),
+        ({"identical": True}, [("a", "a"), ("a ", " a")], [("a", "A"), GOOD]),
+        (
+            {"min_letters": 0.5},
+            [("1 2 3 4 5 a", "b"), ("a", "--- x")],
+            [("a1", "b 2"), ("हिन्दी", "ไทย"), ("", "  "), GOOD],
+        ),
+        ({"duplicates": True}, [GOOD], []),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_each_rule(
+    rules: dict[str, object], bad: list[tuple[str, str]], good: list[tuple[str, str]]
+) -> None:
+    first = [RawPair(1, *GOOD)] if "duplicates" in rules else []
+    pairs = [RawPair(n, *pair) for n, pair in enumerate(bad + good, 2)]
+    work = cleaner(**rules)
+    assert work.clean(first + pairs) == first + pairs[len(bad) :]
+    assert work.dropped == (Dropped(next(iter(rules)), len(bad), 2),)
+    # With the rule left out, everything stays.
+    nothing = cleaner()
+    assert nothing.clean(first + pairs) == first + pairs
+    assert nothing.dropped == ()
+
+
+def test_the_first_rule_that_fails_is_the_one_that_counts() -> None:
+    work = cleaner(
+        empty=True, max_length=2, max_ratio=1.5, identical=True, invalid_utf8=True,
+        control_characters=True, min_letters=0.9, duplicates=True,
+    )  # fmt: skip
+    pairs = [
+        RawPair(1, "a", "b"),
+        RawPair(2, "\0", "", True),
+        RawPair(3, "", "\0"),
+        RawPair(4, "\0 b c d", "x"),
+        RawPair(5, "a b c", "1"),
+        RawPair(6, "1 2", "1"),
+        RawPair(7, "1", "1"),
+        RawPair(8, "1", "2"),
+        RawPair(9, "a", "b"),
+        RawPair(10, "a", "b"),
+    ]
+    assert work.clean(pairs) == pairs[:1]
+    assert work.dropped == tuple(Dropped(rule, 1, n) for n, rule in enumerate(RULES[:-1], 2)) + (
+        Dropped("duplicates", 2, 9),
+    )
+
+
+def test_counts_go_on_over_calls() -> None:
+    work = cleaner(empty=True, duplicates=True)
+    assert work.clean([RawPair(1, "a", "b"), RawPair(2, "", "")]) == [RawPair(1, "a", "b")]
+    assert work.clean([RawPair(3, "a", "b"), RawPair(4, "", "")]) == []
+    assert work.clean([]) == []
+    assert work.dropped == (Dropped("empty", 2, 2), Dropped("duplicates", 1, 3))
+
+
+def test_duplicates_are_exact_and_sides_are_kept_apart() -> None:
+    pairs = [
+        RawPair(n, *pair)
+        for n, pair in enumerate([("a b", "c"), ("a", "b c"), ("a b ", "c"), ("ab", "c")])
+    ]
+    assert cleaner(duplicates=True).clean(pairs) == pairs
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 60), max_size=30), max_size=12))
+def test_seen_is_a_set(batches: list[list[int]]) -> None:
+    seen, reference = Seen(), set[int]()
+    for batch in batches:
+        expected = []
+        for number in batch:
+            expected.append(number not in reference)
+            reference.add(number)
+        assert seen.first_times(np.array(batch, dtype=np.uint64)).tolist() == expected
+    assert len(seen) == len(reference)
+
+
+def test_seen_takes_eight_bytes_a_number() -> None:
+    generator = np.random.default_rng(1)
+    seen = Seen()
+    tracemalloc.start()
+    try:
+        for _ in range(50):
+            seen.first_times(generator.integers(2**64, size=8192, dtype=np.uint64))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(seen) == 50 * 8192
+    assert held / len(seen) < 8.2
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [("", 1.0), ("abc", 1.0), ("a 1", 0.5), ("1 2", 0.0), ("é́", 1.0), ("a1\u3000b2", 0.5)],
+)
+def test_share_of_letters(text: str, share: float) -> None:
+    assert share_of_letters(text) == share
