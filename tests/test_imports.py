@@ -32,7 +32,11 @@ LEVELS = (
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 RUNTIME_ROOMS = ("errors", "recipe", "text", "search", "metrics", "cli")
-RUNTIME_FILES = ("inference/__init__.py", "inference/translator.py")
+RUNTIME_FILES = tuple(
+    f"inference/{name}.py"
+    for name in ("__init__", "engines", "model_folder", "translator")
+    + tuple(f"numpy_{part}" for part in ("attention", "cells", "engine", "network", "weights"))
+)
 
 
 def package_files() -> list[Path]:

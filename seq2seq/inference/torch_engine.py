@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from seq2seq.errors import ModelError
+from seq2seq.inference.model_folder import WEIGHTS, ModelFolder, check_shapes, read_weights
 from seq2seq.models.decoder import DecoderState
 from seq2seq.models.translation import TranslationModel
 from seq2seq.nn.attention import Memory
@@ -148,17 +147,9 @@ def load_model(folder: Path, recipe: Recipe, tokenizers: Tokenizers) -> Translat
         ModelError: If there are no weights, or they are damaged, or do not fit recipe and
             tokenizer.
     """
-    path = folder / "weights.safetensors"
-    if not path.is_file():
-        raise ModelError(
-            f"{folder} has no weights.safetensors: training has not reached its first validation"
-        )
-    try:
-        weights = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is damaged or no safetensors file: {error}") from error
+    weights = read_weights(folder, load_file)
     model = TranslationModel(recipe.model, tokenizers.source.size, tokenizers.target.size)
-    load_weights(model, weights, path)
+    load_weights(model, weights, folder / WEIGHTS)
     return model.eval()
 
 
@@ -174,39 +165,30 @@ def load_weights(model: TranslationModel, weights: dict[str, Tensor], origin: Pa
         ModelError: If names or shapes differ.
     """
     parameters = dict(model.named_parameters())
-    missing = sorted(parameters.keys() - weights.keys())
-    unknown = sorted(weights.keys() - parameters.keys())
-    if missing or unknown:
-        raise ModelError(
-            f"{origin} does not fit the recipe: it lacks {', '.join(missing) or 'nothing'} and has "
-            f"{', '.join(unknown) or 'nothing'} besides; recipe.toml and weights must be of one run"
-        )
-    for name, parameter in parameters.items():
-        if parameter.shape != weights[name].shape:
-            raise ModelError(
-                f"{origin}: {name} is {tuple(weights[name].shape)}, recipe and tokenizer ask for "
-                f"{tuple(parameter.shape)}; recipe.toml, tokenizer and weights must be of one run"
-            )
+    check_shapes(
+        {name: tuple(parameter.shape) for name, parameter in parameters.items()},
+        {name: tuple(weight.shape) for name, weight in weights.items()},
+        origin,
+    )
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(weights[name])
 
 
-def load_engine(
-    folder: Path, recipe: Recipe, tokenizers: Tokenizers, *, threads: int | None = None
-) -> TorchEngine:
+def load_engine(model: ModelFolder, *, threads: int | None = None) -> TorchEngine:
     """The engine of a run or model folder.
 
     Args:
-        folder: The folder.
-        recipe: The recipe stored there.
-        tokenizers: The tokenizers stored there.
+        model: The folder.
         threads: Bound of processor threads; None: torch's own choice.
 
     Returns:
         The engine, on the GPU where there is one.
+
+    Raises:
+        ModelError: If the weights are missing or damaged or do not fit.
     """
     if threads is not None:
         torch.set_num_threads(threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return TorchEngine(load_model(folder, recipe, tokenizers).to(device))
+    return TorchEngine(load_model(model.path, model.recipe, model.tokenizers).to(device))

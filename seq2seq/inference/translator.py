@@ -13,9 +13,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from seq2seq.errors import MissingExtraError, ModelError, Seq2SeqError
-from seq2seq.recipe import Recipe, Translation
-from seq2seq.recipe.files import recipe_from_toml
+from seq2seq.errors import ModelError, Seq2SeqError
+from seq2seq.inference.engines import check_engine, load_engine
+from seq2seq.inference.model_folder import ModelFolder
+from seq2seq.recipe import Translation
 from seq2seq.search import Hypothesis, SourceBatch, StepModel, beam_search, greedy, length_caps
 from seq2seq.search.beam import check_sizes
 from seq2seq.text.tokenizer import EOS, Tokenizers
@@ -73,43 +74,34 @@ class Translator:
         self.options = options
 
     @classmethod
-    def load(cls, path: str | Path, *, threads: int | None = None) -> Translator:
+    def load(
+        cls, path: str | Path, *, threads: int | None = None, engine: str = "auto"
+    ) -> Translator:
         """Reads a trained model.
 
         Args:
             path: A run folder or a model folder.
             threads: The most processor threads to use; None: as many as the engine likes.
+            engine: What runs the network: "numpy", "torch" (on the GPU where there is one), or
+                "auto": numpy, but torch where there is a GPU, or a cell or attention that numpy
+                does not have. Both give the same translations.
 
         Returns:
             The translator.
 
         Raises:
-            Seq2SeqError: If ``threads`` is below 1.
+            Seq2SeqError: If ``threads`` is below 1, or ``engine`` is none of these.
             ModelError: If there is no model, or it is damaged or its parts do not fit.
             RecipeError: If its recipe cannot be used.
             MissingExtraError: If the engine's packages are not installed.
         """
         if threads is not None and threads < 1:
             raise Seq2SeqError(f"threads is {threads}; 1 or more is allowed")
-        folder = Path(path)
-        recipe = _stored_recipe(folder)
-        tokenizers = Tokenizers.load(folder)
-        if not (folder / "weights.safetensors").exists():
-            raise ModelError(
-                f"{folder}: no weights.safetensors: this is a prepared corpus, or a run that has "
-                "not reached its first validation; train first: seq2seq train"
-            )
-        try:
-            from seq2seq.inference.torch_engine import load_engine
-        except ModuleNotFoundError as error:
-            if error.name is None or error.name.partition(".")[0] != "torch":
-                raise
-            raise MissingExtraError("translating", "train", "torch") from None
-        engine = load_engine(folder, recipe, tokenizers, threads=threads)
-        try:
-            return cls(engine, tokenizers, recipe.translation)
-        except ModelError as error:
-            raise ModelError(f"{folder}: {error}") from None
+        check_engine(engine)
+        folder = ModelFolder.open(path)
+        return cls(
+            load_engine(folder, engine, threads), folder.tokenizers, folder.recipe.translation
+        )
 
     def translate(
         self, lines: Sequence[str], *, beam: int | None = None, batch_size: int = 64
@@ -273,34 +265,3 @@ def _batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
         batch.append(i)
     if batch:
         yield batch
-
-
-def _stored_recipe(folder: Path) -> Recipe:
-    """Reads the recipe that a model folder holds.
-
-    Args:
-        folder: The folder.
-
-    Returns:
-        The recipe.
-
-    Raises:
-        ModelError: If there is no such folder, or no recipe in it.
-    """
-    if not folder.exists():
-        raise ModelError(f"{folder}: no such folder; expected one that seq2seq train has written")
-    if not folder.is_dir():
-        raise ModelError(f"{folder}: a file, but a model is a folder: give the one it lies in")
-    path = folder / "recipe.toml"
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        raise ModelError(
-            f"{folder}: no recipe.toml, so this is no model: expected a folder that seq2seq train "
-            "has written"
-        ) from None
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ModelError(f"{path}: damaged: it is not UTF-8 text") from None
-    return recipe_from_toml(text, str(path))

@@ -328,6 +328,11 @@ class TestLoad:
         with pytest.raises(Seq2SeqError, match=r"^threads is 0; 1 or more is allowed$"):
             Translator.load(tmp_path, threads=0)
 
+    def test_engines(self, tmp_path: Path) -> None:
+        with pytest.raises(Seq2SeqError) as error:
+            Translator.load(tmp_path, engine="onnx")
+        assert str(error.value) == "engine is 'onnx'; allowed: auto, numpy, torch"
+
     def test_without_torch(self, tmp_path: Path, tokenizers: Tokenizers) -> None:
         (tmp_path / "recipe.toml").write_text(recipe_to_toml(recipe.Recipe()), encoding="utf-8")
         (tmp_path / "weights.safetensors").touch()
@@ -336,12 +341,12 @@ class TestLoad:
             "from seq2seq.errors import MissingExtraError\n"
             "from seq2seq.inference.translator import Translator\n"
             "try:\n"
-            f"    Translator.load({str(tmp_path)!r})\n"
+            f"    Translator.load({str(tmp_path)!r}, engine='torch')\n"
             "except MissingExtraError as error:\n"
             "    print(error)\n"
         )
         assert printed == (
-            "translating needs the package 'torch', which is not installed: "
+            "the engine 'torch' needs the package 'torch', which is not installed: "
             "pip install 'seq2seq[train]'\n"
         )
 

@@ -1,0 +1,271 @@
+"""The engine of the base install: a translation model in numpy alone, as the search sees it.
+
+It reads the weights that torch trained and gives the numbers that torch gives, in float32, for
+every model that recipes describe with the built-in parts; the tests hold it to that. It starts in a
+fraction of the time that importing torch takes, and on a processor one step of a small network is
+faster too, since there is less around each matrix product.
+
+Shapes: B sentences, N rows, S source length, E embedding, V vocabulary, k candidates a row.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from math import isqrt
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from seq2seq.inference.model_folder import WEIGHTS, ModelFolder, check_shapes, read_weights
+from seq2seq.inference.numpy_attention import Places
+from seq2seq.inference.numpy_cells import Read
+from seq2seq.inference.numpy_network import (
+    DecoderState,
+    Given,
+    NumpyBridge,
+    NumpyDecoder,
+    NumpyEncoder,
+)
+from seq2seq.inference.numpy_weights import (
+    SOURCE_TABLE,
+    TARGET_TABLE,
+    check_supported,
+    parameter_shapes,
+)
+from seq2seq.recipe import Model
+from seq2seq.search.protocol import Candidates, Floats32, Ints, SourceBatch
+
+logger = logging.getLogger("seq2seq")
+
+# Logits of so many rows are made at once: they stay in the cache until their best are found.
+_ROWS_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class EngineState:
+    """What the engine keeps between steps; opaque to the search.
+
+    Attributes:
+        decoder: N rows.
+        given: What the sources give to these rows; it changes only when a row's sentence does.
+        sources: What they give, with one row a sentence of the batch.
+        sentence_N: Which sentence each row translates.
+    """
+
+    decoder: DecoderState
+    given: Given
+    sources: Given
+    sentence_N: Ints
+
+
+class NumpyEngine:
+    """A ``StepModel`` over the weights of a ``TranslationModel``.
+
+    Args:
+        options: The recipe's model table.
+        weights: By parameter name, as ``parameter_shapes`` has them.
+
+    Raises:
+        ModelError: If the model has a part that only torch knows.
+    """
+
+    def __init__(self, options: Model, weights: dict[str, Floats32]) -> None:
+        check_supported(options)
+
+        def read(name: str) -> Floats32:
+            return np.asarray(weights[name], dtype=np.float32)
+
+        def reading(prefix: str) -> Read:
+            return lambda name: read(f"{prefix}.{name}")
+
+        target = SOURCE_TABLE if options.tie == "all" else TARGET_TABLE
+        output = target if options.tie != "none" else "output.weight"
+        self._source_VE = read(SOURCE_TABLE)
+        self._target_VE = read(target)
+        self._output_EV = np.ascontiguousarray(read(output).T)
+        self._output_bias_V = read("output.bias")
+        self.vocab_size = len(self._output_bias_V)
+        self.source_vocab_size = len(self._source_VE)
+        self._encoder = NumpyEncoder(options, reading)
+        self._bridge = NumpyBridge(options, reading)
+        self._decoder = NumpyDecoder(options, reading)
+
+    def start(self, source: SourceBatch) -> EngineState:
+        """Encodes a batch.
+
+        Args:
+            source: B sentences.
+
+        Returns:
+            A state of B rows, row i for sentence i.
+        """
+        ids_BS = source.ids[:, : int(source.lengths.max())]
+        outputs_BSD, final = self._encoder(self._source_VE, ids_BS, source.lengths)
+        decoder = self._decoder.start(self._bridge(final))
+        given = self._decoder.given(outputs_BSD, source.lengths, final[-1][0])
+        return EngineState(decoder, given, given, np.arange(len(source)))
+
+    def step(
+        self,
+        state: EngineState,
+        parent_N: Ints,
+        token_N: Ints,
+        k: int,
+        bias: Floats32 | None = None,
+    ) -> tuple[Candidates, EngineState]:
+        """Feeds each row its token and finds the best next ones.
+
+        Args:
+            state: The state before.
+            parent_N: The row of ``state`` that each new row goes on from.
+            token_N: The token that each new row is fed.
+            k: How many candidates a row.
+            bias: Added to the log-probabilities before the choice, (1 or N, V).
+
+        Returns:
+            The k best tokens a row with their log-probabilities, best first, and the state after.
+        """
+        state = _moved(state, parent_N)
+        x_NE = self._target_VE[token_N]
+        readout_NE, decoder = self._decoder.step(x_NE, state.decoder, state.given)
+        found = []
+        for start in range(0, len(token_N), _ROWS_AT_ONCE):
+            here = slice(start, start + _ROWS_AT_ONCE)
+            added = bias if bias is None or len(bias) == 1 else bias[here]
+            found.append(self._best(readout_NE[here], k, added))
+        log_probs, tokens = zip(*found, strict=True)
+        return Candidates(np.concatenate(log_probs), np.concatenate(tokens)), replace(
+            state, decoder=decoder
+        )
+
+    def _best(self, readout_NE: Floats32, k: int, bias: Floats32 | None) -> tuple[Floats32, Ints]:
+        logits_NV = readout_NE @ self._output_EV
+        logits_NV += self._output_bias_V
+        highest_N1 = logits_NV.max(axis=1, keepdims=True)
+        shifted_NV = logits_NV - highest_N1
+        np.exp(shifted_NV, out=shifted_NV)
+        total_N1 = np.log(shifted_NV.sum(axis=1, keepdims=True))
+        total_N1 += highest_N1
+        if bias is not None:
+            _add(logits_NV, bias)
+        best_Nk, tokens_Nk = best_of(logits_NV, k)
+        return best_Nk - total_N1, tokens_Nk
+
+
+def _add(logits_NV: Floats32, bias: Floats32) -> None:
+    """Adds a bias in place; mostly it is one row that forbids a few tokens."""
+    if len(bias) == 1:
+        columns = np.flatnonzero(bias[0])
+        if len(columns) * 8 < bias.shape[1]:
+            logits_NV[:, columns] += bias[0, columns]
+            return
+    logits_NV += bias
+
+
+def best_of(scores_NV: Floats32, k: int) -> tuple[Floats32, Ints]:
+    """The k greatest of each row, greatest first, equal ones in the order of their columns.
+
+    Partitioning whole rows would take longer than the matrix product that made them. So columns
+    are dealt to groups, each row's k groups with the greatest maxima hold its k greatest, and only
+    their members are looked at.
+
+    Args:
+        scores_NV: The rows.
+        k: How many, at most V.
+
+    Returns:
+        The values and their columns, (N, k) each.
+    """
+    rows, size = scores_NV.shape
+    if k == 1:
+        tokens_N1 = scores_NV.argmax(axis=1)[:, None]
+        return np.take_along_axis(scores_NV, tokens_N1, axis=1), tokens_N1
+    groups = isqrt(k * size)
+    members = size // groups
+    column_NC = np.broadcast_to(np.arange(size), (rows, size))
+    if groups > k and members > 1:
+        dealt = groups * members  # column c goes to group c % groups; what is over, to all
+        maximum_NG = scores_NV[:, :dealt].reshape(rows, members, groups).max(axis=1)
+        group_Nk = np.argpartition(maximum_NG, groups - k, axis=1)[:, groups - k :]
+        column_NM = (group_Nk[:, :, None] + np.arange(0, dealt, groups)).reshape(rows, -1)
+        column_NC = np.concatenate([column_NM, column_NC[:, dealt:]], axis=1)
+        scores_NV = np.take_along_axis(scores_NV, column_NC, axis=1)
+    last = scores_NV.shape[1] - k
+    place_Nk = np.argpartition(scores_NV, last, axis=1)[:, last:]
+    best_Nk = np.take_along_axis(scores_NV, place_Nk, axis=1)
+    tokens_Nk = np.take_along_axis(column_NC, place_Nk, axis=1)
+    order_Nk = np.lexsort((tokens_Nk, -best_Nk), axis=1)
+    return (
+        np.take_along_axis(best_Nk, order_Nk, axis=1),
+        np.take_along_axis(tokens_Nk, order_Nk, axis=1),
+    )
+
+
+def _moved(state: EngineState, parent_N: Ints) -> EngineState:
+    """Moves the rows; what belongs to their sentences only where a row's sentence changes."""
+    if np.array_equal(parent_N, np.arange(len(state.sentence_N))):
+        return state
+    decoder = state.decoder.select(parent_N)
+    sentence_N = state.sentence_N[parent_N]
+    if np.array_equal(sentence_N, state.sentence_N):
+        return replace(state, decoder=decoder)
+    return EngineState(decoder, _given(state, sentence_N), state.sources, sentence_N)
+
+
+def _given(state: EngineState, sentence_N: Ints) -> Given:
+    sources, before = state.sources, state.given
+    places, memory = None, None
+    if before.places is not None and sources.memory is not None:
+        places, memory = Places.of(sentence_N), before.memory
+        if not np.array_equal(places.active_A, before.places.active_A):
+            memory = sources.memory.select(places.active_A)
+
+    def rows(bias: Floats32 | None) -> Floats32 | None:
+        return None if bias is None else bias.take(sentence_N, axis=0)
+
+    return Given(places, memory, rows(sources.cell_bias_NG), rows(sources.readout_bias_NE))
+
+
+def load_engine(model: ModelFolder, *, threads: int | None = None) -> NumpyEngine:
+    """The engine of a run or model folder.
+
+    Args:
+        model: The folder.
+        threads: Bound of processor threads; None: numpy's own choice.
+
+    Returns:
+        The engine.
+
+    Raises:
+        ModelError: If the weights are missing or damaged or do not fit, or the model has a part
+            that only torch knows.
+    """
+    options = model.recipe.model
+    check_supported(options)
+    if threads is not None:
+        bound_threads(threads)
+    weights = read_weights(model.path, load_file)
+    sizes = model.tokenizers.source.size, model.tokenizers.target.size
+    found = {name: array.shape for name, array in weights.items()}
+    check_shapes(parameter_shapes(options, *sizes), found, model.path / WEIGHTS)
+    return NumpyEngine(options, weights)
+
+
+def bound_threads(threads: int) -> None:
+    """Bounds the threads of numpy's matrix products, for the whole process as torch does too.
+
+    Args:
+        threads: The most threads.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    libraries = ThreadpoolController().select(user_api="blas")
+    if not libraries.lib_controllers:
+        logger.warning(
+            "threads = %d has no effect: numpy's matrix products are done by a library that "
+            "cannot be told here; set VECLIB_MAXIMUM_THREADS=%d before starting (macOS)",
+            threads,
+            threads,
+        )
+    libraries.limit(limits=threads)
