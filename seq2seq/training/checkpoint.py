@@ -90,12 +90,16 @@ def write_tensors(path: Path, tensors: Tensors) -> str:
         Its SHA-256.
     """
     partial = path.with_name(TEMPORARY + path.name)
-    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, partial)
-    digest = sha256(partial)
-    sync(partial)
+    digest = _save_tensors(partial, tensors)
     partial.replace(path)
     sync(path.parent)
     return digest
+
+
+def _save_tensors(path: Path, tensors: Tensors) -> str:
+    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
+    sync(path)
+    return sha256(path)
 
 
 def sha256(path: Path) -> str:
@@ -127,7 +131,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     partial.mkdir(parents=True)
     try:
         sums = {
-            f"{name}.safetensors": write_tensors(partial / f"{name}.safetensors", tensors)
+            f"{name}.safetensors": _save_tensors(partial / f"{name}.safetensors", tensors)
             for name, tensors in checkpoint.groups.items()
         }
         content = {
@@ -136,7 +140,10 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
             "environment": checkpoint.environment,
             "state": checkpoint.state.to_json(),
         }
-        write_synced(partial / STATE, json.dumps(content, indent=1) + "\n")
+        text = json.dumps(content, indent=1) + "\n"
+        (partial / STATE).write_text(text, encoding="utf-8", newline="\n")
+        sync(partial / STATE)
+        sync(partial)
         if final.exists():  # the same update saved again: a validation after a plain save
             old = folder / (TEMPORARY + "old-" + final.name)
             shutil.rmtree(old, ignore_errors=True)

@@ -12,11 +12,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from seq2seq.data.dataset import PreparedData
-from seq2seq.errors import ModelError
+from seq2seq.errors import ModelError, TrainingError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import recipe_from_toml, recipe_to_toml
 from seq2seq.training.checkpoint import (
@@ -150,7 +153,8 @@ class RunFolder:
             keep: How many of the newest to keep.
             keep_validated: How many of the newest that were validated to keep.
         """
-        newest = save_checkpoint(self.checkpoints, checkpoint)
+        with self._writing():
+            newest = save_checkpoint(self.checkpoints, checkpoint)
         point(self.path / "last", newest)
         folders = checkpoint_folders(self.checkpoints)
         needed = set(folders[:keep])
@@ -198,9 +202,23 @@ class RunFolder:
             weights: By parameter name.
             card: What is known of them.
         """
-        digest = write_tensors(self.path / "weights.safetensors", weights)
-        text = json.dumps({**card, "weights_sha256": digest}, indent=1, ensure_ascii=False)
-        write_synced(self.path / "card.json", text + "\n")
+        with self._writing():
+            digest = write_tensors(self.path / "weights.safetensors", weights)
+            text = json.dumps({**card, "weights_sha256": digest}, indent=1, ensure_ascii=False)
+            write_synced(self.path / "card.json", text + "\n")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Says what is still whole, where the disk is full or gone."""
+        try:
+            yield
+        except (OSError, SafetensorError) as error:
+            free = shutil.disk_usage(self.path).free / 2**20
+            raise TrainingError(
+                f"training stopped: a checkpoint could not be written to {self.path}: {error} "
+                f"({free:,.0f} MiB free); the checkpoints before it are whole: make room, and the "
+                "same command goes on"
+            ) from error
 
 
 def _flat(recipe: Recipe) -> dict[str, Any]:

@@ -31,7 +31,7 @@ learning_rate = 5e-3
 schedule = {kind = "cosine", warmup = 5}
 
 [training.validation]
-every = 10
+every = 10  # many checkpoints a run, for tests of what is saved
 lines = 4
 
 [translation]
