@@ -21,7 +21,7 @@ train = ["train.src", "train.trg"]
 val = ["val.src", "val.trg"]
 
 [tokenizer]
-vocab_size = 32
+vocab_size = 30
 
 [model.encoder]
 embedding = 32
