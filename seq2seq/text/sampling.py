@@ -17,7 +17,7 @@ import hashlib
 import math
 import struct
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, pairwise
 
 import numpy as np
 
@@ -144,7 +144,8 @@ class Sampler:
         end = len(text)
         while end:
             left = next(chance)
-            for start, weight in ways[end]:
+            start = 0
+            for start, weight in ways[end]:  # noqa: B007 - used after the loop
                 left -= math.exp(weight - sums[end])
                 if left <= 0:
                     break
@@ -159,7 +160,7 @@ class Sampler:
         while len(symbols) > 1:
             merges = [
                 (scores[left + right], -place)
-                for place, (left, right) in enumerate(zip(symbols, symbols[1:], strict=False))
+                for place, (left, right) in enumerate(pairwise(symbols))
                 if left + right in scores and next(chance) >= alpha
             ]
             if not merges:

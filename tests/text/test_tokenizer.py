@@ -416,8 +416,9 @@ def test_no_text_and_bad_symbols() -> None:
 def test_training_and_loading_print_nothing(tmp_path: Path) -> None:
     code = (
         "from seq2seq import recipe; from seq2seq.text.tokenizer import *\n"
-        "train_tokenizers(recipe.Tokenizer(vocab_size=10), ['ab ba abba'] * 9, ['a\\0b', 'x' * 5000])"
-        "\ntry: Tokenizer.from_bytes(b'zzz')\nexcept Exception: pass"
+        "lines = ['ab ba abba'] * 9, ['a\\0b', 'x' * 5000]\n"
+        "train_tokenizers(recipe.Tokenizer(vocab_size=10), *lines)\n"
+        "try: Tokenizer.from_bytes(b'zzz')\nexcept Exception: pass"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
