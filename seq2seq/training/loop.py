@@ -30,6 +30,7 @@ from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.curves import plot_curves
 from seq2seq.training.learner import Gradient, Interval, Learner, mixed
 from seq2seq.training.monitor import Monitor, Step, default_monitor
+from seq2seq.training.precision import bound_primitive_cache
 from seq2seq.training.run_folder import RunFolder
 from seq2seq.training.schedules import learning_rate
 from seq2seq.training.signals import StopRequest, stop_on_signals
@@ -90,6 +91,7 @@ def train(
         ModelError: If the folder holds something else, or no checkpoint can be read.
         TrainingError: If the numbers went wrong for too long.
     """
+    bound_primitive_cache()
     if threads is not None:
         torch.set_num_threads(threads)
     folder = RunFolder(run, recipe)

@@ -70,7 +70,7 @@ class RunFolder:
     def _check_contents(self) -> None:
         names = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else set()
         foreign = sorted(n for n in names if n not in OWN and not n.startswith("."))
-        if foreign and "recipe.toml" not in names:
+        if foreign and "run.json" not in names:
             raise ModelError(
                 f"{self.path} holds other things ({', '.join(foreign[:3])}) and no run: "
                 "give -o a new or empty folder"
