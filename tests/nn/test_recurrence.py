@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.models import cell_options, random_tensor, randomize, variant_name
 from torch import Tensor, nn
@@ -187,6 +187,7 @@ def padded_rows(draw: st.DrawFn) -> tuple[list[list[int]], list[int]]:
 
 
 @given(padded_rows())
+@settings(deadline=None)
 def test_rows_are_turned_around_within_their_lengths(
     given_rows: tuple[list[list[int]], list[int]],
 ) -> None:

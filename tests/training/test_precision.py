@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from seq2seq.training.precision import resolve_precision
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("wish", ["float32", "bfloat16"])
+def test_a_wish_is_granted(wish: str) -> None:
+    assert resolve_precision(wish, CPU) == getattr(torch, wish)
+
+
+def test_auto_follows_the_processor() -> None:
+    """What Linux says of the processor, where there is Linux and torch can tell at all."""
+    flags = Path("/proc/cpuinfo")
+    known = flags.is_file() and hasattr(torch.cpu, "get_capabilities")
+    words = set(flags.read_text().split()) if known else set()
+    fast = bool({"avx512_bf16", "amx_bf16"} & words)
+    assert resolve_precision("auto", CPU) == (torch.bfloat16 if fast else torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"avx512_bf16": True, "amx_bf16": False}, torch.bfloat16),
+        ({"avx512_bf16": False, "amx_bf16": True}, torch.bfloat16),
+        ({"avx512_bf16": False, "avx2": True}, torch.float32),
+        ({}, torch.float32),
+    ],
+)
+def test_auto_asks_for_bfloat16_instructions(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert resolve_precision("auto", CPU) == expected
+
+
+def test_a_torch_that_cannot_tell_gets_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert resolve_precision("auto", CPU) == torch.float32
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_auto_on_a_gpu_takes_no_emulation(monkeypatch: pytest.MonkeyPatch, fast: bool) -> None:
+    def supported(including_emulation: bool = True) -> bool:
+        return fast or including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    expected = torch.bfloat16 if fast else torch.float32
+    assert resolve_precision("auto", torch.device("cuda")) == expected
