@@ -18,7 +18,7 @@ def trained(monkeypatch: pytest.MonkeyPatch):
     calls: list[tuple[Any, ...]] = []
 
     def arrange(**changes: Any) -> list[tuple[Any, ...]]:
-        def loop(recipe, run, *, data, threads, monitor):
+        def loop(recipe, run, *, data, threads, monitor, progress):
             calls.append((recipe, run, data, threads))
             values = {
                 "run": run,
