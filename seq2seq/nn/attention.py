@@ -138,8 +138,9 @@ class DotAttention(Attention):
         super().__init__(query_size, memory_size)
         if query_size != memory_size:
             raise ModelError(
-                f"attention 'dot' needs encoder.hidden = decoder.hidden, not {memory_size} and "
-                f"{query_size}; set model.decoder.attention to 'general'"
+                f"model.decoder.attention = 'dot' needs states of one size: the encoder's has "
+                f"{memory_size}, the decoder's {query_size}; set model.decoder.attention to "
+                "'general'"
             )
 
     def scores(self, query_BTQ: Tensor, keys_BSK: Tensor) -> Tensor:

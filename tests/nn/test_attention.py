@@ -72,6 +72,6 @@ def test_dot_attention_needs_states_of_one_size() -> None:
     with pytest.raises(ModelError) as caught:
         ATTENTIONS["dot"](4, 6)
     assert str(caught.value) == (
-        "attention 'dot' needs encoder.hidden = decoder.hidden, not 6 and 4; "
-        "set model.decoder.attention to 'general'"
+        "model.decoder.attention = 'dot' needs states of one size: the encoder's has 6, the "
+        "decoder's 4; set model.decoder.attention to 'general'"
     )
