@@ -32,10 +32,10 @@ LEVELS = (
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 RUNTIME_ROOMS = ("errors", "recipe", "text", "search", "metrics", "cli")
+NUMPY_FILES = [f"numpy_{part}" for part in ("attention", "cells", "engine", "network", "weights")]
 RUNTIME_FILES = tuple(
     f"inference/{name}.py"
-    for name in ("__init__", "engines", "model_folder", "translator")
-    + tuple(f"numpy_{part}" for part in ("attention", "cells", "engine", "network", "weights"))
+    for name in ("__init__", "engines", "model_folder", "translator", *NUMPY_FILES)
 )
 
 
