@@ -16,7 +16,15 @@ from seq2seq.cli.score import (
     Tokenize,
     print_scores,
 )
-from seq2seq.cli.translate import BatchSize, Beam, Model, Threads, check_output, with_progress
+from seq2seq.cli.translate import (
+    BatchSize,
+    Beam,
+    Engine,
+    Model,
+    Threads,
+    check_output,
+    with_progress,
+)
 from seq2seq.errors import Seq2SeqError
 
 EXAMPLE = console.example("seq2seq evaluate runs/quickstart test.en test.de")
@@ -37,6 +45,7 @@ def evaluate(
     beam: Beam = None,
     batch_size: BatchSize = None,
     threads: Threads = None,
+    engine: Engine = "auto",
     metrics: Metrics = None,
     lowercase: Lowercase = False,
     tokenize: Tokenize = None,
@@ -58,7 +67,7 @@ def evaluate(
         raise Seq2SeqError("standard input can be read only once: give - for one file")
     sources, references = lines.all_lines(source), lines.all_lines(reference)
     lines.check_counts(source, len(sources), reference, len(references))
-    translator = Translator.load(model, threads=threads)
+    translator = Translator.load(model, threads=threads, engine=engine)
     found = translator.stream(sources, beam=beam, batch_size=batch_size or 64)
     translations = [several[0].text for several in with_progress(found, len(sources))]
     if output is not None:

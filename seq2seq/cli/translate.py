@@ -43,6 +43,13 @@ Threads = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="Use N processor threads.  [default: all cores]"),
 ]
+Engine = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="What runs the network: numpy, torch, or auto: numpy, but torch with a GPU.",
+    ),
+]
 
 
 def translate(
@@ -76,6 +83,7 @@ def translate(
     ] = None,
     batch_size: BatchSize = None,
     threads: Threads = None,
+    engine: Engine = "auto",
 ) -> None:
     """Translate lines of text.
 
@@ -84,7 +92,7 @@ def translate(
     from seq2seq.inference.translator import Translator
 
     check_output(output, model, source)
-    translator = Translator.load(model, threads=threads)
+    translator = Translator.load(model, threads=threads, engine=engine)
     if batch_size is None and source == lines.STANDARD and sys.stdin.isatty():
         batch_size = 1  # a person waits for the answer to each line
     found = translator.stream(

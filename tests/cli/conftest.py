@@ -13,6 +13,7 @@ from support.scripted import ScriptedModel, copying_script
 
 from seq2seq import recipe
 from seq2seq.cli.app import main
+from seq2seq.inference.engines import check_engine
 from seq2seq.inference.translator import Translator
 from seq2seq.text.tokenizer import Tokenizers, train_tokenizers
 
@@ -73,8 +74,9 @@ def model(here: Path, tokenizers: Tokenizers, monkeypatch: pytest.MonkeyPatch) -
     folder.mkdir()
     (folder / "recipe.toml").write_text("", encoding="utf-8")
 
-    def load(path: str | Path, *, threads: int | None = None) -> Translator:
+    def load(path: str | Path, *, threads: int | None, engine: str) -> Translator:
         assert Path(path).name == "model"
+        check_engine(engine)
         size = tokenizers.target.size
         copier = ScriptedModel(size, copying_script(size))
         return Translator(copier, tokenizers, recipe.Translation(max_source=200))

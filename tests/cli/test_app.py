@@ -144,7 +144,7 @@ def test_a_signal_leaves_nothing_half_written(tmp_path: Path, number: int, code:
         "        for line in lines:\n"
         "            yield [translator.ScoredTranslation(line, 0.0, 0.0, False)]\n"
         "            print('one', file=sys.stderr, flush=True)\n"
-        "translator.Translator.load = lambda path, threads: Fake()\n"
+        "translator.Translator.load = lambda path, **options: Fake()\n"
         "sys.argv = ['seq2seq', 'translate', 'model', '-', '-o', 'out.txt']\n"
         "from seq2seq.cli.app import main; main()\n"
     )

@@ -105,6 +105,14 @@ CASES = [
         "standard input, line 1: longer than 16,777,216 bytes: not a sentence",
         stdin=b"x" * (2**24 + 1),
     ),
+    *(
+        Case(
+            f"{verb} by an unknown engine",
+            f"{verb} model two.en{reference} --engine onnx",
+            "engine is 'onnx'; allowed: auto, numpy, torch",
+        )
+        for verb, reference in (("translate", ""), ("evaluate", " two.de"))
+    ),
     # Where translations go
     Case(
         "folder as output",
