@@ -95,6 +95,20 @@ class BatchOrder:
         self.bounds = bounds
         self.seed = seed
 
+    def left_out(self) -> int:
+        """Counts the pairs that the bounds leave out.
+
+        Returns:
+            How many have a side of more pieces than the bound.
+        """
+        if self.bounds.pieces is None:
+            return 0
+        count = 0
+        for begin in range(0, len(self.dataset), POOL):
+            sides = self.dataset.lengths(begin, min(begin + POOL, len(self.dataset)))
+            count += int(np.count_nonzero(np.maximum(*sides) > self.bounds.pieces))
+        return count
+
     def batches(self, place: Place = Place()) -> Iterator[tuple[Ints, Place]]:
         """Batches from a place on, without end: epochs follow each other.
 
@@ -109,30 +123,32 @@ class BatchOrder:
             DataError: If every pair is longer than the bounds allow.
         """
         while True:
-            nothing_yet = place.pairs == 0
-            blocks = self._blocks(place.epoch)
-            pools = [blocks[i : i + POOL // BLOCK] for i in range(0, len(blocks), POOL // BLOCK)]
-            for pool in range(place.pool, len(pools)):
-                plan = self._plan(place.epoch, pool, pools[pool])
-                for batch in range(place.batch, len(plan)):
-                    pairs = place.pairs + len(plan[batch])
-                    place = self._after(Place(place.epoch, pool, batch + 1, pairs), plan, pools)
-                    nothing_yet = False
-                    yield plan[batch], place
-                if not plan:  # every pair of the pool was too long
-                    place = self._after(Place(place.epoch, pool, 0, place.pairs), plan, pools)
-            if nothing_yet:
+            epoch, pairs = place.epoch, place.pairs
+            batches = self._epoch(place)
+            batch = next(batches, None)
+            if batch is None and pairs == 0:
                 raise DataError(
                     f"all {len(self.dataset)} training pairs have more than {self.bounds.pieces} "
                     "pieces on a side: raise training.max_pieces"
                 )
+            while batch is not None:
+                after = next(batches, None)
+                indices = batch[2]
+                pairs += len(indices)
+                place = Place(epoch, after[0], after[1], pairs) if after else Place(epoch + 1)
+                yield indices, place
+                batch = after
+            place = Place(epoch + 1)
 
-    def _after(self, place: Place, plan: Sequence[Ints], pools: Sequence[Ints]) -> Place:
-        if place.batch < len(plan):
-            return place
-        if place.pool + 1 < len(pools):
-            return Place(place.epoch, place.pool + 1, 0, place.pairs)
-        return Place(place.epoch + 1)
+    def _epoch(self, place: Place) -> Iterator[tuple[int, int, Ints]]:
+        """What is left of an epoch: pool, batch in the pool, and the pairs' indices (B,)."""
+        blocks = self._blocks(place.epoch)
+        pools = [blocks[i : i + POOL // BLOCK] for i in range(0, len(blocks), POOL // BLOCK)]
+        for pool in range(place.pool, len(pools)):
+            plan = self._plan(place.epoch, pool, pools[pool])
+            first = place.batch if pool == place.pool else 0
+            for batch in range(first, len(plan)):
+                yield pool, batch, plan[batch]
 
     def _blocks(self, epoch: int) -> Ints:
         count = -(-len(self.dataset) // BLOCK)

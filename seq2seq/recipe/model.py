@@ -158,4 +158,9 @@ class Model(Section):
                 "tie = 'all' needs encoder.embedding = decoder.embedding, not "
                 f"{self.encoder.embedding} and {self.decoder.embedding}"
             )
+        if self.decoder.attention == "dot" and self.encoder.hidden != self.decoder.hidden:
+            raise ValueError(
+                "decoder.attention = 'dot' needs encoder.hidden = decoder.hidden, not "
+                f"{self.encoder.hidden} and {self.decoder.hidden}; 'general' takes any sizes"
+            )
         return self

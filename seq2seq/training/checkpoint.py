@@ -10,7 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +29,13 @@ FORMAT = 1
 STATE = "state.json"
 TEMPORARY = ".partial-"
 
+_MISSING = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+
 Tensors = dict[str, Tensor]
+
+
+class DamagedCheckpointError(ModelError):
+    """A checkpoint of which a file is missing or is not what was written."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,19 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A temporary name that becomes ``path`` if all goes well, and vanishes if not."""
+    partial = path.with_name(TEMPORARY + path.name)
+    try:
+        yield partial
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
 def write_synced(path: Path, text: str) -> None:
     """Replaces a text file in one step, or leaves it as it was.
 
@@ -72,11 +94,9 @@ def write_synced(path: Path, text: str) -> None:
         path: The file.
         text: What it is to hold.
     """
-    partial = path.with_name(TEMPORARY + path.name)
-    partial.write_text(text, encoding="utf-8", newline="\n")
-    sync(partial)
-    partial.replace(path)
-    sync(path.parent)
+    with _replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+        sync(partial)
 
 
 def write_tensors(path: Path, tensors: Tensors) -> str:
@@ -89,17 +109,35 @@ def write_tensors(path: Path, tensors: Tensors) -> str:
     Returns:
         Its SHA-256.
     """
-    partial = path.with_name(TEMPORARY + path.name)
-    digest = _save_tensors(partial, tensors)
-    partial.replace(path)
-    sync(path.parent)
-    return digest
+    with _replacing(path) as partial:
+        return _save_tensors(partial, tensors)
 
 
 def _save_tensors(path: Path, tensors: Tensors) -> str:
     save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
     sync(path)
     return sha256(path)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Reads one of a run's small JSON files.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The object in it.
+
+    Raises:
+        ModelError: If it holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path} is damaged: {error}; train into a new folder") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path} is damaged: not a JSON object; train into a new folder")
+    return content
 
 
 def sha256(path: Path) -> str:
@@ -140,7 +178,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
             "environment": checkpoint.environment,
             "state": checkpoint.state.to_json(),
         }
-        text = json.dumps(content, indent=1) + "\n"
+        text = json.dumps({**content, "own_sha256": _own_sum(content)}, indent=1) + "\n"
         (partial / STATE).write_text(text, encoding="utf-8", newline="\n")
         sync(partial / STATE)
         sync(partial)
@@ -148,7 +186,11 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
             old = folder / (TEMPORARY + "old-" + final.name)
             shutil.rmtree(old, ignore_errors=True)
             final.rename(old)
-            partial.rename(final)
+            try:
+                partial.rename(final)
+            except OSError:
+                old.rename(final)
+                raise
             shutil.rmtree(old)
         else:
             partial.rename(final)
@@ -157,6 +199,11 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         raise
     sync(folder)
     return final
+
+
+def _own_sum(content: dict[str, Any]) -> str:
+    """The checksum of state.json's content, without itself."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -169,7 +216,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
         The checkpoint.
 
     Raises:
-        ModelError: If a file is missing, damaged or of another format.
+        DamagedCheckpointError: If a file is missing or damaged.
+        ModelError: If another version of the toolkit wrote it.
+        OSError: If the disk does not answer; that says nothing about the checkpoint.
     """
     try:
         content = json.loads((path / STATE).read_text(encoding="utf-8"))
@@ -177,16 +226,29 @@ def load_checkpoint(path: Path) -> Checkpoint:
             raise ModelError(
                 f"checkpoint {path} has format {content['format']}, this version reads {FORMAT}"
             )
+        if content.pop("own_sha256") != _own_sum(content):
+            raise DamagedCheckpointError(
+                f"checkpoint {path} is damaged: {STATE} does not match its sum"
+            )
         groups = {}
         for name, expected in content["sha256"].items():
             file = path / Path(name).name
             if sha256(file) != expected:
-                raise ModelError(f"checkpoint {path} is damaged: {name} does not match its sum")
+                raise DamagedCheckpointError(
+                    f"checkpoint {path} is damaged: {name} does not match its sum"
+                )
             groups[file.stem] = load_file(file)
         state = TrainingState.from_json(content["state"])
         return Checkpoint(state, groups, content["environment"])
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise ModelError(f"checkpoint {path} is damaged: {error}") from error
+    except (
+        *_MISSING,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        SafetensorError,
+    ) as error:
+        raise DamagedCheckpointError(f"checkpoint {path} is damaged: {error}") from error
 
 
 def checkpoint_folders(folder: Path) -> list[Path]:
@@ -200,7 +262,8 @@ def checkpoint_folders(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         return []
-    return sorted(folder.glob("update-*"), reverse=True)
+    named = [one for one in folder.iterdir() if re.fullmatch(r"update-\d{8,}", one.name)]
+    return sorted(named, key=lambda one: int(one.name.removeprefix("update-")), reverse=True)
 
 
 def recover(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,11 @@ class Journal:
         records = []
         for line in self.path.read_text(encoding="utf-8", errors="replace").split("\n"):
             try:
-                records.append(json.loads(line))
+                record = json.loads(line)
             except ValueError:
                 continue
+            if isinstance(record, dict) and isinstance(record.get("update", 0), int):
+                records.append(record)
         return records
 
     def rewind(self, update: int) -> None:
@@ -52,4 +55,12 @@ class Journal:
             record: Plain values; it should have an "update".
         """
         with self.path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(json.dumps(_finite(record)) + "\n")
+
+
+def _finite(record: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no infinities: a number that is not finite becomes null."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in record.items()
+    }

@@ -7,11 +7,12 @@ goes through the same numbers, bit for bit, as one that never was.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from seq2seq.data.batching import BatchOrder, Bounds, Ints, PaddedPairs, Place, 
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.prepare import prepare
 from seq2seq.data.progress import Progress
-from seq2seq.errors import TrainingError
+from seq2seq.errors import ModelError, TrainingError
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.training import LastK, Plateau
@@ -34,33 +35,12 @@ from seq2seq.training.precision import bound_primitive_cache
 from seq2seq.training.run_folder import RunFolder
 from seq2seq.training.schedules import learning_rate
 from seq2seq.training.signals import StopRequest, stop_on_signals
-from seq2seq.training.state import TrainingState
+from seq2seq.training.state import TrainingResult, TrainingState
 from seq2seq.training.validation import Validated, validate
 
+__all__ = ["Trainer", "TrainingResult", "train"]
+
 LOG_EVERY = 20  # updates a record of metrics.jsonl
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """How a training ended.
-
-    Attributes:
-        run: Its folder.
-        finished: False if a signal ended it: the same command goes on.
-        stopped: Why it ended.
-        updates: Updates done, over all sessions.
-        skipped: Updates skipped for numbers that were not finite.
-        seconds: Time spent, over all sessions.
-        best: The best validation's record ("update", "loss", "bleu", ...); None if there was none.
-    """
-
-    run: Path
-    finished: bool
-    stopped: str
-    updates: int
-    skipped: int
-    seconds: float
-    best: dict[str, Any] | None
 
 
 def train(
@@ -94,22 +74,31 @@ def train(
     bound_primitive_cache()
     if threads is not None:
         torch.set_num_threads(threads)
-    folder = RunFolder(run, recipe)
-    if data is None:
-        prepared = prepare(recipe, run / "data", progress=progress)
-    else:
-        prepared = PreparedData.open(data)
-    prepared.check_fits(recipe)
-    folder.claim(prepared)
-    monitor = monitor or default_monitor()
-    try:
-        trainer = Trainer(recipe, prepared, folder, monitor)
-        trainer.resume()
-        with stop_on_signals() as stop:
-            trainer.run(stop)
-    finally:
-        monitor.close()
-    return trainer.result()
+    with RunFolder(run, recipe) as folder:
+        prepared = _prepared(recipe, folder, data, progress)
+        prepared.check_fits(recipe)
+        folder.claim(prepared)
+        monitor = monitor or default_monitor()
+        try:
+            trainer = Trainer(recipe, prepared, folder, monitor)
+            trainer.resume()
+            with stop_on_signals() as stop:
+                trainer.run(stop)
+        finally:
+            monitor.close()
+        return trainer.result()
+
+
+def _prepared(
+    recipe: Recipe, folder: RunFolder, data: Path | None, progress: Progress | None
+) -> PreparedData:
+    """The data; a run that has prepared its own goes on with it, whatever became of the files."""
+    own = folder.path / "data"
+    if data is not None:
+        return PreparedData.open(data)
+    if folder.begun and own.is_dir():
+        return PreparedData.open(own)
+    return prepare(recipe, own, progress=progress)
 
 
 class Trainer:
@@ -150,25 +139,41 @@ class Trainer:
         """
         if self.state.stopped:
             self.monitor.say(f"this run is finished: {self.state.stopped}")
+            if not self._curves.is_file():  # killed right before they were drawn
+                self._plot()
             return
+        if long := self.order.left_out():
+            self.monitor.say(
+                f"{long:,} of {len(self.prepared.train):,} training pairs have more than "
+                f"{self.options.max_pieces} pieces on a side (training.max_pieces): left out"
+            )
         self._session = (self.progress(), self.state.seconds)
         self._clock = time.monotonic()
         updates = self._updates()
         while not (stop or self._ended()):
             batches, place = next(updates)
             self._update(batches, place)
+            if self.state.skipped_in_row:
+                continue  # the weights may be what is wrong: nothing is saved until one is good
             if self._validation_due():
                 self._validate()
             elif self._checkpoint_due():
                 self._save()
+        if self.state.skipped_in_row:
+            self._give_up()
         if self._ended():
             self._finish()
         else:
             self._save()
             self.monitor.say(f"{stop.by}: saved at update {self.state.update}; run again to go on")
-        plot_curves(
-            self.folder.journal.records(), self.folder.path / "curves.png", self.recipe.name
-        )
+        self._plot()
+
+    @property
+    def _curves(self) -> Path:
+        return self.folder.path / "curves.png"
+
+    def _plot(self) -> None:
+        plot_curves(self.folder.journal.records(), self._curves, self.recipe.name)
 
     def _updates(self) -> Iterator[tuple[list[Ints], Place]]:
         """The batches of each update, and the place after it; no update spans two epochs."""
@@ -220,13 +225,16 @@ class Trainer:
             f"gradient norm {gradient.norm:.3g}"
         )
         if state.skipped_in_row >= self.options.max_bad_updates:
-            last = self.folder.path / "last"
-            kept = f"the last good checkpoint is {last}" if last.exists() else "nothing was saved"
-            raise TrainingError(
-                f"training stopped: {state.skipped_in_row} updates in a row up to update "
-                f"{state.update} had a loss or gradient that is not finite; {kept}; a lower "
-                "training.learning_rate, a longer warm-up or a lower training.clip_norm may help"
-            )
+            self._give_up()
+
+    def _give_up(self) -> NoReturn:
+        last = self.folder.path / "last"
+        kept = f"the last good checkpoint is {last}" if last.exists() else "nothing was saved"
+        raise TrainingError(
+            f"training stopped: {self.state.skipped_in_row} updates in a row up to update "
+            f"{self.state.update} had a loss or gradient that is not finite; {kept}; a lower "
+            "training.learning_rate, a longer warm-up or a lower training.clip_norm may help"
+        )
 
     def _rate(self) -> float:
         return learning_rate(
@@ -298,39 +306,53 @@ class Trainer:
         result = self._measure(self.learner.judged)
         state = self.state
         best = self._is_best(result)
-        if best:
-            state.best = result.value(self.options.early_stopping.metric)
-            state.best_loss, state.best_update = result.loss, state.update
         state.stale = 0 if best else state.stale + 1
         self._reduce_on_plateau(best)
         state.validated = True
-        epoch = state.place.epoch + self._epoch_share()
-        record = {
-            "update": state.update,
-            "epoch": epoch,
-            "loss": result.loss,
-            "bleu": result.bleu,
-            "seconds": state.seconds,
-        }
-        state.history.append(record)
-        self.folder.journal.append({"kind": "validation", **record})
-        self.monitor.validated(state.update, epoch, result, best)
+        record = self._record(result, best)
         self._save()
         if best:
             self._publish(self.learner.judged, record)
 
+    def _record(self, result: Validated, best: bool, **more: Any) -> dict[str, Any]:
+        """Remembers, logs and shows what a validation found."""
+        state = self.state
+        if best:
+            state.best = result.value(self.options.early_stopping.metric)
+            state.best_loss, state.best_update = result.loss, state.update
+        epoch = state.place.epoch + self._epoch_share()
+        record = {
+            "update": state.update,
+            "epoch": epoch,
+            "loss": result.loss if math.isfinite(result.loss) else None,
+            "bleu": result.bleu,
+            "seconds": state.seconds,
+            **more,
+        }
+        state.history.append(record)
+        self.folder.journal.append({"kind": "validation", **record})
+        self.monitor.validated(state.update, epoch, result, best)
+        return record
+
     def _is_best(self, result: Validated) -> bool:
         """By the recipe's metric; of equal ones (no BLEU yet) the lower loss is better."""
         state, value = self.state, result.value(self.options.early_stopping.metric)
+        if not math.isfinite(result.loss):
+            return False
         if state.best is None or state.best_loss is None or value != state.best:
             return state.best is None or value > state.best
         return result.loss < state.best_loss
 
     def _measure(self, model: TranslationModel) -> Validated:
-        prepared = self.prepared
-        result = validate(
-            model, prepared.val, prepared.tokenizers, self.recipe, self.learner.precision
-        )
+        prepared, precision = self.prepared, self.learner.precision
+        try:
+            result = validate(model, prepared.val, prepared.tokenizers, self.recipe, precision)
+        except ModelError as error:
+            last = self.folder.path / "last"
+            raise TrainingError(
+                f"training stopped at update {self.state.update}: validation failed: {error}; "
+                f"the last checkpoint is {last}; a lower training.learning_rate may help"
+            ) from error
         now = time.monotonic()
         self.state.seconds += now - self._clock
         self._clock = now
@@ -374,13 +396,12 @@ class Trainer:
         mean = mean_of(self.folder.validated_weights(updates))
         model = self.learner.with_weights(mean, self.folder.checkpoints)
         result = self._measure(model)
-        state = self.state
+        told = ", ".join(map(str, updates))
+        self.monitor.say(f"the mean of the weights at updates {told}:")
         best = self._is_best(result)
-        self.monitor.say(f"the mean of the weights at updates {', '.join(map(str, updates))}:")
-        self.monitor.validated(state.update, state.place.epoch + self._epoch_share(), result, best)
+        record = self._record(result, best, mean_of_updates=updates)
         if best:
-            record = {"update": state.update, "loss": result.loss, "bleu": result.bleu}
-            self._publish(model, {**record, "mean_of_updates": updates})
+            self._publish(model, record)
 
     # -- resuming ---------------------------------------------------------------------------
 

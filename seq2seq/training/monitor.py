@@ -104,7 +104,7 @@ class Monitor:
         bleu = "" if result.bleu is None else f"  BLEU {result.bleu:.2f}"
         self.say(
             f"validation at update {update} (epoch {epoch:.2f}): loss {result.loss:.3f}  "
-            f"perplexity {result.perplexity:.2f}{bleu}  {result.seconds:.1f} s"
+            f"perplexity {result.perplexity:,.4g}{bleu}  {result.seconds:.1f} s"
             f"{'  best so far' if best else ''}"
         )
 

@@ -11,8 +11,8 @@ def bound_primitive_cache() -> None:
     """Keeps oneDNN from remembering every shape of batch it has met.
 
     It compiles each operation for each shape and keeps 1,024 of the results, which for batches of
-    many lengths grows to gigabytes over the first epochs. A quarter of them costs a few percent of the
-    time. It must be said before oneDNN is first used, and a setting of the user's is left alone.
+    many lengths grows to gigabytes over the first epochs. A quarter of them costs a few percent of
+    the time. It must be said before oneDNN is first used; a setting of the user's is left alone.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
 

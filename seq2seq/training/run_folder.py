@@ -9,7 +9,9 @@ prepared its own.
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,14 +23,16 @@ from safetensors import SafetensorError
 from seq2seq.data.dataset import PreparedData
 from seq2seq.errors import ModelError, TrainingError
 from seq2seq.recipe import Recipe
-from seq2seq.recipe.files import recipe_from_toml, recipe_to_toml
+from seq2seq.recipe.files import read_recipe_text, recipe_from_toml, recipe_to_toml
 from seq2seq.training.checkpoint import (
     TEMPORARY,
     Checkpoint,
+    DamagedCheckpointError,
     Tensors,
     checkpoint_folders,
     load_checkpoint,
     point,
+    read_object,
     recover,
     save_checkpoint,
     write_synced,
@@ -43,14 +47,15 @@ OWN = {
 
 
 class RunFolder:
-    """The folder of one training.
+    """The folder of one training, locked against other processes until it is closed.
 
     Args:
         path: The folder; made where it is missing.
         recipe: The recipe that is to be trained there.
 
     Raises:
-        ModelError: If the folder is a file, holds something else, or holds a run of another recipe.
+        ModelError: If the folder is a file, holds something else or a run of another recipe, or
+            another process is training there.
     """
 
     def __init__(self, path: Path, recipe: Recipe) -> None:
@@ -60,17 +65,42 @@ class RunFolder:
         self.journal = Journal(path / "metrics.jsonl")
         if path.exists() and not path.is_dir():
             raise ModelError(f"{path} is a file: a run needs a folder of its own")
+        self.begun = (path / "run.json").exists()
         self._check_contents()
         self._check_recipe()
         self.checkpoints.mkdir(parents=True, exist_ok=True)
+        self._lock = self._locked()
         recover(self.checkpoints)
         for partial in path.glob(TEMPORARY + "*"):
             partial.unlink()
 
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self._lock)
+
+    def _locked(self) -> int:
+        """Keeps other processes out for as long as the handle is open, or this process lives."""
+        handle = os.open(self.checkpoints, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise ModelError(
+                f"another process is training in {self.path}: wait for it, stop it, or give -o "
+                "another folder"
+            ) from None
+        return handle
+
     def _check_contents(self) -> None:
-        names = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else set()
-        foreign = sorted(n for n in names if n not in OWN and not n.startswith("."))
-        if foreign and "run.json" not in names:
+        """A folder without run.json is no run: whatever it holds is the user's."""
+        if self.begun or not self.path.is_dir():
+            return
+        early = {"checkpoints", "data"}  # of a run that was killed before it wrote run.json
+        names = sorted(entry.name for entry in self.path.iterdir())
+        foreign = [name for name in names if name not in early and not name.startswith(".")]
+        if foreign:
             raise ModelError(
                 f"{self.path} holds other things ({', '.join(foreign[:3])}) and no run: "
                 "give -o a new or empty folder"
@@ -80,7 +110,7 @@ class RunFolder:
         file = self.path / "recipe.toml"
         if not file.is_file():
             return
-        stored = recipe_from_toml(file.read_text(encoding="utf-8"), str(file))
+        stored = recipe_from_toml(read_recipe_text(str(file)), str(file))
         ours, theirs = _flat(self.recipe), _flat(stored)
         differing = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
         if differing:
@@ -105,15 +135,13 @@ class RunFolder:
             ModelError: If the run was begun on other data.
         """
         file = self.path / "run.json"
-        if file.is_file():
-            begun_on = json.loads(file.read_text(encoding="utf-8"))["data"]
-            if begun_on != prepared.digest:
-                raise ModelError(
-                    f"{self.path} was begun on other data than {prepared.folder} holds: "
-                    "give --data the folder it was begun with, or -o a new folder"
-                )
-        prepared.tokenizers.save(self.path)
+        if file.is_file() and read_object(file).get("data") != prepared.digest:
+            raise ModelError(
+                f"{self.path} was begun on other data than {prepared.folder} holds: "
+                "give --data the folder it was begun with, or -o a new folder"
+            )
         write_synced(file, json.dumps({"data": prepared.digest}) + "\n")
+        prepared.tokenizers.save(self.path)
         write_synced(self.path / "recipe.toml", recipe_to_toml(self.recipe))
 
     def latest(self, say: Callable[[str], None]) -> Checkpoint | None:
@@ -126,17 +154,20 @@ class RunFolder:
             The checkpoint; None for a new run.
 
         Raises:
-            ModelError: If there are checkpoints and none is whole.
+            ModelError: If there are checkpoints and none is whole, or the newest is of another
+                version.
         """
         folders = checkpoint_folders(self.checkpoints)
         for folder in folders:
             try:
                 checkpoint = load_checkpoint(folder)
-            except ModelError as error:
+            except DamagedCheckpointError as error:
                 say(f"warning: {error}; trying the one before")
                 continue
             for newer in folders[: folders.index(folder)]:
-                shutil.rmtree(newer)
+                aside = newer.with_name("damaged-" + newer.name)
+                shutil.rmtree(aside, ignore_errors=True)
+                newer.rename(aside)
             return checkpoint
         if folders:
             raise ModelError(
@@ -155,7 +186,7 @@ class RunFolder:
         """
         with self._writing():
             newest = save_checkpoint(self.checkpoints, checkpoint)
-        point(self.path / "last", newest)
+            point(self.path / "last", newest)
         folders = checkpoint_folders(self.checkpoints)
         needed = set(folders[:keep])
         best = checkpoint.state.best_update
@@ -192,8 +223,8 @@ class RunFolder:
         card = self.path / "card.json"
         if not card.is_file() or not (self.path / "weights.safetensors").is_file():
             return None
-        update: int = json.loads(card.read_text(encoding="utf-8"))["update"]
-        return update
+        update = read_object(card).get("update")
+        return update if isinstance(update, int) else None
 
     def publish(self, weights: Tensors, card: dict[str, Any]) -> None:
         """Makes weights the run's model.
@@ -216,8 +247,8 @@ class RunFolder:
             free = shutil.disk_usage(self.path).free / 2**20
             raise TrainingError(
                 f"training stopped: a checkpoint could not be written to {self.path}: {error} "
-                f"({free:,.0f} MiB free); the checkpoints before it are whole: make room, and the "
-                "same command goes on"
+                f"({free:,.0f} MiB free); the checkpoints before it are whole: when the folder can "
+                "be written again, the same command goes on"
             ) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from seq2seq.data.batching import Place
@@ -66,3 +67,26 @@ class TrainingState:
         """
         known = {f.name: values[f.name] for f in fields(cls)}
         return cls(**{**known, "place": Place(**values["place"])})
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a training ended.
+
+    Attributes:
+        run: Its folder.
+        finished: False if a signal ended it: the same command goes on.
+        stopped: Why it ended.
+        updates: Updates done, over all sessions.
+        skipped: Updates skipped for numbers that were not finite.
+        seconds: Time spent, over all sessions.
+        best: The best validation's record ("update", "loss", "bleu", ...); None if there was none.
+    """
+
+    run: Path
+    finished: bool
+    stopped: str
+    updates: int
+    skipped: int
+    seconds: float
+    best: dict[str, Any] | None

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -97,19 +96,13 @@ def test_a_signal_saves_and_the_same_command_goes_on(
 ) -> None:
     recipe, data, whole = begun
     run = tmp_path / "asked"
-    command = [sys.executable, "-m", "seq2seq", "train", str(recipe), "--data", str(data)]
-    command += ["-o", str(run), "--threads", "1"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (run / "last").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert "the same command goes on from here" in out
-    assert number.name in err
-    assert "Traceback" not in err
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = ["train", str(recipe), "--data", str(data), "-o", str(run), "--threads", "1"]
+    asked = run_python("-m", "support.killed", number.name, "9", *command)
+    assert asked.returncode == 130, asked.stderr
+    assert "the same command goes on from here" in asked.stdout
+    assert f"{number.name}: saved at update 9; run again to go on" in asked.stderr
+    assert "Traceback" not in asked.stderr
+    again = run_python("-m", "seq2seq", *command)
     assert again.returncode == 0, again.stderr
-    assert "going on from update" in again.stderr
+    assert "going on from update 9" in again.stderr
     assert contents(run) == contents(whole)

@@ -1,9 +1,11 @@
-"""Trains in a process that kills itself with SIGKILL at a given moment.
+"""Trains in a process that sends itself a signal at a given moment.
 
     python -m support.killed RECIPE DATA RUN update|sync NUMBER
+    python -m support.killed SIGTERM|SIGINT NUMBER train ARGUMENTS
 
-"update" counts updates of this process, "sync" the times that it waits for the disk, so that every
-moment in the writing of a checkpoint can be hit.
+The first sends SIGKILL: "update" counts updates of this process, "sync" the times that it waits for
+the disk, so that every moment in the writing of a checkpoint can be hit. The second runs the
+command line and sends the signal at the given update.
 """
 
 from __future__ import annotations
@@ -15,19 +17,20 @@ from pathlib import Path
 
 import seq2seq
 from seq2seq.training import checkpoint
-from seq2seq.training.monitor import Silent, Step
+from seq2seq.training.monitor import Monitor, Silent, Step
 
 
 class Countdown:
     """Kills the process at the given call."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, by: signal.Signals = signal.SIGKILL) -> None:
         self.left = number
+        self.by = by
 
     def __call__(self) -> None:
         self.left -= 1
         if self.left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self.by)
 
 
 class Deadly(Silent):
@@ -42,6 +45,9 @@ class Deadly(Silent):
 
 
 def main() -> None:
+    if sys.argv[1].startswith("SIG"):
+        command_line()
+        return
     recipe, data, run, what, number = sys.argv[1:]
     countdown = Countdown(int(number))
     monitor = Deadly(countdown) if what == "update" else Silent()
@@ -54,6 +60,15 @@ def main() -> None:
 
         checkpoint.sync = counted
     seq2seq.train(recipe, run, data=data, threads=1, monitor=monitor)
+
+
+def command_line() -> None:
+    from seq2seq.cli.app import main as run_command
+
+    countdown = Countdown(int(sys.argv[2]), signal.Signals[sys.argv[1]])
+    Monitor.step = lambda self, step: countdown()  # type: ignore[method-assign]
+    sys.argv[1:] = sys.argv[3:]
+    run_command()
 
 
 if __name__ == "__main__":
