@@ -39,7 +39,7 @@ def store(path: Path, batches: list[list[tuple[object, ...]]]) -> PairDataset:
     return PairDataset.open(path)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.lists(ROW, max_size=5), max_size=5), st.data())
 def test_gathering_equals_a_loop(
     tmp_path_factory: pytest.TempPathFactory,

@@ -65,7 +65,7 @@ def test_round_trip_of_the_training_text(tokenizer: Tokenizer) -> None:
     assert "".join(tokenizer.pieces(ids[0])).replace("▁", " ").strip() == SOURCES[0]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=40), max_size=5))
 def test_any_text_survives_with_byte_fallback(bytes_tokenizer: Tokenizer, texts: list[str]) -> None:
     # Without normalization only runs of the space itself are joined, and U+2581 is the space.
@@ -77,7 +77,7 @@ def test_any_text_survives_with_byte_fallback(bytes_tokenizer: Tokenizer, texts:
     assert bytes_tokenizer.decode(bytes_tokenizer.encode(texts)) == expected
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.text(max_size=60), max_size=5))
 def test_any_string_is_encoded(tokenizer: Tokenizer, texts: list[str]) -> None:
     rows = tokenizer.encode(texts)
