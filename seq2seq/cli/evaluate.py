@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -69,11 +70,13 @@ def evaluate(
     lines.check_counts(source, len(sources), reference, len(references))
     translator = Translator.load(model, threads=threads, engine=engine)
     found = translator.stream(sources, beam=beam, batch_size=batch_size or 64)
-    translations = [several[0].text for several in with_progress(found, len(sources))]
-    if output is not None:
-        with lines.write_lines(output) as file:
-            for line in translations:
-                file.write(line)
+    translations = []
+    # Opened first: an output that cannot be written must not be found out after an hour.
+    with lines.write_lines(output) if output is not None else nullcontext() as file:
+        for several in with_progress(found, len(sources)):
+            translations.append(several[0].text)
+            if file is not None:
+                file.write(several[0].text)
     scores = corpus_scores(
         translations,
         [references],

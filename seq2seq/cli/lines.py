@@ -1,7 +1,8 @@
 r"""Text that comes in and goes out of the command line, line by line.
 
-A line ends at ``\n`` and nowhere else: other line ends of Unicode, ``\r`` and NUL are content. A
-file that is written appears under its name when it is complete, or not at all.
+A line ends at ``\n`` and nowhere else: other line ends of Unicode and NUL are content, and so is
+``\r`` but for one before the ``\n``. Lines that are written end in ``\n`` alone. A file that is
+written appears under its name when it is complete, or not at all.
 """
 
 from __future__ import annotations
@@ -18,22 +19,9 @@ from typing import IO, BinaryIO
 
 from seq2seq.cli.console import tell
 from seq2seq.errors import Seq2SeqError
+from seq2seq.text.files import HEAD, LONGEST_LINE, text_fault
 
 STANDARD = "-"
-LONGEST_LINE = 2**24
-"""Bytes; a longer line is no sentence, and would not fit in constant memory."""
-
-_HEAD = 2**16
-_MAGIC = {
-    b"\x1f\x8b": "gzip data: unpack it first",
-    b"\x28\xb5\x2f\xfd": "Zstandard data: unpack it first",
-    b"PK\x03\x04": "a zip archive: unpack it first",
-    b"\xff\xfe": "UTF-16: convert it to UTF-8",
-    b"\xfe\xff": "UTF-16: convert it to UTF-8",
-}
-_CONTROLS = [chr(code) for code in (*range(9), *range(14, 32), 127)]
-_NOISE = 16  # so many strange characters may be in any text
-_NOT_TEXT = 0.3  # share of its characters, beyond which a file is no text
 
 
 def name_of(path: str) -> str:
@@ -51,14 +39,15 @@ def name_of(path: str) -> str:
 def read_lines(path: str) -> Iterator[str]:
     r"""Reads lines of text, in constant memory.
 
-    Bytes that are not UTF-8 are replaced by U+FFFD; when the end is reached, a warning says in how
-    many lines, and where first.
+    One ``\r`` before the ``\n`` goes with it, so that files with Windows line ends can be used;
+    preparing a corpus does the same. Bytes that are not UTF-8 are replaced by U+FFFD; when the end
+    is reached, a warning says in how many lines, and where first.
 
     Args:
         path: A file; "-": standard input.
 
     Yields:
-        The lines, without their ``\n``.
+        The lines, without their ends.
 
     Raises:
         Seq2SeqError: If the file cannot be read or is not text.
@@ -73,7 +62,8 @@ def read_lines(path: str) -> Iterator[str]:
                     f"{name_of(path)}, line {number}: longer than {LONGEST_LINE:,} bytes: "
                     "not a sentence"
                 )
-            raw = raw.removesuffix(b"\n")
+            if raw.endswith(b"\n"):
+                raw = raw[:-1].removesuffix(b"\r")
             try:
                 yield raw.decode("utf-8")
             except UnicodeDecodeError:
@@ -179,19 +169,11 @@ def _reason(error: Exception) -> str:
 
 def _check_text(path: str, stream: BinaryIO) -> None:
     try:
-        head = stream.peek(_HEAD)[:_HEAD]  # type: ignore[attr-defined]
+        head = stream.peek(HEAD)[:HEAD]  # type: ignore[attr-defined]
     except OSError as error:
         raise Seq2SeqError(f"{name_of(path)}: cannot be read: {_reason(error)}") from None
-    for magic, what in _MAGIC.items():
-        if head.startswith(magic):
-            raise Seq2SeqError(f"{name_of(path)}: not plain text but {what}")
-    text = head.decode("utf-8", errors="replace")
-    strange = sum(map(text.count, ("\ufffd", *_CONTROLS)))
-    if strange > _NOISE and strange > _NOT_TEXT * len(text):
-        raise Seq2SeqError(
-            f"{name_of(path)}: not UTF-8 text: {strange / len(text):.0%} of the characters it "
-            "begins with are control characters or not UTF-8"
-        )
+    if fault := text_fault(head):
+        raise Seq2SeqError(f"{name_of(path)}: {fault}")
 
 
 class Output:

@@ -20,23 +20,17 @@ from pathlib import Path
 import pyarrow as pa
 
 from seq2seq.errors import DataError
-
-LONGEST_LINE = 2**24
-"""Bytes; a longer line is not a sentence, and would not fit in constant memory."""
+from seq2seq.text.files import HEAD, LONGEST_LINE, text_fault
 
 _BUFFER = 2**20
-_HEAD = 2**16  # how much of a file is looked at to tell whether it is text
-_MOSTLY_NOT_TEXT = 0.1
 _CODECS = {".gz": "gzip", ".zst": "zstd"}
-_MAGIC = {
-    b"\x1f\x8b": "gzip data: its name must end in .gz",
-    b"\x28\xb5\x2f\xfd": "Zstandard data: its name must end in .zst",
-    b"PAR1": "Parquet: its name must end in .parquet, or say kind = 'parquet'",
-    b"PK\x03\x04": "a zip archive: unpack it first",
-    b"BZh": "bzip2 data: unpack it first, or pack it as .gz or .zst",
-    b"\xfd7zXZ": "xz data: unpack it first, or pack it as .gz or .zst",
-    b"\xff\xfe": "UTF-16 text: convert it to UTF-8",
-    b"\xfe\xff": "UTF-16 text: convert it to UTF-8",
+_PACK = "unpack it first, or pack it as .gz or .zst"
+_ADVICE = {
+    "gzip data": "its name must end in .gz",
+    "Zstandard data": "its name must end in .zst",
+    "Parquet": "its name must end in .parquet, or say kind = 'parquet'",
+    "bzip2 data": _PACK,
+    "xz data": _PACK,
 }
 
 
@@ -108,7 +102,7 @@ def _blocks(path: str) -> Iterator[list[bytes]]:
     number = 0
     rest = b""
     with _unpacked(path) as stream:
-        _check_text(path, stream.peek(_HEAD)[:_HEAD])
+        _check_text(path, stream.peek(HEAD)[:HEAD])
         while block := stream.read(_BUFFER):
             block = rest + block
             lines = block.split(b"\n")
@@ -149,17 +143,8 @@ def _unpacked(path: str) -> Iterator[io.BufferedReader]:
 def _check_text(path: str, head: bytes) -> None:
     if not head:
         raise DataError(f"{path}: the file is empty")
-    for magic, what in _MAGIC.items():
-        if head.startswith(magic):
-            raise DataError(f"{path}: not plain text but {what}")
-    text = head.decode("utf-8", "replace")
-    # A character cut in two by the end of the head is no fault of the file.
-    strange = sum(text.count(mark) for mark in ("\ufffd", *map(chr, range(9)), "\x1b", "\x7f"))
-    if strange > 1 and strange > _MOSTLY_NOT_TEXT * len(text):
-        raise DataError(
-            f"{path}: not UTF-8 text ({strange / len(text):.0%} of its beginning are control "
-            "characters or not UTF-8): a binary file, or text in another encoding?"
-        )
+    if fault := text_fault(head, _ADVICE):
+        raise DataError(f"{path}: {fault}")
 
 
 def sync(path: Path) -> None:

@@ -79,14 +79,14 @@ CASES = [
     Case(
         "binary input",
         "translate model binary -o out",
-        "binary: not UTF-8 text: 60% of the characters it begins with are control characters or "
-        "not UTF-8",
+        "binary: not UTF-8 text (60% of its beginning are control characters or not UTF-8): a "
+        "binary file, or text in another encoding?",
     ),
     Case(
         "binary standard input",
         "translate model",
-        "standard input: not UTF-8 text: 100% of the characters it begins with are control "
-        "characters or not UTF-8",
+        "standard input: not UTF-8 text (100% of its beginning are control characters or not "
+        "UTF-8): a binary file, or text in another encoding?",
         stdin=bytes(100),
     ),
     Case(
@@ -97,7 +97,7 @@ CASES = [
     Case(
         "UTF-16 input",
         "translate model utf16",
-        "utf16: not plain text but UTF-16: convert it to UTF-8",
+        "utf16: not plain text but UTF-16 text: convert it to UTF-8",
     ),
     Case(
         "a line without end",

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seq2seq.cli import lines
+from seq2seq.data import files
 from seq2seq.errors import Seq2SeqError
 
 _lines = st.lists(
@@ -25,7 +26,7 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, text:
         for line in text:
             file.write(line)
     assert lines.count_lines(str(path)) == len(text)
-    assert list(lines.read_lines(str(path))) == text
+    assert list(lines.read_lines(str(path))) == [line.removesuffix("\r") for line in text]
     assert [one.name for one in path.parent.iterdir()] == ["x"]
 
 
@@ -37,6 +38,26 @@ def test_counting_agrees_with_reading(tmp_path: Path, data: bytes, count: int) -
     path = tmp_path / "x"
     path.write_bytes(data)
     assert lines.count_lines(str(path)) == len(list(lines.read_lines(str(path)))) == count
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"a\r\nb\r\n", ["a", "b"]),
+        (b"a\r\r\n\r\n", ["a\r", ""]),
+        (b"\ra\rb\n", ["\ra\rb"]),
+        (b"a\n\rb\n", ["a", "\rb"]),
+        (b"a\r", ["a\r"]),  # before no line end
+    ],
+)
+def test_one_carriage_return_goes_with_the_line_end(
+    tmp_path: Path, data: bytes, text: list[str]
+) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(data)
+    assert list(lines.read_lines(str(path))) == text
+    assert [line.decode() for line in files.read_lines(str(path))] == text
+    assert lines.count_lines(str(path)) == len(text)
 
 
 def test_what_would_be_used_up_is_not_counted() -> None:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sacrebleu
+
+from seq2seq.errors import ModelError
+from seq2seq.inference.translator import ScoredTranslation, Translator
 
 SOURCE = "zwei Kinder spielen am Wasser\nein Hund läuft über die grüne Wiese\n"
 REFERENCE = "zwei Kinder spielen im Wasser\nEin Hund läuft über die Wiese\n"
@@ -79,6 +83,16 @@ def test_odd_characters_do_not_break_lines(run) -> None:
     assert json.loads(done.out)["lines"] == 3
 
 
+@pytest.mark.usefixtures("files")
+def test_windows_line_ends_change_no_score(run, model) -> None:
+    for name, text in (("out", SOURCE), ("test", REFERENCE)):
+        Path(f"{name}.crlf").write_bytes(text.replace("\n", "\r\n").encode())
+    assert run("score", "out.crlf", "test.crlf").out == run("score", "out.de", "test.de").out
+    crlf = run("evaluate", model, "out.crlf", "test.crlf", "-o", "mine.de")
+    assert crlf.out == run("evaluate", model, "out.de", "test.de").out
+    assert Path("mine.de").read_bytes().decode() == SOURCE
+
+
 def test_translations_that_look_tokenized_are_warned_about(run) -> None:
     text = "ein Hund läuft .\n" * 100
     for name in ("a", "b"):
@@ -122,3 +136,31 @@ def test_evaluate_checks_before_it_translates(run, monkeypatch) -> None:
         "error: out.de has 2 lines but test.de has 1 line: "
         "line n of one must belong to line n of the other\n"
     )
+
+
+@pytest.mark.usefixtures("files")
+def test_evaluate_finds_a_bad_output_before_it_translates(run, model, monkeypatch) -> None:
+    def stream(*args: object, **options: object) -> Iterator[list[ScoredTranslation]]:
+        pytest.fail("translated for nothing")
+        yield []
+
+    monkeypatch.setattr(Translator, "stream", stream)
+    done = run("evaluate", model, "out.de", "test.de", "-o", "nowhere/mine.de")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "error: nowhere/mine.de: there is no folder nowhere to write it in\n"
+
+
+@pytest.mark.usefixtures("files")
+def test_evaluate_writes_all_translations_or_no_file(run, model, monkeypatch) -> None:
+    def stream(*args: object, **options: object) -> Iterator[list[ScoredTranslation]]:
+        yield [ScoredTranslation("ein Hund", 0.0, 0.0, False)]
+        raise ModelError("the model's numbers are broken")
+
+    monkeypatch.setattr(Translator, "stream", stream)
+    Path("mine.de").write_bytes(b"precious\n")
+    before = sorted(Path().iterdir())
+    done = run("evaluate", model, "out.de", "test.de", "-o", "mine.de")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "error: the model's numbers are broken\n"
+    assert Path("mine.de").read_bytes() == b"precious\n"
+    assert sorted(Path().iterdir()) == before

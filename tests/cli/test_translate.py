@@ -60,6 +60,15 @@ def test_n_best_of_one_is_written_with_its_score(run, model) -> None:
     assert done.out.startswith("0 ||| ein Hund ||| -0.0")
 
 
+def test_windows_line_ends_change_nothing(run, model) -> None:
+    windows = TEXT.replace("\n", "\r\n").encode()
+    done = run("translate", model, stdin=windows)
+    assert (done.code, done.out, done.err) == (0, TEXT, "")
+    Path("in.de").write_bytes(windows)
+    assert run("translate", model, "in.de", "-o", "out.de").code == 0
+    assert Path("out.de").read_bytes().decode() == TEXT
+
+
 def test_lines_end_at_newlines_alone(run, model) -> None:
     odd = "ein\u2028Hund\n\x0bein\rHund\nein\x00Hund\n\x85\n"
     done = run("translate", model, stdin=odd.encode())
