@@ -18,6 +18,7 @@ from seq2seq.text.tokenizer import Tokenizers
 
 __all__ = ["PairDataset", "PreparedData", "Ragged"]
 
+_PATH_KEYS = {"path", "source_path", "target_path"}
 _MODEL_KEYS = {"model", "source_model", "target_model"}
 
 
@@ -98,8 +99,8 @@ class PreparedData:
         """Checks that a recipe would have prepared the same data.
 
         Its tables on cleaning and the tokenizer must be the same; its sources are compared where
-        it names any. A tokenizer's model that is named by another path is the same if its bytes
-        are.
+        it names any. A file that is named by another path is the same if its bytes are, or if it
+        is not on this machine; a tokenizer's model is if its bytes are.
 
         Args:
             recipe: The recipe to train.
@@ -114,13 +115,21 @@ class PreparedData:
         differences = [
             f"{key} is {_show(ours)} there but {_show(theirs)} in the recipe"
             for key, ours, theirs in _differences("", here, wanted)
-            if not self._is_our_model(key, theirs)
+            if not (self._is_our_model(key, theirs) or self._is_our_input(key, ours, theirs))
         ]
         if differences:
             raise DataError(
                 f"{self.folder}: was prepared by another recipe: {'; '.join(differences)}: "
                 "prepare again into another folder, or change the recipe"
             )
+
+    def _is_our_input(self, key: str, ours: object, theirs: object) -> bool:
+        """The same file under another path, or one that is not on this machine, is no other."""
+        _, split, name = f"{key}..".split(".")[:3]
+        if name not in _PATH_KEYS or not isinstance(theirs, str):
+            return False
+        path = Path(theirs)
+        return not path.exists() or file_digest(path) == self.manifest["inputs"][split].get(ours)
 
     def _is_our_model(self, key: str, path: object) -> bool:
         name = key.removeprefix("tokenizer.")

@@ -166,6 +166,8 @@ def check_files(folder: Path, files: Mapping[str, str]) -> None:
         DataError: If one is missing or was changed.
     """
     for name, digest in files.items():
+        if name not in FILES:
+            raise DataError(f"{folder / MANIFEST}: damaged (it names {name!r}): prepare it again")
         try:
             found = file_digest(folder / name)
         except OSError as error:

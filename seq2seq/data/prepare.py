@@ -8,9 +8,9 @@ tokenizer is trained on and the tokenizing processes read. Nothing but the memor
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -139,10 +139,15 @@ def _sources(recipe: Recipe) -> dict[str, Source]:
 def _check_output(output: Path, overwrite: bool) -> None:
     if output.is_file():
         raise DataError(f"{output}: a file, where a folder is to be made")
+    if output.is_symlink() or output.resolve() == Path.cwd():
+        raise DataError(
+            f"{output}: the current folder or a link, and the folder is renamed into its place "
+            "when it is complete: give -o a name of its own"
+        )
     names = sorted(path.name for path in output.iterdir()) if output.is_dir() else []
     if not names:
         return
-    if foreign := [name for name in names if name not in FILES]:
+    if foreign := [name for name in names if name not in FILES or MANIFEST not in names]:
         more = ", ..." if len(foreign) > 3 else ""
         raise DataError(
             f"{output}: not empty, and not a prepared folder (it holds {', '.join(foreign[:3])}"
@@ -151,7 +156,7 @@ def _check_output(output: Path, overwrite: bool) -> None:
     if not overwrite:
         raise DataError(
             f"{output}: holds data that another recipe, or other files, were prepared into: choose "
-            "another folder, or say that it may be overwritten"
+            "another folder, or replace it with --overwrite"
         )
 
 
@@ -183,13 +188,21 @@ def _existing_parent(path: Path) -> Path:
 def _appearing(output: Path) -> Iterator[Path]:
     """Gives a folder to work in, which takes the output's name at the end, or disappears."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".partial", dir=output.parent))
+    folder = output.parent / f".{output.name}.partial"
+    folder.mkdir(exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise DataError(f"{output}: another process is preparing it: wait for it") from None
     old = folder.with_suffix(".old")
     try:
+        for leftover in folder.iterdir():  # of a process that was killed
+            leftover.unlink()
         yield folder
         for path in [*folder.iterdir(), folder]:
             sync(path)
-        folder.chmod(0o755)
         if output.is_dir():
             output.rename(old)
         folder.rename(output)
@@ -199,6 +212,7 @@ def _appearing(output: Path) -> Iterator[Path]:
             old.rename(output)
         for leftover in (folder, old):
             shutil.rmtree(leftover, ignore_errors=True)
+        os.close(handle)
 
 
 @dataclass(frozen=True)

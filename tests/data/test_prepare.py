@@ -22,6 +22,7 @@ from seq2seq.data.prepare import is_prepared, prepare
 from seq2seq.data.report import PrepareReport, report_table
 from seq2seq.errors import DataError, ModelError, RecipeError
 from seq2seq.recipe import Recipe
+from seq2seq.recipe.data import LinesSource
 from seq2seq.text.cleaning import Dropped
 from seq2seq.text.tokenizer import train_tokenizers
 
@@ -192,7 +193,7 @@ def test_a_folder_of_the_same_recipe_and_files_is_kept(
     assert not is_prepared(another, output)
     message = (
         f"{output}: holds data that another recipe, or other files, were prepared into: choose "
-        "another folder, or say that it may be overwritten"
+        "another folder, or replace it with --overwrite"
     )
     assert problem(another, output) == message
     with (tmp_path / "val.a").open("a") as file:
@@ -431,3 +432,56 @@ def test_memory_does_not_grow_with_the_corpus(
     grown = (tmp_path / "40" / "train.arrow").stat().st_size // 1024
     assert peaks[1] - peaks[0] < 0.4 * grown
     assert peaks[1] < 1.1 * peaks[0]
+
+
+def test_what_a_killed_process_left_is_cleared(
+    corpus: Corpus, recipe_for: Make, tmp_path: Path
+) -> None:
+    left = tmp_path / ".out.partial"
+    left.mkdir()
+    (left / "train.arrow").write_bytes(b"half")
+    prepare(recipe_for(), tmp_path / "out")
+    assert leftovers(tmp_path) == []
+
+
+def test_the_current_folder_is_refused_before_work_begins(
+    corpus: Corpus, recipe_for: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipe_for()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(module, "read_pairs", None)
+    assert problem(recipe, Path()) == (
+        ".: the current folder or a link, and the folder is renamed into its place when it is "
+        "complete: give -o a name of its own"
+    )
+
+
+def test_a_folder_that_holds_a_recipe_alone_is_the_users(
+    corpus: Corpus, recipe_for: Make, tmp_path: Path
+) -> None:
+    output = tmp_path / "mine"
+    output.mkdir()
+    (output / "recipe.toml").write_text("# by hand\n")
+    with pytest.raises(DataError, match=r"not empty, and not a prepared folder \(it holds recipe"):
+        prepare(recipe_for(), output, overwrite=True)
+    assert (output / "recipe.toml").read_text() == "# by hand\n"
+
+
+def test_the_same_files_elsewhere_fit(corpus: Corpus, recipe_for: Make, tmp_path: Path) -> None:
+    recipe = recipe_for()
+    prepared = prepare(recipe, tmp_path / "out")
+    source = recipe.data.train
+    assert isinstance(source, LinesSource)
+    moved = tmp_path / "moved.a"
+    moved.write_bytes(Path(source.source_path).read_bytes())
+
+    def named(path: Path) -> Recipe:
+        other = source.model_copy(update={"source_path": str(path)})
+        return recipe.model_copy(update={"data": recipe.data.model_copy(update={"train": other})})
+
+    prepared.check_fits(named(moved))
+    prepared.check_fits(named(tmp_path / "on another machine"))
+    moved.write_text("something else\n")
+    with pytest.raises(DataError, match=r"data\.train\.source_path is "):
+        prepared.check_fits(named(moved))
