@@ -69,7 +69,9 @@ def empty(options: recipe.Cleaning) -> Fails | None:
     """Drops pairs with nothing but white space on a side."""
     if not options.empty:
         return None
-    return lambda pair: not (pair.source.strip() and pair.target.strip())
+    return lambda pair: (
+        not pair.source or not pair.target or pair.source.isspace() or pair.target.isspace()
+    )
 
 
 @_rule
