@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from seq2seq.data.files import file_digest, sync
 from seq2seq.errors import ModelError
 from seq2seq.training.state import TrainingState
 
@@ -59,19 +59,6 @@ class Checkpoint:
             The moving average where there is one, else the model's own.
         """
         return self.groups.get("average", self.groups["model"])
-
-
-def sync(path: Path) -> None:
-    """Waits until a file or folder is on the disk.
-
-    Args:
-        path: The file or folder.
-    """
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager
@@ -116,7 +103,7 @@ def write_tensors(path: Path, tensors: Tensors) -> str:
 def _save_tensors(path: Path, tensors: Tensors) -> str:
     save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
     sync(path)
-    return sha256(path)
+    return file_digest(path)
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -138,19 +125,6 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelError(f"{path} is damaged: not a JSON object; train into a new folder")
     return content
-
-
-def sha256(path: Path) -> str:
-    """A file's checksum.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its SHA-256 in hexadecimal.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
@@ -233,7 +207,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         groups = {}
         for name, expected in content["sha256"].items():
             file = path / Path(name).name
-            if sha256(file) != expected:
+            if file_digest(file) != expected:
                 raise DamagedCheckpointError(
                     f"checkpoint {path} is damaged: {name} does not match its sum"
                 )

@@ -17,6 +17,7 @@ import torch
 from support.models import random_tensor
 
 from seq2seq.data.batching import Place
+from seq2seq.data.files import file_digest
 from seq2seq.errors import ModelError
 from seq2seq.training import checkpoint as module
 from seq2seq.training.checkpoint import (
@@ -27,7 +28,6 @@ from seq2seq.training.checkpoint import (
     point,
     recover,
     save_checkpoint,
-    sha256,
     write_synced,
     write_tensors,
 )
@@ -250,7 +250,7 @@ def dying_at(number: int, how: str) -> Iterator[list[str]]:
         return changed
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module.os, "fsync", wrap("fsync", lambda _: None))  # the real one is slow
+        patch.setattr("os.fsync", wrap("fsync", lambda _: None))  # the real one is slow
         patch.setattr(module.shutil, "rmtree", wrap("rmtree", shutil.rmtree))
         patch.setattr(module, "save_file", wrap("save_file", module.save_file))
         for name in ("mkdir", "rename", "replace", "write_text"):
@@ -279,7 +279,7 @@ def deaths(
 
 def two_saved(folder: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module.os, "fsync", lambda _: None)
+        patch.setattr("os.fsync", lambda _: None)
         save_checkpoint(folder, sample(10))
         save_checkpoint(folder, sample(20))
 
@@ -346,7 +346,7 @@ def test_a_full_disk_leaves_nothing_behind(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     if place == "fsync":
-        monkeypatch.setattr(module.os, "fsync", full)
+        monkeypatch.setattr("os.fsync", full)
     elif place == "save_file":
         monkeypatch.setattr(module, "save_file", full)
     else:
@@ -371,7 +371,7 @@ def test_tensors_are_replaced_in_one_step(tmp_path: Path) -> None:
     path = tmp_path / "file.safetensors"
     write_tensors(path, {"a": torch.zeros(2)})
     digest = write_tensors(path, {"a": torch.ones(3, requires_grad=True)})
-    assert sha256(path) == digest
+    assert file_digest(path) == digest
     assert torch.equal(module.load_file(path)["a"], torch.ones(3))
     assert names(tmp_path) == ["file.safetensors"]
 
