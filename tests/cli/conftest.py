@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 from support.scripted import ScriptedModel, copying_script
+from support.tiny import write_recipe
 
+import seq2seq
 from seq2seq import recipe
 from seq2seq.cli.app import main
 from seq2seq.inference.engines import check_engine
 from seq2seq.inference.translator import Translator
 from seq2seq.text.tokenizer import Tokenizers, train_tokenizers
+from seq2seq.training.monitor import Silent
 
 WORDS = "ein Hund läuft über die grüne Wiese und zwei Kinder spielen am Wasser".split()
 
@@ -83,3 +86,14 @@ def model(here: Path, tokenizers: Tokenizers, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(Translator, "load", load)
     return "model"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a recipe, its prepared data and its run."""
+    folder = tmp_path_factory.mktemp("trained")
+    file = write_recipe(folder)
+    file.write_bytes(file.read_bytes().replace(b"epochs = 2", b"epochs = 1"))
+    seq2seq.prepare(file, folder / "data", processes=1)
+    seq2seq.train(file, folder / "run", data=folder / "data", threads=1, monitor=Silent())
+    return folder

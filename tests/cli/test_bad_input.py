@@ -1,66 +1,30 @@
 """One table: what a user may get wrong, the command, and the exact message.
 
 To add a case, add a row: what goes wrong in a few words, the command line, what is on standard
-error. Commands run in a folder that ``files`` fills, with a model in ``model`` that says each line
-again; ``{here}`` in a message is that folder. Errors end with exit code 2 unless the row says
-otherwise, and nothing is printed or written beside.
+error. Commands run in a folder that ``write_files`` fills; ``{here}`` in a message is that folder.
+``CASES`` find a model in ``model`` that says each line again; ``RUN_CASES`` find a run that was
+trained, ``run``, and its data, ``data``, and damage them. Errors end with exit code 2 unless the
+row says otherwise, and nothing is printed or written beside.
 """
 
 from __future__ import annotations
 
-import gzip
 import os
 import shlex
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support.bad_input import Case, contents, truncate, write_files
 
+from seq2seq import recipe
 from seq2seq.recipe.files import packaged_recipes
+from seq2seq.text.tokenizer import train_tokenizers
 
 NAMES = ", ".join(packaged_recipes())
 SECTIONS = "name, seed, data, cleaning, tokenizer, model, training, translation"
-
-
-def files(folder: Path) -> None:
-    """What the commands of the table find in their folder."""
-    (folder / "two.en").write_bytes(b"ein Hund\nzwei Kinder\n")
-    (folder / "two.de").write_bytes(b"ein Hund\nzwei Kinder\n")
-    (folder / "three.de").write_bytes(b"ein Hund\nzwei Kinder\nWasser\n")
-    (folder / "empty").touch()
-    (folder / "binary").write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256)) * 4)
-    (folder / "text.gz").write_bytes(gzip.compress(b"ein Hund\n"))
-    (folder / "utf16").write_bytes("ein Hund\n".encode("utf-16"))
-    (folder / "folder").mkdir()
-    (folder / "full").symlink_to("/dev/full")
-    (folder / "loop").symlink_to("loop")
-    (folder / "ok.toml").write_bytes(b"seed = 1\n")
-    (folder / "typo.toml").write_bytes(b"[modle.encoder]\nlayers = 2\n[training]\nepochs = '9'\n")
-    (folder / "syntax.toml").write_bytes(b"seed = 1\nname = quick\n")
-    (folder / "latin.toml").write_bytes(b"# \xe9\n")
-    (folder / "no_data.toml").write_bytes(b'name = "mine"\n')
-    (folder / "mismatched.toml").write_bytes(
-        b'data = {train = ["two.en", "three.de"], val = ["two.en", "two.de"]}\n'
-    )
-    (folder / "missing.toml").write_bytes(
-        b'data = {train = ["two.en", "nowhere.de"], val = ["two.en", "two.de"]}\n'
-    )
-    # As packaged, without its files for editors
-    (folder / "model" / "card.json").write_bytes(b"{}")
-
-
-@dataclass(frozen=True)
-class Case:
-    """A row of the table."""
-
-    what: str
-    command: str
-    message: str
-    code: int = 2
-    stdin: bytes = b"ein Hund\n"
-
-
+PROGRESS = ("translating", "reading", "training", "tokenizing", "going on", "validation", "update ")
 LINE_N = "line n of one must belong to line n of the other"
 CASES = [
     # What is to be translated
@@ -267,6 +231,23 @@ CASES = [
         "{here}/two.en has 2 lines but {here}/three.de has 3: line n of one must be the "
         "translation of line n of the other",
     ),
+    Case("empty training text", "prepare empty.toml -o out", "{here}/empty: the file is empty"),
+    Case(
+        "binary training text",
+        "prepare binary.toml -o out --processes 1",
+        "{here}/binary: not UTF-8 text (60% of its beginning are control characters or not UTF-8): "
+        "a binary file, or text in another encoding?",
+    ),
+    Case(
+        "prepare below a file",
+        "prepare quickstart -o two.en/out",
+        "two.en/out: cannot be written: File exists",
+    ),
+    Case(
+        "train below a file",
+        "train quickstart -o two.en/run",
+        "two.en/run/checkpoints: Not a directory",
+    ),
     Case(
         "prepare into a file",
         "prepare quickstart -o two.en",
@@ -275,30 +256,119 @@ CASES = [
 ]
 
 
+def other_tokenizer(here: Path) -> None:
+    files = (here / "train.en", here / "train.de")
+    sides = [file.read_text(encoding="utf-8").split("\n") for file in files]
+    train_tokenizers(recipe.Tokenizer(vocab_size=149), *sides).save(here / "run")
+
+
+def other_tokenizer_without_card(here: Path) -> None:
+    other_tokenizer(here)
+    (here / "run" / "card.json").unlink()
+
+
+def checkpoint_files(here: Path) -> list[Path]:
+    """The weights in each checkpoint, oldest first."""
+    return sorted((here / "run" / "checkpoints").glob("*/model.safetensors"))
+
+
+TRAIN = "train run/recipe.toml --data data -o run --threads 1"
+DAMAGED = (
+    "checkpoint run/checkpoints/update-{:08d} is damaged: model.safetensors does not match its "
+    "sum; trying the one before"
+)
+RUN_CASES = [
+    Case(
+        "run of another recipe",
+        f"{TRAIN} --set training.epochs=2",
+        "run holds a run of another recipe: training.epochs is 1 there and 2 here; give -o a new "
+        "folder, or train with the run's own recipe.toml",
+    ),
+    Case(
+        "truncated checkpoint",
+        TRAIN,
+        DAMAGED.format(32),
+        code=0,
+        damage=lambda here: truncate(checkpoint_files(here)[-1]),
+        lines=5,
+    ),
+    Case(
+        "no whole checkpoint",
+        TRAIN,
+        "none of the 3 checkpoints in run/checkpoints can be read: train into a new folder, or "
+        "remove them to begin anew here",
+        damage=lambda here: truncate(*checkpoint_files(here)),
+        before=tuple(DAMAGED.format(update) for update in (32, 30, 20)),
+    ),
+    *(
+        Case(
+            f"truncated weights, {engine}",
+            f"translate run two.en --engine {engine}",
+            "run/weights.safetensors is damaged or no safetensors file: ...",
+            damage=lambda here: truncate(here / "run" / "weights.safetensors"),
+        )
+        for engine in ("numpy", "torch")
+    ),
+    Case(
+        "another tokenizer",
+        "translate run two.en",
+        "run: tokenizer.model is not the tokenizer that the model was trained with: card.json "
+        "gives its sha256 as ...",
+        damage=other_tokenizer,
+    ),
+    Case(
+        "tokenizer of another size, and no card",
+        "translate run two.en",
+        "run/weights.safetensors: encoder.embedding.table.weight is (150, 12), recipe and "
+        "tokenizer ask for (149, 12); recipe.toml, tokenizer and weights must be of one run",
+        damage=other_tokenizer_without_card,
+    ),
+    Case(
+        "a line of ten thousand words",
+        "translate run --beam 1 --threads 1",
+        "line 1: 10000 pieces are more than translation.max_source = 1024: the rest was left out",
+        code=0,
+        stdin=b"the " * 10_000 + b"\nthe dog\n",
+        lines=2,
+    ),
+    Case(
+        "full disk under translations",
+        "translate run two.en -o full",
+        "full: cannot be written: No space left on device",
+        code=1,
+    ),
+]
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
 def test_bad_input(case: Case, run: Callable, model: str, here: Path) -> None:
-    files(here)
+    write_files(here)
+    (here / model / "card.json").write_bytes(b"{}")
+    check(case, run, here)
+
+
+@pytest.mark.parametrize("case", RUN_CASES, ids=lambda case: case.what)
+def test_bad_run(case: Case, run: Callable, trained: Path, here: Path) -> None:
+    shutil.copytree(trained, here, symlinks=True, dirs_exist_ok=True)
+    write_files(here)
+    check(case, run, here)
+
+
+def check(case: Case, run: Callable, here: Path) -> None:
+    if case.damage is not None:
+        case.damage(here)
     before = contents(here)
     done = run(*shlex.split(case.command), stdin=case.stdin)
-    progress = ("translating: ", "reading ", "training the tokenizer", "tokenizing ")
-    told = [line for line in done.err.splitlines(keepends=True) if not line.startswith(progress)]
-    assert "".join(told) == f"error: {case.message}\n".replace("{here}", str(here))
-    assert (done.code, done.out) == (case.code, "")
-    assert contents(here) == before
-
-
-def contents(folder: Path) -> dict[str, bytes | None]:
-    """Everything below a folder, to see that nothing was left or lost."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        if path.is_file() and not path.is_symlink()
-        else None
-        for path in folder.rglob("*")
-    }
+    told = [one for one in done.err.splitlines(keepends=True) if not one.startswith(PROGRESS)]
+    assert case.is_told("".join(told), here), done.err
+    assert (done.code, done.out.count("\n")) == (case.code, case.lines)
+    assert done.code == 0 or contents(here) == before
 
 
 def test_each_case_is_told_apart() -> None:
-    assert len({case.what for case in CASES}) == len({case.command for case in CASES}) == len(CASES)
+    cases = [*CASES, *RUN_CASES]
+    commands = {(case.command, case.damage) for case in cases}
+    assert len({case.what for case in cases}) == len(commands) == len(cases)
 
 
 def test_a_disk_that_fills_up_while_writing(run, model, here: Path, monkeypatch) -> None:
