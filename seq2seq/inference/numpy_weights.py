@@ -142,15 +142,10 @@ def _cell(prefix: str, kind: str, inputs: int, hidden: int) -> Iterator[tuple[st
 
 
 def _attention(options: Model) -> Iterator[tuple[str, Shape]]:
-    name, query, memory = options.decoder.attention, options.decoder.hidden, options.encoder.hidden
+    name = options.decoder.attention
     if name == "none":
         return
-    if name == "dot" and query != memory:
-        raise ModelError(
-            f"attention 'dot' needs encoder.hidden = decoder.hidden, not {memory} and {query}; "
-            "set model.decoder.attention to 'general'"
-        )
-    sizes = {"Q": query, "D": memory, "1": 1}
+    sizes = {"Q": options.decoder.hidden, "D": options.encoder.hidden, "1": 1}
     for parameter, letters in NUMPY_ATTENTIONS[name].shapes.items():
         yield f"decoder.attention.{parameter}", tuple(sizes[letter] for letter in letters)
 
