@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -102,6 +103,9 @@ def write_tensors(path: Path, tensors: Tensors) -> str:
 
 def _save_tensors(path: Path, tensors: Tensors) -> str:
     save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(0o666 & ~umask)  # safetensors makes files that nobody else can read
     sync(path)
     return file_digest(path)
 
