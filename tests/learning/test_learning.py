@@ -72,7 +72,8 @@ CELLS = {
         'model.encoder.cell={kind="rnn",activation="relu"}',
         'model.decoder.cell={kind="rnn",activation="relu"}',
         'model.recurrent_init="identity"',
-        "training.learning_rate=1e-3",
+        "training.learning_rate=3e-3",
+        "training.epochs=16",
     ],
 }
 
