@@ -6,6 +6,7 @@ given case, what person and number does a verb agree with, and may kein negate i
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
@@ -78,7 +79,7 @@ POSSESSIVES: dict[str, Determiner] = {
 }
 
 
-class Nominal:
+class Nominal(ABC):
     """Anything that can be a subject or an object. The defaults are those of a name."""
 
     __slots__ = ()
@@ -113,6 +114,7 @@ class Nominal:
         """The relative clause that it carries."""
         return None
 
+    @abstractmethod
     def english(self, case: Case = "nom") -> str:
         """Give the English, without the relative clause.
 
@@ -122,8 +124,8 @@ class Nominal:
         Returns:
             The phrase.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def german(self, case: Case, negated: bool = False) -> str:
         """Give the German, without the relative clause.
 
@@ -134,7 +136,6 @@ class Nominal:
         Returns:
             The phrase.
         """
-        raise NotImplementedError
 
     def possessive(self) -> Pair | None:
         """Give the genitive that stands before its noun: Anna's, Annas. Only names have one."""
