@@ -372,6 +372,8 @@ def _trainable(lines: Iterable[str]) -> Iterator[str]:
 
 def _training_error(message: str, side: str) -> Exception:
     """Reads the size that works from SentencePiece's message; checked exact by the tests."""
+    if "KeyboardInterrupt" in message:  # Ctrl-C while SentencePiece asked for the next line
+        raise KeyboardInterrupt
     if match := re.search(r"value <= (\d+)", message):
         return _WrongSizeError(True, int(match[1]))
     if match := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -427,3 +428,12 @@ def test_training_and_loading_print_nothing(tmp_path: Path) -> None:
 def test_unicode_categories_are_what_the_cleaning_rules_assume() -> None:
     controls = {chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) == "Cc"}
     assert controls == {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))}
+
+
+def test_ctrl_c_while_training_is_ctrl_c() -> None:
+    def lines() -> Iterator[str]:
+        yield "the dog sees the cat"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_tokenizers(recipe.Tokenizer(vocab_size=20), lines(), ["a"])
