@@ -52,7 +52,10 @@ def test_what_writers_write_is_named(head: bytes, fault: str) -> None:
 
 def test_a_readers_own_advice_is_for_its_kind_alone() -> None:
     advice = {"gzip data": "name it .gz"}
-    assert text_fault(gzip.compress(TEXT, mtime=0), advice) == "not plain text but gzip data: name it .gz"
+    assert (
+        text_fault(gzip.compress(TEXT, mtime=0), advice)
+        == "not plain text but gzip data: name it .gz"
+    )
     assert str(text_fault(bz2.compress(TEXT), advice)).endswith("bzip2 data: unpack it first")
 
 
