@@ -67,10 +67,26 @@ class Candidates:
     Args:
         log_probs: Natural logarithms of probabilities (N, k), best first, none above 0.
         tokens: The tokens that have them (N, k).
+        attention: How the row weighed the source's positions for this step (N, S), each row a sum
+            of 1 and 0 at padding; None: the model has no attention.
     """
 
     log_probs: Floats32
     tokens: Ints
+    attention: Floats32 | None = None
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Every token's chance to come next, for each row.
+
+    Args:
+        log_probs: Natural logarithms of probabilities (N, V); the caller's own, to change.
+        attention: As in :class:`Candidates`.
+    """
+
+    log_probs: Floats32
+    attention: Floats32 | None = None
 
 
 class StepModel(Protocol[S]):
@@ -105,11 +121,23 @@ class StepModel(Protocol[S]):
                 repeated and moved; the first step feeds bos to the rows 0 to B - 1.
             token_N: The token that each new row is fed.
             k: How many candidates to return, at most V.
-            bias: Added to the log-probabilities before the k best are chosen, (1, V) or (N, V),
-                each entry 0 or -inf. What is left is not normalized again.
+            bias: Added to the log-probabilities before the k best are chosen, (1, V), each entry
+                0 or -inf. What is left is not normalized again.
 
         Returns:
             The k best next tokens of each new row, and the state of the new rows.
+        """
+
+    def distribution(self, state: S, parent_N: Ints, token_N: Ints) -> tuple[Distribution, S]:
+        """Feeds one token to each of N rows, and tells of all tokens: for rules, samples, ensembles.
+
+        Args:
+            state: As in ``step``.
+            parent_N: As in ``step``.
+            token_N: As in ``step``.
+
+        Returns:
+            Each new row's log-probabilities of all tokens, and the state of the new rows.
         """
 
 
