@@ -154,7 +154,9 @@ class NumpyAttention(ABC):
             (A, W, S), a new array, not normalized.
         """
 
-    def __call__(self, query_NQ: Floats32, memory: NumpyMemory, places: Places) -> Floats32:
+    def __call__(
+        self, query_NQ: Floats32, memory: NumpyMemory, places: Places
+    ) -> tuple[Floats32, Floats32]:
         """Attends from every row to its sentence.
 
         Args:
@@ -163,7 +165,7 @@ class NumpyAttention(ABC):
             places: Where the rows belong.
 
         Returns:
-            Contexts (N, D).
+            Contexts (N, D) and weights (N, S), which sum to 1 and are 0 at padding.
         """
         weights_AWS = self.scores(places.spread(query_NQ), memory.keys_ASK)
         padding_AS = np.arange(weights_AWS.shape[2]) >= memory.lengths_A[:, None]
@@ -172,7 +174,7 @@ class NumpyAttention(ABC):
         weights_AWS -= weights_AWS.max(axis=2, keepdims=True)
         np.exp(weights_AWS, out=weights_AWS)
         weights_AWS /= weights_AWS.sum(axis=2, keepdims=True)
-        return places.gather(weights_AWS @ memory.values_ASD)
+        return places.gather(weights_AWS @ memory.values_ASD), places.gather(weights_AWS)
 
 
 class NumpyDot(NumpyAttention):

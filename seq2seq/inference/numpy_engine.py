@@ -34,7 +34,7 @@ from seq2seq.inference.numpy_weights import (
     parameter_shapes,
 )
 from seq2seq.recipe import Model
-from seq2seq.search.protocol import Candidates, Floats32, Ints, SourceBatch
+from seq2seq.search.protocol import Candidates, Distribution, Floats32, Ints, SourceBatch
 
 logger = logging.getLogger("seq2seq")
 
@@ -51,12 +51,14 @@ class EngineState:
         given: What the sources give to these rows; it changes only when a row's sentence does.
         sources: What they give, with one row a sentence of the batch.
         sentence_N: Which sentence each row translates.
+        width: S, positions of the batch.
     """
 
     decoder: DecoderState
     given: Given
     sources: Given
     sentence_N: Ints
+    width: int
 
 
 class NumpyEngine:
@@ -104,7 +106,7 @@ class NumpyEngine:
         outputs_BSD, final = self._encoder(self._source_VE, ids_BS, source.lengths)
         decoder = self._decoder.start(self._bridge(final))
         given = self._decoder.given(outputs_BSD, source.lengths, final[-1][0])
-        return EngineState(decoder, given, given, np.arange(len(source)))
+        return EngineState(decoder, given, given, np.arange(len(source)), source.ids.shape[1])
 
     def step(
         self,
@@ -121,46 +123,85 @@ class NumpyEngine:
             parent_N: The row of ``state`` that each new row goes on from.
             token_N: The token that each new row is fed.
             k: How many candidates a row.
-            bias: Added to the log-probabilities before the choice, (1 or N, V).
+            bias: Added to the log-probabilities before the choice, (1, V).
 
         Returns:
             The k best tokens a row with their log-probabilities, best first, and the state after.
         """
+        readout_NE, attention_NS, state = self._advance(state, parent_N, token_N)
+        found = [
+            self._best(readout_NE[start : start + _ROWS_AT_ONCE], k, bias)
+            for start in range(0, len(token_N), _ROWS_AT_ONCE)
+        ]
+        log_probs, tokens = zip(*found, strict=True)
+        best = Candidates(np.concatenate(log_probs), np.concatenate(tokens), attention_NS)
+        return best, state
+
+    def distribution(
+        self, state: EngineState, parent_N: Ints, token_N: Ints
+    ) -> tuple[Distribution, EngineState]:
+        """Feeds each row its token and tells of all tokens.
+
+        Args:
+            state: The state before.
+            parent_N: The row of ``state`` that each new row goes on from.
+            token_N: The token that each new row is fed.
+
+        Returns:
+            Each row's log-probabilities of all tokens, and the state after.
+        """
+        readout_NE, attention_NS, state = self._advance(state, parent_N, token_N)
+        logits_NV = self._logits(readout_NE)
+        for start in range(0, len(token_N), _ROWS_AT_ONCE):
+            here_NV = logits_NV[start : start + _ROWS_AT_ONCE]
+            here_NV -= _total(here_NV)
+        return Distribution(logits_NV, attention_NS), state
+
+    def _advance(
+        self, state: EngineState, parent_N: Ints, token_N: Ints
+    ) -> tuple[Floats32, Floats32 | None, EngineState]:
+        """Readouts (N, E), attention (N, S) and the state after."""
         state = _moved(state, parent_N)
         x_NE = self._target_VE[token_N]
-        readout_NE, decoder = self._decoder.step(x_NE, state.decoder, state.given)
-        found = []
-        for start in range(0, len(token_N), _ROWS_AT_ONCE):
-            here = slice(start, start + _ROWS_AT_ONCE)
-            added = bias if bias is None or len(bias) == 1 else bias[here]
-            found.append(self._best(readout_NE[here], k, added))
-        log_probs, tokens = zip(*found, strict=True)
-        return Candidates(np.concatenate(log_probs), np.concatenate(tokens)), replace(
-            state, decoder=decoder
-        )
+        readout_NE, decoder, weights_NS = self._decoder.step(x_NE, state.decoder, state.given)
+        if weights_NS is not None and weights_NS.shape[1] < state.width:
+            # The longest sentences are done and their positions dropped: here they come back.
+            attention_NS = np.zeros((len(weights_NS), state.width), dtype=np.float32)
+            attention_NS[:, : weights_NS.shape[1]] = weights_NS
+            weights_NS = attention_NS
+        return readout_NE, weights_NS, replace(state, decoder=decoder)
 
-    def _best(self, readout_NE: Floats32, k: int, bias: Floats32 | None) -> tuple[Floats32, Ints]:
+    def _logits(self, readout_NE: Floats32) -> Floats32:
         logits_NV = readout_NE @ self._output_EV
         logits_NV += self._output_bias_V
-        highest_N1 = logits_NV.max(axis=1, keepdims=True)
-        shifted_NV = logits_NV - highest_N1
-        np.exp(shifted_NV, out=shifted_NV)
-        total_N1 = np.log(shifted_NV.sum(axis=1, keepdims=True))
-        total_N1 += highest_N1
+        return logits_NV
+
+    def _best(self, readout_NE: Floats32, k: int, bias: Floats32 | None) -> tuple[Floats32, Ints]:
+        logits_NV = self._logits(readout_NE)
+        total_N1 = _total(logits_NV)
         if bias is not None:
             _add(logits_NV, bias)
         best_Nk, tokens_Nk = best_of(logits_NV, k)
         return best_Nk - total_N1, tokens_Nk
 
 
+def _total(logits_NV: Floats32) -> Floats32:
+    """The logarithm of the sum of each row's exponentials (N, 1)."""
+    highest_N1 = logits_NV.max(axis=1, keepdims=True)
+    shifted_NV = logits_NV - highest_N1
+    np.exp(shifted_NV, out=shifted_NV)
+    total_N1: Floats32 = np.log(shifted_NV.sum(axis=1, keepdims=True))
+    total_N1 += highest_N1
+    return total_N1
+
+
 def _add(logits_NV: Floats32, bias: Floats32) -> None:
-    """Adds a bias in place; mostly it is one row that forbids a few tokens."""
-    if len(bias) == 1:
-        columns = np.flatnonzero(bias[0])
-        if len(columns) * 8 < bias.shape[1]:
-            logits_NV[:, columns] += bias[0, columns]
-            return
-    logits_NV += bias
+    """Adds a bias (1, V) in place; mostly it forbids a few tokens."""
+    columns = np.flatnonzero(bias[0])
+    if len(columns) * 8 < bias.shape[1]:
+        logits_NV[:, columns] += bias[0, columns]
+    else:
+        logits_NV += bias
 
 
 def best_of(scores_NV: Floats32, k: int) -> tuple[Floats32, Ints]:
@@ -210,7 +251,8 @@ def _moved(state: EngineState, parent_N: Ints) -> EngineState:
     sentence_N = state.sentence_N[parent_N]
     if np.array_equal(sentence_N, state.sentence_N):
         return replace(state, decoder=decoder)
-    return EngineState(decoder, _given(state, sentence_N), state.sources, sentence_N)
+    given = _given(state, sentence_N)
+    return replace(state, decoder=decoder, given=given, sentence_N=sentence_N)
 
 
 def _given(state: EngineState, sentence_N: Ints) -> Given:

@@ -250,7 +250,7 @@ class NumpyDecoder:
 
     def step(
         self, x_NE: Floats32, state: DecoderState, given: Given
-    ) -> tuple[Floats32, DecoderState]:
+    ) -> tuple[Floats32, DecoderState, Floats32 | None]:
         """One step.
 
         Args:
@@ -259,26 +259,27 @@ class NumpyDecoder:
             given: What the sources give to these rows.
 
         Returns:
-            The readout (N, E) and the state after.
+            The readout (N, E), the state after, and the attention's weights (N, S).
         """
         first = [x_NE] if state.fed is None else [x_NE, state.fed]
         layers = [self._cells[0].step(first, state.layers[0], given.cell_bias_NG)]
-        outputs, context = layers[0][0], None
+        outputs, context, weights = layers[0][0], None, None
         if self._feeding == "upper":
-            context = self._attend(outputs, given)
+            context, weights = self._attend(outputs, given)
         for cell, before in zip(self._cells[1:], state.layers[1:], strict=True):
             after = cell.step(_present(outputs, context), before)
             outputs = outputs + after[0] if self._residual else after[0]
             layers.append(after)
         if self.attention is not None and context is None:
-            context = self._attend(outputs, given)
+            context, weights = self._attend(outputs, given)
         readout = np.concatenate(_present(outputs, context), axis=1) @ self._readout
         bias_NE = given.readout_bias_NE
         readout += self._readout_bias_E if bias_NE is None else bias_NE
         np.tanh(readout, out=readout)
-        return readout, DecoderState(tuple(layers), readout if self._feeding == "input" else None)
+        fed = readout if self._feeding == "input" else None
+        return readout, DecoderState(tuple(layers), fed), weights
 
-    def _attend(self, query_NH: Floats32, given: Given) -> Floats32:
+    def _attend(self, query_NH: Floats32, given: Given) -> tuple[Floats32, Floats32]:
         assert self.attention is not None
         assert given.memory is not None
         assert given.places is not None

@@ -20,7 +20,7 @@ from seq2seq.models.decoder import DecoderState
 from seq2seq.models.translation import TranslationModel
 from seq2seq.nn.attention import Memory
 from seq2seq.recipe import Recipe
-from seq2seq.search.protocol import Candidates, SourceBatch
+from seq2seq.search.protocol import Candidates, Distribution, SourceBatch
 from seq2seq.text.tokenizer import Tokenizers
 
 
@@ -91,22 +91,48 @@ class TorchEngine:
             parent_N: The row of ``state`` that each new row goes on from.
             token_N: The token that each new row is fed.
             k: How many candidates a row.
-            bias: Added to the log-probabilities before the choice, (1 or N, V).
+            bias: Added to the log-probabilities before the choice, (1, V).
 
         Returns:
             The k best tokens a row with their log-probabilities, best first, and the state after.
         """
         with torch.inference_mode(), self._autocast():
-            decoder, memory, sentence_N = self._rows(state, parent_N)
-            tokens = torch.from_numpy(token_N).to(self.device)
-            readout, decoder, _ = self.model.decoder.step(tokens, decoder, memory)
-            logits_NV = self.model.output(readout).float()
+            logits_NV, attention, state = self._advance(state, parent_N, token_N)
             total_N1 = torch.logsumexp(logits_NV, dim=-1, keepdim=True)
             if bias is not None:
                 logits_NV = logits_NV + torch.from_numpy(bias).to(self.device)
             best, ids = _best(logits_NV, k)
-            candidates = Candidates((best - total_N1).cpu().numpy(), ids.cpu().numpy())
-        return candidates, EngineState(decoder, memory, state.sources, sentence_N)
+            candidates = Candidates((best - total_N1).cpu().numpy(), ids.cpu().numpy(), attention)
+        return candidates, state
+
+    def distribution(
+        self, state: EngineState, parent_N: NDArray[np.int64], token_N: NDArray[np.int64]
+    ) -> tuple[Distribution, EngineState]:
+        """Feeds each row its token and tells of all tokens.
+
+        Args:
+            state: The state before.
+            parent_N: The row of ``state`` that each new row goes on from.
+            token_N: The token that each new row is fed.
+
+        Returns:
+            Each row's log-probabilities of all tokens, and the state after.
+        """
+        with torch.inference_mode(), self._autocast():
+            logits_NV, attention, state = self._advance(state, parent_N, token_N)
+            log_probs = torch.log_softmax(logits_NV, dim=-1).cpu().numpy()
+        return Distribution(log_probs, attention), state
+
+    def _advance(
+        self, state: EngineState, parent_N: NDArray[np.int64], token_N: NDArray[np.int64]
+    ) -> tuple[Tensor, NDArray[np.float32] | None, EngineState]:
+        """Logits (N, V), attention (N, S) and the state after."""
+        decoder, memory, sentence_N = self._rows(state, parent_N)
+        tokens = torch.from_numpy(token_N).to(self.device)
+        readout, decoder, weights = self.model.decoder.step(tokens, decoder, memory)
+        attention = None if weights is None else weights.float().cpu().numpy()
+        logits_NV = self.model.output(readout).float()
+        return logits_NV, attention, EngineState(decoder, memory, state.sources, sentence_N)
 
     def _rows(
         self, state: EngineState, parent_N: NDArray[np.int64]

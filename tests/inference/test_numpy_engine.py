@@ -98,20 +98,20 @@ STEPS: list[tuple[list[int], int, str]] = [
     ([0, 0, 1, 2, 2, 2, 3], TARGET_SIZE, "none"),
     ([1, 0, 2, 5, 3, 4, 6], 5, "none"),
     ([6, 0, 3, 4, 1], TARGET_SIZE, "one"),
-    ([1, 1, 4, 4], 6, "each"),
+    ([1, 1, 4, 4], 6, "one"),
     ([3, 2, 1, 0], 1, "one"),
     ([0], TARGET_SIZE, "forced"),
 ]
 
 
-def bias_of(kind: str, rows: int, rng: np.random.Generator) -> NDArray[np.float32] | None:
+def bias_of(kind: str, rng: np.random.Generator) -> NDArray[np.float32] | None:
     if kind == "none":
         return None
-    bias = np.zeros((rows if kind == "each" else 1, TARGET_SIZE), dtype=np.float32)
+    bias = np.zeros((1, TARGET_SIZE), dtype=np.float32)
     if kind == "forced":
         bias[:, :EOS] = bias[:, EOS + 1 :] = -np.inf
     else:
-        bias[np.arange(len(bias)), rng.integers(0, TARGET_SIZE, len(bias))] = -np.inf
+        bias[0, rng.integers(0, TARGET_SIZE)] = -np.inf
     return bias
 
 
@@ -123,7 +123,8 @@ def assert_same_steps(ours: StepModel[Any], theirs: StepModel[Any], source: Sour
         parent_N = np.array(parents)
         if kind != "none" or k != TARGET_SIZE or len(parents) != len(source):
             token_N = rng.integers(0, TARGET_SIZE, len(parents))
-        bias = bias_of(kind, len(parents), rng)
+        bias = bias_of(kind, rng)
+        before = states.copy()
         (mine, states[0]), (other, states[1]) = (
             engine.step(state, parent_N, token_N, k, bias)
             for engine, state in zip((ours, theirs), states, strict=True)
@@ -134,6 +135,19 @@ def assert_same_steps(ours: StepModel[Any], theirs: StepModel[Any], source: Sour
         possible = mine.log_probs > -np.inf
         np.testing.assert_array_equal(mine.tokens[possible], other.tokens[possible])
         assert all(len(set(row)) == k for row in mine.tokens.tolist())
+        mine_all, other_all = (
+            engine.distribution(state, parent_N, token_N)[0]
+            for engine, state in zip((ours, theirs), before, strict=True)
+        )
+        assert mine_all.log_probs.dtype == np.float32
+        np.testing.assert_allclose(mine_all.log_probs, other_all.log_probs, atol=1e-4, rtol=0)
+        for one, two in ((mine, other), (mine_all, other_all)):
+            if one.attention is None:
+                assert two.attention is None
+                continue
+            assert one.attention.shape == (len(parents), source.ids.shape[1])
+            assert one.attention.dtype == np.float32
+            np.testing.assert_allclose(one.attention, two.attention, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(("attention", "feeding"), LOOKING)
@@ -225,14 +239,18 @@ def test_more_rows_than_are_done_at_once(pair: tuple[TorchEngine, NumpyEngine]) 
     theirs, ours = pair
     source = sources(tuple(range(1, 41)))
     parent_N = np.repeat(np.arange(40), 4)
-    bias = np.zeros((160, TARGET_SIZE), dtype=np.float32)
-    bias[np.arange(160), np.arange(160) % TARGET_SIZE] = -np.inf
+    bias = bias_of("one", np.random.default_rng(5))
     mine, other = (
         engine.step(engine.start(source), parent_N, parent_N % 7 + 2, 3, bias)[0]
         for engine in (ours, theirs)
     )
     np.testing.assert_array_equal(mine.tokens, other.tokens)
     np.testing.assert_allclose(mine.log_probs, other.log_probs, atol=1e-4)
+    every, others = (
+        engine.distribution(engine.start(source), parent_N, parent_N % 7 + 2)[0]
+        for engine in (ours, theirs)
+    )
+    np.testing.assert_allclose(every.log_probs, others.log_probs, atol=1e-4)
 
 
 @pytest.mark.parametrize("feeding", ["input", "upper"])

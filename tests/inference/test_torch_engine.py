@@ -13,6 +13,7 @@ from support.models import BOS, EOS, make_batch, model_options, random_model, ra
 
 from seq2seq import recipe
 from seq2seq.errors import ModelError
+from seq2seq.inference.numpy_engine import NumpyEngine
 from seq2seq.inference.torch_engine import TorchEngine, load_model, load_weights
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe import Recipe
@@ -49,6 +50,19 @@ def forced(engine: TorchEngine, source: list[int], prefix: list[int]) -> np.ndar
     return log_probs
 
 
+@torch.no_grad()
+def forced_attention(engine: TorchEngine, source: list[int], prefix: list[int]) -> np.ndarray:
+    """The weights (S) of the token after a prefix, by teacher forcing of the pair alone."""
+    attention = engine.model.decoder.attention
+    assert attention is not None
+    seen: list[torch.Tensor] = []
+    hook = attention.register_forward_hook(lambda _, given, found: seen.append(found[1]))
+    engine.model(make_batch([(source, prefix)]))
+    hook.remove()
+    weights: np.ndarray = torch.cat(seen, dim=1)[0, -1].numpy()
+    return weights
+
+
 def spread(tokens: np.ndarray, log_probs: np.ndarray) -> np.ndarray:
     """All candidates by token (N, V)."""
     full = np.full((len(tokens), V), np.nan, dtype=np.float32)
@@ -74,6 +88,68 @@ def test_rows_moved_at_will_are_their_own_prefixes(kind: str) -> None:
             (rows[parent][0], [*rows[parent][1], token])
             for parent, token in zip(parent_N.tolist(), token_N.tolist(), strict=True)
         ]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@every_kind
+def test_a_distribution_is_that_of_teacher_forcing(kind: str, reverse: bool) -> None:
+    """All tokens' chances and the attention, of rows that move; both engines alike."""
+    encoder, decoder = KINDS[kind]
+    options = model_options(
+        {**encoder, "reverse": reverse and "directions" not in encoder}, decoder
+    )
+    model = random_model(options).float()
+    torch_engine = TorchEngine(model)
+    weights = {name: value.detach().numpy() for name, value in model.named_parameters()}
+    for engine in (torch_engine, NumpyEngine(options, weights)):
+        state: Any = engine.start(batch_of(SOURCES))
+        rows = [(source, list[int]()) for source in SOURCES]
+        parent_N, token_N = np.arange(3), np.full(3, BOS)
+        # Towards the end the longest source has no row any more.
+        for parents in ([0, 1, 2], [2, 0, 0, 1], [0, 3, 1, 1], [3, 1], [0]):
+            found, after = engine.distribution(state, parent_N, token_N)
+            assert found.log_probs.dtype == np.float32
+            expected = np.stack([forced(torch_engine, *row) for row in rows])
+            np.testing.assert_allclose(found.log_probs, expected, rtol=0, atol=5e-6)
+            if decoder.get("attention") is None:
+                assert found.attention is None
+            else:
+                assert found.attention is not None
+                assert found.attention.shape == (len(rows), 6)
+                np.testing.assert_allclose(found.attention.sum(axis=1), 1.0, atol=1e-6)
+                for weights_S, row in zip(found.attention, rows, strict=True):
+                    expected = forced_attention(torch_engine, *row)
+                    np.testing.assert_allclose(weights_S[: len(expected)], expected, atol=2e-6)
+                    assert not weights_S[len(expected) :].any()
+            found.log_probs[:] = np.nan  # the caller's own: nothing that follows is touched
+            again, _ = engine.distribution(state, parent_N, token_N)
+            np.testing.assert_allclose(again.log_probs.sum(), sum_of(torch_engine, rows), rtol=1e-5)
+            state, parent_N, token_N = after, np.array(parents), np.arange(len(parents)) + 4
+            rows = [
+                (rows[parent][0], [*rows[parent][1], token])
+                for parent, token in zip(parents, token_N.tolist(), strict=True)
+            ]
+
+
+def sum_of(engine: TorchEngine, rows: list[tuple[list[int], list[int]]]) -> float:
+    return float(sum(forced(engine, *row).sum() for row in rows))
+
+
+@every_kind
+def test_a_step_gives_the_best_of_the_distribution(kind: str) -> None:
+    engine = engine_of(kind)
+    question = (engine.start(batch_of(SOURCES)), np.array([0, 2, 1]), np.array([BOS, 5, 4]))
+    every, state = engine.distribution(*question)
+    best, same = engine.step(*question, V)
+    np.testing.assert_allclose(
+        spread(best.tokens, best.log_probs), every.log_probs, rtol=0, atol=2e-6
+    )
+    assert best.attention is every.attention is None or np.array_equal(
+        best.attention, every.attention
+    )
+    follow = (np.array([1]), np.array([6]))
+    one, two = (engine.distribution(after, *follow)[0].log_probs for after in (state, same))
+    np.testing.assert_array_equal(one, two)
 
 
 @every_kind
@@ -123,10 +199,9 @@ def test_a_bias_forbids_and_changes_no_other_probability(k: int) -> None:
     state = engine.start(batch_of(SOURCES))
     parent_N, token_N = np.arange(3), np.full(3, BOS)
     plain = np.stack([forced(engine, source, []) for source in SOURCES])
-    for forbidden in ([[0, 1, 2]], [[0], [int(plain[1].argmax()), 3], []]):
-        bias = np.zeros((len(forbidden), V), dtype=np.float32)
-        for row, tokens in enumerate(forbidden):
-            bias[row, tokens] = -np.inf
+    for forbidden in ([0, 1, 2], [int(plain[1].argmax()), 3], []):
+        bias = np.zeros((1, V), dtype=np.float32)
+        bias[0, forbidden] = -np.inf
         candidates, _ = engine.step(state, parent_N, token_N, k, bias)
         expected = plain + bias
         order = np.argsort(-expected, axis=1, kind="stable")[:, :k]
