@@ -45,7 +45,7 @@ class SearchOptions:
         min_ratio: The least target pieces a source piece, eos not counted.
         min_length: The least target pieces, eos not counted.
         no_repeat_ngram: No n-gram of so many pieces comes twice in a translation; 0: any may.
-        repetition_penalty: What has come already is less likely by this factor (Keskar et al. 2019).
+        repetition_penalty: What came already is less likely by this factor (Keskar et al. 2019).
         groups: Parts of the beam that are kept different (Vijayakumar et al. 2018); divides it.
         diversity: How strongly.
         allow_unknown: Whether the unknown piece may be produced.

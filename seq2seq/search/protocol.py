@@ -11,7 +11,7 @@ a row, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -129,7 +129,7 @@ class StepModel(Protocol[S]):
         """
 
     def distribution(self, state: S, parent_N: Ints, token_N: Ints) -> tuple[Distribution, S]:
-        """Feeds one token to each of N rows, and tells of all tokens: for rules, samples, ensembles.
+        """Feeds one token to each of N rows and tells of all tokens: for rules, samples, ensembles.
 
         Args:
             state: As in ``step``.
@@ -148,14 +148,20 @@ class Hypothesis:
     Args:
         tokens: Its tokens, without bos and eos.
         log_prob: The sum of its steps' log-probabilities, that of eos counted.
-        score: ``log_prob`` normalized by length: what hypotheses are ranked by.
+        score: ``log_prob`` normalized by length, and the coverage penalty where it was asked for:
+            what hypotheses are ranked by.
         truncated: It was ended at the length cap where the model would rather have gone on.
+        token_log_probs: The log-probability of each token and of eos, one more than ``tokens``.
+        attention: How each step weighed the source's positions, eos counted (len(tokens) + 1, S);
+            None: it was not asked for.
     """
 
     tokens: tuple[int, ...]
     log_prob: float
     score: float
     truncated: bool
+    token_log_probs: tuple[float, ...] = ()
+    attention: Floats32 | None = field(default=None, compare=False)
 
 
 def checked(candidates: Candidates) -> tuple[Floats, Ints]:

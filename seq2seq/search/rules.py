@@ -55,6 +55,22 @@ def length_caps(source_lengths: npt.ArrayLike, max_ratio: float, max_extra: int)
     return np.floor(max_ratio * lengths + max_extra).astype(np.int64)
 
 
+def coverage_penalties(attended_NS: Floats, lengths_N: Ints) -> Floats:
+    """How much of its source each translation leaves out (Wu et al. 2016, equation 14).
+
+    Args:
+        attended_NS: The attention that each source position got, summed over all steps (N, S).
+        lengths_N: Positions of each source, eos counted (N,); the rest is padding.
+
+    Returns:
+        The sum over positions of ``log(min(attended, 1))``, which is 0 or below (N,). An attention
+        of exactly 0 counts as the least float32, so that the penalty stays finite.
+    """
+    penalty_NS = np.log(np.clip(attended_NS, np.finfo(np.float32).tiny, 1.0))
+    real_NS = np.arange(attended_NS.shape[1]) < lengths_N[:, None]
+    return np.asarray(np.where(real_NS, penalty_NS, 0.0).sum(axis=1))
+
+
 def checked_caps(max_lengths: npt.ArrayLike, sentences: int) -> Ints:
     """Checks the caps that a search was given.
 

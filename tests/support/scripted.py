@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from seq2seq.search.protocol import Candidates, SourceBatch
+from seq2seq.search.protocol import Candidates, Distribution, SourceBatch
 from seq2seq.text.tokenizer import BOS, EOS
 
 Prefix = tuple[int, ...]
 Script = Callable[[Prefix, Prefix], np.ndarray]  # (source, tokens so far) -> log-probabilities (V)
+Attend = Callable[[Prefix, Prefix], np.ndarray]  # (source, tokens so far) -> weights (S)
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,12 @@ class ScriptedModel:
 
     vocab_size: int
     script: Script
+    attend: Attend | None = None
     sizes: list[int] = field(default_factory=list)  # rows of each step
-    widths: list[int] = field(default_factory=list)  # k of each step
+    widths: list[int] = field(
+        default_factory=list
+    )  # k of each step, those by distribution left out
+    distributions: list[int] = field(default_factory=list)  # rows of each step by distribution
     starts: list[int] = field(default_factory=list)  # sentences of each batch
 
     def start(self, source: SourceBatch) -> tuple[Row, ...]:
@@ -53,9 +58,31 @@ class ScriptedModel:
         k: int,
         bias: np.ndarray | None = None,
     ) -> tuple[Candidates, tuple[Row, ...]]:
+        assert 1 <= k <= self.vocab_size
+        log_probs, attention, rows = self._feed(state, parent_N, token_N)
+        self.widths.append(k)
+        if bias is not None:
+            assert bias.dtype == np.float32
+            assert bias.shape == (1, self.vocab_size)
+            log_probs = log_probs + bias
+        order = np.argsort(-log_probs, axis=1, kind="stable")[:, :k]
+        best = np.take_along_axis(log_probs, order, axis=1).astype(np.float32)
+        order.setflags(write=False)  # an engine may hand out arrays that are still its own
+        best.setflags(write=False)
+        return Candidates(best, order, attention), rows
+
+    def distribution(
+        self, state: tuple[Row, ...], parent_N: np.ndarray, token_N: np.ndarray
+    ) -> tuple[Distribution, tuple[Row, ...]]:
+        log_probs, attention, rows = self._feed(state, parent_N, token_N)
+        self.distributions.append(len(rows))
+        return Distribution(log_probs, attention), rows
+
+    def _feed(
+        self, state: tuple[Row, ...], parent_N: np.ndarray, token_N: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray | None, tuple[Row, ...]]:
         assert parent_N.dtype == token_N.dtype == np.int64
         assert parent_N.shape == token_N.shape == (len(parent_N),)
-        assert 1 <= k <= self.vocab_size
         assert len(parent_N) > 0, "a model was asked to step nothing"
         rows = []
         for parent, token in zip(parent_N.tolist(), token_N.tolist(), strict=True):
@@ -66,17 +93,15 @@ class ScriptedModel:
             else:
                 rows.append(Row(old.source, (*old.prefix, token)))
         self.sizes.append(len(rows))
-        self.widths.append(k)
         log_probs = np.stack([self.script(row.source, row.prefix) for row in rows])
-        if bias is not None:
-            assert bias.dtype == np.float32
-            assert bias.shape in ((1, self.vocab_size), (len(rows), self.vocab_size))
-            log_probs = log_probs + bias
-        order = np.argsort(-log_probs, axis=1, kind="stable")[:, :k]
-        best = np.take_along_axis(log_probs, order, axis=1).astype(np.float32)
-        order.setflags(write=False)  # an engine may hand out arrays that are still its own
-        best.setflags(write=False)
-        return Candidates(best, order), tuple(rows)
+        if self.attend is None:
+            return log_probs, None, tuple(rows)
+        # Padded as far as the longest sentence of the batch, which may have left already.
+        attention = np.zeros((len(rows), max(len(row.source) for row in state)), dtype=np.float32)
+        for row, weights in zip(rows, attention, strict=True):
+            weights[: len(row.source)] = self.attend(row.source, row.prefix)
+        attention.setflags(write=False)
+        return log_probs, attention, tuple(rows)
 
     def log_prob(self, source: Sequence[int], tokens: Sequence[int]) -> float:
         """The sum of the script's log-probabilities along a translation, eos included."""
@@ -115,6 +140,16 @@ def random_script(
         return known[key]
 
     return script
+
+
+def random_attention(seed: int) -> Attend:
+    """Weights that depend on the source and on the whole prefix, mostly on few positions."""
+
+    def attend(source: Prefix, prefix: Prefix) -> np.ndarray:
+        rng = np.random.default_rng([seed, zlib.crc32(repr((source, prefix)).encode())])
+        return rng.dirichlet(np.full(len(source), 0.3)).astype(np.float32)
+
+    return attend
 
 
 def copying_script(vocab_size: int) -> Script:
