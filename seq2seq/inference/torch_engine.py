@@ -6,7 +6,8 @@ Shapes: B sentences, N rows, S source length, V vocabulary, k candidates a row.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.nn import functional
 
 from seq2seq.inference.model_folder import WEIGHTS, ModelFolder, check_shapes, read_weights
+from seq2seq.inference.numpy_attention import Places
 from seq2seq.models.decoder import DecoderState
 from seq2seq.models.translation import TranslationModel
 from seq2seq.nn.attention import Memory
@@ -25,20 +28,65 @@ from seq2seq.text.tokenizer import Tokenizers
 
 
 @dataclass(frozen=True)
+class Shared:
+    """The memory of the sentences that rows still translate, one copy for all rows of a sentence.
+
+    Attributes:
+        memory: A sentences, no wider than the longest of them.
+        places: Where the rows stand in a table with a line for each of these sentences.
+        index_N: The same, counted along the lines; None: the table is a mere reshape of the rows.
+    """
+
+    memory: Memory
+    places: Places
+    index_N: Tensor | None
+
+    def spread(self, x_NX: Tensor) -> Tensor:
+        """Lays rows out in the table, with zeros in empty places.
+
+        Args:
+            x_NX: The rows.
+
+        Returns:
+            (A, W, X).
+        """
+        shape = (len(self.places.active_A), self.places.width, x_NX.shape[1])
+        if self.index_N is None:
+            return x_NX.reshape(shape)
+        table = x_NX.new_zeros(shape[0] * shape[1], shape[2])
+        table[self.index_N] = x_NX
+        return table.reshape(shape)
+
+    def gather(self, table_AWX: Tensor) -> Tensor:
+        """Takes the rows out of the table.
+
+        Args:
+            table_AWX: The table.
+
+        Returns:
+            (N, X).
+        """
+        rows = table_AWX.flatten(0, 1)
+        return rows if self.index_N is None else rows[self.index_N]
+
+
+@dataclass(frozen=True)
 class EngineState:
     """What the engine keeps between steps; opaque to the search.
 
     Attributes:
         decoder: N rows.
-        memory: N rows, the sources of these rows.
-        sources: B rows, every source of the batch.
         sentence_N: Which sentence each row translates.
+        sources: Every source of the batch.
+        lengths_B: Their lengths.
+        shared: What the rows attend to; None: the model has no attention.
     """
 
     decoder: DecoderState
-    memory: Memory
-    sources: Memory
     sentence_N: NDArray[np.int64]
+    sources: Memory
+    lengths_B: NDArray[np.int64]
+    shared: Shared | None
 
 
 class TorchEngine:
@@ -74,7 +122,11 @@ class TorchEngine:
             ids_BS = torch.from_numpy(source.ids).to(self.device)
             lengths_B = torch.from_numpy(source.lengths).to(self.device)
             decoder, memory = self.model.start(ids_BS, lengths_B)
-        return EngineState(decoder, memory, memory, np.arange(len(source.lengths)))
+            sentence_N = np.arange(len(source.lengths))
+            shared = None
+            if self.model.decoder.attention is not None:
+                shared = Shared(memory, Places.of(sentence_N), None)
+        return EngineState(decoder, sentence_N, memory, source.lengths, shared)
 
     def step(
         self,
@@ -127,29 +179,50 @@ class TorchEngine:
         self, state: EngineState, parent_N: NDArray[np.int64], token_N: NDArray[np.int64]
     ) -> tuple[Tensor, NDArray[np.float32] | None, EngineState]:
         """Logits (N, V), attention (N, S) and the state after."""
-        decoder, memory, sentence_N = self._rows(state, parent_N)
+        state = self._moved(state, parent_N)
         tokens = torch.from_numpy(token_N).to(self.device)
-        readout, decoder, weights = self.model.decoder.step(tokens, decoder, memory)
-        attention = None if weights is None else weights.float().cpu().numpy()
+        shared = state.shared
+        readout, decoder, weights = self.model.decoder.step(
+            tokens,
+            state.decoder,
+            state.sources if shared is None else shared.memory,
+            None if shared is None else partial(self._attend, shared),
+        )
+        attention = None
+        if weights is not None:
+            # The longest sentences may be done and their positions dropped: here they come back.
+            missing = state.sources.mask_BS.shape[1] - weights.shape[1]
+            attention = functional.pad(weights.float(), (0, missing)).cpu().numpy()
         logits_NV = self.model.output(readout).float()
-        return logits_NV, attention, EngineState(decoder, memory, state.sources, sentence_N)
+        return logits_NV, attention, replace(state, decoder=decoder)
 
-    def _rows(
-        self, state: EngineState, parent_N: NDArray[np.int64]
-    ) -> tuple[DecoderState, Memory, NDArray[np.int64]]:
-        """Moves the rows; the memory only where a row now belongs to another sentence."""
-        if len(parent_N) == len(state.sentence_N) and np.array_equal(
-            parent_N, np.arange(len(parent_N))
-        ):
-            return state.decoder, state.memory, state.sentence_N
+    def _attend(self, shared: Shared, query_NQ: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Attends from every row to its sentence: the rows of one are as target positions."""
+        assert self.model.decoder.attention is not None
+        context, weights = self.model.decoder.attention(shared.spread(query_NQ), memory)
+        return shared.gather(context), shared.gather(weights)
+
+    def _moved(self, state: EngineState, parent_N: NDArray[np.int64]) -> EngineState:
+        """Moves the rows; what they attend to, only where a row now belongs to another sentence."""
+        if np.array_equal(parent_N, np.arange(len(state.sentence_N))):
+            return state
         decoder = state.decoder.select(torch.from_numpy(parent_N).to(self.device))
         sentence_N = state.sentence_N[parent_N]
-        if np.array_equal(sentence_N, state.sentence_N):
-            return decoder, state.memory, sentence_N
-        memory = state.sources
-        if self.model.decoder.attention is not None:
-            memory = memory.select(torch.from_numpy(sentence_N).to(self.device))
-        return decoder, memory, sentence_N
+        if state.shared is None or np.array_equal(sentence_N, state.sentence_N):
+            return replace(state, decoder=decoder, sentence_N=sentence_N)
+        shared = self._shared(state, state.shared, Places.of(sentence_N))
+        return replace(state, decoder=decoder, sentence_N=sentence_N, shared=shared)
+
+    def _shared(self, state: EngineState, before: Shared, places: Places) -> Shared:
+        index = None
+        if not places.full:
+            flat_N = places.line_N * places.width + places.slot_N
+            index = torch.from_numpy(flat_N).to(self.device)
+        memory, active_A = before.memory, places.active_A
+        if not np.array_equal(active_A, before.places.active_A):
+            width = int(state.lengths_B[active_A].max())
+            memory = state.sources.narrow(width).select(torch.from_numpy(active_A).to(self.device))
+        return Shared(memory, places, index)
 
 
 def _best(logits_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ Shapes: B batch, N rows, T target length, E embedding, H hidden, D memory size.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +21,9 @@ from seq2seq.nn.attention import ATTENTIONS, Attention, Memory
 from seq2seq.nn.cells import State
 from seq2seq.nn.recurrence import RecurrentStack
 from seq2seq.recipe import model as recipe
+
+Attend = Callable[[Tensor, Memory], tuple[Tensor, Tensor]]
+"""From queries (N, H) and a memory to contexts (N, D) and weights (N, S)."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,7 @@ class Decoder(nn.Module):
         return torch.stack(readouts, dim=1)
 
     def step(
-        self, token_N: Tensor, state: DecoderState, memory: Memory
+        self, token_N: Tensor, state: DecoderState, memory: Memory, attend: Attend | None = None
     ) -> tuple[Tensor, DecoderState, Tensor | None]:
         """One step.
 
@@ -161,10 +165,13 @@ class Decoder(nn.Module):
             token_N: The last token of each row.
             state: The state before.
             memory: With keys, N rows.
+            attend: Attends from the N rows where ``memory`` is not laid out so; None: from each row
+                to its own row of ``memory``.
 
         Returns:
             The readout (N, E), the state after, and the attention's weights (N, S).
         """
+        attend = self._attend if attend is None else attend
         inputs = [self.embedding(token_N)]
         if state.fed is not None:
             inputs.append(state.fed.to(inputs[0].dtype))
@@ -173,14 +180,12 @@ class Decoder(nn.Module):
         x_NE = torch.cat(inputs, dim=-1) if len(inputs) > 1 else inputs[0]
         outputs, first = self.stack.step(0, x_NE, state.layers[0])
         layers = [first]
-        context, weights = (
-            self._attend(outputs, memory) if self.feeding == "upper" else (None, None)
-        )
+        context, weights = attend(outputs, memory) if self.feeding == "upper" else (None, None)
         for layer in range(1, len(self.stack.layers)):
             outputs, after = self.stack.step(layer, outputs, state.layers[layer], context)
             layers.append(after)
         if self.attention is not None and context is None:
-            context, weights = self._attend(outputs, memory)
+            context, weights = attend(outputs, memory)
         parts = [part for part in (outputs, context, state.summary) if part is not None]
         readout = self._read(parts)
         fed = readout if self.feeding == "input" else None

@@ -60,6 +60,18 @@ class Memory:
         keys = None if self.keys_BSK is None else self.keys_BSK[index_N]
         return Memory(self.outputs_BSD[index_N], self.mask_BS[index_N], keys)
 
+    def narrow(self, width: int) -> Memory:
+        """The first positions.
+
+        Args:
+            width: How many.
+
+        Returns:
+            A view of them.
+        """
+        keys = None if self.keys_BSK is None else self.keys_BSK[:, :width]
+        return Memory(self.outputs_BSD[:, :width], self.mask_BS[:, :width], keys)
+
 
 class Attention(nn.Module, ABC):
     """Weighs the source's positions for each target position and returns their weighted mean.
