@@ -58,9 +58,8 @@ class Journal:
             file.write(json.dumps(_finite(record)) + "\n")
 
 
-def _finite(record: dict[str, Any]) -> dict[str, Any]:
+def _finite(value: Any) -> Any:
     """JSON has no infinities: a number that is not finite becomes null."""
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in record.items()
-    }
+    if isinstance(value, dict):
+        return {key: _finite(below) for key, below in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -46,35 +46,6 @@ class Gradient:
         return math.isfinite(self.loss) and math.isfinite(self.norm)
 
 
-class Interval:
-    """Sums over the updates since the last record of ``metrics.jsonl``."""
-
-    def __init__(self) -> None:
-        self.nll, self.tokens, self.seconds = 0.0, 0, 0.0
-
-    def add(self, gradient: Gradient, seconds: float) -> None:
-        """Takes an update in.
-
-        Args:
-            gradient: Its figures; those that are not finite count as time alone.
-            seconds: How long it took.
-        """
-        if gradient.finite:
-            self.nll += gradient.nll
-            self.tokens += gradient.tokens
-        self.seconds += seconds
-
-    @property
-    def loss(self) -> float:
-        """Nats a target token."""
-        return self.nll / max(1, self.tokens)
-
-    @property
-    def speed(self) -> float:
-        """Target tokens a second."""
-        return self.tokens / max(1e-9, self.seconds)
-
-
 def mixed(seed: int, number: int) -> int:
     """A seed for one of many random streams (splitmix64's finalizer: near seeds, far streams).
 

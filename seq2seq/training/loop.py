@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,7 +28,8 @@ from seq2seq.training.averaging import mean_of
 from seq2seq.training.card import environment, model_card
 from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.curves import plot_curves
-from seq2seq.training.learner import Gradient, Interval, Learner, mixed
+from seq2seq.training.learner import Gradient, Learner, mixed
+from seq2seq.training.meters import Interval, Movement, gpu_memory, memory
 from seq2seq.training.monitor import Monitor, Step, default_monitor
 from seq2seq.training.precision import bound_primitive_cache
 from seq2seq.training.run_folder import RunFolder
@@ -195,10 +195,13 @@ class Trainer:
         rate = self._rate()
         if gradient.finite:
             state.skipped_in_row = 0
+            moved = Movement(self.learner.model) if self._logged() else None
             self.learner.step(rate, state.update)
+            ratios = moved.ratios() if moved else {}
         else:
+            ratios = {}
             self._skip(gradient)
-        self._tell(gradient, rate)
+        self._tell(gradient, pairs, rate, ratios)
 
     def _pairs(self, indices: Ints, part: int) -> PaddedPairs:
         sampling = self.recipe.tokenizer.sampling
@@ -265,11 +268,21 @@ class Trainer:
         patience = self.options.early_stopping.patience
         return self.progress() >= 1.0 or (patience is not None and self.state.stale >= patience)
 
-    def _tell(self, gradient: Gradient, rate: float) -> None:
+    def _logged(self) -> bool:
+        return self.state.update % LOG_EVERY == 0
+
+    def _tell(
+        self,
+        gradient: Gradient,
+        pairs: list[PaddedPairs],
+        rate: float,
+        ratios: dict[str, float],
+    ) -> None:
         """Shows the update, and writes a record for every few."""
         now = time.monotonic()
         self.state.seconds += now - self._clock
-        self._log.add(gradient, now - self._clock)
+        nll = gradient.nll if gradient.finite else math.nan
+        self._log.add(nll, gradient.tokens, pairs, now - self._clock)
         self._clock = now
         begun, seconds = self._session
         done = self.progress() - begun
@@ -283,10 +296,15 @@ class Trainer:
             learning_rate=rate,
             gradient_norm=gradient.norm,
             remaining=left,
+            padding=self._log.padding,
+            skipped=self.state.skipped,
+            memory=memory(),
+            gpu_memory=gpu_memory(self.learner.device),
+            update_ratio=ratios,
         )
         self.monitor.step(step)
-        if self.state.update % LOG_EVERY == 0:
-            self.folder.journal.append({"kind": "train", **asdict(step)})
+        if self._logged():
+            self.folder.journal.append(step.record())
             self._log = Interval()
 
     # -- validating and saving --------------------------------------------------------------

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
-from dataclasses import dataclass
-from typing import TextIO
+from dataclasses import asdict, dataclass, field
+from typing import Any, TextIO
 
 from seq2seq.training.validation import Validated
 
@@ -21,8 +22,14 @@ class Step:
         loss: Negative log-likelihood a target token, in nats.
         tokens_per_second: Target tokens, since the last shown update.
         learning_rate: The rate.
-        gradient_norm: Before clipping.
+        gradient_norm: Before clipping, of this update.
         remaining: Seconds that are left, by the speed so far.
+        padding: The share of padding in the batches.
+        skipped: Updates so far whose numbers were not finite.
+        memory: The most bytes that the process has held.
+        gpu_memory: The most bytes that tensors have taken on the GPU; None where there is none.
+        update_ratio: Norm of the change over norm of the weights, for "all" and for each part of
+            the network; empty where this update was not measured.
     """
 
     update: int
@@ -33,6 +40,24 @@ class Step:
     learning_rate: float
     gradient_norm: float
     remaining: float
+    padding: float = 0.0
+    skipped: int = 0
+    memory: int = 0
+    gpu_memory: int | None = None
+    update_ratio: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def perplexity(self) -> float:
+        """exp(loss)."""
+        return math.nan if math.isnan(self.loss) else math.exp(min(self.loss, 700.0))
+
+    def record(self) -> dict[str, Any]:
+        """The figures as ``metrics.jsonl`` has them.
+
+        Returns:
+            Plain values.
+        """
+        return {"kind": "train", **asdict(self), "perplexity": self.perplexity}
 
     def line(self) -> str:
         """The figures in words.
