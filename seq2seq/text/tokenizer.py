@@ -129,6 +129,17 @@ class Tokenizer:
             ids = self._processor.encode(whole, num_threads=1)
         return ids
 
+    def normalize(self, text: str) -> str:
+        """Normalizes a text as ``encode`` does first.
+
+        Args:
+            text: The text.
+
+        Returns:
+            What is then split into pieces: with ``▁`` for a space, one of them before the text.
+        """
+        return str(self._processor.normalize(text.encode("utf-8", "replace").decode("utf-8")))
+
     def sample(self, texts: Sequence[str], alpha: float, seed: int) -> list[list[int]]:
         """Splits texts into pieces, each split drawn by chance (subword regularization).
 
