@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 import numpy as np
 
 from seq2seq.search.beam import beam_search

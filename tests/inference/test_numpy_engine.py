@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from support.models import cell_variants, model_options, randomize, variant_name
 
 from seq2seq.errors import ModelError
-from seq2seq.inference.numpy_engine import NumpyEngine, best_of
+from seq2seq.inference.numpy_engine import NumpyEngine
 from seq2seq.inference.numpy_weights import (
     bridge_kind,
     check_supported,
@@ -28,6 +28,7 @@ from seq2seq.recipe import Model
 from seq2seq.recipe.model import OtherCell
 from seq2seq.recipe.training import LengthNormalization
 from seq2seq.search import SourceBatch, StepModel, beam_search, greedy
+from seq2seq.search.best import best_of
 from seq2seq.text.tokenizer import BOS, EOS
 
 SOURCE_SIZE, TARGET_SIZE = 19, 23
