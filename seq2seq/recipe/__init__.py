@@ -37,4 +37,6 @@ class Recipe(Section):
     def _parts_fit(self) -> Recipe:
         if self.model.tie == "all" and not self.tokenizer.joint:
             raise ValueError("model.tie = 'all' needs tokenizer.joint = true")
+        if self.translation.coverage and self.model.decoder.attention == "none":
+            raise ValueError("translation.coverage > 0 needs model.decoder.attention")
         return self

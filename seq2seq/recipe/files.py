@@ -64,8 +64,12 @@ def load_recipe(name_or_path: str, assignments: Sequence[str] = ()) -> Recipe:
 
     Raises:
         RecipeError: If there is no such recipe, it is not TOML, or anything in it is wrong; all
-            problems at once.
+            problems at once. Also if ``assignments`` is one string.
     """
+    if isinstance(assignments, str):
+        raise RecipeError(
+            name_or_path, [f"assignments must be a list of strings, such as [{assignments!r}]"]
+        )
     path = _find(name_or_path)
     return _read(_read_text(path, name_or_path), name_or_path, path.absolute().parent, assignments)
 

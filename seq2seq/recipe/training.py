@@ -185,11 +185,23 @@ Normalization = Annotated[
 class Translation(Section):
     """How the finished model translates, where the command line does not say otherwise.
 
-    A hypothesis has at most ``max_ratio`` times its source's pieces plus ``max_extra`` pieces.
+    A hypothesis has at most ``max_ratio`` times its source's pieces plus ``max_extra`` pieces, and
+    at least ``min_ratio`` times its source's. A line of more pieces than ``max_source`` or
+    ``training.max_pieces`` is ``long``: split at the ends of sentences, truncated with a warning,
+    or kept as it is.
     """
 
     beam: PositiveInt = 5
     normalization: Normalization = LengthNormalization()
+    coverage: Annotated[float, Field(ge=0.0)] = 0.0  # weight of GNMT's penalty; needs attention
+    min_ratio: Annotated[float, Field(ge=0.0)] = 0.0
     max_ratio: Annotated[float, Field(gt=0.0)] = 2.0
     max_extra: Annotated[int, Field(ge=1)] = 20
-    max_source: PositiveInt = 1024  # pieces; a longer source is cut there, with a warning
+    max_source: PositiveInt = 1024
+    long: Literal["split", "truncate", "keep"] = "split"
+
+    @model_validator(mode="after")
+    def _lengths_fit(self) -> Translation:
+        if self.min_ratio > self.max_ratio:
+            raise ValueError("min_ratio must be at most max_ratio")
+        return self

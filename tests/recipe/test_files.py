@@ -49,6 +49,14 @@ def test_recipes_beside_the_package_are_found_first(tmp_path: Path, monkeypatch)
     assert list(packaged_recipes()) == ["mine"]
 
 
+def test_assignments_are_a_list() -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("quickstart", "seed=3")
+    assert str(caught.value) == (
+        "recipe quickstart: assignments must be a list of strings, such as ['seed=3']"
+    )
+
+
 def test_unknown_name_lists_the_names() -> None:
     names = ", ".join(packaged_recipes())
     with pytest.raises(RecipeError) as caught:
@@ -213,6 +221,11 @@ def test_all_problems_at_once_in_plain_words() -> None:
             "model.tie = 'all'\ntokenizer.joint = false",
             "model.tie = 'all' needs tokenizer.joint = true",
         ),
+        (
+            "translation.coverage = 0.2",
+            "translation.coverage > 0 needs model.decoder.attention",
+        ),
+        ("translation.min_ratio = 3.0", "translation: min_ratio must be at most max_ratio"),
         (
             "training.learning_rate = 1979-05-27",
             "training.learning_rate: must be a number above 0, not 1979-05-27",

@@ -42,6 +42,7 @@ GOOD = [
     "training.clip_norm = 'none'",
     "tokenizer.sampling = {alpha = 0.2}",
     "training.schedule = 'plateau'",
+    "translation = {long = 'truncate', min_ratio = 0.5}",
 ]
 BAD = [
     "modle.tie = 'all'",
@@ -54,6 +55,8 @@ BAD = [
     "data.train = {kind = 'phrasebook'}",
     "training.clip_norm = 'no'",
     "training.schedule = {warmup = 3}",
+    "translation.long = 'cut'",
+    "translation.coverage = -1",
     "seed = '1'",
 ]
 
