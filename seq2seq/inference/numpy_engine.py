@@ -26,6 +26,7 @@ from seq2seq.inference.numpy_network import (
     NumpyDecoder,
     NumpyEncoder,
 )
+from seq2seq.inference.numpy_output import NumpyOutput
 from seq2seq.inference.numpy_weights import (
     SOURCE_TABLE,
     TARGET_TABLE,
@@ -33,13 +34,9 @@ from seq2seq.inference.numpy_weights import (
     parameter_shapes,
 )
 from seq2seq.recipe import Model
-from seq2seq.search.best import best_of
 from seq2seq.search.protocol import Candidates, Distribution, Floats32, Ints, SourceBatch
 
 logger = logging.getLogger("seq2seq")
-
-# Logits of so many rows are made at once: they stay in the cache until their best are found.
-_ROWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -85,9 +82,9 @@ class NumpyEngine:
         output = target if options.tie != "none" else "output.weight"
         self._source_VE = read(SOURCE_TABLE)
         self._target_VE = read(target)
-        self._output_EV = np.ascontiguousarray(read(output).T)
-        self._output_bias_V = read("output.bias")
-        self.vocab_size = len(self._output_bias_V)
+        bias_V = read("output.bias")
+        self._output = NumpyOutput(read(output).T, bias_V)
+        self.vocab_size = len(bias_V)
         self.source_vocab_size = len(self._source_VE)
         self._encoder = NumpyEncoder(options, reading)
         self._bridge = NumpyBridge(options, reading)
@@ -129,13 +126,8 @@ class NumpyEngine:
             The k best tokens a row with their log-probabilities, best first, and the state after.
         """
         readout_NE, attention_NS, state = self._advance(state, parent_N, token_N)
-        found = [
-            self._best(readout_NE[start : start + _ROWS_AT_ONCE], k, bias)
-            for start in range(0, len(token_N), _ROWS_AT_ONCE)
-        ]
-        log_probs, tokens = zip(*found, strict=True)
-        best = Candidates(np.concatenate(log_probs), np.concatenate(tokens), attention_NS)
-        return best, state
+        best = self._output.best(readout_NE, k, bias)
+        return Candidates(*best, attention_NS), state
 
     def distribution(
         self, state: EngineState, parent_N: Ints, token_N: Ints
@@ -151,11 +143,7 @@ class NumpyEngine:
             Each row's log-probabilities of all tokens, and the state after.
         """
         readout_NE, attention_NS, state = self._advance(state, parent_N, token_N)
-        logits_NV = self._logits(readout_NE)
-        for start in range(0, len(token_N), _ROWS_AT_ONCE):
-            here_NV = logits_NV[start : start + _ROWS_AT_ONCE]
-            here_NV -= _total(here_NV)
-        return Distribution(logits_NV, attention_NS), state
+        return Distribution(self._output.log_probs(readout_NE), attention_NS), state
 
     def _advance(
         self, state: EngineState, parent_N: Ints, token_N: Ints
@@ -170,38 +158,6 @@ class NumpyEngine:
             attention_NS[:, : weights_NS.shape[1]] = weights_NS
             weights_NS = attention_NS
         return readout_NE, weights_NS, replace(state, decoder=decoder)
-
-    def _logits(self, readout_NE: Floats32) -> Floats32:
-        logits_NV = readout_NE @ self._output_EV
-        logits_NV += self._output_bias_V
-        return logits_NV
-
-    def _best(self, readout_NE: Floats32, k: int, bias: Floats32 | None) -> tuple[Floats32, Ints]:
-        logits_NV = self._logits(readout_NE)
-        total_N1 = _total(logits_NV)
-        if bias is not None:
-            _add(logits_NV, bias)
-        best_Nk, tokens_Nk = best_of(logits_NV, k)
-        return best_Nk - total_N1, tokens_Nk
-
-
-def _total(logits_NV: Floats32) -> Floats32:
-    """The logarithm of the sum of each row's exponentials (N, 1)."""
-    highest_N1 = logits_NV.max(axis=1, keepdims=True)
-    shifted_NV = logits_NV - highest_N1
-    np.exp(shifted_NV, out=shifted_NV)
-    total_N1: Floats32 = np.log(shifted_NV.sum(axis=1, keepdims=True))
-    total_N1 += highest_N1
-    return total_N1
-
-
-def _add(logits_NV: Floats32, bias: Floats32) -> None:
-    """Adds a bias (1, V) in place; mostly it forbids a few tokens."""
-    columns = np.flatnonzero(bias[0])
-    if len(columns) * 8 < bias.shape[1]:
-        logits_NV[:, columns] += bias[0, columns]
-    else:
-        logits_NV += bias
 
 
 def _moved(state: EngineState, parent_N: Ints) -> EngineState:
