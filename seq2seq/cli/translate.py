@@ -23,7 +23,7 @@ MODEL_FILES = frozenset(
     {
         "recipe.toml", "tokenizer.model", "source.model", "target.model", "weights.safetensors",
         "card.json", "run.json", "metrics.jsonl", "curves.png", "checkpoints", "best", "last",
-        "data",
+        "data", "examples.json", "report.html", "tensorboard",
     }
 )  # fmt: skip
 """What a model's or run's folder holds: never an output."""

@@ -2,6 +2,26 @@
 
 from __future__ import annotations
 
-from seq2seq.metrics.sacre import METRICS, TOKENIZERS, Score, bleu, check_options, corpus_scores
+from seq2seq.metrics.sacre import (
+    CHRF_SIGNATURE,
+    METRICS,
+    TOKENIZERS,
+    Score,
+    bleu,
+    check_options,
+    chrf,
+    corpus_scores,
+    sentence_chrf,
+)
 
-__all__ = ["METRICS", "TOKENIZERS", "Score", "bleu", "check_options", "corpus_scores"]
+__all__ = [
+    "CHRF_SIGNATURE",
+    "METRICS",
+    "TOKENIZERS",
+    "Score",
+    "bleu",
+    "check_options",
+    "chrf",
+    "corpus_scores",
+    "sentence_chrf",
+]

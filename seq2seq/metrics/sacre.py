@@ -114,6 +114,52 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
     return float(BLEU(force=True).corpus_score(hypotheses, [references]).score)
 
 
+CHRF_SIGNATURE = "chrF2, sacreBLEU nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no"
+"""What ``chrf`` and ``sentence_chrf`` compute."""
+
+
+def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> float:
+    """Computes sacreBLEU's chrF with its defaults (mixed case, one reference).
+
+    Args:
+        hypotheses: The translations, a line each.
+        references: The references, a line each.
+
+    Returns:
+        The score, from 0 to 100.
+
+    Raises:
+        Seq2SeqError: If there is nothing to score, or counts of lines differ.
+    """
+    _check_lines(hypotheses, [references])
+    from sacrebleu.metrics.chrf import CHRF
+
+    return float(CHRF().corpus_score(hypotheses, [references]).score)
+
+
+def sentence_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> list[float]:
+    """Computes the chrF of each line by itself.
+
+    Args:
+        hypotheses: The translations, a line each.
+        references: The references, a line each.
+
+    Returns:
+        A score a line, from 0 to 100.
+
+    Raises:
+        Seq2SeqError: If there is nothing to score, or counts of lines differ.
+    """
+    _check_lines(hypotheses, [references])
+    from sacrebleu.metrics.chrf import CHRF
+
+    metric = CHRF()
+    return [
+        float(metric.sentence_score(hypothesis, [reference]).score)
+        for hypothesis, reference in zip(hypotheses, references, strict=True)
+    ]
+
+
 def _check_lines(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
     if not references:
         raise Seq2SeqError("nothing to score against: give at least one set of references")

@@ -61,7 +61,7 @@ class InverseSqrt(Section):
 
 
 class Cosine(Section):
-    """Linear warm-up, then half a cosine down to ``floor`` times the rate at the last update."""
+    """Linear warm-up, then half a cosine that is at ``floor`` times the rate after training."""
 
     kind: Literal["cosine"] = "cosine"
     warmup: Annotated[int, Field(ge=0)] = 200
@@ -144,7 +144,8 @@ class Training(Section):
     early_stopping: EarlyStopping = EarlyStopping()
     checkpoint_every: PositiveInt | None = None  # updates; None: at validations only
     keep_checkpoints: PositiveInt = 3
-    max_bad_updates: PositiveInt = 10  # non-finite losses or gradients in a row before giving up
+    max_bad_updates: PositiveInt = 10  # non-finite losses or gradients in a row before going back
+    tensorboard: bool = False  # the numbers of metrics.jsonl for TensorBoard, too
 
     @model_validator(mode="after")
     def _bounded(self) -> Training:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,20 @@ from seq2seq.training.checkpoint import write_synced
 class Journal:
     """Appends records to a file, and forgets those that a resumed run makes again.
 
+    Records of kind "session" are history, and stay.
+
     Args:
         path: The file.
+
+    Attributes:
+        reached: The last update that was forgotten; None: none was.
+        listener: Told of every record that is added.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.reached: int | None = None
+        self.listener: Callable[[dict[str, Any]], None] | None = None
 
     def records(self) -> list[dict[str, Any]]:
         """All whole records.
@@ -45,7 +54,13 @@ class Journal:
             update: The update that training goes on from.
         """
         if self.path.is_file():
-            kept = [record for record in self.records() if record.get("update", 0) <= update]
+            kept, forgotten = [], [0]
+            for record in self.records():
+                if record.get("update", 0) <= update or record.get("kind") == "session":
+                    kept.append(record)
+                else:
+                    forgotten.append(record["update"])
+            self.reached = max(forgotten) or None
             write_synced(self.path, "".join(json.dumps(record) + "\n" for record in kept))
 
     def append(self, record: dict[str, Any]) -> None:
@@ -56,6 +71,8 @@ class Journal:
         """
         with self.path.open("a", encoding="utf-8", newline="\n") as file:
             file.write(json.dumps(_finite(record)) + "\n")
+        if self.listener is not None:
+            self.listener(record)
 
 
 def _finite(value: Any) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,6 +22,7 @@ from seq2seq.data.dataset import PreparedData
 from seq2seq.data.prepare import prepare
 from seq2seq.data.progress import Progress
 from seq2seq.errors import ModelError, TrainingError
+from seq2seq.inference.torch_engine import TorchEngine
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.training import LastK, Plateau
@@ -28,6 +30,7 @@ from seq2seq.training.averaging import mean_of
 from seq2seq.training.card import environment, model_card
 from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.curves import plot_curves
+from seq2seq.training.examples import EXAMPLES, write_examples
 from seq2seq.training.learner import Gradient, Learner, mixed
 from seq2seq.training.meters import Interval, Movement, gpu_memory, memory
 from seq2seq.training.monitor import Monitor, Step, default_monitor
@@ -36,7 +39,9 @@ from seq2seq.training.run_folder import RunFolder
 from seq2seq.training.schedules import learning_rate
 from seq2seq.training.signals import StopRequest, stop_on_signals
 from seq2seq.training.state import TrainingResult, TrainingState
+from seq2seq.training.tensorboard import check_installed
 from seq2seq.training.validation import Validated, validate
+from seq2seq.training.watch import Page, Watch
 
 __all__ = ["Trainer", "TrainingResult", "train"]
 
@@ -51,6 +56,7 @@ def train(
     threads: int | None = None,
     monitor: Monitor | None = None,
     progress: Progress | None = None,
+    page: Page | None = None,
 ) -> TrainingResult:
     """Trains a model, or goes on where an earlier call was stopped.
 
@@ -61,6 +67,7 @@ def train(
         threads: Processor threads; None: torch's own choice.
         monitor: Told of progress; None: a progress bar in a terminal, plain lines elsewhere.
         progress: Told how far preparing is; None: nobody.
+        page: Makes the run's page, after validations and at the end; None: there is none.
 
     Returns:
         How it ended.
@@ -70,8 +77,11 @@ def train(
         DataError: If the data cannot be used or does not fit the recipe.
         ModelError: If the folder holds something else, or no checkpoint can be read.
         TrainingError: If the numbers went wrong for too long.
+        MissingExtraError: If TensorBoard is wanted and not installed.
     """
     bound_primitive_cache()
+    if recipe.training.tensorboard:
+        check_installed()
     if threads is not None:
         torch.set_num_threads(threads)
     with RunFolder(run, recipe) as folder:
@@ -80,9 +90,9 @@ def train(
         folder.claim(prepared)
         monitor = monitor or default_monitor()
         try:
-            trainer = Trainer(recipe, prepared, folder, monitor)
+            trainer = Trainer(recipe, prepared, folder, monitor, page)
             trainer.resume()
-            with stop_on_signals() as stop:
+            with stop_on_signals() as stop, trainer.session(stop):
                 trainer.run(stop)
         finally:
             monitor.close()
@@ -109,13 +119,20 @@ class Trainer:
         prepared: The prepared data.
         folder: The run's folder.
         monitor: Told of progress.
+        page: Makes the run's page; None: there is none.
     """
 
     def __init__(
-        self, recipe: Recipe, prepared: PreparedData, folder: RunFolder, monitor: Monitor
+        self,
+        recipe: Recipe,
+        prepared: PreparedData,
+        folder: RunFolder,
+        monitor: Monitor,
+        page: Page | None = None,
     ) -> None:
         self.recipe, self.options = recipe, recipe.training
         self.prepared, self.folder, self.monitor = prepared, folder, monitor
+        self.watch = Watch(folder.path, folder.journal, monitor.say, page)
         self.learner = Learner(recipe, prepared.tokenizers)
         bounds = Bounds(
             self.options.batch_tokens, self.options.batch_pairs, self.options.max_pieces
@@ -330,7 +347,8 @@ class Trainer:
         record = self._record(result, best)
         self._save()
         if best:
-            self._publish(self.learner.judged, record)
+            self._publish(self.learner.judged, record, result)
+        self.watch.page(final=False)
 
     def _record(self, result: Validated, best: bool, **more: Any) -> dict[str, Any]:
         """Remembers, logs and shows what a validation found."""
@@ -391,7 +409,17 @@ class Trainer:
         keep_validated = average.count if isinstance(average, LastK) else 0
         self.folder.save(checkpoint, self.options.keep_checkpoints, keep_validated)
 
-    def _publish(self, model: TranslationModel, record: dict[str, Any]) -> None:
+    def _publish(
+        self, model: TranslationModel, record: dict[str, Any], found: Validated | None = None
+    ) -> None:
+        if found is not None and found.translations is not None:
+            write_examples(
+                self.folder.path / EXAMPLES,
+                found.translations,
+                TorchEngine(model, self.learner.precision),
+                self.prepared.tokenizers,
+                record["update"],
+            )
         weights: dict[str, Tensor] = dict(model.named_parameters())
         self.folder.publish(weights, model_card(self.recipe, self.prepared, model, record))
 
@@ -419,7 +447,7 @@ class Trainer:
         best = self._is_best(result)
         record = self._record(result, best, mean_of_updates=updates)
         if best:
-            self._publish(model, record)
+            self._publish(model, record, result)
 
     # -- resuming ---------------------------------------------------------------------------
 
@@ -443,6 +471,17 @@ class Trainer:
         unpublished = self.folder.published() != self.state.update  # killed right before
         if self.state.validated and self.state.best_update == self.state.update and unpublished:
             self._publish(self.learner.judged, self.state.history[-1])
+
+    def session(self, stop: StopRequest) -> AbstractContextManager[None]:
+        """Records in the journal that a session begins, and how it ends.
+
+        Args:
+            stop: Set by a signal.
+
+        Returns:
+            A context for ``run``.
+        """
+        return self.watch.session(self.recipe, lambda: self.state, stop, self._environment())
 
     def result(self) -> TrainingResult:
         """How the training stands.

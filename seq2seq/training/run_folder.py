@@ -9,9 +9,7 @@ prepared its own.
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
+import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,6 +41,7 @@ from seq2seq.training.journal import Journal
 OWN = {
     "recipe.toml", "tokenizer.model", "source.model", "target.model", "weights.safetensors",
     "card.json", "run.json", "checkpoints", "best", "last", "metrics.jsonl", "curves.png", "data",
+    "examples.json", "report.html", "tensorboard",
 }  # fmt: skip
 
 
@@ -56,6 +55,9 @@ class RunFolder:
     Raises:
         ModelError: If the folder is a file, holds something else or a run of another recipe, or
             another process is training there.
+
+    Attributes:
+        changed: Keys that may differ from those that the run had, and do: there, and here.
     """
 
     def __init__(self, path: Path, recipe: Recipe) -> None:
@@ -65,37 +67,44 @@ class RunFolder:
         self.journal = Journal(path / "metrics.jsonl")
         if path.exists() and not path.is_dir():
             raise ModelError(f"{path} is a file: a run needs a folder of its own")
-        self.begun = (path / "run.json").exists()
-        self._check_contents()
-        self._check_recipe()
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
-        self._lock = self._locked()
-        recover(self.checkpoints)
-        for partial in path.glob(TEMPORARY + "*"):
-            partial.unlink()
+        self._made = _make(path)
+        try:
+            self._lock = Lock(path)
+        except BaseException:
+            self._remove_made()
+            raise
+        try:
+            self.begun = (path / "run.json").exists()
+            self._check_contents()
+            self.changed = self._check_recipe()
+            recover(self.checkpoints)
+            for partial in path.glob(TEMPORARY + "*"):
+                partial.unlink()
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> RunFolder:
         return self
 
     def __exit__(self, *error: object) -> None:
-        os.close(self._lock)
+        self.close()
 
-    def _locked(self) -> int:
-        """Keeps other processes out for as long as the handle is open, or this process lives."""
-        handle = os.open(self.checkpoints, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            raise ModelError(
-                f"another process is training in {self.path}: wait for it, stop it, or give -o "
-                "another folder"
-            ) from None
-        return handle
+    def close(self) -> None:
+        """Lets other processes in; a folder that was made here and stayed empty goes."""
+        self._lock.release()
+        self._remove_made()
+
+    def _remove_made(self) -> None:
+        for folder in self._made:
+            try:
+                folder.rmdir()
+            except OSError:  # something is in it
+                return
 
     def _check_contents(self) -> None:
         """A folder without run.json is no run: whatever it holds is the user's."""
-        if self.begun or not self.path.is_dir():
+        if self.begun:
             return
         early = {"checkpoints", "data"}  # of a run that was killed before it wrote run.json
         names = sorted(entry.name for entry in self.path.iterdir())
@@ -106,24 +115,40 @@ class RunFolder:
                 "give -o a new or empty folder"
             )
 
-    def _check_recipe(self) -> None:
-        file = self.path / "recipe.toml"
-        if not file.is_file():
-            return
-        stored = recipe_from_toml(read_recipe_text(str(file)), str(file))
-        ours, theirs = _flat(self.recipe), _flat(stored)
-        differing = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
-        if differing:
+    def _check_recipe(self) -> dict[str, tuple[Any, Any]]:
+        """The keys that differ from the run's recipe, all of them such as may change."""
+        stored = self._stored_recipe()
+        if stored is None:
+            return {}
+        ours, theirs = flat(self.recipe), flat(stored)
+        differing = {
+            key: (theirs.get(key), ours.get(key))
+            for key in {**ours, **theirs}
+            if ours.get(key) != theirs.get(key)
+        }
+        free = may_change(self.recipe)
+        fixed = [key for key in differing if key not in free]
+        if fixed:
             shown = "; ".join(
-                f"{key} is {theirs.get(key, 'not given')!r} there and "
-                f"{ours.get(key, 'not given')!r} here"
-                for key in differing[:5]
+                f"{key} is {_shown(differing[key][0])} there and {_shown(differing[key][1])} here"
+                for key in fixed[:5]
             )
-            more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
+            more = f" and {len(fixed) - 5} more" if len(fixed) > 5 else ""
             raise ModelError(
                 f"{self.path} holds a run of another recipe: {shown}{more}; "
                 "give -o a new folder, or train with the run's own recipe.toml"
             )
+        return differing
+
+    def _stored_recipe(self) -> Recipe | None:
+        """The recipe that the run had last: run.json has it, with a checksum."""
+        file, copy = self.path / "run.json", self.path / "recipe.toml"
+        text = read_object(file).get("recipe") if file.is_file() else None
+        if text is not None:
+            return recipe_from_toml(text, str(file))
+        if copy.is_file():  # a run of an older version
+            return recipe_from_toml(read_recipe_text(str(copy)), str(copy))
+        return None
 
     def claim(self, prepared: PreparedData) -> None:
         """Writes what a new run begins with, or checks that a run goes on with its own data.
@@ -133,6 +158,7 @@ class RunFolder:
 
         Raises:
             ModelError: If the run was begun on other data.
+            TrainingError: If the folder cannot be written.
         """
         file = self.path / "run.json"
         if file.is_file() and read_object(file).get("data") != prepared.digest:
@@ -140,9 +166,12 @@ class RunFolder:
                 f"{self.path} was begun on other data than {prepared.folder} holds: "
                 "give --data the folder it was begun with, or -o a new folder"
             )
-        write_synced(file, json.dumps({"data": prepared.digest}) + "\n")
-        prepared.tokenizers.save(self.path)
-        write_synced(self.path / "recipe.toml", recipe_to_toml(self.recipe))
+        text = recipe_to_toml(self.recipe)
+        about = {"data": prepared.digest, "report": prepared.manifest["report"], "recipe": text}
+        with self._writing("the run's first files"):
+            write_synced(file, sealed(about))
+            prepared.tokenizers.save(self.path)
+            write_synced(self.path / "recipe.toml", text)
 
     def latest(self, say: Callable[[str], None]) -> Checkpoint | None:
         """The newest checkpoint that is whole.
@@ -184,7 +213,7 @@ class RunFolder:
             keep: How many of the newest to keep.
             keep_validated: How many of the newest that were validated to keep.
         """
-        with self._writing():
+        with self._writing("a checkpoint"):
             newest = save_checkpoint(self.checkpoints, checkpoint)
             point(self.path / "last", newest)
         folders = checkpoint_folders(self.checkpoints)
@@ -233,35 +262,79 @@ class RunFolder:
             weights: By parameter name.
             card: What is known of them.
         """
-        with self._writing():
-            digest = write_tensors(self.path / "weights.safetensors", weights)
-            text = json.dumps({**card, "weights_sha256": digest}, indent=1, ensure_ascii=False)
-            write_synced(self.path / "card.json", text + "\n")
+        weights_file, card_file = self.path / "weights.safetensors", self.path / "card.json"
+        recipe_file = self.path / "recipe.toml"
+        with self._writing("the model"), replacing(weights_file) as partial:
+            about = {
+                **card,
+                "recipe_sha256": tables_digest(recipe_file.read_text(encoding="utf-8")),
+                "weights_sha256": save_tensors(partial, weights),
+            }
+            with replacing(card_file) as partial_card:  # both are written before either is renamed
+                write_file(partial_card, sealed(about))
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _writing(self, what: str) -> Iterator[None]:
         """Says what is still whole, where the disk is full or gone."""
         try:
             yield
         except (OSError, SafetensorError) as error:
             free = shutil.disk_usage(self.path).free / 2**20
             raise TrainingError(
-                f"training stopped: a checkpoint could not be written to {self.path}: {error} "
+                f"training stopped: {what} could not be written to {self.path}: {error} "
                 f"({free:,.0f} MiB free); the checkpoints before it are whole: when the folder can "
                 "be written again, the same command goes on"
             ) from error
 
 
-def _flat(recipe: Recipe) -> dict[str, Any]:
-    """A recipe's values by key path, without the data table: the data has its own digest."""
-    flat: dict[str, Any] = {}
+def _make(folder: Path) -> list[Path]:
+    """Makes a folder and those above it; what was made, the deepest first."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def may_change(recipe: Recipe) -> set[str]:
+    """The keys that a run may go on with another value of: how long, and how often it is judged.
+
+    Args:
+        recipe: The recipe to go on with.
+
+    Returns:
+        Their paths. Lines and BLEU of validations count only where BLEU does not decide which
+        weights are best, since values of before and after could not be compared.
+    """
+    keys = {
+        "epochs", "updates", "early_stopping.patience", "checkpoint_every", "keep_checkpoints",
+        "max_bad_updates", "validation.every",
+    }  # fmt: skip
+    if recipe.training.early_stopping.metric == "loss":
+        keys |= {"validation.bleu", "validation.lines"}
+    return {f"training.{key}" for key in keys}
+
+
+def _shown(value: Any) -> str:
+    return "not given" if value is None else repr(value)
+
+
+def flat(recipe: Recipe) -> dict[str, Any]:
+    """A recipe's values by key path, without the data, which has a digest, and what only shows.
+
+    Args:
+        recipe: The recipe.
+
+    Returns:
+        The values that are given.
+    """
+    found: dict[str, Any] = {}
 
     def walk(prefix: str, value: Any) -> None:
         if isinstance(value, dict):
             for key, below in value.items():
                 walk(f"{prefix}.{key}" if prefix else key, below)
         elif value is not None:
-            flat[prefix] = value
+            found[prefix] = value
 
-    walk("", recipe.model_dump(exclude={"data"}))
-    return flat
+    hidden = {"tensorboard"} & type(recipe.training).model_fields.keys()
+    walk("", recipe.model_dump(exclude={"data": True, "training": hidden}))
+    return found

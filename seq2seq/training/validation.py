@@ -17,6 +17,7 @@ from seq2seq.metrics import bleu
 from seq2seq.models.translation import Batch, TranslationModel
 from seq2seq.recipe import Recipe
 from seq2seq.text.tokenizer import Tokenizers
+from seq2seq.training.examples import Translations
 from seq2seq.training.loss import smoothed_cross_entropy
 
 
@@ -28,11 +29,13 @@ class Validated:
         loss: Negative log-likelihood a target token, in nats, without smoothing.
         bleu: BLEU of greedy translations (13a, cased), or None where it was not asked for.
         seconds: How long it took.
+        translations: What BLEU was computed of, or None.
     """
 
     loss: float
     bleu: float | None
     seconds: float
+    translations: Translations | None = None
 
     @property
     def perplexity(self) -> float:
@@ -119,10 +122,12 @@ def validate(
     begun = time.monotonic()
     options = recipe.training.validation
     loss = validation_loss(model, dataset, max(recipe.training.batch_tokens, 4096), precision)
-    score = None
+    score, translations = None, None
     if options.bleu:
         count = min(len(dataset), options.lines or len(dataset))
         sources, references = dataset.texts(np.arange(count))
         translator = Translator(TorchEngine(model, precision), tokenizers, recipe.translation)
-        score = bleu(translator.translate(sources, beam=1, batch_size=128), references)
-    return Validated(loss, score, time.monotonic() - begun)
+        hypotheses = translator.translate(sources, beam=1, batch_size=128)
+        score = bleu(hypotheses, references)
+        translations = Translations(sources, references, hypotheses)
+    return Validated(loss, score, time.monotonic() - begun, translations)
