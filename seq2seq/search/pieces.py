@@ -104,7 +104,7 @@ class PieceIndex:
         ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PieceTable:
     """The target's pieces as text.
 

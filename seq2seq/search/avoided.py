@@ -1,0 +1,215 @@
+"""Phrases kept out of translations, whatever the split into pieces."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from seq2seq.search.options import Wish
+from seq2seq.search.pieces import PieceTable, is_word_character
+from seq2seq.search.protocol import Bools, Floats32, Ints
+from seq2seq.search.token_rules import Rows
+
+_REMEMBERED = 1024  # phrases: sentences often share them
+
+
+class Avoided:
+    """Keeps phrases out of translations, as whole words and in whatever split.
+
+    When "Hund" is avoided, "Hunde" and "Hofhund" may still come, but neither "Hund." nor
+    "Hund-Katze": a word ends where no letter, digit or "_" follows. (In scripts without spaces
+    between words it may end anywhere.) Any number of spaces between words counts as one.
+
+    A piece is forbidden that completes a phrase and says more, so that it is certain where the word
+    ends. One that may still become another word is allowed; in the step after it, only pieces that
+    go on with the word are. (A byte piece does not count as one: it may become a letter, or not.)
+    For this to be possible, it is forbidden where no piece could go on with the word, and one step
+    before the length cap. So in a row that kept this rule so far, there is always something left
+    that it allows: the end, or a piece that goes on with a word.
+
+    Args:
+        wishes: One for each sentence of the batch.
+        pieces: The target's pieces.
+        caps_B: The most tokens of each translation, as the search is told (B,).
+    """
+
+    def __init__(self, wishes: Sequence[Wish], pieces: PieceTable, caps_B: Ints) -> None:
+        self._pieces = pieces
+        self._caps_B = caps_B
+        self._goes_on_V = pieces.continues_V & ~pieces.is_byte_V
+        self._phrases = [
+            tuple(find_phrase(pieces, one) for one in sorted(set(map(pieces.phrase, wish.avoided))))
+            for wish in wishes
+        ]
+
+    def apply(self, rows: Rows, log_probs_NV: Floats32) -> None:
+        """Forbids what would leave an avoided phrase in the text.
+
+        Args:
+            rows: The hypotheses.
+            log_probs_NV: Changed in place.
+        """
+        length = rows.tokens_NT.shape[1]
+        for row, sentence in enumerate(rows.sentence_N.tolist()):
+            phrases = self._phrases[sentence]
+            if not phrases:
+                continue
+            text = self._pieces.spell(rows.tokens_NT[row].tolist())
+            forbidden_V, open_V = self._verdicts(phrases, text)
+            may_go_on = length + 2 <= self._caps_B[sentence]
+            for piece in np.flatnonzero(open_V & ~forbidden_V).tolist():
+                longer = text + self._pieces.spelling_V[piece]
+                if not may_go_on or not self._can_go_on(phrases, longer):
+                    forbidden_V[piece] = True
+            log_probs_NV[row, forbidden_V] = -np.inf
+
+    def _can_go_on(self, phrases: Sequence[Phrase], text: bytes) -> bool:
+        forbidden_V, open_V = self._verdicts(phrases, text)
+        return bool((self._goes_on_V & ~(forbidden_V | open_V)).any())
+
+    def _verdicts(self, phrases: Sequence[Phrase], text: bytes) -> tuple[Bools, Bools]:
+        """What may not follow a text, and what may if the next piece goes on with the word (V)."""
+        text = _one_space(text)
+        forbidden_V = np.zeros(self._pieces.size, dtype=np.bool_)
+        open_V = np.zeros(self._pieces.size, dtype=np.bool_)
+        for phrase in phrases:
+            verdict = phrase.verdict(text)
+            forbidden_V[verdict.forbidden] = True
+            open_V[verdict.left_open] = True
+            if verdict.must_go_on:
+                forbidden_V |= ~self._goes_on_V
+        return forbidden_V, open_V
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What pieces would do after a text.
+
+    Args:
+        forbidden: Pieces that complete the phrase for certain.
+        left_open: Pieces that complete it unless the next piece goes on with the word.
+        must_go_on: The text ends with the phrase: only what goes on with the word may follow.
+    """
+
+    forbidden: Sequence[int]
+    left_open: Sequence[int]
+    must_go_on: bool
+
+
+class Phrase:
+    """Which pieces complete a phrase, for every part of it that a text may end with.
+
+    Args:
+        pieces: The target's pieces.
+        phrase: The phrase, normalized.
+    """
+
+    def __init__(self, pieces: PieceTable, phrase: bytes) -> None:
+        self._pieces = pieces
+        self._phrase = phrase
+        self._begins_word = is_word_character(phrase.decode()[0])
+        self._ends_word = is_word_character(phrase.decode()[-1])
+        self._holding = [n for n, one in enumerate(pieces.spelling_V) if phrase in _one_space(one)]
+        self._known: dict[tuple[int, bool], Verdict] = {}
+
+    def verdict(self, text: bytes) -> Verdict:
+        """Judges the pieces.
+
+        Args:
+            text: What they come after: it does not hold the phrase yet, and has no double spaces.
+
+        Returns:
+            The verdict.
+        """
+        part = self._part(text)
+        key = (part, not part and _ends_in_word(text))
+        if key not in self._known:
+            self._known[key] = self._judge(*key)
+        return self._known[key]
+
+    def _part(self, text: bytes) -> int:
+        """How many bytes of the phrase the text ends with, the most that there are."""
+        for part in range(min(len(self._phrase), len(text)), 0, -1):
+            if text.endswith(self._phrase[:part]):
+                before = text[:-part]
+                if not (self._begins_word and _ends_in_word(before)):
+                    return part
+        return 0
+
+    def _judge(self, part: int, within_word: bool) -> Verdict:
+        # All that matters of the text: the part of the phrase, or whether it ends within a word.
+        text = self._phrase[:part] if part else b"x" * within_word
+        forbidden, left_open = [], []
+        for piece in self._candidates(part):
+            certain, is_open = self.held_by(text + self._pieces.spelling_V[piece], len(text))
+            if certain:
+                forbidden.append(piece)
+            elif is_open:
+                left_open.append(piece)
+        return Verdict(forbidden, left_open, part == len(self._phrase) and self._ends_word)
+
+    def _candidates(self, part: int) -> set[int]:
+        """The pieces that can complete the phrase, where a text ends with a part of it."""
+        candidates = set(self._holding)
+        for length in range(1, part + 1):
+            if not self._phrase[:part].endswith(self._phrase[:length]):
+                continue
+            rest = self._phrase[length:]
+            if not rest:
+                continue
+            candidates.update(self._pieces.index.beginning_with(rest).tolist())
+            if self._phrase[length - 1 : length] == b" ":
+                candidates.update(self._pieces.index.beginning_with(b" " + rest).tolist())
+        return candidates
+
+    def held_by(self, text: bytes, since: int = 0) -> tuple[bool, bool]:
+        """Whether a text holds the phrase.
+
+        Args:
+            text: The text.
+            since: Only phrases count that end after this many bytes.
+
+        Returns:
+            Whether it does for certain, and whether it does unless its last word goes on.
+        """
+        text = _one_space(text)
+        left_open = False
+        start = text.find(self._phrase)
+        while start >= 0:
+            end = start + len(self._phrase)
+            within = self._begins_word and _ends_in_word(text[:start])
+            if end > since and not within:
+                after = text[end:].decode("utf-8", "replace")
+                if not self._ends_word or (after and not is_word_character(after[0])):
+                    return True, False
+                left_open |= not after
+            start = text.find(self._phrase, start + 1)
+        return False, left_open
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def find_phrase(pieces: PieceTable, text: bytes) -> Phrase:
+    """The phrase that is spelled so; made once, as sentences often share them.
+
+    Args:
+        pieces: The target's pieces.
+        text: The phrase, normalized.
+
+    Returns:
+        The phrase.
+    """
+    return Phrase(pieces, text)
+
+
+def _one_space(text: bytes) -> bytes:
+    return re.sub(b"  +", b" ", text) if b"  " in text else text
+
+
+def _ends_in_word(text: bytes) -> bool:
+    """Whether the last character is a word character; one that is cut is none."""
+    end = text[-4:].decode("utf-8", "replace")
+    return bool(end) and is_word_character(end[-1])
