@@ -247,7 +247,7 @@ def test_all_else_may_be_produced(kind: tuple[str, bool], text: str, avoided: li
     (shown,) = pieces.tokenizer.decode([tokens])
     if any(holds(shown, pieces.phrase(one).decode()) for one in avoided):
         return
-    rules = [Avoided([Wish(avoided=avoided)], pieces, np.array([len(tokens) + 1]))]
+    rules = [Avoided([Wish(avoided=avoided)], pieces, np.array([len(tokens)]))]
     for length, token in enumerate([*tokens, EOS]):
         assert token in allowed(rules, tokens[:length], pieces.size)
 
@@ -276,6 +276,27 @@ def test_no_split_gets_around_it() -> None:
     for begin in ([space, *letters], [space, *letters, space]):
         tokens = [*begin, space, *(pieces.index.spelled(c.encode())[0] for c in "Hund")]
         assert EOS not in allowed(rules, tokens, pieces.size)
+
+
+def test_pieces_of_several_words_or_signs_do_not_get_around_it() -> None:
+    pieces = PieceTable.of(
+        tokenizer("bpe", False, vocab_size=50, user_defined_symbols=("▁Hund.", "-.", "a▁b"))
+    )
+
+    def ids(*spellings: str) -> list[int]:
+        return [pieces.index.spelled(one.encode())[0] for one in spellings]
+
+    def may(avoided: str, begin: list[int], piece: str) -> bool:
+        rules = [Avoided([Wish(avoided=[avoided])], pieces, np.array([20]))]
+        return ids(piece)[0] in allowed(rules, begin, pieces.size)
+
+    assert not may("der Hund", ids(" ", "d", "e", "r"), " Hund.")
+    assert not may("der Hund", ids(" ", "d", "e", "r", " "), " Hund.")
+    assert may("der Hund", ids(" ", "d", "e", "r", "-"), " Hund.")
+    assert may("--.", ids(" ", "-"), "-")
+    assert not may("--.", ids(" ", "-", "-", "-"), "-.")
+    assert not may("a a b.", ids(" ", "a", " ", "a", " ", "a b"), ".")
+    assert may("a a b.", ids(" ", "a", "a", " ", "a b"), ".")
 
 
 def test_before_the_cap_the_word_is_not_begun() -> None:
