@@ -26,13 +26,14 @@ from seq2seq.inference.numpy_network import (
     NumpyDecoder,
     NumpyEncoder,
 )
-from seq2seq.inference.numpy_output import NumpyOutput
+from seq2seq.inference.numpy_output import AllTokens
 from seq2seq.inference.numpy_weights import (
     SOURCE_TABLE,
     TARGET_TABLE,
     check_supported,
     parameter_shapes,
 )
+from seq2seq.inference.shortlist import SelectedHead, Shortlist, ShortlistHead
 from seq2seq.recipe import Model
 from seq2seq.search.protocol import Candidates, Distribution, Floats32, Ints, SourceBatch
 
@@ -49,6 +50,7 @@ class EngineState:
         sources: What they give, with one row a sentence of the batch.
         sentence_N: Which sentence each row translates.
         width: S, positions of the batch.
+        output: The output layer, perhaps of the batch's own tokens.
     """
 
     decoder: DecoderState
@@ -56,6 +58,7 @@ class EngineState:
     sources: Given
     sentence_N: Ints
     width: int
+    output: AllTokens | SelectedHead
 
 
 class NumpyEngine:
@@ -64,12 +67,15 @@ class NumpyEngine:
     Args:
         options: The recipe's model table.
         weights: By parameter name, as ``parameter_shapes`` has them.
+        shortlist: The target pieces that each source piece may need; None: all are looked at.
 
     Raises:
-        ModelError: If the model has a part that only torch knows.
+        ModelError: If the model has a part that only torch knows, or the shortlist does not fit.
     """
 
-    def __init__(self, options: Model, weights: dict[str, Floats32]) -> None:
+    def __init__(
+        self, options: Model, weights: dict[str, Floats32], *, shortlist: Shortlist | None = None
+    ) -> None:
         check_supported(options)
 
         def read(name: str) -> Floats32:
@@ -83,9 +89,14 @@ class NumpyEngine:
         self._source_VE = read(SOURCE_TABLE)
         self._target_VE = read(target)
         bias_V = read("output.bias")
-        self._output = NumpyOutput(read(output).T, bias_V)
         self.vocab_size = len(bias_V)
         self.source_vocab_size = len(self._source_VE)
+        self._output: AllTokens | ShortlistHead
+        if shortlist is None:
+            self._output = AllTokens(read(output).T, bias_V)
+        else:
+            shortlist.check_fits(self.source_vocab_size, self.vocab_size)
+            self._output = ShortlistHead(read(output), bias_V, shortlist)
         self._encoder = NumpyEncoder(options, reading)
         self._bridge = NumpyBridge(options, reading)
         self._decoder = NumpyDecoder(options, reading)
@@ -103,7 +114,9 @@ class NumpyEngine:
         outputs_BSD, final = self._encoder(self._source_VE, ids_BS, source.lengths)
         decoder = self._decoder.start(self._bridge(final))
         given = self._decoder.given(outputs_BSD, source.lengths, final[-1][0])
-        return EngineState(decoder, given, given, np.arange(len(source)), source.ids.shape[1])
+        output = self._output.select(ids_BS, source.lengths)
+        rows = np.arange(len(source))
+        return EngineState(decoder, given, given, rows, source.ids.shape[1], output)
 
     def step(
         self,
@@ -126,7 +139,7 @@ class NumpyEngine:
             The k best tokens a row with their log-probabilities, best first, and the state after.
         """
         readout_NE, attention_NS, state = self._advance(state, parent_N, token_N)
-        best = self._output.best(readout_NE, k, bias)
+        best = state.output.best(readout_NE, state.sentence_N, k, bias)
         return Candidates(*best, attention_NS), state
 
     def distribution(
@@ -143,7 +156,8 @@ class NumpyEngine:
             Each row's log-probabilities of all tokens, and the state after.
         """
         readout_NE, attention_NS, state = self._advance(state, parent_N, token_N)
-        return Distribution(self._output.log_probs(readout_NE), attention_NS), state
+        log_probs_NV = state.output.log_probs(readout_NE, state.sentence_N)
+        return Distribution(log_probs_NV, attention_NS), state
 
     def _advance(
         self, state: EngineState, parent_N: Ints, token_N: Ints
@@ -186,19 +200,22 @@ def _given(state: EngineState, sentence_N: Ints) -> Given:
     return Given(places, memory, rows(sources.cell_bias_NG), rows(sources.readout_bias_NE))
 
 
-def load_engine(model: ModelFolder, *, threads: int | None = None) -> NumpyEngine:
+def load_engine(
+    model: ModelFolder, *, threads: int | None = None, shortlist: Shortlist | None = None
+) -> NumpyEngine:
     """The engine of a run or model folder.
 
     Args:
         model: The folder.
         threads: Bound of processor threads; None: numpy's own choice.
+        shortlist: The target pieces that each source piece may need; None: all are looked at.
 
     Returns:
         The engine.
 
     Raises:
-        ModelError: If the weights are missing or damaged or do not fit, or the model has a part
-            that only torch knows.
+        ModelError: If the weights are missing or damaged, they or the shortlist do not fit, or
+            the model has a part that only torch knows.
     """
     options = model.recipe.model
     check_supported(options)
@@ -208,7 +225,7 @@ def load_engine(model: ModelFolder, *, threads: int | None = None) -> NumpyEngin
     sizes = model.tokenizers.source.size, model.tokenizers.target.size
     found = {name: array.shape for name, array in weights.items()}
     check_shapes(parameter_shapes(options, *sizes), found, model.path / WEIGHTS)
-    return NumpyEngine(options, weights)
+    return NumpyEngine(options, weights, shortlist=shortlist)
 
 
 def bound_threads(threads: int) -> None:

@@ -1,0 +1,264 @@
+"""Learning a vocabulary shortlist from what a trained model's attention looks at.
+
+The model reads training pairs with their translations given; the weight that a target piece puts on
+a source piece counts for that pair of pieces. Memory is bounded by the pairs of pieces that are
+kept, not by the corpus and not by the square of the vocabulary.
+
+Shapes: B pairs, S source length, T target length, C pairs of pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from seq2seq.data.batching import Bounds, PaddedPairs, collate, cut
+from seq2seq.data.dataset import PairDataset
+from seq2seq.data.progress import Progress, Silent
+from seq2seq.errors import DataError, Seq2SeqError
+from seq2seq.inference.shortlist import Shortlist
+from seq2seq.models.translation import TranslationModel
+from seq2seq.search.protocol import Floats, Ints
+from seq2seq.text.tokenizer import EOS, UNK, Tokenizers
+
+PER_PIECE = 20
+FREQUENT = 200
+
+_PAIRS_READ = 100_000
+_PADDED_PIECES = 8192  # of a batch
+_LEAST_WEIGHT = 0.1  # below it a target piece hardly looks at a source piece
+_CELLS_AT_ONCE = 2**21
+_MOST_CELLS = 2**24
+
+
+@dataclass
+class PieceWeights:
+    """How much attention target pieces gave to source pieces, summed over pairs.
+
+    Attributes:
+        source_size: Source pieces.
+        target_size: Target pieces.
+        key_C: source piece x ``target_size`` + target piece, ascending.
+        weight_C: The sums.
+        target_counts_V: How often each target piece came.
+    """
+
+    source_size: int
+    target_size: int
+    key_C: Ints = field(init=False)
+    weight_C: Floats = field(init=False)
+    target_counts_V: Ints = field(init=False)
+    _new: list[tuple[Ints, Floats]] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.key_C = np.empty(0, dtype=np.int64)
+        self.weight_C = np.empty(0)
+        self.target_counts_V = np.zeros(self.target_size, dtype=np.int64)
+
+    def add(self, source: Ints, target: Ints, weight: Floats) -> None:
+        """Counts weights.
+
+        Args:
+            source: The source piece of each.
+            target: Its target piece.
+            weight: The weight.
+        """
+        self._new.append((source * self.target_size + target, weight))
+        if sum(len(keys) for keys, _ in self._new) >= _CELLS_AT_ONCE:
+            self.merge()
+
+    def merge(self) -> None:
+        """Sums what came; of more pairs of pieces than are kept, the lightest go."""
+        keys = np.concatenate([self.key_C, *(keys for keys, _ in self._new)])
+        weights = np.concatenate([self.weight_C, *(weights for _, weights in self._new)])
+        self._new.clear()
+        self.key_C, place = np.unique(keys, return_inverse=True)
+        self.weight_C = np.bincount(place, weights).astype(np.float64)
+        if len(self.key_C) > _MOST_CELLS:
+            heavy = np.sort(np.argpartition(self.weight_C, -_MOST_CELLS)[-_MOST_CELLS:])
+            self.key_C, self.weight_C = self.key_C[heavy], self.weight_C[heavy]
+
+    def shortlist(
+        self, per_piece: int, frequent: int, same: npt.NDArray[np.int64] | None = None
+    ) -> Shortlist:
+        """Chooses the target pieces.
+
+        Args:
+            per_piece: The most target pieces of a source piece.
+            frequent: How many of the most frequent target pieces every sentence has.
+            same: The target piece that is written as each source piece, or -1: it is always on the
+                source piece's list, for what is not translated but copied.
+
+        Returns:
+            The shortlist.
+        """
+        self.merge()
+        order = np.argsort(-self.target_counts_V, kind="stable")[:frequent]
+        always = order[self.target_counts_V[order] > 0]
+        source, target = np.divmod(self.key_C, self.target_size)
+        weight = self.weight_C.copy()
+        if same is not None:
+            copied = np.flatnonzero(same >= 0)
+            source = np.concatenate([source, copied])
+            target = np.concatenate([target, same[copied]])
+            weight = np.concatenate([weight, np.full(len(copied), np.inf)])
+        # Places on the lists are for what is not on every list anyway.
+        kept = ~np.isin(target, np.append(always, (UNK, EOS)))
+        source, target, weight = source[kept], target[kept], weight[kept]
+        # A copied piece may be there twice: the first, with the endless weight, stays.
+        heaviest = np.lexsort((target, -weight, source))
+        key = (source * self.target_size + target)[heaviest]
+        first = np.zeros(len(key), dtype=np.bool_)
+        first[np.unique(key, return_index=True)[1]] = True
+        source, target = source[heaviest][first], target[heaviest][first]
+        rank = np.arange(len(source)) - np.searchsorted(source, source)
+        kept = rank < per_piece
+        likely_XM = np.full((self.source_size, per_piece), EOS, dtype=np.int32)
+        likely_XM[source[kept], rank[kept]] = target[kept]
+        return Shortlist(likely_XM, np.sort(always).astype(np.int32), self.target_size)
+
+
+def learn_shortlist(
+    model: TranslationModel,
+    tokenizers: Tokenizers,
+    pairs: PairDataset,
+    *,
+    per_piece: int = PER_PIECE,
+    frequent: int = FREQUENT,
+    most_pairs: int = _PAIRS_READ,
+    progress: Progress | None = None,
+) -> Shortlist:
+    """Learns a shortlist from the attention of a trained model.
+
+    Args:
+        model: The model.
+        tokenizers: What it was trained with.
+        pairs: Its training pairs.
+        per_piece: The most target pieces of a source piece.
+        frequent: How many of the most frequent target pieces every sentence has.
+        most_pairs: Of more pairs than this, so many are drawn.
+        progress: Is told of the pairs done.
+
+    Returns:
+        The shortlist.
+
+    Raises:
+        Seq2SeqError: If the model has no attention, or a number is below 1.
+        DataError: If there are no pairs.
+    """
+    for name, value in (("per_piece", per_piece), ("most_pairs", most_pairs)):
+        if value < 1:
+            raise Seq2SeqError(f"{name} is {value}; 1 or more is allowed")
+    if frequent < 0:
+        raise Seq2SeqError(f"frequent is {frequent}; 0 or more is allowed")
+    weights = piece_weights(model, pairs, most_pairs, progress or Silent())
+    return weights.shortlist(per_piece, frequent, same_pieces(tokenizers))
+
+
+def piece_weights(
+    model: TranslationModel, pairs: PairDataset, most_pairs: int, progress: Progress
+) -> PieceWeights:
+    """Sums a model's attention over training pairs.
+
+    Args:
+        model: The model.
+        pairs: The pairs.
+        most_pairs: Of more pairs than this, so many are drawn.
+        progress: Is told of the pairs done.
+
+    Returns:
+        The sums.
+
+    Raises:
+        Seq2SeqError: If the model has no attention.
+        DataError: If there are no pairs.
+    """
+    if model.decoder.attention is None:
+        raise Seq2SeqError(
+            "a vocabulary shortlist is learned from attention, and this model has none "
+            "(model.decoder.attention = 'none'): do without the shortlist, or train a model with "
+            "attention"
+        )
+    if len(pairs) == 0:
+        raise DataError(f"{pairs.path}: no pairs to learn a vocabulary shortlist from")
+    sums = PieceWeights(model.encoder.embedding.table.num_embeddings, model.output.out_features)
+    chosen = np.arange(len(pairs))
+    if len(pairs) > most_pairs:
+        chosen = np.sort(np.random.default_rng(1).choice(len(pairs), most_pairs, replace=False))
+    model.eval()
+    progress.start("learning the shortlist", len(chosen))
+    for batch in _batches(pairs, chosen):
+        padded = collate(*pairs.ids(batch))
+        _count(sums, padded, _attention(model, padded))
+        progress.advance(len(batch))
+    sums.merge()
+    progress.finish()
+    return sums
+
+
+def same_pieces(tokenizers: Tokenizers) -> Ints:
+    """Finds the target piece that is written as each source piece.
+
+    Args:
+        tokenizers: Both sides' tokenizers.
+
+    Returns:
+        Its id for each source piece; -1 where there is none, and for unk and control pieces.
+    """
+    source = tokenizers.source.pieces(range(tokenizers.source.size))
+    target = tokenizers.target.pieces(range(tokenizers.target.size))
+    place = {piece: number for number, piece in enumerate(target) if number > EOS}
+    found = [place.get(piece, -1) if number > EOS else -1 for number, piece in enumerate(source)]
+    return np.array(found, dtype=np.int64)
+
+
+def _batches(pairs: PairDataset, chosen: Ints) -> Iterator[Ints]:
+    """Pairs of about equal lengths together, some thousands of neighbours at a time."""
+    for start in range(0, len(chosen), 8192):
+        some = chosen[start : start + 8192]
+        source, target = pairs.ids(some)
+        widths = np.maximum(np.diff(source.offsets), np.diff(target.offsets)) + 1
+        order = np.argsort(widths, kind="stable")
+        for batch in cut(widths[order], Bounds(_PADDED_PIECES)):
+            yield some[order[batch]]
+
+
+@torch.inference_mode()
+def _attention(model: TranslationModel, padded: PaddedPairs) -> npt.NDArray[np.float32]:
+    """The weights of every target position (B, T, S), by teacher forcing."""
+    device = model.output.weight.device
+    seen: list[Tensor] = []
+    attention = model.decoder.attention
+    assert attention is not None
+    hook = attention.register_forward_hook(lambda _, given, found: seen.append(found[1]))
+    try:
+        state, memory = model.start(
+            torch.from_numpy(padded.source_BS).to(device),
+            torch.from_numpy(padded.source_lengths_B),
+        )
+        # Of the readouts none is wanted: the weights are all there is to know.
+        nowhere = torch.empty(0, dtype=torch.int64, device=device)
+        model.decoder(torch.from_numpy(padded.inputs_BT).to(device), state, memory, nowhere)
+    finally:
+        hook.remove()
+    weights: npt.NDArray[np.float32] = torch.cat(seen, dim=1).float().cpu().numpy()
+    return weights
+
+
+def _count(sums: PieceWeights, padded: PaddedPairs, weights_BTS: npt.NDArray[np.float32]) -> None:
+    real_BT = np.zeros(padded.labels_BT.size, dtype=np.bool_)
+    real_BT[padded.where_M] = True
+    weights_BTS = weights_BTS * real_BT.reshape(padded.labels_BT.shape)[:, :, None]
+    row, time, place = np.nonzero(weights_BTS >= _LEAST_WEIGHT)
+    sums.add(
+        padded.source_BS[row, place],
+        padded.labels_BT[row, time],
+        weights_BTS[row, time, place].astype(np.float64),
+    )
+    labels_M = padded.labels_BT.reshape(-1)[padded.where_M]
+    sums.target_counts_V += np.bincount(labels_M, minlength=sums.target_size)
