@@ -124,10 +124,27 @@ def validate(
     loss = validation_loss(model, dataset, max(recipe.training.batch_tokens, 4096), precision)
     score, translations = None, None
     if options.bleu:
-        count = min(len(dataset), options.lines or len(dataset))
-        sources, references = dataset.texts(np.arange(count))
-        translator = Translator(TorchEngine(model, precision), tokenizers, recipe.translation)
-        hypotheses = translator.translate(sources, beam=1, batch_size=128)
-        score = bleu(hypotheses, references)
-        translations = Translations(sources, references, hypotheses)
+        translations = translated(TorchEngine(model, precision), dataset, tokenizers, recipe)
+        score = bleu(translations.hypotheses, translations.references)
     return Validated(loss, score, time.monotonic() - begun, translations)
+
+
+def translated(
+    engine: TorchEngine, dataset: PairDataset, tokenizers: Tokenizers, recipe: Recipe
+) -> Translations:
+    """Translates the validation set greedily.
+
+    Args:
+        engine: The model.
+        dataset: The validation set.
+        tokenizers: Both sides' tokenizers.
+        recipe: For how many lines, and how long translations may get.
+
+    Returns:
+        Sources, references and translations.
+    """
+    count = min(len(dataset), recipe.training.validation.lines or len(dataset))
+    sources, references = dataset.texts(np.arange(count))
+    translator = Translator(engine, tokenizers, recipe.translation)
+    hypotheses = translator.translate(sources, beam=1, batch_size=128)
+    return Translations(sources, references, hypotheses)
