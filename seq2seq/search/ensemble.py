@@ -1,0 +1,174 @@
+"""Several models as one: at each step their opinions on the next token are averaged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any, Literal
+
+import numpy as np
+
+from seq2seq.errors import ModelError, Seq2SeqError
+from seq2seq.search.best import best_of
+from seq2seq.search.protocol import (
+    Candidates,
+    Distribution,
+    Floats32,
+    Ints,
+    SourceBatch,
+    StepModel,
+)
+
+
+class Ensemble:
+    """A :class:`~seq2seq.search.protocol.StepModel` made of others.
+
+    They may differ in everything but their pieces: all read the same piece ids and write the same.
+    An ensemble of one model is that model, to the bit.
+
+    Args:
+        models: The members, at least one.
+        combine: "log" averages log-probabilities and normalizes again (a geometric mean: a token is
+            likely if no member thinks it unlikely); "probability" averages probabilities (a token
+            is likely if one member thinks so).
+        weights: How much each member counts, in proportion to the others; None: all alike.
+
+    Raises:
+        Seq2SeqError: If there is no member, ``combine`` is neither, or ``weights`` do not fit.
+        ModelError: If members have vocabularies of different sizes.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[StepModel[Any]],
+        *,
+        combine: Literal["log", "probability"] = "log",
+        weights: Sequence[float] | None = None,
+    ) -> None:
+        if not models:
+            raise Seq2SeqError("an ensemble has no models; it needs one or more")
+        if combine not in ("log", "probability"):
+            raise Seq2SeqError(f'combine is {combine!r}; "log" or "probability" is allowed')
+        sizes = [model.vocab_size for model in models]
+        if len(set(sizes)) > 1:
+            raise ModelError(
+                f"the models of an ensemble have {', '.join(map(str, sizes))} target pieces, but "
+                "must share one tokenizer: train them with the same one (tokenizer.model)"
+            )
+        self._models = list(models)
+        self._combine = combine
+        self._weights = _shares(weights, len(models))
+
+    @property
+    def vocab_size(self) -> int:
+        """How many target tokens there are (V)."""
+        return self._models[0].vocab_size
+
+    def start(self, source: SourceBatch) -> tuple[Any, ...]:
+        """Reads the sources.
+
+        Args:
+            source: The sentences.
+
+        Returns:
+            The members' states before any token was fed.
+        """
+        return tuple(model.start(source) for model in self._models)
+
+    def step(
+        self,
+        state: tuple[Any, ...],
+        parent_N: Ints,
+        token_N: Ints,
+        k: int,
+        bias: Floats32 | None = None,
+    ) -> tuple[Candidates, tuple[Any, ...]]:
+        """Feeds one token to each of N rows.
+
+        Args:
+            state: What ``start`` or the step before returned.
+            parent_N: The row of ``state`` that each new row goes on from.
+            token_N: The token that each new row is fed.
+            k: How many candidates to return, at most V.
+            bias: Added to the average before the k best are chosen (1, V).
+
+        Returns:
+            The k best next tokens of each new row, and the state of the new rows.
+        """
+        if len(self._models) == 1:
+            candidates, after = self._models[0].step(state[0], parent_N, token_N, k, bias)
+            return candidates, (after,)
+        distribution, states = self.distribution(state, parent_N, token_N)
+        scores_NV = distribution.log_probs
+        if bias is not None:
+            scores_NV += bias
+        return Candidates(*best_of(scores_NV, k), distribution.attention), states
+
+    def distribution(
+        self, state: tuple[Any, ...], parent_N: Ints, token_N: Ints
+    ) -> tuple[Distribution, tuple[Any, ...]]:
+        """Feeds one token to each of N rows and tells of all tokens.
+
+        Args:
+            state: As in ``step``.
+            parent_N: As in ``step``.
+            token_N: As in ``step``.
+
+        Returns:
+            The averages, the mean of the members' attention where all have one that weighs the same
+            positions, and the state of the new rows.
+        """
+        answers = [
+            model.distribution(one, parent_N, token_N)
+            for model, one in zip(self._models, state, strict=True)
+        ]
+        found = [distribution for distribution, _ in answers]
+        states = tuple(after for _, after in answers)
+        if len(found) == 1:
+            return found[0], states
+        log_probs = [one.log_probs for one in found]
+        average = _log_mean if self._combine == "log" else _mean
+        attention = self._mean_attention([one.attention for one in found])
+        return Distribution(average(log_probs, self._weights), attention), states
+
+    def _mean_attention(self, attentions: Sequence[Floats32 | None]) -> Floats32 | None:
+        present = [one for one in attentions if one is not None]
+        if len(present) < len(attentions) or len({one.shape for one in present}) > 1:
+            return None
+        weighted = zip(self._weights, present, strict=True)
+        return np.asarray(sum(np.float32(weight) * one for weight, one in weighted))
+
+
+def _shares(weights: Sequence[float] | None, models: int) -> list[float]:
+    if weights is None:
+        return [1 / models] * models
+    if len(weights) != models:
+        raise Seq2SeqError(
+            f"weights has {len(weights)} numbers for {models} models; it needs one for each"
+        )
+    if not all(math.isfinite(weight) and weight > 0 for weight in weights):
+        raise Seq2SeqError(
+            f"weights holds {', '.join(f'{weight:g}' for weight in weights)}; numbers above 0 are "
+            "allowed (leave a model out instead of giving it 0)"
+        )
+    return [weight / sum(weights) for weight in weights]
+
+
+def _log_mean(log_probs: Sequence[Floats32], weights: Sequence[float]) -> Floats32:
+    mean_NV = np.float32(weights[0]) * log_probs[0]
+    for weight, one in zip(weights[1:], log_probs[1:], strict=True):
+        mean_NV += np.float32(weight) * one
+    peak_N1 = mean_NV.max(axis=1, keepdims=True)
+    peak_N1[peak_N1 == -np.inf] = 0.0  # no token that all members think possible: nothing to scale
+    total_N1 = np.exp(mean_NV - peak_N1).sum(axis=1, keepdims=True)
+    with np.errstate(divide="ignore"):
+        mean_NV -= np.where(total_N1 > 0, peak_N1 + np.log(total_N1), 0.0)
+    return np.asarray(np.minimum(mean_NV, 0.0))
+
+
+def _mean(log_probs: Sequence[Floats32], weights: Sequence[float]) -> Floats32:
+    weighted = (
+        one + np.float32(math.log(weight)) for weight, one in zip(weights, log_probs, strict=True)
+    )
+    return np.asarray(np.minimum(reduce(np.logaddexp, weighted), 0.0))
