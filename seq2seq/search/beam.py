@@ -24,38 +24,40 @@ Of each row the ``beam + 1`` best tokens are enough to know the ranking as far a
 has at most ``beam`` tokens among the first ``beam`` non-eos ones, and if eos is among the first
 ``beam`` of all, it is among the first ``beam`` of its row.
 
+Rules may change what the extensions are ranked by at a step. The sums stay the model's own, so
+nothing above changes. A coverage penalty is added to the score of what is finished; it is 0 or
+below, so the bound of rule 4 holds.
+
+With ``groups`` (Vijayakumar et al. 2018) each group of a sentence is a beam of its own, of ``beam /
+groups`` hypotheses: it ranks, finishes and stops by itself, as above. It only sees at each step
+which tokens the groups before it go on with, and each time lowers their choice. The best of all
+groups' best are the sentence's. Here too ``beam + 1`` tokens of a row are enough: the groups before
+go on with at most ``beam - width`` different tokens, so ``width + 1`` of those are not lowered, and
+what is outside is neither better than these nor made better. A group's stop never looks at
+``n_best``, as those after it would see that.
+
 Nothing here mixes sentences, so a sentence's result does not depend on the batch that it is in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from seq2seq.errors import Seq2SeqError
+from seq2seq.search.asking import Asker
+from seq2seq.search.coverage import Coverage
+from seq2seq.search.extensions import Answer, Ranked
+from seq2seq.search.finished import Finished
 from seq2seq.search.history import History
-from seq2seq.search.protocol import (
-    Bools,
-    Floats,
-    Hypothesis,
-    Ints,
-    S,
-    SourceBatch,
-    StepModel,
-    checked,
-)
-from seq2seq.search.rules import (
-    SUPPRESSED,
-    Normalization,
-    checked_caps,
-    divisors,
-    force_ends,
-    suppressing,
-)
-from seq2seq.text.tokenizer import BOS, EOS
+from seq2seq.search.live import Live
+from seq2seq.search.phrases import Phrases
+from seq2seq.search.protocol import Bools, Hypothesis, S, SourceBatch, StepModel
+from seq2seq.search.rules import SUPPRESSED, Normalization, checked_caps, divisors
+from seq2seq.search.token_rules import Rule
+from seq2seq.text.tokenizer import BOS
 
 
 def beam_search(
@@ -67,6 +69,12 @@ def beam_search(
     max_lengths: npt.ArrayLike,
     normalization: Normalization,
     suppress: Sequence[int] = SUPPRESSED,
+    rules: Sequence[Rule] = (),
+    coverage: float = 0.0,
+    keep_attention: bool = False,
+    groups: int = 1,
+    diversity: float = 0.0,
+    phrases: Phrases | None = None,
 ) -> list[list[Hypothesis]]:
     """Translates a batch, following the ``beam`` best hypotheses of each sentence.
 
@@ -78,56 +86,76 @@ def beam_search(
         max_lengths: The most tokens of each translation, eos not counted (B,).
         normalization: How scores are made from sums of log-probabilities.
         suppress: Tokens that are never taken.
+        rules: What else changes the choice, one after another.
+        coverage: Weight of the coverage penalty in scores.
+        keep_attention: Whether hypotheses keep their attention.
+        groups: Parts of the beam that are kept different; divides ``beam``.
+        diversity: What a token's log-probability is lowered by in the choice, for each time that a
+            group before has chosen it at this step.
+        phrases: What translations have to hold; one of the rules.
 
     Returns:
         For each sentence up to ``n_best`` hypotheses, best first, and at least one: where the model
         leaves no possible translation (all tokens -inf), the best prefix with a score of -inf.
 
     Raises:
-        Seq2SeqError: If ``beam``, ``n_best``, ``max_lengths`` or ``suppress`` do not fit.
+        Seq2SeqError: If ``beam``, ``n_best``, ``groups``, ``max_lengths`` or ``suppress`` do not
+            fit, or the model has no attention where that is needed.
         ModelError: If the model's log-probabilities are NaN.
     """
-    check_sizes(beam, n_best)
+    check_sizes(beam, n_best, groups)
     caps = checked_caps(max_lengths, len(source))
     if not len(source):
         return []
-    bias = suppressing(model.vocab_size, suppress)
+    width = beam // groups
+    needs_attention = keep_attention or coverage > 0
     k = min(beam + 1, model.vocab_size)
-    table = divisors(normalization, int(caps.max(initial=0)) + 1)
-
-    finished = _Finished(len(source), beam, n_best, table)
-    live = _Live.at_start(len(source))
+    asker = Asker(model, k, caps, suppress, rules, phrases=phrases, needs_attention=needs_attention)
+    table = divisors(normalization, int(asker.last_B.max()) + 1)
+    finished = Finished(caps.repeat(groups), width, n_best if groups == 1 else width, table)
+    covered = Coverage(coverage, source.lengths.repeat(groups)) if coverage > 0 else None
     history = History()
+
+    live = Live.at_start(len(source) * groups)
     state = model.start(source)
-    parent_N = np.arange(len(source))
+    sentence_N = parent_N = np.arange(len(source))
     token_N = np.full(len(source), BOS, dtype=np.int64)
     step = 0
     while len(parent_N):
-        candidates, next_state = model.step(state, parent_N, token_N, k, bias)
-        capped_R = live.rows_of(caps[live.sentence_A] == step)
-        log_probs, tokens, cut_N = force_ends(
-            model, state, parent_N, token_N, capped_R, *checked(candidates)
-        )
-        ranked = live.rank(log_probs, tokens, 2 * beam)
-        keep_AC = ranked.first_unfinished(beam)
-        finished.add(ranked, keep_AC, live.sentence_A, step, cut_N)
-        done_A = finished.done(ranked, keep_AC, live.sentence_A, step, caps)
-        live, parent_N, token_N = live.advance(ranked, keep_AC & ~done_A[:, None])
-        history.append(parent_N, token_N)
-        state = next_state
+        answer, state = asker.ask(state, parent_N, token_N, sentence_N, step)
+        if step == 0 and groups > 1:
+            answer = answer.repeated(groups)
+        ranked = _ranked(live, answer, width, phrases, groups, diversity)
+        if needs_attention:
+            history.attend(answer.attention_NS)
+        if covered is not None:
+            covered.add(answer.attention_NS, live.lane_N)
+        keep_AC = _finish(finished, ranked, live, width, step, answer.cut_N, covered)
+        if keep_AC is None:
+            live, parent_N, token_N = live.advance_all(ranked, width)
+        else:
+            live, parent_N, token_N = live.advance(ranked, keep_AC)
+        history.append(parent_N, token_N, live.sum_N)
+        if covered is not None:
+            covered.advance(parent_N)
+        if step == 0 and groups > 1:
+            parent_N = parent_N // groups
+        sentence_N = live.lane_N // groups if groups > 1 else live.lane_N
         step += 1
-    return finished.hypotheses(history)
+    return finished.hypotheses(history, source.lengths, groups, n_best, keep_attention)
 
 
-def check_sizes(beam: int, n_best: int) -> None:
+def check_sizes(beam: int, n_best: int, groups: int = 1) -> None:
     """Checks the sizes that a user may ask for.
 
     Args:
         beam: How many hypotheses are followed.
         n_best: How many are wanted.
+        groups: Parts of the beam.
 
     Raises:
-        Seq2SeqError: If one is below 1, or more are wanted than followed.
+        Seq2SeqError: If one is below 1, more are wanted than followed, or the groups do not divide
+            the beam.
     """
     if beam < 1:
         raise Seq2SeqError(f"beam is {beam}; 1 (greedy) or more is allowed")
@@ -138,178 +166,79 @@ def check_sizes(beam: int, n_best: int) -> None:
             f"n_best is {n_best}, but a beam of {beam} finds no more than {beam} translations "
             f"for sure: ask for at most {beam}, or for a beam of {n_best} or more"
         )
-
-
-@dataclass(frozen=True)
-class _Ranked:
-    """The best extensions of A sentences, C each, best first; impossible ones have sum -inf."""
-
-    sum_AC: Floats
-    token_AC: Ints
-    row_AC: Ints
-
-    def first_unfinished(self, beam: int) -> Bools:
-        """Marks the first ``beam`` possible extensions that do not end their hypothesis."""
-        goes_on: Bools = (self.token_AC != EOS) & (self.sum_AC > -np.inf)
-        goes_on &= np.cumsum(goes_on, axis=1) <= beam
-        return goes_on
-
-    def finished(self, beam: int) -> Bools:
-        """Marks the possible ends among the first ``beam`` extensions."""
-        ends: Bools = (self.token_AC == EOS) & (self.sum_AC > -np.inf)
-        ends[:, beam:] = False
-        return ends
-
-
-@dataclass(frozen=True)
-class _Live:
-    """Where the rows of the model belong: up to W hypotheses, best first, of A sentences.
-
-    ``exists_AW`` marks the places that are taken; read row by row they are the model's rows 0 to
-    N - 1, whose sums of log-probabilities ``sum_N`` holds.
-    """
-
-    sentence_A: Ints
-    exists_AW: Bools
-    sum_N: Floats
-
-    @classmethod
-    def at_start(cls, sentences: int) -> _Live:
-        exists = np.ones((sentences, 1), dtype=np.bool_)
-        return cls(np.arange(sentences), exists, np.zeros(sentences))
-
-    def rows_of(self, chosen_A: Bools) -> Ints:
-        """The model's rows that belong to the chosen sentences."""
-        if not chosen_A.any():
-            return np.zeros(0, dtype=np.int64)
-        return np.flatnonzero(
-            np.broadcast_to(chosen_A[:, None], self.exists_AW.shape)[self.exists_AW]
+    if groups < 1 or beam % groups:
+        allowed = ", ".join(str(n) for n in range(1, beam + 1) if beam % n == 0)
+        raise Seq2SeqError(
+            f"groups is {groups}, which does not divide a beam of {beam}; allowed are {allowed}"
         )
 
-    def rank(self, log_probs_Nk: Floats, tokens_Nk: Ints, best: int) -> _Ranked:
-        """Extends every live hypothesis and ranks the results, for each sentence by itself."""
-        sentences, width = self.exists_AW.shape
-        k = tokens_Nk.shape[1]
-        sum_AWk = np.full((sentences, width, k), -np.inf)
-        sum_AWk[self.exists_AW] = self.sum_N[:, None] + log_probs_Nk
-        token_AWk = np.zeros((sentences, width, k), dtype=np.int64)
-        token_AWk[self.exists_AW] = tokens_Nk
-        row_AW = np.zeros((sentences, width), dtype=np.int64)
-        row_AW[self.exists_AW] = np.arange(len(self.sum_N))
 
-        sum_AX = sum_AWk.reshape(sentences, width * k)
-        token_AX = token_AWk.reshape(sentences, width * k)
-        place_X = np.repeat(np.arange(width), k)
-        order_AC = np.lexsort((token_AX, np.broadcast_to(place_X, sum_AX.shape), -sum_AX), axis=1)
-        order_AC = order_AC[:, :best]
-        return _Ranked(
-            np.take_along_axis(sum_AX, order_AC, axis=1),
-            np.take_along_axis(token_AX, order_AC, axis=1),
-            np.take_along_axis(row_AW, place_X[order_AC], axis=1),
-        )
+def _ranked(
+    live: Live,
+    answer: Answer,
+    width: int,
+    phrases: Phrases | None,
+    groups: int,
+    diversity: float,
+) -> Ranked:
+    """Ranks the extensions, seeing to it that phrases are begun and that groups differ."""
 
-    def advance(self, ranked: _Ranked, keep_AC: Bools) -> tuple[_Live, Ints, Ints]:
-        """Goes on with the extensions marked; sentences without any leave.
+    def rank(answer: Answer) -> Ranked:
+        if phrases is None:
+            return live.rank(answer, 2 * width)
+        every = live.rank(answer, len(live.sum_N) * answer.token_Nk.shape[1])
+        return phrases.allot(every, live.lane_A // groups, width, len(live.sum_N))
 
-        Args:
-            ranked: The extensions.
-            keep_AC: Those that go on.
-
-        Returns:
-            Their places, and for the model the row that each goes on from and its token.
-        """
-        count_A = keep_AC.sum(axis=1)
-        stays_A = count_A > 0
-        count_A = count_A[stays_A]
-        width = int(count_A.max(initial=0))
-        live = _Live(
-            self.sentence_A[stays_A],
-            np.arange(width) < count_A[:, None],
-            ranked.sum_AC[keep_AC],
-        )
-        return live, ranked.row_AC[keep_AC], ranked.token_AC[keep_AC]
+    if groups > 1:
+        answer = _kept_apart(live, answer, width, groups, diversity, rank)
+    return rank(answer)
 
 
-class _Finished:
-    """The finished hypotheses of B sentences, as arrays with a place for each of F.
+def _kept_apart(
+    live: Live,
+    answer: Answer,
+    width: int,
+    groups: int,
+    diversity: float,
+    rank: Callable[[Answer], Ranked],
+) -> Answer:
+    """Lowers what groups before have chosen, one group after another."""
+    choice_Nk = answer.choice_Nk.copy()
+    answer = answer._replace(choice_Nk=choice_Nk)
+    sentence_A, group_A = np.divmod(live.lane_A, groups)
+    sentence_N, group_N = np.divmod(live.lane_N, groups)
+    for group in range(1, groups):
+        ranked = rank(answer)
+        chosen_AC = ranked.unfinished(width) & (group_A < group)[:, None]
+        sentence_M, token_M = sentence_A[chosen_AC.nonzero()[0]], ranked.token_AC[chosen_AC]
+        row_R = np.flatnonzero(group_N == group)
+        said_RkM = answer.token_Nk[row_R, :, None] == token_M
+        said_RkM &= (sentence_N[row_R, None] == sentence_M)[:, None, :]
+        choice_Nk[row_R] -= diversity * said_RkM.sum(axis=2)
+    return answer
 
-    The best ``beam`` of them are kept and a step adds at most ``beam``, so F is ``2 * beam``.
-    """
 
-    def __init__(self, sentences: int, beam: int, n_best: int, divisor_of: Floats) -> None:
-        shape = (sentences, 2 * beam)
-        self._beam = beam
-        self._n_best = n_best
-        self._divisor_of = divisor_of
-        self._count_B = np.zeros(sentences, dtype=np.int64)
-        self._score_BF = np.full(shape, -np.inf)
-        self._sum_BF = np.full(shape, -np.inf)
-        self._length_BF = np.zeros(shape, dtype=np.int64)
-        self._row_BF = np.zeros(shape, dtype=np.int64)
-        self._cut_BF = np.zeros(shape, dtype=np.bool_)
-
-    def add(
-        self, ranked: _Ranked, keep_AC: Bools, sentence_A: Ints, step: int, cut_N: Bools
-    ) -> None:
-        """Notes the hypotheses that end at a step, in the order of their rank."""
-        ends_AC = ranked.finished(self._beam)
-        # Where nothing is possible any more, the best prefix has to serve.
-        stuck_A = ~(keep_AC.any(axis=1) | ends_AC.any(axis=1)) & (self._count_B[sentence_A] == 0)
-        ends_AC[stuck_A, 0] = True
-        which_M, place_M = np.nonzero(ends_AC)
-        if not len(which_M):
-            return
-        self._make_room()
-        sentence_M = sentence_A[which_M]
-        slot_M = self._count_B[sentence_M] + np.cumsum(ends_AC, axis=1)[which_M, place_M] - 1
-        at = (sentence_M, slot_M)
-        self._sum_BF[at] = ranked.sum_AC[which_M, place_M]
-        self._score_BF[at] = self._sum_BF[at] / self._divisor_of[step + 1]
-        self._length_BF[at] = step
-        self._row_BF[at] = ranked.row_AC[which_M, place_M]
-        self._cut_BF[at] = cut_N[self._row_BF[at]] | stuck_A[which_M]
-        self._count_B[sentence_A] += ends_AC.sum(axis=1)
-
-    def _make_room(self) -> None:
-        """Keeps the best ``beam`` of sentences that have more, those found first going first."""
-        full = np.flatnonzero(self._count_B > self._beam)
-        if not len(full):
-            return
-        best = np.argsort(-self._score_BF[full], axis=1, kind="stable")
-        for table in (self._sum_BF, self._length_BF, self._row_BF, self._cut_BF, self._score_BF):
-            table[full] = np.take_along_axis(table[full], best, axis=1)
-        self._score_BF[full, self._beam :] = -np.inf
-        self._count_B[full] = self._beam
-
-    def done(
-        self, ranked: _Ranked, keep_AC: Bools, sentence_A: Ints, step: int, caps_B: Ints
-    ) -> Bools:
-        """Marks the sentences whose ``n_best`` will not change: rule 4 above."""
-        best_live_A = np.where(keep_AC, ranked.sum_AC, -np.inf).max(axis=1)
-        score_AF = self._score_BF[sentence_A]
-        best_A = score_AF.max(axis=1)
-        last_wanted_A = np.partition(score_AF, -self._n_best, axis=1)[:, -self._n_best]
-        proved_A = best_live_A / self._divisor_of[caps_B[sentence_A] + 1] <= last_wanted_A
-        has_enough_A = self._count_B[sentence_A] >= self._beam
-        guessed_A = has_enough_A & (best_live_A / self._divisor_of[step + 1] <= best_A)
-        return np.asarray(proved_A | guessed_A)
-
-    def hypotheses(self, history: History) -> list[list[Hypothesis]]:
-        """Writes out the best of each sentence."""
-        order_BF = np.argsort(-self._score_BF, axis=1, kind="stable")[:, : self._n_best]
-        found_B = np.minimum(self._count_B, self._n_best)
-        taken_BF = np.arange(order_BF.shape[1]) < found_B[:, None]
-        at = (np.nonzero(taken_BF)[0], order_BF[taken_BF])
-        every = [
-            Hypothesis(tokens, log_prob, score, cut)
-            for tokens, log_prob, score, cut in zip(
-                history.trace(self._length_BF[at], self._row_BF[at]),
-                self._sum_BF[at].tolist(),
-                self._score_BF[at].tolist(),
-                self._cut_BF[at].tolist(),
-                strict=True,
-            )
-        ]
-        starts = (np.cumsum(found_B) - found_B).tolist()
-        counts = found_B.tolist()
-        return [every[start : start + n] for start, n in zip(starts, counts, strict=True)]
+def _finish(
+    finished: Finished,
+    ranked: Ranked,
+    live: Live,
+    width: int,
+    step: int,
+    cut_N: Bools | None,
+    covered: Coverage | None,
+) -> Bools | None:
+    """Notes what ends; marks the extensions that go on, None where these are the best ``width``."""
+    plain = ranked.is_plain(width)
+    if plain and not finished.any:
+        return None
+    keep_AC = ranked.unfinished(width)
+    if not plain:
+        ends_AC = ranked.finished(width)
+        penalty_N = None if covered is None else covered.penalties()
+        finished.add(ranked, ends_AC, live.lane_A, step, cut_N, penalty_N)
+        stuck_A = np.logical_not(np.logical_or.reduce(keep_AC, axis=1))
+        if stuck_A.any():
+            finished.add_stuck(ranked, stuck_A, live.lane_A, step)
+    if finished.any:
+        keep_AC &= ~finished.done(ranked, keep_AC, live.lane_A, step)[:, None]
+    return keep_AC

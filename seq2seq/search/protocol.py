@@ -10,6 +10,7 @@ a row, V vocabulary.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -26,6 +27,11 @@ Floats32 = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
 S = TypeVar("S")
+
+BROKEN = (
+    "the model's probabilities are not numbers (NaN): its weights or its arithmetic broke down; "
+    "use an earlier checkpoint, or train with a lower training.learning_rate"
+)
 
 
 @dataclass(frozen=True)
@@ -179,9 +185,6 @@ def checked(candidates: Candidates) -> tuple[Floats, Ints]:
     """
     log_probs = candidates.log_probs.astype(np.float64)
     # A row's best is enough to look at: one NaN among the logits makes its whole softmax NaN.
-    if np.isnan(log_probs[:, 0]).any():
-        raise ModelError(
-            "the model's probabilities are not numbers (NaN): its weights or its arithmetic broke "
-            "down; use an earlier checkpoint, or train with a lower training.learning_rate"
-        )
+    if math.isnan(np.add.reduce(log_probs[:, 0])):
+        raise ModelError(BROKEN)
     return log_probs, candidates.tokens

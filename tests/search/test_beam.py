@@ -317,11 +317,17 @@ def test_where_nothing_is_possible_the_prefix_is_returned(beam: int) -> None:
             normalization=LengthNormalization(),
         )[0]
 
-    assert search(model, 9) == [Hypothesis((4, 5), -math.inf, -math.inf, True)]
-    assert search(model, 2) == [Hypothesis((4, 5), -math.inf, -math.inf, True)]
-    assert search(model, 1) == [Hypothesis((4,), -math.inf, -math.inf, True)]
-    assert search(nothing, 9) == [Hypothesis((), -math.inf, -math.inf, True)]
-    assert search(nothing, 0) == [Hypothesis((), -math.inf, -math.inf, True)]
+    for asked, cap, tokens in (
+        (model, 9, (4, 5)),
+        (model, 2, (4, 5)),
+        (model, 1, (4,)),
+        (nothing, 9, ()),
+        (nothing, 0, ()),
+    ):
+        (found,) = search(asked, cap)
+        assert found.tokens == tokens
+        assert found.log_prob == found.score == found.token_log_probs[-1] == -math.inf
+        assert found.truncated
 
 
 def test_ties_go_to_the_better_parent_then_to_the_lower_token() -> None:

@@ -113,10 +113,12 @@ def test_where_nothing_is_possible_the_prefix_is_returned() -> None:
     table = {(): {4: 0.9, 5: 0.1}, (4,): {5: 1.0}}
     model = ScriptedModel(6, table_script(6, table))
     found = greedy(model, SourceBatch.from_rows([[5, EOS]] * 2), max_lengths=[9, 1])
-    assert found == [
-        Hypothesis((4, 5), -math.inf, -math.inf, True),
-        Hypothesis((4,), -math.inf, -math.inf, True),
+    first = pytest.approx(math.log(0.9))
+    assert [(one.tokens, one.token_log_probs) for one in found] == [
+        ((4, 5), (first, 0.0, -math.inf)),
+        ((4,), (first, -math.inf)),
     ]
+    assert all(one.log_prob == one.score == -math.inf and one.truncated for one in found)
 
 
 def test_broken_numbers_are_an_error() -> None:

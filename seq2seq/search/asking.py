@@ -1,0 +1,153 @@
+"""What a search asks of the model at a step: the best next tokens, under rules and at length caps.
+
+Without rules the engine finds the best itself (``step``). With rules it tells of every token
+(``distribution``), rules change that, and the best are found here.
+
+Shapes: B sentences, N rows, k candidates a row, T tokens so far, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic
+
+import numpy as np
+
+from seq2seq.errors import ModelError, Seq2SeqError
+from seq2seq.search.best import best_of
+from seq2seq.search.extensions import Answer
+from seq2seq.search.phrases import Phrases
+from seq2seq.search.protocol import (
+    BROKEN,
+    Bools,
+    Floats32,
+    Ints,
+    S,
+    StepModel,
+    checked,
+)
+from seq2seq.search.rules import force_ends, suppressing
+from seq2seq.search.token_rules import Rows, Rule
+from seq2seq.text.tokenizer import EOS
+
+
+class Asker(Generic[S]):
+    """Asks a model, step after step.
+
+    At a length cap eos is forced. Where a rule forbids eos just then (a prefix is not complete, an
+    avoided word would be), the row may go on until the rule allows it, at most to ``last_B``.
+
+    Args:
+        model: The model.
+        k: Candidates a row.
+        caps_B: The most tokens of each sentence's translation, eos not counted.
+        suppress: Tokens that are never taken.
+        rules: What else changes the choice, one after another.
+        phrases: What translations have to hold; one of the rules.
+        needs_attention: Whether the search needs the model's attention.
+
+    Raises:
+        Seq2SeqError: If a token of ``suppress`` is outside the vocabulary.
+    """
+
+    def __init__(
+        self,
+        model: StepModel[S],
+        k: int,
+        caps_B: Ints,
+        suppress: Sequence[int],
+        rules: Sequence[Rule] = (),
+        *,
+        phrases: Phrases | None = None,
+        needs_attention: bool = False,
+    ) -> None:
+        self.model = model
+        self._k = k
+        self._caps_B = caps_B
+        self._least_cap = int(caps_B.min())
+        self.last_B = 2 * caps_B + 16 if rules else caps_B
+        self._bias = suppressing(model.vocab_size, suppress)
+        self._suppress = list(suppress)
+        self._rules = rules
+        self._phrases = phrases
+        self._needs_attention = needs_attention
+        self._tokens_NT = np.zeros((len(caps_B), 0), dtype=np.int64)
+
+    def ask(
+        self, state: S, parent_N: Ints, token_N: Ints, sentence_N: Ints, step: int
+    ) -> tuple[Answer, S]:
+        """Feeds a token to each row.
+
+        Args:
+            state: The state before.
+            parent_N: The row of ``state`` that each row goes on from.
+            token_N: The token that it is fed.
+            sentence_N: The sentence that it belongs to.
+            step: How many tokens it has.
+
+        Returns:
+            What may come next, and the state after.
+
+        Raises:
+            ModelError: If the model's log-probabilities are NaN.
+            Seq2SeqError: If attention is needed and the model has none.
+        """
+        if self._rules:
+            answer, after = self._ask_all(state, parent_N, token_N, sentence_N, step)
+        else:
+            candidates, after = self.model.step(state, parent_N, token_N, self._k, self._bias)
+            log_probs, tokens = checked(candidates)
+            cut_N = None
+            if step >= self._least_cap:
+                capped_R = np.flatnonzero(self._caps_B[sentence_N] <= step)
+                log_probs, tokens, cut_N = force_ends(
+                    self.model, state, parent_N, token_N, capped_R, log_probs, tokens
+                )
+            answer = Answer(log_probs, log_probs, tokens, cut_N, candidates.attention)
+        if self._needs_attention and answer.attention_NS is None:
+            raise Seq2SeqError(
+                "this model has no attention, which coverage, alignments and attention matrices "
+                "need: leave them out, or use a model with model.decoder.attention"
+            )
+        return answer, after
+
+    def _ask_all(
+        self, state: S, parent_N: Ints, token_N: Ints, sentence_N: Ints, step: int
+    ) -> tuple[Answer, S]:
+        distribution, after = self.model.distribution(state, parent_N, token_N)
+        own_NV = distribution.log_probs
+        if np.isnan(own_NV[:, EOS]).any():  # one NaN makes a row's whole softmax NaN
+            raise ModelError(BROKEN)
+        if step:
+            self._tokens_NT = np.column_stack([self._tokens_NT[parent_N], token_N])
+        rows = Rows(sentence_N, self._tokens_NT)
+        choice_NV = own_NV.copy()
+        choice_NV[:, self._suppress] = -np.inf
+        if self._phrases is not None:
+            self._phrases.look_at(own_NV)
+        for rule in self._rules:
+            rule.apply(rows, choice_NV)
+        cut_N = self._end(sentence_N, step, own_NV, choice_NV)
+        choice_Nk, token_Nk = best_of(choice_NV, self._k)
+        if self._phrases is not None:
+            choice_Nk, token_Nk = self._phrases.widened(choice_NV, choice_Nk, token_Nk)
+        own_Nk = np.take_along_axis(own_NV, token_Nk, axis=1).astype(np.float64)
+        own_Nk[choice_Nk == -np.inf] = -np.inf
+        choice = choice_Nk.astype(np.float64)
+        return Answer(choice, own_Nk, token_Nk, cut_N, distribution.attention), after
+
+    def _end(
+        self, sentence_N: Ints, step: int, own_NV: Floats32, choice_NV: Floats32
+    ) -> Bools | None:
+        """Leaves eos alone to rows at their caps, where rules allow it."""
+        if step < self._least_cap:
+            return None
+        capped_N = self._caps_B[sentence_N] <= step
+        cut_N: Bools = capped_N & (choice_NV.argmax(axis=1) != EOS)
+        waits_N = (choice_NV[:, EOS] == -np.inf) & (own_NV[:, EOS] > -np.inf)
+        waits_N &= self.last_B[sentence_N] > step
+        ending_R = np.flatnonzero(capped_N & ~waits_N)
+        ends_R = choice_NV[ending_R, EOS]
+        choice_NV[ending_R] = -np.inf
+        choice_NV[ending_R, EOS] = ends_R
+        return cut_N
