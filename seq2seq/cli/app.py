@@ -12,7 +12,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from seq2seq.cli import console, evaluate, prepare, recipe, score, train, translate
+from seq2seq.cli import console, evaluate, export, prepare, recipe, score, train, translate
+from seq2seq.cli.groups import GroupedCommand, expanded
 
 app = typer.Typer(
     name="seq2seq",
@@ -32,9 +33,14 @@ Exit codes: 0 done; 1 stopped by something else than the input, such as a full d
 )
 app.command(epilog=prepare.EXAMPLE)(console.reported(prepare.prepare))
 app.command(epilog=train.EXAMPLE)(console.reported(train.train))
-app.command(epilog=translate.EXAMPLE)(console.reported(translate.translate))
-app.command(epilog=evaluate.EXAMPLE)(console.reported(evaluate.evaluate))
+app.command(epilog=translate.EXAMPLE, cls=GroupedCommand)(
+    console.reported(expanded(translate.translate))
+)
+app.command(epilog=evaluate.EXAMPLE, cls=GroupedCommand)(
+    console.reported(expanded(evaluate.evaluate))
+)
 app.command(epilog=score.EXAMPLE)(console.reported(score.score))
+app.command(epilog=export.EXAMPLE)(console.reported(export.export))
 app.add_typer(recipe.app, name="recipe")
 
 

@@ -1,4 +1,4 @@
-"""Which engine runs a model: numpy or torch."""
+"""Which engine runs a model: ONNX Runtime, numpy or torch."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from types import ModuleType
 from typing import Any
 
 from seq2seq.errors import MissingExtraError, Seq2SeqError
-from seq2seq.inference.model_folder import ModelFolder
+from seq2seq.inference.model_folder import STEPS, ModelFolder, is_exported
 from seq2seq.inference.numpy_weights import supported
 from seq2seq.search import StepModel
 
-ENGINES = ("auto", "numpy", "torch")
+ENGINES = ("auto", "onnx", "numpy", "torch")
 """What a user may ask for."""
+
+PRECISIONS = tuple(STEPS)
+"""Of the engine "onnx"; the others have float32."""
 
 # What the drivers of NVIDIA's and AMD's GPUs leave on a machine.
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
@@ -32,23 +35,54 @@ def check_engine(name: str) -> None:
         raise Seq2SeqError(f"engine is {name!r}; allowed: {', '.join(ENGINES)}")
 
 
-def load_engine(model: ModelFolder, name: str, threads: int | None) -> StepModel[Any]:
+def check_precision(name: str | None) -> None:
+    """Checks a precision's name.
+
+    Args:
+        name: What the user asked for; None: nothing.
+
+    Raises:
+        Seq2SeqError: If there is no such precision.
+    """
+    if name is not None and name not in PRECISIONS:
+        raise Seq2SeqError(f"precision is {name!r}; allowed: {', '.join(PRECISIONS)}")
+
+
+def load_engine(
+    model: ModelFolder, name: str, threads: int | None, precision: str | None = None
+) -> StepModel[Any]:
     """Loads a model into an engine.
 
     Args:
         model: The model's folder.
         name: One of ``ENGINES``.
         threads: The most processor threads to use; None: as many as the engine likes.
+        precision: One of ``PRECISIONS``; None: float32.
 
     Returns:
         The engine.
 
     Raises:
+        Seq2SeqError: If the engine does not have that precision, or the model was not exported.
         ModelError: If the weights are damaged or do not fit, or the engine lacks the model's parts.
         MissingExtraError: If the engine's packages are not installed.
     """
     if name == "auto":
         name = _choice(model)
+    if name == "onnx":
+        if not is_exported(model.path):
+            raise Seq2SeqError(
+                f"{model.path}: the engine 'onnx' needs an exported model: "
+                f"seq2seq export {model.path} -o MODEL"
+            )
+        from seq2seq.inference import onnx_engine
+
+        return onnx_engine.load_engine(model, precision=precision or "float32", threads=threads)
+    if precision not in (None, "float32"):
+        raise Seq2SeqError(
+            f"the engine {name!r} has no {precision}: export the model and translate with that: "
+            f"seq2seq export {model.path} -o MODEL"
+        )
     if name == "numpy":
         from seq2seq.inference import numpy_engine
 
@@ -63,11 +97,13 @@ def load_engine(model: ModelFolder, name: str, threads: int | None) -> StepModel
 
 
 def _choice(model: ModelFolder) -> str:
-    """Numpy where it can be: it starts at once, and on a processor it is the faster one.
+    """ONNX Runtime for exported models; else numpy where it can be, for it starts at once.
 
     Importing torch takes longer than translating some lines, so it is not asked whether it sees a
     GPU unless a driver is there.
     """
+    if is_exported(model.path):
+        return "onnx"
     if not supported(model.recipe.model):
         return "torch" if _torch() is not None else "numpy"  # which says what it lacks
     if _has_gpu_driver():

@@ -5,21 +5,27 @@ Nothing here needs torch. The messages are the same for all engines.
 
 from __future__ import annotations
 
-import json
+import hashlib
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 
 from seq2seq.errors import ModelError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import recipe_from_toml
+from seq2seq.text.sealed import own_sum, unsealed
 from seq2seq.text.tokenizer import Tokenizers
 
 WEIGHTS = "weights.safetensors"
 CARD = "card.json"
+ENCODER = "encoder.onnx"
+STEPS = {"float32": "step.onnx", "int8": "step.int8.onnx"}
+"""The graphs of an exported model: the encoder's, and the step's in each precision."""
+RECIPE = "recipe.toml"
 
 Array = TypeVar("Array")
 Shapes = Mapping[str, tuple[int, ...]]
@@ -54,11 +60,27 @@ class ModelFolder:
             RecipeError: If its recipe cannot be used.
         """
         folder = Path(path)
-        recipe = _stored_recipe(folder)
+        text = _recipe_text(folder)
+        recipe = recipe_from_toml(text, str(folder / RECIPE))
         tokenizers = Tokenizers.load(folder)
-        weights_file(folder)
-        _check_tokenizers(folder, tokenizers)
+        if not is_exported(folder):
+            weights_file(folder)
+        card = _card(folder)
+        _check_tokenizers(folder, tokenizers, card)
+        _check_sums(folder, text, card)
         return cls(folder, recipe, tokenizers)
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether a folder holds the graphs that ``seq2seq export`` writes.
+
+    Args:
+        folder: A run or model folder.
+
+    Returns:
+        Whether it does.
+    """
+    return (folder / ENCODER).exists()
 
 
 def weights_file(folder: Path) -> Path:
@@ -74,6 +96,11 @@ def weights_file(folder: Path) -> Path:
         ModelError: If there are none.
     """
     path = folder / WEIGHTS
+    if not path.exists() and is_exported(folder):
+        raise ModelError(
+            f"{folder}: an exported model has no {WEIGHTS}: translate it with the engine 'onnx', "
+            "or use the run that it was made of"
+        )
     if not path.exists():
         raise ModelError(
             f"{folder}: no {WEIGHTS}: this is a prepared corpus, or a run that has not reached "
@@ -128,14 +155,28 @@ def check_shapes(wanted: Shapes, found: Shapes, origin: Path) -> None:
             )
 
 
-def _stored_recipe(folder: Path) -> Recipe:
+def recipe_digest(text: str) -> str:
+    """Hashes those tables of a recipe that a finished model depends on.
+
+    Args:
+        text: TOML, with all keys.
+
+    Returns:
+        A SHA-256 that does not change with the tables that only training reads: a run may go on
+        for longer than was planned.
+    """
+    tables = tomllib.loads(text)
+    return own_sum({key: tables.get(key) for key in ("tokenizer", "model", "translation")})
+
+
+def _recipe_text(folder: Path) -> str:
     if not folder.exists():
         raise ModelError(f"{folder}: no such folder; expected one that seq2seq train has written")
     if not folder.is_dir():
         raise ModelError(f"{folder}: a file, but a model is a folder: give the one it lies in")
-    path = folder / "recipe.toml"
+    path = folder / RECIPE
     try:
-        text = path.read_bytes().decode("utf-8")
+        return path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         raise ModelError(
             f"{folder}: no recipe.toml, so this is no model: expected a folder that seq2seq train "
@@ -145,21 +186,23 @@ def _stored_recipe(folder: Path) -> Recipe:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ModelError(f"{path}: damaged: it is not UTF-8 text") from None
-    return recipe_from_toml(text, str(path))
 
 
-def _check_tokenizers(folder: Path, tokenizers: Tokenizers) -> None:
-    """Another tokenizer of the same size fits the weights, and makes nonsense of every word."""
+def _card(folder: Path) -> dict[str, Any]:
     path = folder / CARD
     try:
-        card = json.loads(path.read_bytes())
+        return unsealed(path.read_bytes())
     except FileNotFoundError:
-        return  # a run may be stopped between its first weights and their card
+        return {}  # a run may be stopped between its first weights and their card
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise ModelError(f"{path}: damaged: it is not JSON") from None
-    trained_with = card.get("tokenizer_sha256") if isinstance(card, dict) else None
+    except ValueError as error:
+        raise ModelError(f"{path}: damaged: {error}") from None
+
+
+def _check_tokenizers(folder: Path, tokenizers: Tokenizers, card: Mapping[str, Any]) -> None:
+    """Another tokenizer of the same size fits the weights, and makes nonsense of every word."""
+    trained_with = card.get("tokenizer_sha256")
     if trained_with in (None, tokenizers.digest):
         return
     names = " with ".join(tokenizers.files)
@@ -168,3 +211,27 @@ def _check_tokenizers(folder: Path, tokenizers: Tokenizers) -> None:
         f"its sha256 as {str(trained_with)[:16]}..., not {tokenizers.digest[:16]}...; put the "
         "tokenizer of the training back"
     )
+
+
+def _check_sums(folder: Path, recipe: str, card: Mapping[str, Any]) -> None:
+    """One wrong bit in the weights is still a number, and one in the recipe still a recipe."""
+    if card.get("recipe_sha256") not in (None, recipe_digest(recipe)):
+        raise ModelError(
+            f"{folder / RECIPE}: damaged or changed since the model was trained: the sha256 of its "
+            f"tables tokenizer, model and translation is not the one in {CARD}: put back the one "
+            "of the training"
+        )
+    wanted = card.get("weights_sha256")
+    if wanted is None:
+        return
+    path = folder / WEIGHTS
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
+    if found != wanted:
+        raise ModelError(
+            f"{path}: damaged: its sha256 is not the one in {CARD}: copy the folder again, or go "
+            "on with the training, which writes it anew where it was stopped midway"
+        )

@@ -1,0 +1,168 @@
+"""Exports a trained model: a folder that translates without torch, as fast as a processor can."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from seq2seq.errors import ModelError, Seq2SeqError
+from seq2seq.inference import onnx_engine
+from seq2seq.inference.model_folder import (
+    CARD,
+    ENCODER,
+    STEPS,
+    WEIGHTS,
+    ModelFolder,
+    check_shapes,
+    read_weights,
+)
+from seq2seq.inference.numpy_engine import NumpyEngine
+from seq2seq.inference.numpy_weights import check_supported, parameter_shapes
+from seq2seq.inference.onnx_builder import PRECISIONS
+from seq2seq.inference.onnx_engine import OnnxEngine
+from seq2seq.inference.onnx_network import OnnxNetwork
+from seq2seq.recipe.files import recipe_to_toml
+from seq2seq.search.protocol import Floats, SourceBatch
+from seq2seq.text.sealed import sealed, unsealed
+from seq2seq.text.tokenizer import BOS, EOS
+
+# How far the logarithms of probabilities may be from those of the network that was trained.
+_MOST = {"float32": 1e-4, "int8": 0.5}
+
+_TRIAL_SENTENCES = 4
+_TRIAL_LENGTH = 12
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        path: The folder.
+        sizes: Bytes of each file.
+        differences: For each precision, how far log-probabilities are from those of the network
+            that was trained, in the mean over random sentences.
+    """
+
+    path: Path
+    sizes: dict[str, int]
+    differences: dict[str, float]
+
+
+def export_model(run: str | Path, output: str | Path) -> Exported:
+    """Writes a model folder: ONNX graphs in float32 and int8, tokenizer, recipe and card.
+
+    The folder appears when it is complete and was tried, or not at all.
+
+    Args:
+        run: A run's or model's folder with its weights.
+        output: The folder to make.
+
+    Returns:
+        What was written.
+
+    Raises:
+        Seq2SeqError: If ``output`` is there already, or cannot be written.
+        ModelError: If there is no model in ``run``, or it has parts that only torch knows, or the
+            graphs do not give its numbers.
+    """
+    target = Path(output)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise Seq2SeqError(f"{target}: is there already: remove it, or name another folder")
+    if not target.resolve().parent.is_dir():
+        raise Seq2SeqError(f"{target}: there is no folder {target.parent} to make it in")
+    folder = ModelFolder.open(run)
+    options = folder.recipe.model
+    check_supported(options)
+    weights = read_weights(folder.path, load_file)
+    sizes = folder.tokenizers.source.size, folder.tokenizers.target.size
+    found = {name: array.shape for name, array in weights.items()}
+    check_shapes(parameter_shapes(options, *sizes), found, folder.path / WEIGHTS)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.resolve().parent))
+    try:
+        _write(temporary, folder, OnnxNetwork(options, weights))
+        differences = _tried(temporary, NumpyEngine(options, weights))
+        written = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
+        temporary.chmod(0o777 & ~_umask())
+        temporary.rename(target)
+    except OSError as error:
+        raise Seq2SeqError(f"{target}: cannot be written: {error.strerror}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return Exported(target, written, differences)
+
+
+def _write(folder: Path, model: ModelFolder, network: OnnxNetwork) -> None:
+    files = {ENCODER: network.encoder().SerializeToString()}
+    for precision in PRECISIONS:
+        files[STEPS[precision]] = network.step(precision).SerializeToString()
+    files |= model.tokenizers.files
+    files["recipe.toml"] = recipe_to_toml(model.recipe).encode("utf-8")
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    files[CARD] = _card(model, sums)
+    for name, content in files.items():
+        with (folder / name).open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _card(model: ModelFolder, sums: dict[str, str]) -> bytes:
+    """The run's card, with the checksums of what was made of it."""
+    try:
+        card = unsealed((model.path / CARD).read_bytes())
+    except FileNotFoundError:
+        card = {"tokenizer_sha256": model.tokenizers.digest}
+    card.pop("weights_sha256", None)
+    return sealed({**card, "files": sums}).encode("utf-8")
+
+
+def _tried(folder: Path, trained: NumpyEngine) -> dict[str, float]:
+    """Compares the graphs, as they were written, with the network that was trained."""
+    model = ModelFolder.open(folder)
+    random = np.random.default_rng(1)
+    rows = [
+        [*random.integers(EOS + 1, trained.source_vocab_size, _TRIAL_LENGTH - n).tolist(), EOS]
+        for n in range(_TRIAL_SENTENCES)
+    ]
+    source = SourceBatch.from_rows(rows)
+    tokens = random.integers(EOS + 1, trained.vocab_size, (_TRIAL_LENGTH, _TRIAL_SENTENCES))
+    tokens[0] = BOS
+    expected = _distributions(trained, source, tokens)
+    differences: dict[str, float] = {}
+    for precision in PRECISIONS:
+        engine = onnx_engine.load_engine(model, precision=precision, threads=1)
+        off = np.abs(_distributions(engine, source, tokens) - expected)
+        differences[precision] = float(off.mean())
+        if not differences[precision] <= _MOST[precision]:
+            raise ModelError(
+                f"in {precision} the log-probabilities are {differences[precision]:.2g} from the "
+                f"model's own in the mean, more than {_MOST[precision]:g}: it was not exported"
+            )
+    return differences
+
+
+def _distributions(
+    engine: NumpyEngine | OnnxEngine, source: SourceBatch, tokens: np.ndarray
+) -> Floats:
+    every = np.arange(len(source))
+    state: Any = engine.start(source)
+    found = []
+    for token_B in tokens:
+        distribution, state = engine.distribution(state, every, token_B)
+        found.append(distribution.log_probs.astype(np.float64))
+    return np.stack(found)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

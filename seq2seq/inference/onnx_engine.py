@@ -1,0 +1,298 @@
+"""The engine for processors: an exported model's graphs in ONNX Runtime, as the search sees it.
+
+The rows of one sentence attend to one copy of its memory, which stays where the encoder put it.
+
+Shapes: B sentences, A sentences under way, W rows of a sentence, N rows, S source length, E
+embedding, V vocabulary, k candidates a row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from seq2seq.errors import ModelError
+from seq2seq.inference.model_folder import CARD, ENCODER, STEPS, ModelFolder
+from seq2seq.recipe import Model
+from seq2seq.search.best import best_of
+from seq2seq.search.protocol import Candidates, Distribution, Floats32, Ints, SourceBatch
+from seq2seq.search.rules import SUPPRESSED
+from seq2seq.text.sealed import unsealed
+
+Arrays = Mapping[str, Any]
+
+_ALL = np.zeros(1, dtype=np.int64)  # as k: all tokens
+_LEAST_USED = 0.75  # of a memory's sentences; with fewer under way it is copied to a smaller one
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Where the rows belong, and what the sources give to them.
+
+    Attributes:
+        sentence_N: The sentence of each row.
+        inputs: The step's inputs that stay the same while ``sentence_N`` does.
+        active_A: The sentences whose memory is among ``inputs``.
+    """
+
+    sentence_N: Ints
+    inputs: Arrays
+    active_A: Ints
+
+
+@dataclass(frozen=True)
+class EngineState:
+    """What the engine keeps between steps; opaque to the search.
+
+    Attributes:
+        states: The decoder's states by the names of the step's inputs, N rows.
+        rows: Where they belong.
+        sources: What the encoder gives to the steps, B sentences.
+        lengths_B: Real tokens of each source.
+    """
+
+    states: Arrays
+    rows: Rows
+    sources: Arrays
+    lengths_B: Ints
+
+
+class OnnxEngine:
+    """A ``StepModel`` over an exported model.
+
+    Args:
+        encoder: The encoder's graph.
+        step: The step's graph.
+        options: The recipe's model table.
+        vocab_size: V.
+    """
+
+    def __init__(
+        self,
+        encoder: onnxruntime.InferenceSession,
+        step: onnxruntime.InferenceSession,
+        options: Model,
+        vocab_size: int,
+    ) -> None:
+        self._encoder = encoder
+        self._step = step
+        self.vocab_size = vocab_size
+        self._attends = options.decoder.attention != "none"
+        self._feeds = options.decoder.feeding == "input"
+        self._sums = options.decoder.state_feeding
+        self._embedding = options.decoder.embedding
+        self._given = [output.name for output in encoder.get_outputs()]
+        states = sorted(name for name in self._given if name.startswith("state_"))
+        self._states = [*states, *(["fed"] if self._feeds else [])]
+        after = [name.replace("state", "next") for name in states]
+        self._outputs = [
+            *["log_probs", "tokens"],
+            *after,
+            *(["readout"] if self._feeds else []),
+            *(["attention"] if self._attends else []),
+        ]
+        self._plain_bias: Floats32 | None = None
+
+    def start(self, source: SourceBatch) -> EngineState:
+        """Encodes a batch.
+
+        Args:
+            source: B sentences.
+
+        Returns:
+            A state of B rows, row i for sentence i.
+        """
+        ids_BS = np.ascontiguousarray(source.ids[:, : int(source.lengths.max())])
+        found = self._encoder.run(None, {"ids": ids_BS, "lengths": source.lengths})
+        given = dict(zip(self._given, found, strict=True))
+        states = {name: given.pop(name) for name in self._states if name != "fed"}
+        if self._feeds:
+            states["fed"] = np.zeros((len(source), self._embedding), dtype=np.float32)
+        every = np.arange(len(source))
+        rows = self._placed(every, every, given)
+        return EngineState(states, rows, given, source.lengths)
+
+    def step(
+        self,
+        state: EngineState,
+        parent_N: Ints,
+        token_N: Ints,
+        k: int,
+        bias: Floats32 | None = None,
+    ) -> tuple[Candidates, EngineState]:
+        """Feeds each row its token and finds the best next ones.
+
+        Args:
+            state: The state before.
+            parent_N: The row of ``state`` that each new row goes on from.
+            token_N: The token that each new row is fed.
+            k: How many candidates a row.
+            bias: Added to the log-probabilities before the choice, (1, V).
+
+        Returns:
+            The k best tokens a row with their log-probabilities, best first, and the state after.
+        """
+        if not self._is_plain(bias) or k > self.vocab_size - len(SUPPRESSED):
+            every, after = self.distribution(state, parent_N, token_N)
+            if bias is not None:
+                every.log_probs[:] += bias
+            return Candidates(*best_of(every.log_probs, k), every.attention), after
+        wanted = np.array([k], dtype=np.int64)
+        log_probs, tokens, attention, after = self._run(state, parent_N, token_N, wanted)
+        return Candidates(log_probs, tokens, attention), after
+
+    def distribution(
+        self, state: EngineState, parent_N: Ints, token_N: Ints
+    ) -> tuple[Distribution, EngineState]:
+        """Feeds each row its token and tells of all next ones.
+
+        Args:
+            state: The state before.
+            parent_N: As for ``step``.
+            token_N: As for ``step``.
+
+        Returns:
+            The log-probabilities of all tokens, and the state after.
+        """
+        log_probs, _, attention, after = self._run(state, parent_N, token_N, _ALL)
+        return Distribution(log_probs, attention), after
+
+    def _is_plain(self, bias: Floats32 | None) -> bool:
+        """Whether a bias keeps out just the special tokens, which is what the graph does."""
+        if bias is None:
+            return False
+        if bias is not self._plain_bias:
+            if not np.array_equal(np.flatnonzero(bias[0]), SUPPRESSED):
+                return False
+            self._plain_bias = bias
+        return True
+
+    def _run(
+        self, state: EngineState, parent_N: Ints, token_N: Ints, k: Ints
+    ) -> tuple[Floats32, Ints, Floats32 | None, EngineState]:
+        rows = self._rows(state, parent_N)
+        found = self._step.run(
+            self._outputs,
+            {"parent": parent_N, "token": token_N, "k": k, **state.states, **rows.inputs},
+        )
+        states = dict(zip(self._states, found[2:], strict=False))
+        attention = self._widened(found[-1], state) if self._attends else None
+        return found[0], found[1], attention, replace(state, states=states, rows=rows)
+
+    def _widened(self, attention_NX: Floats32, state: EngineState) -> Floats32:
+        """As wide as the batch, though the memory may be narrower by now."""
+        width = int(state.lengths_B.max())
+        rows, narrow = attention_NX.shape
+        if narrow == width:
+            return attention_NX
+        attention_NS = np.zeros((rows, width), dtype=np.float32)
+        attention_NS[:, :narrow] = attention_NX
+        return attention_NS
+
+    def _rows(self, state: EngineState, parent_N: Ints) -> Rows:
+        before = state.rows
+        sentence_N = before.sentence_N[parent_N]
+        if len(sentence_N) == len(before.sentence_N) and (sentence_N == before.sentence_N).all():
+            return before
+        if not self._attends:
+            return self._placed(sentence_N, before.active_A, state.sources)
+        active_A = np.unique(sentence_N)
+        if len(active_A) > _LEAST_USED * len(before.active_A):
+            return self._placed(sentence_N, before.active_A, before.inputs)
+        width = int(state.lengths_B[active_A].max())
+        sources = dict(state.sources)
+        for name in ("values", "keys"):
+            sources[name] = state.sources[name][active_A, :width]
+        sources["mask"] = state.sources["mask"][active_A, :, :width]
+        return self._placed(sentence_N, active_A, sources)
+
+    def _placed(self, sentence_N: Ints, active_A: Ints, sources: Arrays) -> Rows:
+        """Gives each row a place among those of its sentence."""
+        inputs = {name: sources[name] for name in sources if name in _SOURCES}
+        if self._sums:
+            inputs["sentence"] = sentence_N
+        if self._attends:
+            line_N = np.searchsorted(active_A, sentence_N)
+            count_A = np.bincount(line_N, minlength=len(active_A))
+            width = int(count_A.max())
+            order_N = np.argsort(line_N, kind="stable")
+            slot_N = np.empty_like(line_N)
+            first_A = np.cumsum(count_A) - count_A
+            slot_N[order_N] = np.arange(len(line_N)) - np.repeat(first_A, count_A)
+            inputs["place"] = line_N * width + slot_N
+            inputs["row"] = np.zeros((len(active_A), width), dtype=np.int64)
+            inputs["row"][line_N, slot_N] = np.arange(len(line_N))
+        return Rows(sentence_N, inputs, active_A)
+
+
+_SOURCES = ("values", "keys", "mask", "cell_bias", "readout_bias")
+
+
+def load_engine(
+    model: ModelFolder, *, precision: str = "float32", threads: int | None = None
+) -> OnnxEngine:
+    """The engine of an exported model.
+
+    Args:
+        model: The folder.
+        precision: One of ``STEPS``.
+        threads: The most processor threads; None: all that the process may use.
+
+    Returns:
+        The engine.
+
+    Raises:
+        ModelError: If the graphs are missing or damaged.
+    """
+    threads = threads or len(os.sched_getaffinity(0))
+    graphs = {name: _checked(model.path, name) for name in (ENCODER, STEPS[precision])}
+    try:
+        sessions = [open_session(graph, threads) for graph in graphs.values()]
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{model.path}: ONNX Runtime cannot use this model: {reason}") from error
+    encoder, step = sessions
+    return OnnxEngine(encoder, step, model.recipe.model, model.tokenizers.target.size)
+
+
+def open_session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
+    """Readies a graph.
+
+    Args:
+        graph: A serialized model.
+        threads: The most processor threads.
+
+    Returns:
+        The session.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors: what it warns of is no user's to mend
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def _checked(folder: Path, name: str) -> bytes:
+    """Reads a graph, refusing any but that which the model's card names."""
+    path = folder / name
+    try:
+        content = path.read_bytes()
+        expected = unsealed((folder / CARD).read_bytes())["files"][name]
+    except FileNotFoundError as error:
+        raise ModelError(f"{error.filename}: missing: export the model again") from None
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise ModelError(
+            f"{folder / CARD}: damaged: it has no checksum of {name}; export the model again"
+        ) from None
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise ModelError(f"{path}: damaged: not what {CARD} says; export the model again")
+    return content

@@ -1,0 +1,142 @@
+"""Exporting: what is written, what is refused, and what damage is found."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.saved import LINES, save_tiny_model
+
+from seq2seq.errors import ModelError, Seq2SeqError
+from seq2seq.inference import export
+from seq2seq.inference.engines import check_precision, load_engine
+from seq2seq.inference.export import export_model
+from seq2seq.inference.model_folder import ModelFolder
+from seq2seq.inference.onnx_engine import OnnxEngine
+from seq2seq.inference.translator import Translator
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_model(run, tmp_path_factory.mktemp("models") / "tiny").path
+
+
+@pytest.fixture
+def folder(exported: Path, tmp_path: Path) -> Path:
+    """A copy to damage."""
+    return Path(shutil.copytree(exported, tmp_path / "model"))
+
+
+def test_what_is_written(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    made = export_model(run, tmp_path / "empty")
+    assert made.path == tmp_path / "empty"
+    names = "card.json encoder.onnx recipe.toml step.int8.onnx step.onnx tokenizer.model".split()
+    assert list(made.sizes) == names == sorted(path.name for path in made.path.iterdir())
+    assert all(made.sizes[path.name] == path.stat().st_size for path in made.path.iterdir())
+    assert made.differences["float32"] < 1e-5
+    assert 1e-4 < made.differences["int8"] < 0.2
+    assert list(tmp_path.iterdir()) == [made.path]
+    card = json.loads((made.path / "card.json").read_text(encoding="utf-8"))
+    assert card["name"] == "tiny"
+    assert sorted(card["files"]) == names[1:]
+
+
+def test_exporting_again_gives_the_same_bytes(run: Path, exported: Path, tmp_path: Path) -> None:
+    again = export_model(run, tmp_path / "again").path
+    for path in exported.iterdir():
+        assert path.read_bytes() == (again / path.name).read_bytes(), path.name
+
+
+def test_nothing_of_the_users_is_replaced(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").touch()
+    (tmp_path / "file").touch()
+    for name in ("full", "file"):
+        with pytest.raises(Seq2SeqError, match=f"{name}: is there already: remove it"):
+            export_model(run, tmp_path / name)
+    with pytest.raises(Seq2SeqError, match=r"there is no folder .*nowhere to make it in"):
+        export_model(run, tmp_path / "nowhere" / "model")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full"]
+
+
+def test_graphs_that_give_other_numbers_are_not_left_behind(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(export._MOST, "int8", 1e-9)
+    with pytest.raises(ModelError, match=r"in int8 the log-probabilities are .* it was not export"):
+        export_model(run, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_that_are_not_the_recipes(run: Path, tmp_path: Path) -> None:
+    other = save_tiny_model(tmp_path, hidden=16)
+    shutil.copy(run / "weights.safetensors", other)
+    with pytest.raises(ModelError, match="must be of one run"):
+        export_model(other, tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", ["encoder.onnx", "step.onnx"])
+def test_every_flipped_bit_is_found(folder: Path, name: str) -> None:
+    content = bytearray((folder / name).read_bytes())
+    for place in range(0, len(content), len(content) // 7):
+        content[place] ^= 1
+        (folder / name).write_bytes(content)
+        content[place] ^= 1
+        with pytest.raises(ModelError, match=f"{name}: damaged: not what card.json says"):
+            Translator.load(folder)
+    (folder / name).write_bytes(content[:-1])
+    with pytest.raises(ModelError, match="damaged"):
+        Translator.load(folder)
+
+
+def test_the_graph_that_is_not_used_is_not_read(folder: Path) -> None:
+    (folder / "step.int8.onnx").unlink()
+    assert Translator.load(folder).translate(LINES[:1])
+    with pytest.raises(ModelError, match=r"step\.int8\.onnx: missing: export the model again"):
+        load_engine(ModelFolder.open(folder), "auto", 1, "int8")
+
+
+def test_a_card_without_sums(folder: Path) -> None:
+    (folder / "card.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ModelError, match=r"it has no checksum of encoder\.onnx; export the model"):
+        Translator.load(folder)
+
+
+def test_what_an_engine_cannot_do(run: Path, exported: Path) -> None:
+    trained, made = ModelFolder.open(run), ModelFolder.open(exported)
+    assert isinstance(load_engine(made, "auto", 1), OnnxEngine)
+    with pytest.raises(Seq2SeqError, match="'onnx' needs an exported model: seq2seq export"):
+        load_engine(trained, "onnx", 1)
+    with pytest.raises(Seq2SeqError, match="the engine 'numpy' has no int8: export the model"):
+        load_engine(trained, "numpy", 1, "int8")
+    with pytest.raises(ModelError, match=r"an exported model has no weights\.safetensors"):
+        load_engine(made, "numpy", 1)
+    with pytest.raises(Seq2SeqError, match="precision is 'int4'; allowed: float32, int8"):
+        check_precision("int4")
+
+
+def test_an_exported_model_translates_where_nothing_else_is_installed(exported: Path) -> None:
+    program = (
+        "import sys\n"
+        "for name in ('torch', 'onnx', 'datasets', 'pyarrow', 'matplotlib'):\n"
+        "    sys.modules[name] = None\n"
+        "from seq2seq.inference.translator import Translator\n"
+        "print(Translator.load(sys.argv[1]).translate(sys.argv[2:]))\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program, str(exported), *LINES[:3]],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    assert found.stdout.strip() == str(Translator.load(exported).translate(LINES[:3]))
