@@ -58,6 +58,7 @@ __all__ = [
     "packaged_recipes",
     "prepare",
     "train",
+    "write_report",
 ]
 
 _HOMES = {
@@ -150,10 +151,33 @@ def train(
     """
     read = _as_recipe(recipe)
     with _training_packages("training"):
+        from seq2seq.report.live import LivePage
         from seq2seq.training.loop import train as loop
     folder = Path("runs", read.name) if run is None else Path(run)
     prepared = None if data is None else Path(data)
-    return loop(read, folder, data=prepared, threads=threads, monitor=monitor, progress=progress)
+    return loop(read, folder, data=prepared, threads=threads, monitor=monitor, progress=progress, page=LivePage())
+
+
+def write_report(
+    run: str | Path, output: str | Path | None = None, *, data: str | Path | None = None
+) -> Path:
+    """Writes the page of a run, which training does too: scores, curves, examples, time line.
+
+    Args:
+        run: The run's folder; training may be under way.
+        output: The page; None: ``report.html`` in the run's folder.
+        data: A prepared folder whose validation set is translated anew for the examples; None: the
+            page has the examples that training kept.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        Seq2SeqError: If there is no run, a file of it is damaged, or the data is not its own.
+    """
+    with _training_packages("a report"):
+        from seq2seq.report.live import write_report as write
+    return write(run, output, data=None if data is None else Path(data))
 
 
 def _as_recipe(recipe: Recipe | str | Path) -> Recipe:

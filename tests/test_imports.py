@@ -27,6 +27,7 @@ LEVELS = (
     ("models",),
     ("inference",),
     ("training",),
+    ("report",),
     ("cli",),
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

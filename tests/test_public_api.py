@@ -40,7 +40,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     def prepare(recipe, output, *, processes, progress, overwrite):
         found.append((recipe, output, processes, progress, overwrite))
 
-    def train(recipe, run, *, data, threads, monitor, progress):
+    def train(recipe, run, *, data, threads, monitor, progress, **more):
         found.append((recipe, run, data, threads, monitor))
 
     monkeypatch.setattr("seq2seq.data.prepare.prepare", prepare)

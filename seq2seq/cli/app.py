@@ -12,7 +12,17 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from seq2seq.cli import console, evaluate, export, prepare, recipe, score, train, translate
+from seq2seq.cli import (
+    console,
+    evaluate,
+    export,
+    prepare,
+    recipe,
+    report,
+    score,
+    train,
+    translate,
+)
 from seq2seq.cli.groups import GroupedCommand, expanded
 
 app = typer.Typer(
@@ -41,6 +51,7 @@ app.command(epilog=evaluate.EXAMPLE, cls=GroupedCommand)(
 )
 app.command(epilog=score.EXAMPLE)(console.reported(score.score))
 app.command(epilog=export.EXAMPLE)(console.reported(export.export))
+app.command(epilog=report.EXAMPLE)(console.reported(report.report))
 app.add_typer(recipe.app, name="recipe")
 
 

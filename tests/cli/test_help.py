@@ -9,6 +9,7 @@ import pytest
 VERBS = [
     ("prepare",),
     ("train",),
+    ("report",),
     ("translate",),
     ("evaluate",),
     ("score",),
@@ -57,7 +58,7 @@ def test_the_examples_work(run, model, monkeypatch) -> None:
     for name in ("input.en", "test.en", "test.de", "output.de"):
         Path(name).write_text("zwei Kinder spielen am Wasser\n", encoding="utf-8")
     done_any = 0
-    for verb in VERBS[2:]:
+    for verb in VERBS[3:]:
         for line in examples(run(*verb, "--help").out):
             command, _, file = line.rpartition(" | ")[2].partition(" > ")
             done = run(*shlex.split(command)[1:], stdin=b"ein Hund\n")

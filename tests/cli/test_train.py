@@ -18,7 +18,7 @@ def trained(monkeypatch: pytest.MonkeyPatch):
     calls: list[tuple[Any, ...]] = []
 
     def arrange(**changes: Any) -> list[tuple[Any, ...]]:
-        def loop(recipe, run, *, data, threads, monitor, progress):
+        def loop(recipe, run, *, data, threads, monitor, progress, **more):
             calls.append((recipe, run, data, threads))
             values = {
                 "run": run,

@@ -1,0 +1,159 @@
+"""What a run's folder says of the run, read without changing anything."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seq2seq.data.manifest import read_manifest
+from seq2seq.data.report import PrepareReport
+from seq2seq.errors import DataError, ModelError
+from seq2seq.recipe import Recipe
+from seq2seq.recipe.files import read_recipe_text, recipe_from_toml
+from seq2seq.training.checkpoint import checkpoint_folders
+from seq2seq.training.examples import EXAMPLES
+from seq2seq.training.examples import FORMAT as EXAMPLES_FORMAT
+from seq2seq.training.journal import Journal
+
+Json = dict[str, Any]
+LOCKS = (".lock", "checkpoints")
+"""What a training process locks in its run's folder."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run, as far as its files tell.
+
+    Attributes:
+        path: Its folder.
+        recipe: What it trains.
+        records: The journal's.
+        card: The model's card; empty before the first validation.
+        state: The training state of the newest checkpoint; empty before it.
+        environment: What the newest checkpoint says that its numbers depend on.
+        checkpoints: Bytes of each checkpoint by its name, oldest first.
+        examples: The best and worst translations; None: none are kept.
+        data: What preparing found out about the corpus; None: it is not known.
+        in_use: Whether a process is training there.
+    """
+
+    path: Path
+    recipe: Recipe
+    records: list[Json]
+    card: Json
+    state: Json
+    environment: Json
+    checkpoints: dict[str, int]
+    examples: Json | None
+    data: PrepareReport | None
+    in_use: bool
+
+    @classmethod
+    def read(cls, path: str | Path) -> RunRecord:
+        """Reads a run's folder.
+
+        Args:
+            path: The folder.
+
+        Returns:
+            What it holds.
+
+        Raises:
+            ModelError: If it is no run's folder, or a file in it is damaged.
+            RecipeError: If its recipe cannot be used.
+        """
+        folder = Path(path)
+        if not (folder / "run.json").is_file():
+            what = "holds no run (it has no run.json)" if folder.is_dir() else "no such folder"
+            raise ModelError(f"{folder}: {what}: expected a folder that seq2seq train has written")
+        file = folder / "recipe.toml"
+        checkpoints = checkpoint_folders(folder / "checkpoints")
+        newest = _object(checkpoints[0] / "state.json") if checkpoints else {}
+        return cls(
+            path=folder,
+            recipe=recipe_from_toml(read_recipe_text(str(file)), str(file)),
+            records=Journal(folder / "metrics.jsonl").records(),
+            card=_object(folder / "card.json"),
+            state=_table(newest, "state"),
+            environment=_table(newest, "environment"),
+            checkpoints={one.name: _size(one) for one in reversed(checkpoints)},
+            examples=_examples(folder / EXAMPLES),
+            data=_data(folder),
+            in_use=any(_locked(folder / name) for name in LOCKS),
+        )
+
+    def of_kind(self, kind: str) -> list[Json]:
+        """The journal's records of one kind.
+
+        Args:
+            kind: "train", "validation" or "session".
+
+        Returns:
+            Them, in order.
+        """
+        return [record for record in self.records if record.get("kind") == kind]
+
+
+def _object(path: Path) -> Json:
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} is damaged: {error}") from error
+    if not isinstance(found, dict):
+        raise ModelError(f"{path} is damaged: it is not a JSON object")
+    return found
+
+
+def _table(values: Json, key: str) -> Json:
+    found = values.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _examples(path: Path) -> Json | None:
+    found = _object(path)
+    if not found:
+        return None
+    if found.get("format") != EXAMPLES_FORMAT:
+        raise ModelError(
+            f"{path}: its format is {found.get('format')!r}, this version reads {EXAMPLES_FORMAT}: "
+            "give --data, and it is made anew"
+        )
+    return found
+
+
+def _data(folder: Path) -> PrepareReport | None:
+    """From the run itself, or from the data that it has prepared."""
+    found = _object(folder / "run.json").get("report")
+    try:
+        if found is None:
+            found = read_manifest(folder / "data")["report"]
+        return PrepareReport.from_json(found)
+    except DataError:
+        return None
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{folder / 'run.json'} is damaged: {error!r}") from error
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+
+
+def _locked(lock: Path) -> bool:
+    """Whether a process holds a lock; this one may be that process."""
+    try:
+        handle = os.open(lock, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False

@@ -1,0 +1,135 @@
+"""The story of a run in words: how it stands, and its sessions one after another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from seq2seq.report.record import Json, RunRecord
+from seq2seq.report.text import redacted
+
+_SKIPPED = 20  # skipped updates that are listed
+_LINES = 8  # of a skipped batch
+
+
+@dataclass(frozen=True)
+class Session:
+    """From a call of ``train`` to its end.
+
+    Attributes:
+        began: When, as ISO 8601 in UTC.
+        first: The update that it went on from.
+        ended: When; empty of one that was killed or is under way.
+        last: The last update that it is known to have made.
+        how: How it ended, in words.
+        environment: Where it ran.
+    """
+
+    began: str
+    first: int
+    ended: str
+    last: int
+    how: str
+    environment: Json
+
+
+def sessions(run: RunRecord) -> list[Session]:
+    """Reads a run's sessions.
+
+    Args:
+        run: The run.
+
+    Returns:
+        Them, oldest first; none of a run from before they were recorded.
+    """
+    records = run.of_kind("session")
+    found = []
+    for number, record in enumerate(records):
+        if record.get("what") not in ("begun", "resumed"):
+            continue
+        after = records[number + 1] if number + 1 < len(records) else None
+        found.append(_session(run, record, after))
+    return found
+
+
+def _session(run: RunRecord, begun: Json, after: Json | None) -> Session:
+    first = int(begun.get("update", 0))
+    ended, last = "", first
+    if after is None:
+        how = "under way" if run.in_use else "killed"
+        last = max([first, *(record.get("update", 0) for record in run.records)])
+    elif after.get("what") in ("begun", "resumed"):
+        how = "killed"
+        last = max(first, int(after.get("reached") or after.get("update", 0)))
+    else:
+        how = _how(after)
+        ended, last = str(after.get("time", "")), int(after.get("update", 0))
+    environment = begun.get("environment")
+    return Session(
+        began=str(begun.get("time", "")),
+        first=first,
+        ended=ended,
+        last=last,
+        how=how,
+        environment=environment if isinstance(environment, dict) else {},
+    )
+
+
+def _how(end: Json) -> str:
+    reason = redacted(str(end.get("reason") or "unknown"))
+    return {
+        "finished": f"finished: {reason}",
+        "stopped": f"stopped by {reason}",
+        "failed": f"failed: {reason}",
+    }.get(str(end.get("what")), reason)
+
+
+def events(run: RunRecord) -> list[tuple[int, str]]:
+    """Reads what happened besides: where numbers were not finite, and what was done about it.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The update and what happened, in order; of many skipped updates the last ones.
+    """
+    skipped = run.of_kind("skipped")
+    shown = {id(record) for record in skipped[-_SKIPPED:]}
+    found = []
+    for record in run.records:
+        told = ""
+        match record.get("kind"):
+            case "rollback":
+                told = f"back to the weights of update {record.get('to', 0):,}, at half the rate"
+            case "changed_data":
+                files = ", ".join(redacted(str(file)) for file in record.get("files", ()))
+                told = f"the corpus had changed: {files}; training went on with the prepared one"
+            case "skipped" if id(record) in shown:
+                lines = ", ".join(f"{line:,}" for line in record.get("lines", ())[:_LINES])
+                more = len(record.get("lines", ())) - _LINES
+                told = "skipped, the numbers were not finite: lines " + lines
+                told += f" and {more:,} more" if more > 0 else ""
+        if told:
+            found.append((int(record.get("update", 0)), told))
+    return found
+
+
+def standing(run: RunRecord) -> tuple[str, str]:
+    """How a run stands.
+
+    Args:
+        run: The run.
+
+    Returns:
+        One of "finished", "running", "stopped", "failed" and "killed", and why in words.
+    """
+    if why := run.state.get("stopped"):
+        return "finished", redacted(str(why))
+    told = run.of_kind("session")
+    last = told[-1] if told else {}
+    if last.get("what") in ("stopped", "failed"):
+        return str(last["what"]), redacted(str(last.get("reason") or ""))
+    if run.in_use:
+        return "running", ""
+    if not run.records:
+        return "stopped", "nothing was trained yet"
+    return "killed", "the same command goes on from the last checkpoint"
