@@ -4,7 +4,7 @@ What it does, for each sentence:
 
 1. At each step every live hypothesis is extended by every token. The extensions are ranked by the
    sum of their log-probabilities; of equal ones, that of the better parent goes first, then the
-   lower token id.
+   one that comes first among the engine's candidates: the lower token id.
 2. An extension by eos is finished if it is among the first ``beam`` of that ranking. The first
    ``beam`` others are the live hypotheses of the next step.
 3. At the length cap eos is forced: all live hypotheses are finished, with its log-probability.

@@ -234,10 +234,11 @@ def _dealt(goal: Goal, ranked: list[_Extension], width: int) -> list[_Extension]
 def _single(goal: Goal, ranked: list[_Extension]) -> _Extension:
     """Goes with the model until it begins a phrase or wants to end; then on with the phrases.
 
-    With one hypothesis to follow, those that have met the most would put all phrases first.
+    With one hypothesis to follow, those that have met the most would put all phrases first. What
+    is met is not given up, if only the last word of a phrase would be gone on with.
     """
     parent = ranked[0].parent
+    least = goal.count(parent.places)
     if parent.over or goal.is_begun(parent.places):
-        count = goal.count(parent.places)
-        return next((one for one in ranked if one.count > count), ranked[0])
-    return ranked[0]
+        least += not goal.is_met(parent.places)
+    return next((one for one in ranked if one.count >= least), ranked[0])

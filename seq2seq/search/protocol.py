@@ -71,7 +71,8 @@ class Candidates:
     """The k best next tokens of each row.
 
     Args:
-        log_probs: Natural logarithms of probabilities (N, k), best first, none above 0.
+        log_probs: Natural logarithms of probabilities (N, k), best first, none above 0; equal ones
+            in the order of their tokens, or results depend on the engine where they matter.
         tokens: The tokens that have them (N, k).
         attention: How the row weighed the source's positions for this step (N, S), each row a sum
             of 1 and 0 at padding; None: the model has no attention.
