@@ -22,7 +22,10 @@ from seq2seq.recipe.files import load_recipe, packaged_recipes
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").rglob("*.toml"))
 DOCUMENTS = sorted(ROOT.glob("*.md"))
-SCRIPTS = [*sorted((ROOT / "scripts").iterdir()), ROOT / ".ci" / "run"]
+SCRIPTS = [
+    *sorted(path for path in (ROOT / "scripts").iterdir() if path.is_file()),
+    ROOT / ".ci" / "run",
+]
 
 
 def text_of(path: Path) -> str:
@@ -212,7 +215,7 @@ def test_the_quickstart_knows_its_options() -> None:
         2,
         "quickstart: unknown argument --frehs; there are --fresh, --cpu and --help\n",
     )
-    for name in ("test", "quickstart"):
+    for name in ("test", "quickstart", "bench"):
         status, said = run_script(name, "--help")
         assert status == 0
         assert f"scripts/{name}" in said

@@ -1,0 +1,1 @@
+"""What ``scripts/bench`` runs: it measures the project, and its peers beside it."""

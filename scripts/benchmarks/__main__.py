@@ -1,0 +1,226 @@
+"""The command line of ``scripts/bench``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from benchmarks import translate, translate_report
+from benchmarks.figures import write_json, write_text
+from benchmarks.machine import machine
+from benchmarks.model import export, given, trained
+from benchmarks.peers import Trained, ready, say
+from benchmarks.text import Text, text_of
+from seq2seq.errors import Seq2SeqError
+from seq2seq.text.tokenizer import Tokenizer
+
+PEER_NAMES = {"translate": ("opennmt", "joeynmt"), "train": ("fairseq",)}
+
+
+def parser() -> argparse.ArgumentParser:
+    """What may be asked for.
+
+    Returns:
+        The parser.
+    """
+    whole = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description="Measure how fast this project translates and trains, and its peers beside it.",
+        epilog="It can be stopped at any moment: the next call goes on with what is there.",
+    )
+    verbs = whole.add_subparsers(dest="verb", required=True, metavar="VERB")
+    one = verbs.add_parser(
+        "translate",
+        help="time every engine: start, tokens a second, memory, BLEU",
+        epilog="Example: scripts/bench translate --train train.en train.de --val val.en val.de "
+        "--test test.en test.de --peers",
+    )
+    _common(one)
+    one.add_argument("--model", type=Path, help="a trained model; else one is trained")
+    one.add_argument(
+        "--engines",
+        default=",".join(translate.ENGINES),
+        help="which of ours, comma-separated (default: %(default)s)",
+    )
+    one.add_argument("--runs", type=positive, default=5, help="how often (default: 5)")
+    one.add_argument("--single", type=positive, default=100, help="lines at batch 1 (default: 100)")
+    one.add_argument("--lines", type=positive, default=1000, help="lines in all (default: 1000)")
+    return whole
+
+
+def _common(one: argparse.ArgumentParser) -> None:
+    pair = {"nargs": 2, "type": Path, "metavar": ("SOURCE", "TARGET")}
+    for split, what in (("train", "trained on"), ("val", "validated on"), ("test", "translated")):
+        one.add_argument(
+            f"--{split}",
+            help=f"two files, {what}; default: the corpus that comes with the package",
+            **pair,  # type: ignore[arg-type]
+        )
+    one.add_argument(
+        "--peers",
+        nargs="?",
+        const=Path("runs/bench/peers"),
+        type=Path,
+        metavar="FOLDER",
+        help="measure the peers too, set up in FOLDER (default: runs/bench/peers)",
+    )
+    one.add_argument(
+        "--peer-minutes", type=float, default=20, help="how long each is trained (default: 20)"
+    )
+    one.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="set in our recipe"
+    )
+    one.add_argument("--threads", type=positive, default=2, help="of each tool (default: 2)")
+    one.add_argument(
+        "--work",
+        type=Path,
+        default=Path("runs/bench"),
+        metavar="FOLDER",
+        help="for models and logs (default: %(default)s)",
+    )
+    one.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="NAME",
+        help="write NAME.md and NAME.json (default: WORK/VERB)",
+    )
+
+
+def positive(word: str) -> int:
+    """A whole number of at least 1, for argparse.
+
+    Args:
+        word: What was given.
+
+    Returns:
+        The number.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    number = int(word)
+    if number < 1:
+        raise ValueError(word)
+    return number
+
+
+def chosen_text(options: argparse.Namespace) -> Text:
+    """The text that the options name.
+
+    Args:
+        options: Of the command line.
+
+    Returns:
+        The text.
+
+    Raises:
+        Seq2SeqError: If some splits are named and others not.
+    """
+    pairs = {"": options.train, "val_": options.val, "test_": options.test}
+    missing = [
+        name
+        for name, pair in zip(("--train", "--val", "--test"), pairs.values(), strict=True)
+        if pair is None
+    ]
+    if 0 < len(missing) < 3:
+        raise Seq2SeqError(
+            f"{' and '.join(missing)} missing: give --train, --val and --test, or none of them"
+        )
+    files = {
+        f"{prefix}{side}": path
+        for prefix, pair in pairs.items()
+        for side, path in zip(("source", "target"), pair or (), strict=False)
+    }
+    return text_of(files, options.work)
+
+
+def run_translate(options: argparse.Namespace) -> str:
+    """``scripts/bench translate``.
+
+    Args:
+        options: Of the command line.
+
+    Returns:
+        The report.
+
+    Raises:
+        Seq2SeqError: If something asked for cannot be measured.
+    """
+    engines = options.engines.split(",")
+    if unknown := [name for name in engines if name not in translate.ENGINES]:
+        allowed = ", ".join(translate.ENGINES)
+        raise Seq2SeqError(f"--engines: there is no {unknown[0]!r}; allowed: {allowed}")
+    text = chosen_text(options)
+    work, threads = options.work, options.threads
+    ours = (
+        given(options.model, work) if options.model else trained(text, work, threads, options.set)
+    )
+    if any(name.startswith("onnx") for name in engines):
+        export(ours)
+    peers = []
+    if options.peers is not None:
+
+        def make(name: str) -> Trained:
+            return ready(name, text, ours.tokenizer, options.peers, options.peer_minutes)
+
+        peers = translate.set_up_peers(make, PEER_NAMES["translate"])
+    sources, references = text.test.lines()
+    plan = translate.Plan(
+        sources[: options.lines],
+        references[: options.lines],
+        Tokenizer.load(ours.tokenizer),
+        threads,
+        options.runs,
+        options.single,
+        work / "logs",
+    )
+    facts = machine(threads)
+    tools = translate.tools_of(ours, engines, peers)
+    translate.measure(tools, plan)
+    found = translate_report.report(tools, plan, facts)
+    _write(options, found, translate_report.as_json(tools, plan, facts))
+    return found
+
+
+def _write(options: argparse.Namespace, found: str, figures: object) -> None:
+    base = options.output or options.work / options.verb
+    write_text(base.with_name(f"{base.name}.md"), found)
+    write_json(base.with_name(f"{base.name}.json"), figures)
+    say(f"written: {base}.md and {base}.json")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        arguments: Its words; None: those of this process.
+
+    Returns:
+        The exit status.
+    """
+    options = parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        print(run_translate(options))
+    except Seq2SeqError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped; the next call goes on with what is there.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    """Unwinds, so that the processes under measurement end too."""
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
