@@ -26,7 +26,7 @@ from seq2seq.models.translation import TranslationModel
 from seq2seq.search.protocol import Floats, Ints
 from seq2seq.text.tokenizer import EOS, UNK, Tokenizers
 
-PER_PIECE = 20
+PER_PIECE = 30
 FREQUENT = 200
 
 _PAIRS_READ = 100_000
