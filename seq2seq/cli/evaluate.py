@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from seq2seq.cli import console, lines
+from seq2seq.cli.running import Model, Running
 from seq2seq.cli.score import (
     DEFAULT,
     AsJson,
@@ -17,15 +18,8 @@ from seq2seq.cli.score import (
     Tokenize,
     print_scores,
 )
-from seq2seq.cli.translate import (
-    BatchSize,
-    Beam,
-    Engine,
-    Model,
-    Threads,
-    check_output,
-    with_progress,
-)
+from seq2seq.cli.searching import Lengths, Sampled, Searching, options_of
+from seq2seq.cli.translate import check_output, with_progress
 from seq2seq.errors import Seq2SeqError
 
 EXAMPLE = console.example("seq2seq evaluate runs/quickstart test.en test.de")
@@ -33,6 +27,10 @@ EXAMPLE = console.example("seq2seq evaluate runs/quickstart test.en test.de")
 
 def evaluate(
     model: Model,
+    searching: Searching,
+    sampled: Sampled,
+    lengths: Lengths,
+    running: Running,
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="Text to translate; -: standard input.")
     ],
@@ -43,10 +41,6 @@ def evaluate(
             "-o", "--output", metavar="FILE", help="Also write the translations to a file."
         ),
     ] = None,
-    beam: Beam = None,
-    batch_size: BatchSize = None,
-    threads: Threads = None,
-    engine: Engine = "auto",
     metrics: Metrics = None,
     lowercase: Lowercase = False,
     tokenize: Tokenize = None,
@@ -57,9 +51,12 @@ def evaluate(
 
     The scores are BLEU, chrF and TER of sacreBLEU, with their signatures.
     """
-    from seq2seq.inference.translator import Translator
+    from seq2seq.inference.results import best_of
     from seq2seq.metrics import check_options, corpus_scores
 
+    searching.check()
+    sampled.check(searching)
+    running.check()
     wanted = metrics or DEFAULT
     check_options(wanted, tokenize, bootstrap)  # not only after an hour of translating
     if output is not None:
@@ -68,15 +65,22 @@ def evaluate(
         raise Seq2SeqError("standard input can be read only once: give - for one file")
     sources, references = lines.all_lines(source), lines.all_lines(reference)
     lines.check_counts(source, len(sources), reference, len(references))
-    translator = Translator.load(model, threads=threads, engine=engine)
-    found = translator.stream(sources, beam=beam, batch_size=batch_size or 64)
+    translator = running.load(model)
+    options = options_of(translator.search_options, searching, sampled, lengths)
+    found = translator.stream(
+        sources,
+        options=options,
+        batch_size=running.batch_size or 64,
+        mbr=sampled.mbr,
+        long=lengths.long,
+    )
     translations = []
     # Opened first: an output that cannot be written must not be found out after an hour.
     with lines.write_lines(output) if output is not None else nullcontext() as file:
         for several in with_progress(found, len(sources)):
-            translations.append(several[0].text)
+            translations.append(best_of(several).text)
             if file is not None:
-                file.write(several[0].text)
+                file.write(translations[-1])
     scores = corpus_scores(
         translations,
         [references],
@@ -88,5 +92,5 @@ def evaluate(
     print_scores(
         scores,
         as_json,
-        {"model": model, "beam": beam or translator.options.beam, "lines": len(sources)},
+        {"model": model, "beam": options.beam, "lines": len(sources)},
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
 import sys
 import tempfile
@@ -194,12 +195,12 @@ class Output:
         Args:
             line: Without its ``\n``.
         """
-        with _write_errors(self._name):
+        with write_errors(self._name):
             self._stream.write(line.encode("utf-8", errors="replace") + b"\n")
 
     def flush(self) -> None:
         """Lets readers see what was written so far."""
-        with _write_errors(self._name):
+        with write_errors(self._name):
             self._stream.flush()
 
 
@@ -222,42 +223,83 @@ def write_lines(path: str) -> Iterator[Output]:
         yield output
         output.flush()
         return
+    with write_bytes(path) as stream:
+        yield Output(path, stream)
+
+
+@contextmanager
+def write_bytes(path: str) -> Iterator[IO[bytes]]:
+    """Opens a file for bytes; it appears under its name when it is complete, or not at all.
+
+    Args:
+        path: A file, which is replaced, or something like a pipe, which is written to.
+
+    Yields:
+        The stream.
+
+    Raises:
+        Seq2SeqError: If it cannot be written.
+    """
     target = Path(path)
-    with _write_errors(path):
+    with write_errors(path):
         mode = target.stat().st_mode if target.exists() else None
         if mode is not None and stat.S_ISDIR(mode):
             raise Seq2SeqError(f"{path}: a folder, where a file is to be written")
         if not target.resolve().parent.is_dir():
             raise Seq2SeqError(f"{path}: there is no folder {target.parent} to write it in")
     if mode is not None and not stat.S_ISREG(mode):
-        with _write_errors(path), target.open("wb") as stream:
-            output = Output(path, stream)
-            yield output
-            output.flush()
+        with write_errors(path), target.open("wb") as stream:
+            yield stream
+            stream.flush()
         return
     with _replacing(path, target.resolve(), mode) as stream:
-        yield Output(path, stream)
+        yield stream
 
 
 @contextmanager
 def _replacing(path: str, target: Path, mode: int | None) -> Iterator[IO[bytes]]:
-    """A temporary file in the target's folder, which takes its place if all went well."""
-    with _write_errors(path):
-        number, temporary = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
+    """A file without a name, or a temporary one, which takes its place if all went well."""
+    with write_errors(path):
+        number, temporary = _unnamed(target)
     stream = os.fdopen(number, "wb")
     try:
         yield stream
-        with _write_errors(path):
+        with write_errors(path):
             stream.flush()
             os.fchmod(number, stat.S_IMODE(mode) if mode else 0o666 & ~_umask())
             os.fsync(number)
+            if temporary is None:
+                temporary = _named(number, target)
             stream.close()
-            Path(temporary).replace(target)
+            temporary.replace(target)
     except BaseException:
         with suppress(OSError):  # what a full disk did not take cannot be flushed now either
             stream.close()
-        Path(temporary).unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
         raise
+
+
+def _unnamed(target: Path) -> tuple[int, Path | None]:
+    """Opens a file that is gone if this process is killed; with a name where that cannot be."""
+    with suppress(OSError, AttributeError):  # not every system and file system has it
+        flags = os.O_TMPFILE | os.O_WRONLY
+        if Path("/proc/self/fd").is_dir():
+            return os.open(target.parent, flags, 0o600), None
+    number, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
+    return number, Path(name)
+
+
+def _named(number: int, target: Path) -> Path:
+    """Gives an unnamed file a temporary name in its folder."""
+    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        name = f".{target.name[:100]}.{secrets.token_hex(8)}"
+        # A descriptor of the folder makes Python follow the link in /proc to the file itself.
+        os.link(f"/proc/self/fd/{number}", name, dst_dir_fd=folder)
+        return target.parent / name
+    finally:
+        os.close(folder)
 
 
 def _umask() -> int:
@@ -267,7 +309,19 @@ def _umask() -> int:
 
 
 @contextmanager
-def _write_errors(name: str) -> Iterator[None]:
+def write_errors(name: str) -> Iterator[None]:
+    """Says which file it was that the system could not write.
+
+    Args:
+        name: What the error calls it.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        Seq2SeqError: If the block fails to write.
+        BrokenPipeError: As it is: someone reads no more.
+    """
     try:
         yield
     except BrokenPipeError:

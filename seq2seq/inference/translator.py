@@ -6,49 +6,25 @@ Whatever comes in, n lines give n translations. Nothing here knows the network: 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from seq2seq.errors import ModelError, Seq2SeqError
-from seq2seq.inference.engines import check_engine, load_engine
+from seq2seq.inference.answers import answers_to, cut_loops, report_loops, translations_of
+from seq2seq.inference.engines import check_engine, check_precision, load_engine
 from seq2seq.inference.model_folder import ModelFolder
+from seq2seq.inference.reading import Line, Part, Reader
+from seq2seq.inference.request import Request, batches, make_request, search_options, windows
+from seq2seq.inference.results import ScoredTranslation, best_of
 from seq2seq.recipe import Translation
-from seq2seq.search import Hypothesis, SourceBatch, StepModel, beam_search, greedy, length_caps
-from seq2seq.search.beam import check_sizes
+from seq2seq.search import Hypothesis, SearchOptions, SourceBatch, StepModel, Wish, run_search
+from seq2seq.search.pieces import PieceTable
+from seq2seq.search.wishes import check_wish
 from seq2seq.text.tokenizer import EOS, Tokenizers
 
-logger = logging.getLogger("seq2seq")
-
-# Batches of long lines hold fewer of them, so that memory is bounded by the batch size alone.
-_PIECES_A_LINE = 128
-
-# Sorting by length pays where there are many batches to sort into; more would only cost memory.
-_BATCHES_A_WINDOW = 16
-
-
-@dataclass(frozen=True)
-class ScoredTranslation:
-    """A translation and what the model thinks of it.
-
-    Args:
-        text: The translation, one line.
-        score: The log-probability normalized by length: what translations are ranked by.
-        log_prob: The log-probability of all its tokens and of its end (natural logarithm).
-        truncated: It was cut at the length cap.
-    """
-
-    text: str
-    score: float
-    log_prob: float
-    truncated: bool
-
-
-# The translation of an empty line is the empty line, for sure; no model is asked.
-_EMPTY = ScoredTranslation(text="", score=0.0, log_prob=0.0, truncated=False)
+__all__ = ["ScoredTranslation", "Translator"]
 
 
 class Translator:
@@ -58,12 +34,26 @@ class Translator:
         model: The engine.
         tokenizers: What the model was trained with.
         options: The recipe's table: beam, normalization and lengths.
+        longest: The most pieces of a source that the model was trained on; None: only
+            ``options.max_source`` counts.
+        attention: Whether the model has attention.
+        warns: Whether to report translations that repeat themselves without end; of a model in
+            training that is no news.
 
     Raises:
         ModelError: If model and tokenizer have vocabularies of different sizes.
     """
 
-    def __init__(self, model: StepModel[Any], tokenizers: Tokenizers, options: Translation) -> None:
+    def __init__(
+        self,
+        model: StepModel[Any],
+        tokenizers: Tokenizers,
+        options: Translation,
+        *,
+        longest: int | None = None,
+        attention: bool = False,
+        warns: bool = False,
+    ) -> None:
         if model.vocab_size != tokenizers.target.size:
             raise ModelError(
                 f"the model has {model.vocab_size} target pieces, its tokenizer "
@@ -72,89 +62,177 @@ class Translator:
         self.model = model
         self.tokenizers = tokenizers
         self.options = options
+        self.search_options = search_options(options)
+        self.has_attention = attention
+        self.warns = warns
+        self.longest = min(options.max_source, longest or options.max_source)
 
     @classmethod
     def load(
-        cls, path: str | Path, *, threads: int | None = None, engine: str = "auto"
+        cls,
+        path: str | Path | Sequence[str | Path],
+        *,
+        threads: int | None = None,
+        engine: str = "auto",
+        precision: str | None = None,
+        combine: Literal["log", "probability"] = "log",
+        weights: Sequence[float] | None = None,
     ) -> Translator:
-        """Reads a trained model.
+        """Reads a trained model, or several that translate together.
 
         Args:
-            path: A run folder or a model folder.
+            path: A run folder or a model folder; several: an ensemble. Its models share their
+                tokenizers, and the first one's recipe says how they translate.
             threads: The most processor threads to use; None: as many as the engine likes.
-            engine: What runs the network: "numpy", "torch" (on the GPU where there is one), or
-                "auto": numpy, but torch where there is a GPU, or a cell or attention that numpy
-                does not have. Both give the same translations.
+            engine: What runs the network, one of :data:`seq2seq.inference.engines.ENGINES`. All
+                give the same translations.
+            precision: Of an exported model's arithmetic: "float32" or "int8"; None: float32.
+            combine: How an ensemble's models are averaged: their log-probabilities ("log"), or
+                their probabilities ("probability").
+            weights: How much each model of an ensemble counts; None: all the same.
 
         Returns:
             The translator.
 
         Raises:
-            Seq2SeqError: If ``threads`` is below 1, or ``engine`` is none of these.
-            ModelError: If there is no model, or it is damaged or its parts do not fit.
+            Seq2SeqError: If ``threads`` is below 1, ``engine`` or ``precision`` is unknown or does
+                not fit the model, or ``combine`` or ``weights`` do not fit.
+            ModelError: If there is no model, or it is damaged or its parts do not fit, or the
+                models of an ensemble have different tokenizers.
             RecipeError: If its recipe cannot be used.
             MissingExtraError: If the engine's packages are not installed.
         """
         if threads is not None and threads < 1:
             raise Seq2SeqError(f"threads is {threads}; 1 or more is allowed")
+        paths = [path] if isinstance(path, str | Path) else list(path)
         check_engine(engine)
-        folder = ModelFolder.open(path)
+        check_precision(precision)
+        folders = [ModelFolder.open(one) for one in paths]
+        if not folders:
+            raise Seq2SeqError("no model is given; give the folder of one, or of several")
+        first = folders[0]
+        for other in folders[1:]:
+            if other.tokenizers.digest != first.tokenizers.digest:
+                raise ModelError(
+                    f"{other.path}: its tokenizer is not that of {first.path}: models translate "
+                    "together only if they were trained with the same tokenizer"
+                )
+        engines = [load_engine(folder, engine, threads, precision) for folder in folders]
+        model: StepModel[Any] = engines[0]
+        if len(engines) > 1 or weights is not None:
+            from seq2seq.search.ensemble import Ensemble
+
+            model = Ensemble(engines, combine=combine, weights=weights)
+        recipes = [folder.recipe for folder in folders]
         return cls(
-            load_engine(folder, engine, threads), folder.tokenizers, folder.recipe.translation
+            model,
+            first.tokenizers,
+            first.recipe.translation,
+            longest=min(recipe.training.max_pieces for recipe in recipes),
+            attention=any(recipe.model.decoder.attention != "none" for recipe in recipes),
+            warns=True,
         )
 
     def translate(
-        self, lines: Sequence[str], *, beam: int | None = None, batch_size: int = 64
+        self,
+        lines: Iterable[str],
+        *,
+        options: SearchOptions | None = None,
+        beam: int | None = None,
+        batch_size: int = 64,
+        wishes: Iterable[Wish] | None = None,
+        mbr: str | None = None,
+        long: str | None = None,
     ) -> list[str]:
         """Translates lines.
 
         Args:
             lines: The lines; one that is empty or all white space gives an empty line.
-            beam: How many hypotheses are followed, 1 being greedy; None: as the recipe says.
+            options: How to search; None: as the recipe says (``search_options``).
+            beam: How many hypotheses are followed, 1 being greedy, instead of ``options.beam``.
             batch_size: The most lines translated at once. It changes speed and memory, not results.
+            wishes: What each line's translation has to look like; None: nothing is asked for.
+            mbr: Choose among n-best translations or samples the one that agrees best with the
+                others, by "chrf" or "bleu".
+            long: What is done with a line longer than the model was trained on: "split",
+                "truncate" or "keep"; None: as the recipe says.
 
         Returns:
             A translation for each line.
 
         Raises:
-            Seq2SeqError: If ``beam`` or ``batch_size`` is below 1.
+            Seq2SeqError: If something asked for is not allowed, or ``lines`` is one string.
             ModelError: If the model's numbers are broken.
         """
-        return [best[0].text for best in self.stream(lines, beam=beam, batch_size=batch_size)]
+        found = self.stream(
+            lines,
+            options=options,
+            beam=beam,
+            batch_size=batch_size,
+            wishes=wishes,
+            mbr=mbr,
+            long=long,
+        )
+        return [best_of(several).text for several in found]
 
     def translate_nbest(
         self,
-        lines: Sequence[str],
+        lines: Iterable[str],
         *,
-        n_best: int,
+        n_best: int | None = None,
+        options: SearchOptions | None = None,
         beam: int | None = None,
         batch_size: int = 64,
+        wishes: Iterable[Wish] | None = None,
+        mbr: str | None = None,
+        long: str | None = None,
     ) -> list[list[ScoredTranslation]]:
-        """Translates lines, giving more than one translation and their scores.
+        """Translates lines, giving more than one translation, their scores and their tokens.
 
         Args:
             lines: The lines.
-            n_best: How many translations of a line are wanted, at most ``beam``.
-            beam: How many hypotheses are followed; None: as the recipe says.
-            batch_size: The most lines translated at once.
+            n_best: How many translations of a line are wanted, instead of ``options.n_best``.
+            options: As in ``translate``.
+            beam: As in ``translate``.
+            batch_size: As in ``translate``.
+            wishes: As in ``translate``.
+            mbr: As in ``translate``; all candidates are given, by their expected utility.
+            long: As in ``translate``.
 
         Returns:
-            For each line the ``n_best`` translations, best first, or as many as there are (at least
-            one). An empty line has one.
+            For each line the ``n_best`` translations, best first, no text twice, or as many as
+            there are (at least one); samples as they were drawn. An empty line has one.
 
         Raises:
-            Seq2SeqError: If ``beam``, ``n_best`` or ``batch_size`` is not allowed.
+            Seq2SeqError: If something asked for is not allowed, or ``lines`` is one string.
             ModelError: If the model's numbers are broken.
         """
-        return list(self.stream(lines, beam=beam, n_best=n_best, batch_size=batch_size))
+        return list(
+            self.stream(
+                lines,
+                n_best=n_best,
+                options=options,
+                beam=beam,
+                batch_size=batch_size,
+                wishes=wishes,
+                mbr=mbr,
+                long=long,
+                details=True,
+            )
+        )
 
     def stream(
         self,
         lines: Iterable[str],
         *,
+        options: SearchOptions | None = None,
         beam: int | None = None,
-        n_best: int = 1,
+        n_best: int | None = None,
         batch_size: int = 64,
+        wishes: Iterable[Wish] | None = None,
+        mbr: str | None = None,
+        long: str | None = None,
+        details: bool = False,
     ) -> Iterator[list[ScoredTranslation]]:
         """Translates lines as they come, in constant memory.
 
@@ -163,105 +241,124 @@ class Translator:
 
         Args:
             lines: The lines, any number.
-            beam: How many hypotheses are followed, 1 being greedy; None: as the recipe says.
-            n_best: How many translations of a line are wanted, at most ``beam``.
-            batch_size: The most lines translated at once.
+            options: As in ``translate``.
+            beam: As in ``translate``.
+            n_best: As in ``translate_nbest``.
+            batch_size: As in ``translate``.
+            wishes: As in ``translate``; as many as lines.
+            mbr: As in ``translate_nbest``.
+            long: As in ``translate``.
+            details: Whether translations carry their tokens (and attention, where ``options`` ask
+                for it).
 
         Returns:
             For each line, in order, what ``translate_nbest`` gives.
 
         Raises:
-            Seq2SeqError: If ``beam``, ``n_best`` or ``batch_size`` is not allowed.
+            Seq2SeqError: If something asked for is not allowed, or ``lines`` is one string.
             ModelError: If the model's numbers are broken.
         """
-        beam = self.options.beam if beam is None else beam
-        check_sizes(beam, n_best)
-        if batch_size < 1:
-            raise Seq2SeqError(f"batch_size is {batch_size}; 1 or more is allowed")
-        return self._windows(iter(lines), beam, n_best, batch_size)
-
-    def _windows(
-        self, lines: Iterator[str], beam: int, n_best: int, batch_size: int
-    ) -> Iterator[list[ScoredTranslation]]:
-        size = batch_size * _BATCHES_A_WINDOW if batch_size > 1 else 1
-        first_line = 1
-        while window := list(islice(lines, size)):
-            rows = self._sources(window, first_line)
-            found: list[list[ScoredTranslation]] = [[_EMPTY] for _ in window]
-            for batch in _batches([len(row) for row in rows], batch_size):
-                hypotheses = self._search([rows[i] for i in batch], beam, n_best)
-                for i, translations in zip(batch, self._texts(hypotheses), strict=True):
-                    found[i] = translations
-            yield from found
-            first_line += len(window)
-
-    def _sources(self, lines: Sequence[str], first_line: int) -> list[list[int]]:
-        """Piece ids of each line, without eos; none for a line without words."""
-        rows = self.tokenizers.source.encode(lines)
-        longest = self.options.max_source
-        for number, (line, row) in enumerate(zip(lines, rows, strict=True), start=first_line):
-            if not line.strip():
-                row.clear()
-            if len(row) > longest:
-                logger.warning(
-                    "line %d: %d pieces are more than translation.max_source = %d: "
-                    "the rest was left out",
-                    number,
-                    len(row),
-                    longest,
-                )
-                del row[longest:]
-        return rows
-
-    def _search(self, rows: Sequence[list[int]], beam: int, n_best: int) -> list[list[Hypothesis]]:
-        options = self.options
-        source = SourceBatch.from_rows([[*row, EOS] for row in rows])
-        caps = length_caps(source.lengths - 1, options.max_ratio, options.max_extra)
-        if beam == 1:
-            found = greedy(
-                self.model, source, max_lengths=caps, normalization=options.normalization
+        if isinstance(lines, str | bytes):
+            raise Seq2SeqError(
+                "lines is a single string; give a list of lines, also of one: [line]"
             )
-            return [[hypothesis] for hypothesis in found]
-        return beam_search(
-            self.model,
-            source,
+        request = make_request(
+            self.search_options,
+            self.options,
+            options=options,
             beam=beam,
             n_best=n_best,
-            max_lengths=caps,
-            normalization=options.normalization,
+            batch_size=batch_size,
+            mbr=mbr,
+            long=long,
+            details=details,
         )
+        return self._windows(iter(lines), None if wishes is None else iter(wishes), request)
 
-    def _texts(self, found: Sequence[Sequence[Hypothesis]]) -> Iterator[list[ScoredTranslation]]:
-        texts = iter(
-            self.tokenizers.target.decode([one.tokens for several in found for one in several])
+    def _windows(
+        self, lines: Iterator[str], wishes: Iterator[Wish] | None, request: Request
+    ) -> Iterator[list[ScoredTranslation]]:
+        first_line = 1
+        for window, wished in windows(lines, wishes, request.window):
+            yield from self.translate_window(window, request, wishes=wished, first_line=first_line)
+            first_line += len(window)
+
+    def translate_window(
+        self,
+        lines: Sequence[str],
+        request: Request,
+        *,
+        wishes: Sequence[Wish] | None = None,
+        first_line: int = 1,
+    ) -> list[list[ScoredTranslation]]:
+        """Translates some lines of many.
+
+        Args:
+            lines: The lines.
+            request: How.
+            wishes: What each line's translation has to look like.
+            first_line: The number of the first, for messages.
+
+        Returns:
+            What ``stream`` gives for them.
+
+        Raises:
+            Seq2SeqError: If the search cannot do what is asked for.
+            ModelError: If the model's numbers are broken.
+        """
+        read = Reader(self.tokenizers.source, self.longest, request.long).read(
+            lines, wishes, first_line
         )
-        for several in found:
-            yield [
-                # A piece may hold a line break, which would break the count of lines.
-                ScoredTranslation(
-                    next(texts).replace("\n", " "), one.score, one.log_prob, one.truncated
+        parts = [part for line in read for part in line.parts]
+        table = self._checked_wishes(read) if wishes and any(wishes) else None
+        found = self._search(parts, table, request)
+        if any(one.truncated for several in found for one in several):
+            found, loops = cut_loops(read, found, self.tokenizers.target)
+            if self.warns:
+                report_loops(loops)
+        answers = answers_to(parts, found, self.tokenizers.target, table, request)
+        pieces = (self._source_pieces, self._target_pieces) if request.details else None
+        return [
+            translations_of(line, [next(answers) for _ in line.parts], request, pieces)
+            for line in read
+        ]
+
+    def _checked_wishes(self, lines: Sequence[Line]) -> PieceTable:
+        for line in lines:
+            try:
+                for part in line.parts:
+                    check_wish(part.wish, self._table)
+            except Seq2SeqError as error:
+                raise Seq2SeqError(f"line {line.number}: {error}") from None
+        return self._table
+
+    def _search(
+        self, parts: Sequence[Part], table: PieceTable | None, request: Request
+    ) -> list[list[Hypothesis]]:
+        """Batches apart with wishes and without: rules of few sentences must not slow all down."""
+        found: list[list[Hypothesis]] = [[] for _ in parts]
+        for wished in (False, True):
+            chosen = [i for i, part in enumerate(parts) if bool(part.wish) is wished]
+            lengths = [len(parts[i].row) + 1 for i in chosen]
+            for batch in batches(lengths, request.batch_size):
+                members = [chosen[i] for i in batch]
+                source = SourceBatch.from_rows([[*parts[i].row, EOS] for i in members])
+                wishes = [parts[i].wish for i in members] if wished else None
+                hypotheses = run_search(
+                    self.model, source, request.searched, wishes=wishes, pieces=table
                 )
-                for one in several
-            ]
+                for i, several in zip(members, hypotheses, strict=True):
+                    found[i] = several
+        return found
 
+    @cached_property
+    def _table(self) -> PieceTable:
+        return PieceTable.of(self.tokenizers.target)
 
-def _batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """Cuts lines into batches of about equal lengths, leaving out those of length 0.
+    @cached_property
+    def _source_pieces(self) -> list[str]:
+        return self.tokenizers.source.pieces(range(self.tokenizers.source.size))
 
-    Args:
-        lengths: The length of each line.
-        batch_size: The most lines of a batch.
-
-    Yields:
-        Indices of lines.
-    """
-    order = sorted((i for i, length in enumerate(lengths) if length), key=lengths.__getitem__)
-    batch: list[int] = []
-    for i in order:
-        padded = lengths[i] * (len(batch) + 1)
-        if batch and (len(batch) == batch_size or padded > batch_size * _PIECES_A_LINE):
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch
+    @cached_property
+    def _target_pieces(self) -> list[str]:
+        return self.tokenizers.target.pieces(range(self.tokenizers.target.size))

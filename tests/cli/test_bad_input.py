@@ -72,8 +72,8 @@ CASES = [
     *(
         Case(
             f"{verb} by an unknown engine",
-            f"{verb} model two.en{reference} --engine onnx",
-            "engine is 'onnx'; allowed: auto, numpy, torch",
+            f"{verb} model two.en{reference} --engine tpu",
+            "engine is 'tpu'; allowed: auto, onnx, numpy, torch",
         )
         for verb, reference in (("translate", ""), ("evaluate", " two.de"))
     ),
@@ -325,8 +325,10 @@ RUN_CASES = [
     ),
     Case(
         "a line of ten thousand words",
-        "translate run --beam 1 --threads 1",
-        "line 1: 10000 pieces are more than translation.max_source = 1024: the rest was left out",
+        "translate run --beam 1 --threads 1 --long truncate",
+        "line 1: the translation repeated itself up to the length cap: it was cut after the first "
+        "time",
+        before=("line 1: 10000 pieces, but the model takes at most 256: the rest was left out",),
         code=0,
         stdin=b"the " * 10_000 + b"\nthe dog\n",
         lines=2,

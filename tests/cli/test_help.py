@@ -66,5 +66,5 @@ def test_the_examples_work(run, model, monkeypatch) -> None:
             assert done.out or "-o" in command
             assert not file or file.endswith((".toml", ".json"))
             done_any += 1
-    assert done_any == 8
+    assert done_any == 9
     assert Path("output.de").read_text(encoding="utf-8") == "zwei Kinder spielen am Wasser\n"

@@ -90,10 +90,12 @@ def test_invalid_utf8_is_replaced_and_reported(run, model) -> None:
 def test_a_line_of_ten_thousand_words(run, model) -> None:
     done = run("translate", model, "--beam", "1", stdin=b"Hund " * 10_000 + b"\nWasser\n")
     assert done.code == 0
-    assert done.out.splitlines()[1] == "Wasser"
+    assert (done.out, done.err) == ("Hund " * 9_999 + "Hund\nWasser\n", "")
+    long = ("--long", "truncate", "--beam", "1")
+    done = run("translate", model, *long, stdin=b"Hund " * 10_000 + b"\nWasser\n")
+    assert (done.code, done.out) == (0, "Hund " * 199 + "Hund\nWasser\n")
     assert done.err == (
-        "warning: line 1: 10000 pieces are more than translation.max_source = 200: "
-        "the rest was left out\n"
+        "warning: line 1: 10000 pieces, but the model takes at most 200: the rest was left out\n"
     )
 
 

@@ -1,0 +1,92 @@
+"""Files of wishes: what each line's translation has to look like."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
+
+from seq2seq.cli import lines
+from seq2seq.errors import Seq2SeqError
+
+if TYPE_CHECKING:
+    from seq2seq.search import Wish
+
+_LISTS = {"force": "forced", "avoid": "avoided"}
+_KEYS = ("prefix", *_LISTS)
+
+
+def read_wishes(constraints: str | None, prefix: str | None) -> Iterator[Wish] | None:
+    """Reads wishes line by line.
+
+    Args:
+        constraints: A file of JSON Lines: an object a line with "prefix", "force" and "avoid";
+            None: there is none.
+        prefix: A text file with a prefix a line; None: there is none.
+
+    Returns:
+        A wish for each line; None without files.
+
+    Raises:
+        Seq2SeqError: While reading: if a line is wrong, or one file ends before the other.
+    """
+    if constraints is None and prefix is None:
+        return None
+    return _wishes(constraints, prefix)
+
+
+def _wishes(constraints: str | None, prefix: str | None) -> Iterator[Wish]:
+    from seq2seq.search import Wish
+
+    objects = repeat("") if constraints is None else lines.read_lines(constraints)
+    prefixes = repeat("") if prefix is None else lines.read_lines(prefix)
+    for number, (line, begin) in enumerate(zip(objects, prefixes, strict=False), start=1):
+        found = _object(f"{constraints}, line {number}", line) if line.strip() else {}
+        if begin and found.get("prefix"):
+            raise Seq2SeqError(
+                f"{constraints}, line {number}: has a prefix, and {prefix} has one for the same "
+                "line: leave one of them out"
+            )
+        yield Wish(
+            prefix=begin or found.get("prefix", ""),
+            forced=tuple(found.get("force", ())),
+            avoided=tuple(found.get("avoid", ())),
+        )
+
+
+def _object(where: str, line: str) -> dict[str, Any]:
+    """One line, checked."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise Seq2SeqError(f"{where}: has the key {key!r} twice")
+        return dict(pairs)
+
+    try:
+        found = json.loads(line, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        said = str(error).partition(":")[0]
+        raise Seq2SeqError(f"{where}: not JSON: {said}: write {{}} for no wishes") from None
+    if not isinstance(found, dict):
+        raise Seq2SeqError(
+            f'{where}: not an object: write {{"prefix": "...", "force": ["..."], '
+            f'"avoid": ["..."]}}, or {{}} for no wishes'
+        )
+    for key, value in found.items():
+        if key not in _KEYS:
+            from seq2seq.recipe.base import unknown_name
+
+            raise Seq2SeqError(f"{where}: {unknown_name(key, _KEYS)}")
+        if key == "prefix" and not isinstance(value, str):
+            raise Seq2SeqError(f"{where}: prefix must be a string, not {json.dumps(value)}")
+        if key in _LISTS and not (
+            isinstance(value, list) and all(isinstance(one, str) and one.strip() for one in value)
+        ):
+            raise Seq2SeqError(
+                f"{where}: {key} must be a list of phrases that are not empty, not "
+                f"{json.dumps(value, ensure_ascii=False)}"
+            )
+    return found
