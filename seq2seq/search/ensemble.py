@@ -116,8 +116,8 @@ class Ensemble:
             token_N: As in ``step``.
 
         Returns:
-            The averages, the mean of the members' attention where all have one that weighs the same
-            positions, and the state of the new rows.
+            The averages, the mean of the members' attention where all have one, and the state of
+            the new rows.
         """
         answers = [
             model.distribution(one, parent_N, token_N)
@@ -134,10 +134,13 @@ class Ensemble:
 
     def _mean_attention(self, attentions: Sequence[Floats32 | None]) -> Floats32 | None:
         present = [one for one in attentions if one is not None]
-        if len(present) < len(attentions) or len({one.shape for one in present}) > 1:
+        if len(present) < len(attentions):
             return None
-        weighted = zip(self._weights, present, strict=True)
-        return np.asarray(sum(np.float32(weight) * one for weight, one in weighted))
+        # An engine may leave out columns that are padding in all rows.
+        mean_NS = np.zeros((len(present[0]), max(one.shape[1] for one in present)), np.float32)
+        for weight, one in zip(self._weights, present, strict=True):
+            mean_NS[:, : one.shape[1]] += np.float32(weight) * one
+        return mean_NS
 
 
 def _shares(weights: Sequence[float] | None, models: int) -> list[float]:

@@ -11,7 +11,7 @@ from support.scripted import ScriptedModel, random_attention, random_script, sou
 
 from seq2seq.errors import ModelError, Seq2SeqError
 from seq2seq.recipe.training import NoNormalization
-from seq2seq.search import SourceBatch, beam_search, greedy
+from seq2seq.search import Distribution, SourceBatch, beam_search, greedy
 from seq2seq.search.ensemble import Ensemble
 from seq2seq.text.tokenizer import BOS, EOS
 
@@ -164,6 +164,25 @@ def test_attention_is_the_weighted_mean() -> None:
     for others in itertools.permutations([models[0], members(2)[1]]):
         mixed = Ensemble(others)
         assert mixed.distribution(mixed.start(source), *bos)[0].attention is None
+
+
+def test_attention_may_be_without_columns_of_padding() -> None:
+    class Narrow(ScriptedModel):
+        """Leaves out columns, as an engine may when only short sentences are left."""
+
+        def distribution(self, *question: Any) -> Any:
+            found, after = super().distribution(*question)
+            return Distribution(found.log_probs, found.attention[:, : len(after[0].source)]), after
+
+    wide = members(1, attention=True)[0]
+    narrow = Narrow(V, wide.script, wide.attend)
+    source = SourceBatch.from_rows([[5, EOS], [6, 7, 8, EOS]])
+    ensemble = Ensemble([narrow, wide], weights=[1, 3])
+    state = ensemble.start(source)
+    found, _ = ensemble.distribution(state, np.array([0]), np.array([BOS]))
+    alone, _ = wide.distribution(wide.start(source), np.array([0]), np.array([BOS]))
+    assert found.attention is not None
+    assert found.attention == pytest.approx(alone.attention, abs=1e-6)
 
 
 @both
