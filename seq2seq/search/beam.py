@@ -15,7 +15,8 @@ What it does, for each sentence:
    still to come replaces them. Where scores are normalized by length, though, that bound is loose
    and alone would often go on to the cap. So with ``beam`` or more finished, a guess is enough: the
    live ones are given up if none, as it stands and by its own length, scores above the best
-   finished one. It does not look at ``n_best``, so asking for more never changes the best.
+   finished one. It does not look at ``n_best``, so asking for more never changes the best. A beam
+   of 1 is greedy search, and done when it has finished one.
    (To stop at ``beam`` finished ones whatever they score, as is often done, loses the translation
    where a model is sure of itself: ends without any chance then make up the beam's last places.)
 5. Finished hypotheses are ranked by normalized score; of equal ones, the first found goes first.

@@ -27,6 +27,23 @@ def best_of(scores_NV: Floats32, k: int) -> tuple[Floats32, Ints]:
     if k == 1:
         tokens_N1 = scores_NV.argmax(axis=1)[:, None]
         return np.take_along_axis(scores_NV, tokens_N1, axis=1), tokens_N1
+    values_Nk, tokens_Nk = _some_best(scores_NV, min(k + 1, size))
+    if size == k:
+        return values_Nk, tokens_Nk
+    # Which of equal ones were taken is known only if none of them was left out.
+    tied_N = (values_Nk[:, k] == values_Nk[:, k - 1]) & (values_Nk[:, k] > -np.inf)
+    values_Nk, tokens_Nk = values_Nk[:, :k], tokens_Nk[:, :k]
+    if tied_N.any():
+        tied_MV = scores_NV[tied_N]
+        tokens_Mk = np.argsort(-tied_MV, axis=1, kind="stable")[:, :k]
+        tokens_Nk[tied_N] = tokens_Mk
+        values_Nk[tied_N] = np.take_along_axis(tied_MV, tokens_Mk, axis=1)
+    return values_Nk, tokens_Nk
+
+
+def _some_best(scores_NV: Floats32, k: int) -> tuple[Floats32, Ints]:
+    """As ``best_of``, but of those equal to the last, any may be taken."""
+    rows, size = scores_NV.shape
     groups = isqrt(k * size)
     members = size // groups
     column_NC = np.broadcast_to(np.arange(size), (rows, size))

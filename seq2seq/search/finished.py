@@ -129,7 +129,8 @@ class Finished:
             hope_A = np.where(ranked.over_AC, -np.inf, live_AC).max(axis=1)
         best_A = self._best_L[lane_A]
         done_A = live_A / self._greatest_divisor_L[lane_A] <= self._last_wanted_L[lane_A]
-        done_A |= (hope_A / self._divisor_of[step + 1] <= best_A) & self._is_full_L[lane_A]
+        is_worse_A = hope_A / self._divisor_of[step + 1] <= best_A
+        done_A |= (is_worse_A | (self._width == 1)) & self._is_full_L[lane_A]
         # Only what had nothing finished at its cap goes on, until a rule allows it to end.
         done_A |= (self._caps_L[lane_A] <= step) & (best_A > -np.inf)
         return np.asarray(done_A)

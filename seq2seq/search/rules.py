@@ -68,7 +68,8 @@ def coverage_penalties(attended_NS: Floats, lengths_N: Ints) -> Floats:
     """
     penalty_NS = np.log(np.clip(attended_NS, np.finfo(np.float32).tiny, 1.0))
     real_NS = np.arange(attended_NS.shape[1]) < lengths_N[:, None]
-    return np.asarray(np.where(real_NS, penalty_NS, 0.0).sum(axis=1))
+    # One after another, unlike sum: to the last bit the same, whatever the padding.
+    return np.asarray(np.where(real_NS, penalty_NS, 0.0).cumsum(axis=1)[:, -1])
 
 
 def checked_caps(max_lengths: npt.ArrayLike, sentences: int) -> Ints:

@@ -17,6 +17,7 @@ from seq2seq.search.phrases import Phrases
 from seq2seq.search.pieces import PieceTable
 from seq2seq.search.protocol import Hypothesis, Ints, S, SourceBatch, StepModel
 from seq2seq.search.rules import SUPPRESSED, length_caps
+from seq2seq.search.sampling import sample
 from seq2seq.search.token_rules import MinLength, NoRepeatNgram, RepetitionPenalty, Rule
 from seq2seq.search.wishes import Avoided, Prefixes, check_wish, most_pieces
 from seq2seq.text.tokenizer import UNK
@@ -57,6 +58,18 @@ def run_search(
         return []
     plan = _planned(model.vocab_size, source, options, wishes, pieces)
     suppress = tuple(t for t in SUPPRESSED if t != UNK or not options.allow_unknown)
+    if options.sampling is not None:
+        return sample(
+            model,
+            source,
+            sampling=options.sampling,
+            samples=options.n_best,
+            max_lengths=plan.caps,
+            normalization=options.normalization,
+            rules=plan.rules,
+            suppress=suppress,
+            keep_attention=options.attention,
+        )
     if options.beam == 1 and plan.phrases is None:
         found = greedy(
             model,

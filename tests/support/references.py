@@ -6,7 +6,8 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
-from support.scripted import ScriptedModel
+import numpy as np
+from support.scripted import Attend, ScriptedModel
 
 from seq2seq.search import SUPPRESSED, Hypothesis
 from seq2seq.text.tokenizer import EOS
@@ -39,6 +40,54 @@ def brute_force(
     return sorted(every, reverse=True)
 
 
+Change = Callable[[Sequence[int], np.ndarray], None]  # (tokens so far, log-probabilities: changed)
+Penalty = Callable[[Sequence[int], Sequence[int]], float]  # (source, tokens) -> added to the score
+
+
+def least_length(least: int) -> Change:
+    def change(tokens: Sequence[int], log_probs: np.ndarray) -> None:
+        if len(tokens) < least:
+            log_probs[EOS] = -np.inf
+
+    return change
+
+
+def ngrams(tokens: Sequence[int], size: int) -> list[tuple[int, ...]]:
+    return [tuple(tokens[i : i + size]) for i in range(len(tokens) - size + 1)]
+
+
+def no_repeats(size: int) -> Change:
+    def change(tokens: Sequence[int], log_probs: np.ndarray) -> None:
+        known = set(ngrams(tokens, size))
+        for token in range(len(log_probs)):
+            if tuple([*tokens, token][-size:]) in known:
+                log_probs[token] = -np.inf
+
+    return change
+
+
+def repetitions(factor: float) -> Change:
+    def change(tokens: Sequence[int], log_probs: np.ndarray) -> None:
+        for token in set(tokens):
+            log_probs[token] *= np.float32(factor)
+
+    return change
+
+
+def coverage_of(attend: Attend, weight: float) -> Penalty:
+    """Wu et al. 2016, equation 14."""
+
+    def penalty(source: Sequence[int], tokens: Sequence[int]) -> float:
+        steps = [attend(tuple(source), tuple(tokens[:n])) for n in range(len(tokens) + 1)]
+        total = 0.0
+        for position in range(len(source)):
+            attended = sum(float(step[position]) for step in steps)
+            total += math.log(min(max(attended, float(np.finfo(np.float32).tiny)), 1.0))
+        return weight * total
+
+    return penalty
+
+
 def plain_beam(
     model: ScriptedModel,
     source: Sequence[int],
@@ -47,42 +96,70 @@ def plain_beam(
     n_best: int,
     cap: int,
     divisor: Divisor,
+    changes: Sequence[Change] = (),
+    penalty: Penalty | None = None,
+    groups: int = 1,
+    diversity: float = 0.0,
 ) -> list[Hypothesis]:
     """Beam search of one sentence by its definition: every extension is listed, and it stops early
     only at ``beam`` finished hypotheses, where no live one is better than the best of them.
+
+    A beam of 1 stops at its first finished one. With groups each is such a beam, and sees what those before it have chosen at the same step.
     """
-    live: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
-    finished: list[Hypothesis] = []
+    width = beam // groups
+    live: list[list[tuple[float, tuple[int, ...]]]] = [[(0.0, ())] for _ in range(groups)]
+    finished: list[list[Hypothesis]] = [[] for _ in range(groups)]
 
-    def finish(tokens: tuple[int, ...], total: float) -> None:
-        best = max(
-            (t for t in range(model.vocab_size) if t not in SUPPRESSED),
-            key=lambda t: (model.script(tuple(source), tokens)[t], -t),
-        )
-        cut = len(tokens) == cap and best != EOS
-        finished.append(Hypothesis(tokens, total, total / divisor(len(tokens) + 1), cut))
+    def choice(tokens: tuple[int, ...]) -> np.ndarray:
+        log_probs = model.script(tuple(source), tokens).copy()
+        log_probs[list(SUPPRESSED)] = -np.inf
+        for change in changes:
+            change(tokens, log_probs)
+        return log_probs
 
-    def enough() -> bool:
-        if len(finished) < beam:
-            return False
-        best = max(found.score for found in finished)
-        return all(total / divisor(len(tokens)) <= best for total, tokens in live)
+    def finish(group: int, tokens: tuple[int, ...], total: float) -> None:
+        cut = len(tokens) == cap and int(choice(tokens).argmax()) != EOS
+        score = total / divisor(len(tokens) + 1)
+        if penalty is not None:
+            score += penalty(source, tokens)
+        finished[group].append(Hypothesis(tokens, total, score, cut))
 
-    while live and not enough():
+    def enough(group: int) -> bool:
+        if len(finished[group]) < width or width == 1:
+            return bool(finished[group]) and width == 1
+        best = max(found.score for found in finished[group])
+        return all(total / divisor(len(tokens)) <= best for total, tokens in live[group])
+
+    def step(group: int, chosen: Sequence[int]) -> None:
         extensions = []
-        for place, (total, tokens) in enumerate(live):
-            log_probs = model.script(tuple(source), tokens)
+        for place, (total, tokens) in enumerate(live[group]):
+            own, ranked = model.script(tuple(source), tokens), choice(tokens)
             for token in range(model.vocab_size):
-                possible = token == EOS if len(tokens) == cap else token not in SUPPRESSED
-                if possible and log_probs[token] > -math.inf:
-                    extensions.append((-(total + float(log_probs[token])), place, token))
-        extensions = sorted(extensions)[: 2 * beam]
-        for negative, place, token in extensions[:beam]:
+                possible = token == EOS or len(tokens) < cap
+                if possible and ranked[token] > -math.inf:
+                    value = total + (float(ranked[token]) - diversity * chosen.count(token))
+                    extensions.append((-value, place, token, total + float(own[token])))
+        extensions = sorted(extensions)[: 2 * width]
+        for _, place, token, total in extensions[:width]:
             if token == EOS:
-                finish(live[place][1], -negative)
-        live = [
-            (-negative, (*live[place][1], token))
-            for negative, place, token in extensions
+                finish(group, live[group][place][1], total)
+        live[group] = [
+            (total, (*live[group][place][1], token))
+            for _, place, token, total in extensions
             if token != EOS
-        ][:beam]
-    return sorted(finished, key=lambda found: -found.score)[:n_best]
+        ][:width]
+
+    while any(live):
+        chosen: list[int] = []
+        for group in range(groups):
+            if live[group]:
+                step(group, chosen)
+                chosen += [tokens[-1] for _, tokens in live[group]]
+        for group in range(groups):
+            if enough(group):
+                live[group] = []
+    every: dict[tuple[int, ...], Hypothesis] = {}
+    for ends in finished:
+        for found in sorted(ends, key=lambda found: -found.score)[:width]:
+            every.setdefault(found.tokens, found)
+    return sorted(every.values(), key=lambda found: -found.score)[:n_best]
