@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from seq2seq.inference.numpy_matrix import Matrix
 from seq2seq.search.protocol import Floats32, Ints
 
 State = tuple[Floats32, ...]
@@ -54,6 +55,7 @@ class NumpyCell(ABC):
         self._arrange(stacked, recurrent_bias_G)
         self._constant = stacked[:constant]
         self._step = stacked[constant:]
+        self._recurrent = Matrix(self._step[self._changing :])
 
     def _arrange(self, stacked: Floats32, recurrent_bias_G: Floats32) -> None:
         """Takes the second bias in and brings the gates into the cell's own order."""
@@ -129,23 +131,23 @@ class NumpyCell(ABC):
                 state = after
         return outputs, state
 
-    def _recurrent(self, hidden_NH: Floats32) -> Floats32:
-        recurrent: Floats32 = hidden_NH @ self._step[self._changing :]
-        return recurrent
-
 
 class _JointCell(NumpyCell):
     """A cell whose gates see input and state as one sum: one matrix product a step."""
 
+    def __init__(self, read: Read, options: Any, constant: int = 0) -> None:
+        super().__init__(read, options, constant)
+        self._joint = Matrix(self._step)
+
     def step(
         self, inputs: Sequence[Floats32], state: State, bias_NG: Floats32 | None = None
     ) -> State:
-        total = np.concatenate([*inputs, state[0]], axis=1) @ self._step
+        total = self._joint.times(np.concatenate([*inputs, state[0]], axis=1))
         total += self.bias_G if bias_NG is None else bias_NG
         return self._gated(total, state)
 
     def recur(self, projected_NG: Floats32, state: State) -> State:
-        projected_NG += self._recurrent(state[0])
+        projected_NG += self._recurrent.times(state[0])
         return self._gated(projected_NG, state)
 
     @abstractmethod
@@ -208,6 +210,10 @@ class NumpyGru(NumpyCell):
 
     gates: ClassVar[int] = 3
 
+    def __init__(self, read: Read, options: Any, constant: int = 0) -> None:
+        super().__init__(read, options, constant)
+        self._input = Matrix(self._step[: self._changing])
+
     def _arrange(self, stacked: Floats32, recurrent_bias_G: Floats32) -> None:
         size = 2 * self.hidden_size
         self.bias_G = self.bias_G.copy()
@@ -220,13 +226,13 @@ class NumpyGru(NumpyCell):
         self, inputs: Sequence[Floats32], state: State, bias_NG: Floats32 | None = None
     ) -> State:
         x_NE = np.concatenate(inputs, axis=1) if len(inputs) > 1 else inputs[0]
-        projected = x_NE @ self._step[: self._changing]
+        projected = self._input.times(x_NE)
         projected += self.bias_G if bias_NG is None else bias_NG
         return self.recur(projected, state)
 
     def recur(self, projected_NG: Floats32, state: State) -> State:
         (hidden,), size, half = state, self.hidden_size, np.float32(0.5)
-        recurrent = self._recurrent(hidden)
+        recurrent = self._recurrent.times(hidden)
         gates = projected_NG[:, : 2 * size]
         gates += recurrent[:, : 2 * size]
         np.tanh(gates, out=gates)

@@ -9,11 +9,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from seq2seq.inference.numpy_matrix import Matrix
 from seq2seq.search.best import best_of
 from seq2seq.search.protocol import Floats32, Ints
 
 # Logits of so many rows are made at once: they stay in the cache until their best are found.
 _ROWS_AT_ONCE = 64
+
+# To so few rows a bias is added sooner than its entries that are not 0 are found.
+_FEW_ROWS = 16
 
 
 class AllTokens:
@@ -25,7 +29,7 @@ class AllTokens:
     """
 
     def __init__(self, weight_EV: Floats32, bias_V: Floats32) -> None:
-        self._weight_EV = np.ascontiguousarray(weight_EV)
+        self._matrix = Matrix(weight_EV)
         self._bias_V = bias_V
 
     def select(self, source_ids_BS: Ints, lengths_B: Ints) -> AllTokens:
@@ -86,7 +90,7 @@ class AllTokens:
         return logits_NV
 
     def _logits(self, readout_NE: Floats32) -> Floats32:
-        logits_NV = readout_NE @ self._weight_EV
+        logits_NV = self._matrix.times(readout_NE)
         logits_NV += self._bias_V
         return logits_NV
 
@@ -114,6 +118,9 @@ def log_total(logits_NV: Floats32) -> Floats32:
 
 def _add_bias(logits_NV: Floats32, bias: Floats32) -> None:
     """Adds a bias (1, V) in place; mostly it forbids a few tokens."""
+    if len(logits_NV) < _FEW_ROWS:
+        logits_NV += bias
+        return
     columns = np.flatnonzero(bias[0])
     if len(columns) * 8 < bias.shape[1]:
         logits_NV[:, columns] += bias[0, columns]
