@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seq2seq.cli import console
-from seq2seq.errors import MissingExtraError
+from seq2seq.errors import DataError, MissingExtraError
+
+if TYPE_CHECKING:
+    from seq2seq.inference.shortlist import Shortlist
 
 EXAMPLE = console.example(
     "seq2seq export runs/quickstart/model -o models/quickstart",
@@ -23,6 +26,14 @@ def export(
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="MODEL", help="The folder to make.")
     ],
+    shortlist: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATA",
+            help="Also learn which target pieces each source piece may need, from the prepared "
+            "corpus DATA (needs attention); translate --shortlist then looks at no others.",
+        ),
+    ] = None,
 ) -> None:
     """Export a model for fast translation.
 
@@ -30,12 +41,13 @@ def export(
     needs besides; torch is not part of it.
     """
     try:
-        from seq2seq.inference.export import export_model
+        from seq2seq.inference.export import check_target, export_model
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "onnx":
             raise
         raise MissingExtraError("exporting", "train", "onnx") from None
-    made = export_model(run, output)
+    check_target(output)
+    made = export_model(run, output, shortlist=_learned(run, shortlist))
     width = max(map(len, made.sizes))
     for name, size in made.sizes.items():
         console.show(f"{name:{width}}  {size / 1e6:7.2f} MB")
@@ -44,3 +56,26 @@ def export(
             f"{precision}: log-probabilities are {difference:.1e} from the model's own in the mean"
         )
     console.show(f"\nexported {made.path}; next:\n  seq2seq translate {made.path} input.txt")
+
+
+def _learned(run: str, data: Path | None) -> Shortlist | None:
+    if data is None:
+        return None
+    try:
+        from seq2seq.data.dataset import PreparedData
+        from seq2seq.inference.shortlist_learning import learn_shortlist
+        from seq2seq.inference.torch_engine import load_model
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("learning a shortlist", "train", error.name or "torch") from None
+    from seq2seq.inference.model_folder import ModelFolder
+
+    folder = ModelFolder.open(run)
+    prepared = PreparedData.open(data)
+    if prepared.tokenizers.digest != folder.tokenizers.digest:
+        raise DataError(
+            f"{data}: prepared with another tokenizer than the model's: give the corpus that "
+            f"{run} was trained on"
+        )
+    model = load_model(folder.path, folder.recipe, folder.tokenizers)
+    with console.progress() as progress:
+        return learn_shortlist(model, folder.tokenizers, prepared.train, progress=progress)

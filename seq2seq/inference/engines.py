@@ -49,7 +49,12 @@ def check_precision(name: str | None) -> None:
 
 
 def load_engine(
-    model: ModelFolder, name: str, threads: int | None, precision: str | None = None
+    model: ModelFolder,
+    name: str,
+    threads: int | None,
+    precision: str | None = None,
+    *,
+    shortlist: bool = False,
 ) -> StepModel[Any]:
     """Loads a model into an engine.
 
@@ -58,6 +63,7 @@ def load_engine(
         name: One of ``ENGINES``.
         threads: The most processor threads to use; None: as many as the engine likes.
         precision: One of ``PRECISIONS``; None: float32.
+        shortlist: Whether to choose from the exported model's shortlist.
 
     Returns:
         The engine.
@@ -77,11 +83,15 @@ def load_engine(
             )
         from seq2seq.inference import onnx_engine
 
-        return onnx_engine.load_engine(model, precision=precision or "float32", threads=threads)
-    if precision not in (None, "float32"):
+        return onnx_engine.load_engine(
+            model, precision=precision or "float32", threads=threads, shortlist=shortlist
+        )
+    if shortlist or precision not in (None, "float32"):
         raise Seq2SeqError(
-            f"the engine {name!r} has no {precision}: export the model and translate with that: "
-            f"seq2seq export {model.path} -o MODEL"
+            f"the engine {name!r} has no {'shortlist' if shortlist else precision}: export the "
+            f"model and translate with that: seq2seq export {model.path} -o MODEL"
+            + " --shortlist DATA"
+            * shortlist
         )
     if name == "numpy":
         from seq2seq.inference import numpy_engine

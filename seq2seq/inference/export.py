@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save
 
 from seq2seq.errors import ModelError, Seq2SeqError
 from seq2seq.inference import onnx_engine
 from seq2seq.inference.model_folder import (
+    BODIES,
     CARD,
     ENCODER,
+    OUTPUT,
     STEPS,
     WEIGHTS,
     ModelFolder,
@@ -29,6 +31,7 @@ from seq2seq.inference.numpy_weights import check_supported, parameter_shapes
 from seq2seq.inference.onnx_builder import PRECISIONS
 from seq2seq.inference.onnx_engine import OnnxEngine
 from seq2seq.inference.onnx_network import OnnxNetwork
+from seq2seq.inference.shortlist import SHORTLIST, Shortlist
 from seq2seq.recipe.files import recipe_to_toml
 from seq2seq.search.protocol import Floats, SourceBatch
 from seq2seq.text.sealed import sealed, unsealed
@@ -57,7 +60,9 @@ class Exported:
     differences: dict[str, float]
 
 
-def export_model(run: str | Path, output: str | Path) -> Exported:
+def export_model(
+    run: str | Path, output: str | Path, *, shortlist: Shortlist | None = None
+) -> Exported:
     """Writes a model folder: ONNX graphs in float32 and int8, tokenizer, recipe and card.
 
     The folder appears when it is complete and was tried, or not at all.
@@ -65,6 +70,7 @@ def export_model(run: str | Path, output: str | Path) -> Exported:
     Args:
         run: A run's or model's folder with its weights.
         output: The folder to make.
+        shortlist: Which target pieces each source piece may need; None: there is no such list.
 
     Returns:
         What was written.
@@ -75,10 +81,7 @@ def export_model(run: str | Path, output: str | Path) -> Exported:
             graphs do not give its numbers.
     """
     target = Path(output)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise Seq2SeqError(f"{target}: is there already: remove it, or name another folder")
-    if not target.resolve().parent.is_dir():
-        raise Seq2SeqError(f"{target}: there is no folder {target.parent} to make it in")
+    check_target(target)
     folder = ModelFolder.open(run)
     options = folder.recipe.model
     check_supported(options)
@@ -88,7 +91,7 @@ def export_model(run: str | Path, output: str | Path) -> Exported:
     check_shapes(parameter_shapes(options, *sizes), found, folder.path / WEIGHTS)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.resolve().parent))
     try:
-        _write(temporary, folder, OnnxNetwork(options, weights))
+        _write(temporary, folder, OnnxNetwork(options, weights), shortlist)
         differences = _tried(temporary, NumpyEngine(options, weights))
         written = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
         temporary.chmod(0o777 & ~_umask())
@@ -100,10 +103,36 @@ def export_model(run: str | Path, output: str | Path) -> Exported:
     return Exported(target, written, differences)
 
 
-def _write(folder: Path, model: ModelFolder, network: OnnxNetwork) -> None:
+def check_target(target: Path) -> None:
+    """Checks that a folder can be made.
+
+    Args:
+        target: The folder.
+
+    Raises:
+        Seq2SeqError: If it is there already, and not empty, or has no place to be.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise Seq2SeqError(f"{target}: is there already: remove it, or name another folder")
+    if not target.resolve().parent.is_dir():
+        raise Seq2SeqError(f"{target}: there is no folder {target.parent} to make it in")
+
+
+def _write(
+    folder: Path, model: ModelFolder, network: OnnxNetwork, shortlist: Shortlist | None
+) -> None:
     files = {ENCODER: network.encoder().SerializeToString()}
     for precision in PRECISIONS:
         files[STEPS[precision]] = network.step(precision).SerializeToString()
+    if shortlist is not None:
+        shortlist.check_fits(model.tokenizers.source.size, model.tokenizers.target.size)
+        for precision in PRECISIONS:
+            body = network.step(precision, chooses=False)
+            files[BODIES[precision]] = body.SerializeToString()
+        weight, bias = network.output_layer()
+        files[OUTPUT] = save({"weight": weight, "bias": bias})
+        shortlist.save(folder / SHORTLIST)
+        files[SHORTLIST] = (folder / SHORTLIST).read_bytes()
     files |= model.tokenizers.files
     files["recipe.toml"] = recipe_to_toml(model.recipe).encode("utf-8")
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}

@@ -24,7 +24,10 @@ WEIGHTS = "weights.safetensors"
 CARD = "card.json"
 ENCODER = "encoder.onnx"
 STEPS = {"float32": "step.onnx", "int8": "step.int8.onnx"}
-"""The graphs of an exported model: the encoder's, and the step's in each precision."""
+BODIES = {"float32": "body.onnx", "int8": "body.int8.onnx"}
+OUTPUT = "output.safetensors"
+"""The files of an exported model: the encoder's graph, and the step's in each precision; where it
+has a shortlist, the step without its output layer too, and that layer by itself."""
 RECIPE = "recipe.toml"
 
 Array = TypeVar("Array")

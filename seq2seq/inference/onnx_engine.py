@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+from safetensors.numpy import load_file
 
-from seq2seq.errors import ModelError
-from seq2seq.inference.model_folder import CARD, ENCODER, STEPS, ModelFolder
+from seq2seq.errors import ModelError, Seq2SeqError
+from seq2seq.inference.model_folder import BODIES, CARD, ENCODER, OUTPUT, STEPS, ModelFolder
+from seq2seq.inference.shortlist import SHORTLIST, SelectedHead, Shortlist, ShortlistHead
 from seq2seq.recipe import Model
 from seq2seq.search.best import best_of
 from seq2seq.search.protocol import Candidates, Distribution, Floats32, Ints, SourceBatch
@@ -56,12 +58,14 @@ class EngineState:
         rows: Where they belong.
         sources: What the encoder gives to the steps, B sentences.
         lengths_B: Real tokens of each source.
+        output: The output layer of these sentences, where they have a shortlist.
     """
 
     states: Arrays
     rows: Rows
     sources: Arrays
     lengths_B: Ints
+    output: SelectedHead | None
 
 
 class OnnxEngine:
@@ -69,9 +73,10 @@ class OnnxEngine:
 
     Args:
         encoder: The encoder's graph.
-        step: The step's graph.
+        step: The step's graph; with a shortlist one that does not choose.
         options: The recipe's model table.
         vocab_size: V.
+        head: The output layer with a shortlist; None: the graph has its own.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class OnnxEngine:
         step: onnxruntime.InferenceSession,
         options: Model,
         vocab_size: int,
+        head: ShortlistHead | None = None,
     ) -> None:
         self._encoder = encoder
         self._step = step
@@ -91,12 +97,12 @@ class OnnxEngine:
         self._given = [output.name for output in encoder.get_outputs()]
         states = sorted(name for name in self._given if name.startswith("state_"))
         self._states = [*states, *(["fed"] if self._feeds else [])]
-        after = [name.replace("state", "next") for name in states]
+        self._head = head
         self._outputs = [
-            *["log_probs", "tokens"],
-            *after,
-            *(["readout"] if self._feeds else []),
+            *[name.replace("state", "next") for name in states],
+            *(["readout"] if self._feeds or head else []),
             *(["attention"] if self._attends else []),
+            *([] if head else ["log_probs", "tokens"]),
         ]
         self._plain_bias: Floats32 | None = None
 
@@ -117,7 +123,8 @@ class OnnxEngine:
             states["fed"] = np.zeros((len(source), self._embedding), dtype=np.float32)
         every = np.arange(len(source))
         rows = self._placed(every, every, given)
-        return EngineState(states, rows, given, source.lengths)
+        output = None if self._head is None else self._head.select(ids_BS, source.lengths)
+        return EngineState(states, rows, given, source.lengths, output)
 
     def step(
         self,
@@ -139,14 +146,17 @@ class OnnxEngine:
         Returns:
             The k best tokens a row with their log-probabilities, best first, and the state after.
         """
+        if state.output is not None:
+            found, after = self._run(state, parent_N, token_N)
+            best = state.output.best(found["readout"], after.rows.sentence_N, k, bias)
+            return Candidates(*best, found.get("attention")), after
         if not self._is_plain(bias) or k > self.vocab_size - len(SUPPRESSED):
             every, after = self.distribution(state, parent_N, token_N)
             if bias is not None:
                 every.log_probs[:] += bias
             return Candidates(*best_of(every.log_probs, k), every.attention), after
-        wanted = np.array([k], dtype=np.int64)
-        log_probs, tokens, attention, after = self._run(state, parent_N, token_N, wanted)
-        return Candidates(log_probs, tokens, attention), after
+        found, after = self._run(state, parent_N, token_N, k=np.array([k], dtype=np.int64))
+        return Candidates(found["log_probs"], found["tokens"], found.get("attention")), after
 
     def distribution(
         self, state: EngineState, parent_N: Ints, token_N: Ints
@@ -161,8 +171,12 @@ class OnnxEngine:
         Returns:
             The log-probabilities of all tokens, and the state after.
         """
-        log_probs, _, attention, after = self._run(state, parent_N, token_N, _ALL)
-        return Distribution(log_probs, attention), after
+        if state.output is not None:
+            found, after = self._run(state, parent_N, token_N)
+            log_probs = state.output.log_probs(found["readout"], after.rows.sentence_N)
+            return Distribution(log_probs, found.get("attention")), after
+        found, after = self._run(state, parent_N, token_N, k=_ALL)
+        return Distribution(found["log_probs"], found.get("attention")), after
 
     def _is_plain(self, bias: Floats32 | None) -> bool:
         """Whether a bias keeps out just the special tokens, which is what the graph does."""
@@ -175,16 +189,17 @@ class OnnxEngine:
         return True
 
     def _run(
-        self, state: EngineState, parent_N: Ints, token_N: Ints, k: Ints
-    ) -> tuple[Floats32, Ints, Floats32 | None, EngineState]:
+        self, state: EngineState, parent_N: Ints, token_N: Ints, **choice: Ints
+    ) -> tuple[dict[str, Any], EngineState]:
         rows = self._rows(state, parent_N)
-        found = self._step.run(
-            self._outputs,
-            {"parent": parent_N, "token": token_N, "k": k, **state.states, **rows.inputs},
-        )
-        states = dict(zip(self._states, found[2:], strict=False))
-        attention = self._widened(found[-1], state) if self._attends else None
-        return found[0], found[1], attention, replace(state, states=states, rows=rows)
+        inputs = {"parent": parent_N, "token": token_N, **choice, **state.states, **rows.inputs}
+        every = self._step.run(self._outputs, inputs)
+        found = dict(zip(self._outputs, every, strict=True))
+        if self._attends:
+            found["attention"] = self._widened(found["attention"], state)
+        # The states come first, in their order; what is fed back is the readout.
+        states = dict(zip(self._states, every, strict=False))
+        return found, replace(state, states=states, rows=rows)
 
     def _widened(self, attention_NX: Floats32, state: EngineState) -> Floats32:
         """As wide as the batch, though the memory may be narrower by now."""
@@ -236,7 +251,11 @@ _SOURCES = ("values", "keys", "mask", "cell_bias", "readout_bias")
 
 
 def load_engine(
-    model: ModelFolder, *, precision: str = "float32", threads: int | None = None
+    model: ModelFolder,
+    *,
+    precision: str = "float32",
+    threads: int | None = None,
+    shortlist: bool = False,
 ) -> OnnxEngine:
     """The engine of an exported model.
 
@@ -244,22 +263,38 @@ def load_engine(
         model: The folder.
         precision: One of ``STEPS``.
         threads: The most processor threads; None: all that the process may use.
+        shortlist: Whether each sentence has its own few tokens to choose from.
 
     Returns:
         The engine.
 
     Raises:
-        ModelError: If the graphs are missing or damaged.
+        Seq2SeqError: If the model was exported without a shortlist, and one is asked for.
+        ModelError: If files are missing or damaged.
     """
     threads = threads or len(os.sched_getaffinity(0))
-    graphs = {name: _checked(model.path, name) for name in (ENCODER, STEPS[precision])}
+    head = _head(model) if shortlist else None
+    names = ENCODER, (BODIES if shortlist else STEPS)[precision]
+    graphs = [_checked(model.path, name) for name in names]
     try:
-        sessions = [open_session(graph, threads) for graph in graphs.values()]
+        encoder, step = (open_session(graph, threads) for graph in graphs)
     except Exception as error:
         reason = " ".join(str(error).split())
         raise ModelError(f"{model.path}: ONNX Runtime cannot use this model: {reason}") from error
-    encoder, step = sessions
-    return OnnxEngine(encoder, step, model.recipe.model, model.tokenizers.target.size)
+    return OnnxEngine(encoder, step, model.recipe.model, model.tokenizers.target.size, head)
+
+
+def _head(model: ModelFolder) -> ShortlistHead:
+    if not (model.path / SHORTLIST).exists():
+        raise Seq2SeqError(
+            f"{model.path}: exported without a shortlist: export the run again with --shortlist"
+        )
+    for name in (SHORTLIST, OUTPUT):
+        _checked(model.path, name)
+    shortlist = Shortlist.load(model.path / SHORTLIST)
+    shortlist.check_fits(model.tokenizers.source.size, model.tokenizers.target.size)
+    arrays = load_file(model.path / OUTPUT)
+    return ShortlistHead(arrays["weight"], arrays["bias"], shortlist)
 
 
 def open_session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:

@@ -295,8 +295,8 @@ class OnnxNetwork:
     def _choice(self, graph: Builder, readout: Tensor) -> list[Tensor]:
         """The best of all tokens but the special ones, or the log-probabilities of all."""
         k = graph.input("k", [1], integer=True)
-        table = self._weights["output.weight" if self.options.tie == "none" else self._target_table]
-        weight, bias = np.ascontiguousarray(table.T), self._weights["output.bias"]
+        table, bias = self.output_layer()
+        weight = np.ascontiguousarray(table.T)
         special = graph.op(
             "Gemm",
             readout,
@@ -321,6 +321,15 @@ class OnnxNetwork:
         every.output(none, "no_tokens", ["Z", "Z"], integer=True)
         wanted = graph.op("Cast", graph.op("Squeeze", k), to=onnx.TensorProto.BOOL)
         return graph.branch(wanted, best, every)
+
+    def output_layer(self) -> tuple[Floats32, Floats32]:
+        """The output layer, for one who chooses without its graph.
+
+        Returns:
+            The matrix (V, E) and the bias (V,).
+        """
+        table = "output.weight" if self.options.tie == "none" else self._target_table
+        return self._weights[table], self._weights["output.bias"]
 
     @property
     def _target_table(self) -> str:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.saved import LINES, save_tiny_model
 
@@ -16,8 +17,12 @@ from seq2seq.inference import export
 from seq2seq.inference.engines import check_precision, load_engine
 from seq2seq.inference.export import export_model
 from seq2seq.inference.model_folder import ModelFolder
+from seq2seq.inference.onnx_builder import PRECISIONS
 from seq2seq.inference.onnx_engine import OnnxEngine
+from seq2seq.inference.shortlist import Shortlist
 from seq2seq.inference.translator import Translator
+from seq2seq.search import SourceBatch, greedy
+from seq2seq.text.tokenizer import EOS
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +128,32 @@ def test_what_an_engine_cannot_do(run: Path, exported: Path) -> None:
         load_engine(made, "numpy", 1)
     with pytest.raises(Seq2SeqError, match="precision is 'int4'; allowed: float32, int8"):
         check_precision("int4")
+
+
+def test_a_shortlist_goes_with_the_model(run: Path, exported: Path, tmp_path: Path) -> None:
+    sizes = ModelFolder.open(run).tokenizers
+    every = np.broadcast_to(np.arange(sizes.target.size), (sizes.source.size, sizes.target.size))
+    shortlist = Shortlist(every.astype(np.int32), np.zeros(0, np.int32), sizes.target.size)
+    made = export_model(run, tmp_path / "model", shortlist=shortlist)
+    assert {"body.onnx", "body.int8.onnx", "output.safetensors"} < set(made.sizes)
+    folder = ModelFolder.open(made.path)
+    source = SourceBatch.from_rows([[5, 9, 7, EOS], [8, EOS]])
+    for precision in PRECISIONS:
+        ours = load_engine(folder, "auto", 1, precision, shortlist=True)
+        found, expected = (
+            greedy(engine, source, max_lengths=[6, 6])
+            for engine in (ours, load_engine(folder, "auto", 1, "float32"))
+        )
+        if precision == "float32":
+            assert [one.tokens for one in found] == [one.tokens for one in expected]
+        assert len(found) == 2
+    with pytest.raises(Seq2SeqError, match="exported without a shortlist: export the run again"):
+        load_engine(ModelFolder.open(exported), "auto", 1, shortlist=True)
+    with pytest.raises(Seq2SeqError, match="the engine 'numpy' has no shortlist"):
+        load_engine(ModelFolder.open(run), "numpy", 1, shortlist=True)
+    (made.path / "shortlist.safetensors").write_bytes(b"other")
+    with pytest.raises(ModelError, match=r"shortlist\.safetensors: damaged"):
+        load_engine(folder, "auto", 1, shortlist=True)
 
 
 def test_an_exported_model_translates_where_nothing_else_is_installed(exported: Path) -> None:

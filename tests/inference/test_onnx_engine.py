@@ -9,6 +9,7 @@ import pytest
 from support.engines import (
     BUILT_IN,
     LOOKING,
+    SOURCE_SIZE,
     TARGET_SIZE,
     Weights,
     assert_same_steps,
@@ -21,9 +22,11 @@ from support.engines import (
 from support.models import model_options, variant_name
 
 from seq2seq.errors import ModelError
+from seq2seq.inference.numpy_engine import NumpyEngine
 from seq2seq.inference.onnx_builder import PRECISIONS, Precision
 from seq2seq.inference.onnx_engine import OnnxEngine, open_session
 from seq2seq.inference.onnx_network import OnnxNetwork
+from seq2seq.inference.shortlist import Shortlist, ShortlistHead
 from seq2seq.inference.torch_engine import TorchEngine
 from seq2seq.recipe import Model
 from seq2seq.recipe.model import OtherCell
@@ -185,3 +188,35 @@ def test_parts_that_only_torch_knows() -> None:
     encoder = options.encoder.model_copy(update={"cell": OtherCell.model_construct(kind="sru")})
     with pytest.raises(ModelError, match="cell 'sru' needs torch"):
         OnnxNetwork(options.model_copy(update={"encoder": encoder}), {})
+
+
+@pytest.mark.parametrize("decoder", DECODERS, ids=variant_name)
+def test_a_shortlist_is_that_of_the_numpy_engine(decoder: dict[str, Any]) -> None:
+    theirs, whole = pair(decoder, "float32")
+    options, weights = theirs.model.options, weights_of(theirs)
+    network = OnnxNetwork(options, weights)
+    graphs = network.encoder(), network.step("float32", chooses=False)
+    random = np.random.default_rng(0)
+    for likely, same in ((random.integers(4, TARGET_SIZE, (SOURCE_SIZE, 3)), False), (None, True)):
+        lists = np.broadcast_to(np.arange(TARGET_SIZE), (SOURCE_SIZE, TARGET_SIZE))
+        chosen = lists if likely is None else likely
+        shortlist = Shortlist(chosen.astype(np.int32), np.array([4], np.int32), TARGET_SIZE)
+        head = ShortlistHead(*network.output_layer(), shortlist)
+        sessions = [open_session(graph.SerializeToString(), 1) for graph in graphs]
+        ours = OnnxEngine(*sessions, options, TARGET_SIZE, head)
+        expected = whole if same else NumpyEngine(options, weights, shortlist=shortlist)
+        source = sources(LENGTHS, seed=2)
+        found = [
+            beam_search(
+                engine,
+                source,
+                beam=4,
+                max_lengths=source.lengths + 2,
+                normalization=LengthNormalization(),
+            )
+            for engine in (ours, expected)
+        ]
+        for (mine,), (other,) in zip(*found, strict=True):
+            assert mine.tokens == other.tokens
+            assert mine.score == pytest.approx(other.score, abs=1e-4)
+            assert mine.log_prob == pytest.approx(sum(mine.token_log_probs), abs=1e-6)
