@@ -16,6 +16,7 @@ from seq2seq.cli import (
     console,
     evaluate,
     export,
+    inspect,
     prepare,
     recipe,
     report,
@@ -49,9 +50,10 @@ app.command(epilog=translate.EXAMPLE, cls=GroupedCommand)(
 app.command(epilog=evaluate.EXAMPLE, cls=GroupedCommand)(
     console.reported(expanded(evaluate.evaluate))
 )
-app.command(epilog=score.EXAMPLE)(console.reported(score.score))
+app.command(epilog=score.EXAMPLE, cls=GroupedCommand)(console.reported(expanded(score.score)))
 app.command(epilog=export.EXAMPLE)(console.reported(export.export))
 app.command(epilog=report.EXAMPLE)(console.reported(report.report))
+app.add_typer(inspect.app, name="inspect")
 app.add_typer(recipe.app, name="recipe")
 
 

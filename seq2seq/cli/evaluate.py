@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from seq2seq.cli import console, lines
-from seq2seq.cli.running import Model, Running
+from seq2seq.cli.running import Model, RunningMany
 from seq2seq.cli.score import (
     DEFAULT,
     AsJson,
@@ -18,7 +18,7 @@ from seq2seq.cli.score import (
     Tokenize,
     print_scores,
 )
-from seq2seq.cli.searching import Lengths, Sampled, Searching, options_of
+from seq2seq.cli.searching import Lengths, Penalties, Sampled, Searching, options_of
 from seq2seq.cli.translate import check_output, with_progress
 from seq2seq.errors import Seq2SeqError
 
@@ -28,9 +28,10 @@ EXAMPLE = console.example("seq2seq evaluate runs/quickstart test.en test.de")
 def evaluate(
     model: Model,
     searching: Searching,
+    penalties: Penalties,
     sampled: Sampled,
     lengths: Lengths,
-    running: Running,
+    running: RunningMany,
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="Text to translate; -: standard input.")
     ],
@@ -55,7 +56,8 @@ def evaluate(
     from seq2seq.metrics import check_options, corpus_scores
 
     searching.check()
-    sampled.check(searching)
+    penalties.check()
+    sampled.check(searching, penalties)
     running.check()
     wanted = metrics or DEFAULT
     check_options(wanted, tokenize, bootstrap)  # not only after an hour of translating
@@ -65,8 +67,8 @@ def evaluate(
         raise Seq2SeqError("standard input can be read only once: give - for one file")
     sources, references = lines.all_lines(source), lines.all_lines(reference)
     lines.check_counts(source, len(sources), reference, len(references))
-    translator = running.load(model)
-    options = options_of(translator.search_options, searching, sampled, lengths)
+    translator = running.load_all(model)
+    options = options_of(translator.search_options, searching, penalties, sampled, lengths)
     found = translator.stream(
         sources,
         options=options,

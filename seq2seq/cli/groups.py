@@ -27,6 +27,18 @@ class OptionGroup:
         """
         return (cls.__doc__ or "").partition("\n")[0].rstrip(".")
 
+    def given(self) -> list[str]:
+        """Which of the group's options were given.
+
+        Returns:
+            Their names, such as "--beam".
+        """
+        return [
+            f"--{field.name.strip('_').replace('_', '-')}"
+            for field in fields(self)  # type: ignore[arg-type]
+            if getattr(self, field.name) != field.default
+        ]
+
 
 def expanded(verb: Callable[..., None]) -> Callable[..., None]:
     """Gives a verb the options of its groups.

@@ -64,12 +64,6 @@ class Running(OptionGroup):
         int | None,
         typer.Option(metavar="N", min=1, help="Use N processor threads.  [default: all cores]"),
     ] = None
-    processes: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="Translate in N processes, each with --threads threads."
-        ),
-    ] = None
     batch_size: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Translate at most N lines at once.  [default: 64]"),
@@ -87,32 +81,34 @@ class Running(OptionGroup):
             raise Seq2SeqError(f"--combine is {self.combine!r}; allowed: {', '.join(COMBINE)}")
         self._weights()
 
-    def load(self, model: str) -> Translator | TranslatorPool:
+    def load(self, model: str) -> Translator:
         """Loads the models.
 
         Args:
             model: The first one's folder.
 
         Returns:
-            What translates with them, in this process or in several.
+            What translates with them.
 
         Raises:
             Seq2SeqError: If an option does not fit the models.
             ModelError: If there is no model, or it is damaged or does not fit.
         """
-        paths = [model, *(self.with_ or ())]
+        from seq2seq.inference.translator import Translator
+
+        return Translator.load(self._paths(model) if self.with_ else model, **self._options())
+
+    def _paths(self, model: str) -> list[str]:
+        return [model, *(self.with_ or ())]
+
+    def _options(self) -> dict[str, Any]:
+        """What ``Translator.load`` takes."""
         options: dict[str, Any] = {"threads": self.threads, "engine": self.engine}
         if self.precision is not None:
             options["precision"] = self.precision
         if self.with_:
             options |= {"combine": self.combine or "log", "weights": self._weights()}
-        if self.processes is not None:
-            from seq2seq.inference.processes import TranslatorPool
-
-            return TranslatorPool(paths, self.processes, **options)
-        from seq2seq.inference.translator import Translator
-
-        return Translator.load(paths if self.with_ else model, **options)
+        return options
 
     def _weights(self) -> list[float] | None:
         if self.weights is None:
@@ -130,3 +126,34 @@ class Running(OptionGroup):
                 "first"
             )
         return found
+
+
+@dataclass(frozen=True)
+class RunningMany(Running):
+    """Models and speed."""
+
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Translate in N processes, each with --threads threads."
+        ),
+    ] = None
+
+    def load_all(self, model: str) -> Translator | TranslatorPool:
+        """Loads the models.
+
+        Args:
+            model: The first one's folder.
+
+        Returns:
+            What translates with them, in this process or in several.
+
+        Raises:
+            Seq2SeqError: If an option does not fit the models.
+            ModelError: If there is no model, or it is damaged or does not fit.
+        """
+        if self.processes is None:
+            return self.load(model)
+        from seq2seq.inference.processes import TranslatorPool
+
+        return TranslatorPool(self._paths(model), self.processes, **self._options())

@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seq2seq.cli import console, lines
+from seq2seq.cli.rescoring import Rescoring, rescore
+from seq2seq.cli.running import Running
+from seq2seq.cli.searching import Penalties
 from seq2seq.errors import Seq2SeqError
 
 if TYPE_CHECKING:
     from seq2seq.metrics import Score
 
-EXAMPLE = console.example("seq2seq score output.de test.de")
+EXAMPLE = console.example(
+    "seq2seq score output.de test.de",
+    "seq2seq score --model runs/quickstart test.en output.de",
+)
 DEFAULT = ("bleu", "chrf", "ter")
 
 Lowercase = Annotated[bool, typer.Option("--lowercase", help="Ignore case in BLEU and chrF.")]
@@ -44,21 +50,44 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def score(
     hypotheses: Annotated[
-        str, typer.Argument(metavar="HYPOTHESES", help="Translations; -: standard input.")
+        str,
+        typer.Argument(
+            metavar="HYPOTHESES", help="Translations; -: standard input. With --model: the SOURCE."
+        ),
     ],
     references: Annotated[
-        list[str], typer.Argument(metavar="REFERENCE", help="One or more reference files.")
+        list[str],
+        typer.Argument(
+            metavar="REFERENCE",
+            help="One or more reference files. With --model: files of translations.",
+        ),
     ],
+    rescoring: Rescoring,
+    penalties: Penalties,
+    running: Running,
     metrics: Metrics = None,
     lowercase: Lowercase = False,
     tokenize: Tokenize = None,
     bootstrap: Bootstrap = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Score translations against references.
+    """Score translations against references, or by a model.
 
-    Both are plain, detokenized text. The scores are sacreBLEU's, with their signatures.
+    Both are plain, detokenized text. The scores are sacreBLEU's, with their signatures; with
+    --model they are the model's own, those that seq2seq translate reports.
     """
+    against_references = {
+        "--metric": metrics,
+        "--lowercase": lowercase,
+        "--tokenize": tokenize,
+        "--bootstrap": bootstrap,
+        "--json": as_json,
+    }
+    if rescoring.model is not None:
+        _refuse([name for name, value in against_references.items() if value], "without --model")
+        rescore(hypotheses, references, rescoring, penalties, running)
+        return
+    _refuse([*rescoring.given(), *penalties.given(), *running.given()], "with --model")
     from seq2seq.metrics import corpus_scores
 
     if [hypotheses, *references].count(lines.STANDARD) > 1:
@@ -76,6 +105,12 @@ def score(
         bootstrap=bootstrap,
     )
     print_scores(scores, as_json, {"lines": len(translated)})
+
+
+def _refuse(options: list[str], only: str) -> None:
+    if options:
+        does = "does" if len(options) == 1 else "do"
+        raise Seq2SeqError(f"{', '.join(options)} {does} something only {only}: leave it out")
 
 
 def print_scores(scores: list[Score], as_json: bool, about: dict[str, Any]) -> None:

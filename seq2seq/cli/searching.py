@@ -38,6 +38,41 @@ class Searching(OptionGroup):
         float | None,
         typer.Option(metavar="X", min=0.0, help="How different, with --groups.  [default: 0.5]"),
     ] = None
+    allow_unknown: Annotated[
+        bool, typer.Option("--allow-unknown", help="Let the unknown piece be produced.")
+    ] = False
+
+    def check(self) -> None:
+        """Checks that options stand together.
+
+        Raises:
+            Seq2SeqError: If one needs another that is not given, or a name is unknown.
+        """
+        needs(self.diversity, "--diversity", self.groups, "--groups N")
+
+    def apply(self, base: SearchOptions) -> SearchOptions:
+        """Puts what was given in the place of the recipe's.
+
+        Args:
+            base: The recipe's.
+
+        Returns:
+            The options.
+
+        """
+        given = {
+            "beam": self.beam,
+            "groups": self.groups,
+            "diversity": self.diversity,
+            "allow_unknown": self.allow_unknown or None,
+        }
+        return _replaced(base, given)
+
+
+@dataclass(frozen=True)
+class Penalties(OptionGroup):
+    """Scores."""
+
     length_penalty: Annotated[
         str | None,
         typer.Option(
@@ -58,9 +93,6 @@ class Searching(OptionGroup):
             help="Weight of the penalty on source words left out; needs attention.",
         ),
     ] = None
-    allow_unknown: Annotated[
-        bool, typer.Option("--allow-unknown", help="Let the unknown piece be produced.")
-    ] = False
 
     def check(self) -> None:
         """Checks that options stand together.
@@ -68,7 +100,6 @@ class Searching(OptionGroup):
         Raises:
             Seq2SeqError: If one needs another that is not given, or a name is unknown.
         """
-        needs(self.diversity, "--diversity", self.groups, "--groups N")
         if self.length_penalty not in (None, *LENGTH_PENALTIES):
             raise Seq2SeqError(
                 f"--length-penalty is {self.length_penalty!r}; allowed: "
@@ -93,11 +124,7 @@ class Searching(OptionGroup):
             Seq2SeqError: If what was given does not fit.
         """
         given = {
-            "beam": self.beam,
-            "groups": self.groups,
-            "diversity": self.diversity,
             "coverage": self.coverage,
-            "allow_unknown": self.allow_unknown or None,
             "normalization": self._normalization(base.normalization),
         }
         return _replaced(base, given)
@@ -161,11 +188,12 @@ class Sampled(OptionGroup):
         ),
     ] = None
 
-    def check(self, searching: Searching) -> None:
+    def check(self, searching: Searching, penalties: Penalties) -> None:
         """Checks that options stand together.
 
         Args:
-            searching: The others.
+            searching: Other options.
+            penalties: Other options.
 
         Raises:
             Seq2SeqError: If one needs another that is not given, or contradicts it.
@@ -180,7 +208,7 @@ class Sampled(OptionGroup):
         for other, name in (
             (searching.beam, "--beam"),
             (searching.groups, "--groups"),
-            (searching.coverage, "--coverage"),
+            (penalties.coverage, "--coverage"),
         ):
             excludes(self.sample, "--sample", other, name)
         if self.temperature is not None and not self.temperature > 0.0:
@@ -268,13 +296,18 @@ class Lengths(OptionGroup):
 
 
 def options_of(
-    base: SearchOptions, searching: Searching, sampled: Sampled, lengths: Lengths
+    base: SearchOptions,
+    searching: Searching,
+    penalties: Penalties,
+    sampled: Sampled,
+    lengths: Lengths,
 ) -> SearchOptions:
     """Puts the groups together.
 
     Args:
         base: The recipe's way to search.
         searching: A group.
+        penalties: A group.
         sampled: A group.
         lengths: A group.
 
@@ -284,7 +317,7 @@ def options_of(
     Raises:
         Seq2SeqError: If they do not fit the recipe's.
     """
-    return lengths.apply(sampled.apply(searching.apply(base)))
+    return lengths.apply(sampled.apply(penalties.apply(searching.apply(base))))
 
 
 def needs(value: object, name: str, other: object, other_name: str) -> None:

@@ -13,8 +13,8 @@ import typer
 from seq2seq.cli import console, interactive, lines
 from seq2seq.cli.groups import OptionGroup
 from seq2seq.cli.outputs import FORMATS, writing
-from seq2seq.cli.running import Model, Running
-from seq2seq.cli.searching import Lengths, Sampled, Searching, excludes, options_of
+from seq2seq.cli.running import Model, RunningMany
+from seq2seq.cli.searching import Lengths, Penalties, Sampled, Searching, excludes, options_of
 from seq2seq.cli.wishes import read_wishes
 from seq2seq.errors import Seq2SeqError
 
@@ -176,11 +176,12 @@ class Written(OptionGroup):
 def translate(
     model: Model,
     searching: Searching,
+    penalties: Penalties,
     sampled: Sampled,
     lengths: Lengths,
     wished: Wished,
     written: Written,
-    running: Running,
+    running: RunningMany,
     source: Annotated[
         str,
         typer.Argument(
@@ -196,13 +197,14 @@ def translate(
     lines until Ctrl-D.
     """
     searching.check()
-    sampled.check(searching)
+    penalties.check()
+    sampled.check(searching, penalties)
     running.check()
     written.check(model, source, *wished.files)
     format_ = written.format_of(sampled)
     wished.check(source)
-    translator = running.load(model)
-    options = options_of(translator.search_options, searching, sampled, lengths)
+    translator = running.load_all(model)
+    options = options_of(translator.search_options, searching, penalties, sampled, lengths)
     attends = bool(written.alignments or written.attention)
     if attends or (format_ == "jsonl" and translator.has_attention):
         options = replace(options, attention=True)

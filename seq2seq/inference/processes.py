@@ -59,7 +59,7 @@ class TranslatorPool:
         path: As in ``Translator.load``.
         processes: How many processes translate.
         threads: The most threads of each; None: the processors, shared out evenly.
-        options: What else ``Translator.load`` takes.
+        **options: What else ``Translator.load`` takes.
 
     Raises:
         Seq2SeqError: If ``processes`` is below 1.
@@ -94,7 +94,7 @@ class TranslatorPool:
         Args:
             lines: The lines.
             wishes: As in ``Translator.stream``.
-            asked: What else ``Translator.stream`` takes.
+            **asked: What else ``Translator.stream`` takes.
 
         Returns:
             What ``Translator.stream`` gives.

@@ -10,6 +10,7 @@ VERBS = [
     ("prepare",),
     ("train",),
     ("report",),
+    ("inspect", "attention"),
     ("translate",),
     ("evaluate",),
     ("score",),
@@ -58,7 +59,7 @@ def test_the_examples_work(run, model, monkeypatch) -> None:
     for name in ("input.en", "test.en", "test.de", "output.de"):
         Path(name).write_text("zwei Kinder spielen am Wasser\n", encoding="utf-8")
     done_any = 0
-    for verb in VERBS[3:]:
+    for verb in VERBS[4:]:
         for line in examples(run(*verb, "--help").out):
             command, _, file = line.rpartition(" | ")[2].partition(" > ")
             done = run(*shlex.split(command)[1:], stdin=b"ein Hund\n")
@@ -66,5 +67,5 @@ def test_the_examples_work(run, model, monkeypatch) -> None:
             assert done.out or "-o" in command
             assert not file or file.endswith((".toml", ".json"))
             done_any += 1
-    assert done_any == 9
+    assert done_any == 10
     assert Path("output.de").read_text(encoding="utf-8") == "zwei Kinder spielen am Wasser\n"

@@ -1,0 +1,126 @@
+"""``seq2seq inspect``: a look into a model at work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seq2seq.cli import console, lines
+from seq2seq.cli.groups import GroupedCommand, expanded
+from seq2seq.cli.rescoring import parallel
+from seq2seq.cli.running import Model, Running
+from seq2seq.cli.searching import excludes
+from seq2seq.errors import Seq2SeqError
+
+if TYPE_CHECKING:
+    from seq2seq.inference.results import ScoredTranslation
+    from seq2seq.inference.translator import Translator
+
+app = typer.Typer(
+    help="Look into a model at work.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=console.example("seq2seq inspect attention runs/quickstart input.en -o pictures"),
+)
+ATTENTION_EXAMPLE = console.example(
+    "seq2seq inspect attention runs/quickstart input.en -o pictures",
+    "seq2seq inspect attention runs/quickstart test.en test.de -o pictures --lines 20",
+)
+
+
+def attention(
+    model: Model,
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="Text to translate; -: standard input.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="FOLDER", help="The folder for the pictures."),
+    ],
+    running: Running,
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="TARGET",
+            help="Its translation.",
+            show_default="what the model itself translates",
+        ),
+    ] = None,
+    beam: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Follow N hypotheses.  [default: as the recipe says]"
+        ),
+    ] = None,
+    count: Annotated[
+        int,
+        typer.Option("--lines", metavar="N", min=1, help="Draw the first N lines.  [default: 100]"),
+    ] = 100,
+) -> None:
+    """Draw what a model attends to: a picture for each line.
+
+    The source runs from left to right, the translation downwards, and the darker a square, the more
+    the piece in its row weighed the piece in its column.
+    """
+    from seq2seq.inference.pictures import check_pictures, draw_attention
+
+    check_pictures()
+    running.check()
+    excludes(target, "TARGET", beam, "--beam")
+    translator = running.load(model)
+    if not translator.has_attention:
+        raise Seq2SeqError(
+            f"{model}: this model has no attention to look at; train one with "
+            "model.decoder.attention"
+        )
+    _make(output)
+    drawn = 0
+    for number, one in enumerate(_found(translator, source, target, beam, running, count), start=1):
+        if one.attention is not None:  # an empty line has none
+            draw_attention(one, output / f"line-{number:04d}.png")
+            drawn += 1
+    console.show(f"{output}: {drawn} picture{'s' * (drawn != 1)}")
+
+
+def _found(
+    translator: Translator,
+    source: str,
+    target: str | None,
+    beam: int | None,
+    running: Running,
+    count: int,
+) -> Iterator[ScoredTranslation]:
+    """The first lines' translations with their attention: the model's own, or those given."""
+    batch_size = running.batch_size or 64
+    if target is not None:
+        from seq2seq.inference.scoring import Scorer
+
+        scorer = Scorer(translator, batch_size=batch_size, attention=True)
+        yield from scorer.score(islice(parallel(source, target), count))
+        return
+    found = translator.stream(
+        islice(lines.read_lines(source), count),
+        options=replace(translator.search_options, attention=True),
+        beam=beam,
+        batch_size=batch_size,
+        details=True,
+    )
+    yield from (several[0] for several in found)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Seq2SeqError(f"{folder}: cannot be made: {error.strerror}") from None
+
+
+app.command("attention", epilog=ATTENTION_EXAMPLE, cls=GroupedCommand)(
+    console.reported(expanded(attention))
+)
