@@ -45,7 +45,9 @@ class LivePage:
         self._due = ended + (ended - begun) / _SHARE
 
 
-def write_report(run: str | Path, output: str | Path | None = None, *, data: Path | None = None) -> Path:
+def write_report(
+    run: str | Path, output: str | Path | None = None, *, data: Path | None = None
+) -> Path:
     """Makes the page of a run.
 
     Args:
@@ -77,7 +79,7 @@ def _make_examples(record: RunRecord, data: Path) -> PrepareReport:
     folder = record.path
     model = ModelFolder.open(folder)
     prepared = PreparedData.open(data)
-    if record.card.get("data_sha256") != prepared.digest:
+    if record.data_digest != prepared.digest:
         raise DataError(
             f"{data}: {folder} was trained on other data: give --data the folder it was begun with"
         )

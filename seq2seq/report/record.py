@@ -31,6 +31,7 @@ class RunRecord:
     Attributes:
         path: Its folder.
         recipe: What it trains.
+        data_digest: The hash of the data that it was begun on.
         records: The journal's.
         card: The model's card; empty before the first validation.
         state: The training state of the newest checkpoint; empty before it.
@@ -43,6 +44,7 @@ class RunRecord:
 
     path: Path
     recipe: Recipe
+    data_digest: str
     records: list[Json]
     card: Json
     state: Json
@@ -76,6 +78,7 @@ class RunRecord:
         return cls(
             path=folder,
             recipe=recipe_from_toml(read_recipe_text(str(file)), str(file)),
+            data_digest=str(_object(folder / "run.json").get("data")),
             records=Journal(folder / "metrics.jsonl").records(),
             card=_object(folder / "card.json"),
             state=_table(newest, "state"),

@@ -10,7 +10,9 @@ from typing import Any
 import tomli_w
 
 # An absolute path on any system, quoted or not; it may hold a user's name.
-_PATH = re.compile(r"(?<![\w.…/\\~-])(?:~[\w.-]*|[A-Za-z]:)?[/\\](?:[^\s'\",;:<>|()]+[/\\])*")
+_PATH = re.compile(
+    r"(?<![\w.…/\\~<-])(?:~[\w.-]*|[A-Za-z]:)?[/\\](?=[\w.~-])(?:[^\s'\",;:<>|()]+[/\\])*"
+)
 
 
 def visible(text: str) -> str:
