@@ -199,7 +199,7 @@ class SelectedHead:
     """
 
     def __init__(self, output_VE: Floats32, bias_V: Floats32, lists: Sequence[Ints]) -> None:
-        self._weights = [np.ascontiguousarray(output_VE[tokens_L].T) for tokens_L in lists]
+        self._weights = [output_VE[tokens_L].T for tokens_L in lists]
         self._biases = [bias_V[tokens_L] for tokens_L in lists]
         self._tokens = lists
         self._sizes_B = np.array([len(tokens_L) for tokens_L in lists])
@@ -261,6 +261,8 @@ class SelectedHead:
         logits_NL = np.full(shape, -np.inf, dtype=np.float32)
         for sentence, rows in _runs(sentence_N):
             here = logits_NL[rows, : self._sizes_B[sentence]]
+            if len(here) > 1:  # faster so, but for a single row it would not pay
+                self._weights[sentence] = np.ascontiguousarray(self._weights[sentence])
             np.matmul(readout_NE[rows], self._weights[sentence], out=here)
             here += self._biases[sentence]
         return logits_NL
