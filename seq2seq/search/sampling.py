@@ -40,7 +40,6 @@ from seq2seq.search.token_rules import Rows, Rule
 from seq2seq.text.tokenizer import BOS, EOS
 
 _BLOCK = 32  # steps that random numbers are made ahead for
-_FIRST_LOOK = 64  # candidates that are sorted to see whether they have top_p
 
 
 def sample(
@@ -168,26 +167,32 @@ def draw(choice_NV: Floats32, sampling: Sampling, number_N: Floats) -> Ints:
         with np.errstate(over="ignore"):  # at next to no temperature: -inf is right
             return np.asarray(np.exp((log_probs - peak_N1) / sampling.temperature))
 
-    if sampling.top_k is None and sampling.top_p == 1:
-        return _first_beyond(np.cumsum(weights(choice_NV), axis=1), number_N)
-    size = choice_NV.shape[1]
-    top_k = size if sampling.top_k is None else min(sampling.top_k, size)
-    if sampling.top_p == 1:
-        best_NC, token_NC = best_of(choice_NV, top_k)
-        return _pick(token_NC, _first_beyond(np.cumsum(weights(best_NC), axis=1), number_N))
-    count = top_k if sampling.top_k is not None else min(_FIRST_LOOK, size)
-    total_N1 = None if sampling.top_k is not None else weights(choice_NV).sum(axis=1)[:, None]
-    while True:
-        best_NC, token_NC = best_of(choice_NV, count)
-        sum_NC = np.cumsum(weights(best_NC), axis=1)
-        wanted_N1 = sampling.top_p * (sum_NC[:, -1:] if total_N1 is None else total_N1)
-        if count == top_k or (sum_NC[:, -1:] >= wanted_N1).all():
-            break
-        count = min(8 * count, size)
+    if sampling.top_k is None:
+        weight_NV = weights(choice_NV)
+        if sampling.top_p == 1:
+            return _first_beyond(np.cumsum(weight_NV, axis=1), number_N)
+        pairs = zip(weight_NV, number_N.tolist(), strict=True)
+        return np.array([_draw_of_best(row, sampling.top_p, number) for row, number in pairs])
+    best_NC, token_NC = best_of(choice_NV, min(sampling.top_k, choice_NV.shape[1]))
+    sum_NC = np.cumsum(weights(best_NC), axis=1)
     # The last one kept is the first that the sum reaches top_p with.
-    last_N = np.minimum((sum_NC < wanted_N1).sum(axis=1), count - 1)[:, None]
-    kept_NC = np.minimum(sum_NC, np.take_along_axis(sum_NC, last_N, axis=1))
-    return _pick(token_NC, _first_beyond(kept_NC, number_N))
+    last_N1 = (sum_NC < sampling.top_p * sum_NC[:, -1:]).sum(axis=1, keepdims=True)
+    sum_NC = np.minimum(sum_NC, np.take_along_axis(sum_NC, last_N1, axis=1))
+    place_N1 = _first_beyond(sum_NC, number_N)[:, None]
+    return np.asarray(np.take_along_axis(token_NC, place_N1, axis=1)[:, 0])
+
+
+def _draw_of_best(weight_V: Floats, top_p: float, number: float) -> int:
+    """Draws one of the best tokens that together have ``top_p`` of the weight."""
+    total = weight_V.sum()
+    # All that weigh less than this have together less than 1 - top_p: the best are among the rest.
+    least = min((1 - top_p) * total / len(weight_V), weight_V.max())
+    token_C = np.flatnonzero(weight_V >= least)
+    token_C = token_C[np.argsort(-weight_V[token_C], kind="stable")]
+    sum_C = np.cumsum(weight_V[token_C])
+    last = min(int(sum_C.searchsorted(top_p * total)), len(sum_C) - 1)
+    part = min(number * sum_C[last], np.nextafter(sum_C[last], 0))
+    return int(token_C[min(int(sum_C.searchsorted(part, side="right")), last)])
 
 
 def _first_beyond(sum_NC: Floats, number_N: Floats) -> Ints:
@@ -197,10 +202,6 @@ def _first_beyond(sum_NC: Floats, number_N: Floats) -> Ints:
     part_N = np.minimum(number_N * total_N, np.nextafter(total_N, 0))
     place_N: Ints = (sum_NC <= part_N[:, None]).sum(axis=1)
     return np.asarray(np.minimum(place_N, sum_NC.shape[1] - 1))
-
-
-def _pick(token_NC: Ints, place_N: Ints) -> Ints:
-    return np.asarray(np.take_along_axis(token_NC, place_N[:, None], axis=1)[:, 0])
 
 
 class _Chance:
