@@ -130,6 +130,8 @@ def train(
     *,
     data: str | Path | None = None,
     threads: int | None = None,
+    deterministic: bool = False,
+    changed_data: bool = False,
     monitor: Monitor | None = None,
     progress: Progress | None = None,
 ) -> TrainingResult:
@@ -140,6 +142,9 @@ def train(
         run: The run's folder, which is the model's too; None: ``runs/`` and the recipe's name.
         data: A prepared folder; None: the corpus is prepared in the run first.
         threads: Processor threads; None: as many as torch likes.
+        deterministic: Whether torch is held to algorithms that give the same bits each time, and a
+            run is not gone on with where the bits could differ.
+        changed_data: Whether to go on with what was prepared, where the corpus has changed since.
         monitor: Told of the progress; None: it is shown on standard error.
         progress: Told how far preparing is, where the run prepares its own data; None: nobody.
 
@@ -155,7 +160,17 @@ def train(
         from seq2seq.training.loop import train as loop
     folder = Path("runs", read.name) if run is None else Path(run)
     prepared = None if data is None else Path(data)
-    return loop(read, folder, data=prepared, threads=threads, monitor=monitor, progress=progress, page=LivePage())
+    return loop(
+        read,
+        folder,
+        data=prepared,
+        threads=threads,
+        deterministic=deterministic,
+        changed_data=changed_data,
+        monitor=monitor,
+        progress=progress,
+        page=LivePage(),
+    )
 
 
 def write_report(

@@ -62,3 +62,32 @@ class MissingExtraError(Seq2SeqError):
             f"{what} needs the package {package!r}, which is not installed: "
             f"pip install 'seq2seq[{extra}]'"
         )
+
+
+_NO_MEMORY = (
+    "out of memory",  # CUDA, and cuBLAS behind it
+    "not enough memory",  # torch's allocator for processors
+    "defaultcpuallocator",
+    "bad_alloc",  # C++
+    "cannot allocate memory",
+    "failed to allocate memory",  # ONNX Runtime
+    "alloc_failed",  # cuBLAS, cuDNN
+    "could not create a memory",  # oneDNN
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tells whether memory ran out; every library has its own words for it.
+
+    Args:
+        error: Any exception.
+
+    Returns:
+        Whether less work at a time may help.
+    """
+    if isinstance(error, MemoryError):
+        return True
+    if not isinstance(error, RuntimeError | OSError):
+        return False
+    told = str(error).lower()
+    return any(words in told for words in _NO_MEMORY)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 import typer
 
-from seq2seq.errors import Seq2SeqError
+from seq2seq.errors import Seq2SeqError, is_out_of_memory
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -123,8 +123,8 @@ def _told(error: Exception) -> tuple[str, int]:
     """The line and the exit code for an error."""
     if isinstance(error, Seq2SeqError):
         return str(error), error.exit_code
-    if isinstance(error, MemoryError):
-        return "out of memory", 1
+    if is_out_of_memory(error):
+        return "out of memory: a smaller batch, or fewer processes at a time, need less", 1
     if isinstance(error, OSError) and error.strerror:
         name = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         return f"{name}{error.strerror}", 1 if error.errno in _NOT_THE_INPUT else 2

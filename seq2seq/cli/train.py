@@ -38,6 +38,21 @@ def train(
         int | None,
         typer.Option(metavar="N", min=1, help="Use N processor threads.  [default: all cores]"),
     ] = None,
+    deterministic: Annotated[
+        bool,
+        typer.Option(
+            "--deterministic",
+            help="Hold torch to algorithms that give the same bits each time, and go on with a run "
+            "only where they will be the same.",
+        ),
+    ] = False,
+    changed_data: Annotated[
+        bool,
+        typer.Option(
+            "--changed-data",
+            help="Train on with what was prepared, though the corpus has changed since.",
+        ),
+    ] = False,
 ) -> None:
     """Train a model, or go on training it.
 
@@ -48,7 +63,15 @@ def train(
 
     read = seq2seq.load_recipe(recipe, assignments or ())
     with console.progress() as progress:
-        result = seq2seq.train(read, output, data=data, threads=threads, progress=progress)
+        result = seq2seq.train(
+            read,
+            output,
+            data=data,
+            threads=threads,
+            deterministic=deterministic,
+            changed_data=changed_data,
+            progress=progress,
+        )
     for line in _summary(result):
         console.show(line)
     if not result.finished:
@@ -66,6 +89,13 @@ def _summary(result: TrainingResult) -> list[str]:
     ]
     if result.skipped:
         lines.append(f"{result.skipped:,} updates were skipped: their numbers were not finite")
+    if result.rollbacks:
+        lines.append(
+            f"went back {result.rollbacks} time{'s' * (result.rollbacks > 1)} to earlier weights, "
+            "and on with half the learning rate"
+        )
+    if result.halved:
+        lines.append(f"{result.halved:,} times a batch was halved: memory did not suffice")
     if result.best:
         bleu = result.best.get("bleu")
         scores = [f"loss {result.best['loss']:.3f}"]

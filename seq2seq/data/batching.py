@@ -24,6 +24,8 @@ BLOCK = 1024
 POOL = 64 * BLOCK
 """Pairs that are sorted by length together; a smaller corpus is one pool."""
 
+_BLOCKS, _BATCHES = 1, 2  # numpy takes (seed, epoch) and (seed, epoch, 0) for the same seed
+
 Ints = NDArray[np.int64]
 
 
@@ -109,6 +111,33 @@ class BatchOrder:
             count += int(np.count_nonzero(np.maximum(*sides) > self.bounds.pieces))
         return count
 
+    def largest(self) -> list[Ints]:
+        """Finds the batches that need the most memory.
+
+        Returns:
+            The indices (B,) of two: of the longest pairs of all, and the one with the most padded
+            tokens of the first epoch's first pool. None where every pair is left out.
+        """
+        tokens, longest = self.bounds.tokens, np.zeros((0, 2), dtype=np.int64)
+        for begin in range(0, len(self.dataset), POOL):
+            stop = min(begin + POOL, len(self.dataset))
+            widths = np.maximum(*self.dataset.lengths(begin, stop)).astype(np.int64) + 1
+            found = np.stack([widths, np.arange(begin, stop)], axis=1)
+            if self.bounds.pieces is not None:
+                found = found[widths <= self.bounds.pieces + 1]
+            longest = np.concatenate([longest, found])
+            longest = longest[np.argsort(-longest[:, 0], kind="stable")][:tokens]
+        if not len(longest):
+            return []
+        first = longest[cut(longest[:, 0], self.bounds)[0], 1]
+        plans = self._plan(0, 0, self._blocks(0)[: POOL // BLOCK])
+        fullest = max(plans, key=self._padded, default=first)
+        return [first, fullest]
+
+    def _padded(self, batch: Ints) -> int:
+        source, target = (ids.offsets for ids in self.dataset.ids(batch))
+        return len(batch) * int(np.diff(source).max() + np.diff(target).max())
+
     def batches(self, place: Place = Place()) -> Iterator[tuple[Ints, Place]]:
         """Batches from a place on, without end: epochs follow each other.
 
@@ -152,7 +181,7 @@ class BatchOrder:
 
     def _blocks(self, epoch: int) -> Ints:
         count = -(-len(self.dataset) // BLOCK)
-        return np.random.default_rng((self.seed, epoch)).permutation(count)
+        return np.random.default_rng((_BLOCKS, self.seed, epoch)).permutation(count)
 
     def _plan(self, epoch: int, pool: int, blocks: Ints) -> list[Ints]:
         """All batches of a pool, in their final order."""
@@ -162,7 +191,7 @@ class BatchOrder:
             fits = widths <= self.bounds.pieces + 1
             indices, sources, targets = indices[fits], sources[fits], targets[fits]
             widths = widths[fits]
-        random = np.random.default_rng((self.seed, epoch, pool))
+        random = np.random.default_rng((_BATCHES, self.seed, epoch, pool))
         order = np.lexsort((random.random(len(indices)), sources, targets))
         plan = [indices[order[batch]] for batch in cut(widths[order], self.bounds)]
         return [plan[i] for i in random.permutation(len(plan))]
@@ -278,6 +307,31 @@ def collate(source: Ragged, target: Ragged) -> PaddedPairs:
         labels_BT=pad(target, after=EOS),
         where_M=np.flatnonzero(real),
     )
+
+
+def halves(pairs: PaddedPairs) -> tuple[PaddedPairs, PaddedPairs]:
+    """Cuts a batch in two, each as if it had been made alone.
+
+    Args:
+        pairs: At least two.
+
+    Returns:
+        The first half of the rows, and the others.
+    """
+    rows, width = pairs.inputs_BT.shape
+    targets = np.bincount(pairs.where_M // width, minlength=rows)
+
+    def part(begin: int, end: int) -> PaddedPairs:
+        source, target = (int(one[begin:end].max()) for one in (pairs.source_lengths_B, targets))
+        return PaddedPairs(
+            source_BS=pairs.source_BS[begin:end, :source],
+            source_lengths_B=pairs.source_lengths_B[begin:end],
+            inputs_BT=pairs.inputs_BT[begin:end, :target],
+            labels_BT=pairs.labels_BT[begin:end, :target],
+            where_M=np.flatnonzero(np.arange(target) < targets[begin:end, None]),
+        )
+
+    return part(0, rows // 2), part(rows // 2, rows)
 
 
 def sampled(

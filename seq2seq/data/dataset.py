@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seq2seq.data.corpus import source_files
 from seq2seq.data.files import file_digest
 from seq2seq.data.manifest import RECIPE, SPLITS, check_files, data_tables, read_manifest
 from seq2seq.data.pairs import PairDataset, Ragged
@@ -122,6 +123,39 @@ class PreparedData:
                 f"{self.folder}: was prepared by another recipe: {'; '.join(differences)}: "
                 "prepare again into another folder, or change the recipe"
             )
+
+    def changed_inputs(self, recipe: Recipe) -> list[str]:
+        """Compares the files that a recipe names with what they were when they were prepared.
+
+        Args:
+            recipe: The recipe to train.
+
+        Returns:
+            The paths of those that are other files now; none that is not on this machine.
+        """
+        changed = []
+        for split in SPLITS:
+            source = getattr(recipe.data, split)
+            known = self.manifest["inputs"].get(split, {})
+            for path in source_files(source) if source is not None else []:
+                if path in known and Path(path).is_file() and file_digest(path) != known[path]:
+                    changed.append(path)
+        return changed
+
+    def changed_error(self, files: list[str]) -> DataError:
+        """Says what may be done about files that have changed.
+
+        Args:
+            files: What ``changed_inputs`` found.
+
+        Returns:
+            The error.
+        """
+        return DataError(
+            f"{', '.join(files)}: changed since {self.folder} was prepared (the SHA-256 is another "
+            "one): prepare again into another folder and begin a new run with it, or train on "
+            "with what was prepared: --changed-data"
+        )
 
     def _is_our_input(self, key: str, ours: object, theirs: object) -> bool:
         """The same file under another path, or one that is not on this machine, is no other."""

@@ -15,6 +15,7 @@ from seq2seq.data.files import file_digest
 from seq2seq.data.report import PrepareReport
 from seq2seq.errors import DataError
 from seq2seq.recipe import Data, Recipe
+from seq2seq.text.sealed import sealed, unsealed
 from seq2seq.text.tokenizer import JOINT_FILE, SOURCE_FILE, TARGET_FILE
 
 MANIFEST = "manifest.json"
@@ -115,8 +116,7 @@ def write_manifest(
         "recipe": tables,
         "report": report.to_json(),
     }
-    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-    (folder / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
+    (folder / MANIFEST).write_text(sealed(manifest), encoding="utf-8", newline="\n")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         what = "a file, not a folder" if folder.exists() else "no such folder"
         raise DataError(f"{folder}: {what}: 'seq2seq prepare RECIPE -o {folder}' makes it")
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = unsealed(path.read_bytes())
     except FileNotFoundError:
         raise DataError(
             f"{folder}: not a prepared folder (it has no {MANIFEST}): "
@@ -144,7 +144,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         ) from None
     except (ValueError, OSError) as error:
         raise DataError(f"{path}: damaged ({error}): prepare it again") from None
-    found = manifest.get("format") if isinstance(manifest, dict) else None
+    found = manifest.get("format")
     if found != FORMAT:
         raise DataError(
             f"{path}: its format is {found!r}, this version reads {FORMAT}: prepare it again"
@@ -152,7 +152,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     wanted = {"digest", "files", "inputs", "recipe_digest", "recipe", "report"}
     if missing := sorted(wanted - manifest.keys()):
         raise DataError(f"{path}: damaged (no {', '.join(missing)}): prepare it again")
-    return dict(manifest)
+    return manifest
 
 
 def check_files(folder: Path, files: Mapping[str, str]) -> None:

@@ -21,7 +21,7 @@ def environment(device: torch.device, precision: torch.dtype) -> dict[str, Any]:
         precision: The type for matrix products.
 
     Returns:
-        Versions, device, precision, threads.
+        Versions, device, precision, threads, and whether torch is held to its deterministic ways.
     """
     return {
         "seq2seq": __version__,
@@ -30,6 +30,7 @@ def environment(device: torch.device, precision: torch.dtype) -> dict[str, Any]:
         "device": device.type,
         "precision": str(precision).removeprefix("torch."),
         "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
     }
 
 

@@ -7,7 +7,6 @@ that a damaged one is noticed before it is used.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -24,6 +23,7 @@ from torch import Tensor
 
 from seq2seq.data.files import file_digest, sync
 from seq2seq.errors import ModelError
+from seq2seq.text.sealed import SUM, own_sum, sealed, unsealed
 from seq2seq.training.state import TrainingState
 
 FORMAT = 1
@@ -63,16 +63,27 @@ class Checkpoint:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary name that becomes ``path`` if all goes well, and vanishes if not."""
-    partial = path.with_name(TEMPORARY + path.name)
+def replacing(*paths: Path) -> Iterator[list[Path]]:
+    """Replaces files of one folder, one right after the other, or leaves them as they were.
+
+    Args:
+        *paths: The files.
+
+    Yields:
+        Temporary names that become the files if all goes well, and vanish if not.
+    """
+    partials = [path.with_name(TEMPORARY + path.name) for path in paths]
     try:
-        yield partial
-        partial.replace(path)
+        yield partials
+        for partial in partials:
+            sync(partial)
+        for partial, path in zip(partials, paths, strict=True):
+            partial.replace(path)
     except BaseException:
-        partial.unlink(missing_ok=True)
+        for partial in partials:
+            partial.unlink(missing_ok=True)
         raise
-    sync(path.parent)
+    sync(paths[0].parent)
 
 
 def write_synced(path: Path, text: str) -> None:
@@ -82,13 +93,12 @@ def write_synced(path: Path, text: str) -> None:
         path: The file.
         text: What it is to hold.
     """
-    with _replacing(path) as partial:
+    with replacing(path) as (partial,):
         partial.write_text(text, encoding="utf-8", newline="\n")
-        sync(partial)
 
 
-def write_tensors(path: Path, tensors: Tensors) -> str:
-    """Replaces a safetensors file in one step, or leaves it as it was.
+def save_tensors(path: Path, tensors: Tensors) -> str:
+    """Writes a safetensors file that others than its owner can read, if the umask says so.
 
     Args:
         path: The file.
@@ -97,11 +107,6 @@ def write_tensors(path: Path, tensors: Tensors) -> str:
     Returns:
         Its SHA-256.
     """
-    with _replacing(path) as partial:
-        return _save_tensors(partial, tensors)
-
-
-def _save_tensors(path: Path, tensors: Tensors) -> str:
     save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
     umask = os.umask(0)
     os.umask(umask)
@@ -117,18 +122,15 @@ def read_object(path: Path) -> dict[str, Any]:
         path: The file.
 
     Returns:
-        The object in it.
+        The object in it, without its sum.
 
     Raises:
-        ModelError: If it holds something else.
+        ModelError: If it holds something else, or is damaged.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return unsealed(path.read_bytes())
     except ValueError as error:
-        raise ModelError(f"{path} is damaged: {error}; train into a new folder") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path} is damaged: not a JSON object; train into a new folder")
-    return content
+        raise ModelError(f"{path} is damaged: {error}") from error
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
@@ -147,7 +149,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     partial.mkdir(parents=True)
     try:
         sums = {
-            f"{name}.safetensors": _save_tensors(partial / f"{name}.safetensors", tensors)
+            f"{name}.safetensors": save_tensors(partial / f"{name}.safetensors", tensors)
             for name, tensors in checkpoint.groups.items()
         }
         content = {
@@ -156,8 +158,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
             "environment": checkpoint.environment,
             "state": checkpoint.state.to_json(),
         }
-        text = json.dumps({**content, "own_sha256": _own_sum(content)}, indent=1) + "\n"
-        (partial / STATE).write_text(text, encoding="utf-8", newline="\n")
+        (partial / STATE).write_text(sealed(content), encoding="utf-8", newline="\n")
         sync(partial / STATE)
         sync(partial)
         if final.exists():  # the same update saved again: a validation after a plain save
@@ -177,11 +178,6 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         raise
     sync(folder)
     return final
-
-
-def _own_sum(content: dict[str, Any]) -> str:
-    """The checksum of state.json's content, without itself."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -204,7 +200,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             raise ModelError(
                 f"checkpoint {path} has format {content['format']}, this version reads {FORMAT}"
             )
-        if content.pop("own_sha256") != _own_sum(content):
+        if content.pop(SUM) != own_sum(content):
             raise DamagedCheckpointError(
                 f"checkpoint {path} is damaged: {STATE} does not match its sum"
             )
@@ -241,7 +237,19 @@ def checkpoint_folders(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     named = [one for one in folder.iterdir() if re.fullmatch(r"update-\d{8,}", one.name)]
-    return sorted(named, key=lambda one: int(one.name.removeprefix("update-")), reverse=True)
+    return sorted(named, key=update_of, reverse=True)
+
+
+def update_of(folder: Path) -> int:
+    """Tells the update that a checkpoint was written at, by its name.
+
+    Args:
+        folder: The checkpoint's folder.
+
+    Returns:
+        The update.
+    """
+    return int(folder.name.removeprefix("update-"))
 
 
 def recover(folder: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,12 +24,16 @@ class Journal:
     Attributes:
         reached: The last update that was forgotten; None: none was.
         listener: Told of every record that is added.
+        say: Told in words where the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.reached: int | None = None
         self.listener: Callable[[dict[str, Any]], None] | None = None
+        self.say: Callable[[str], None] | None = None
+        self._waiting: list[str] = []
+        self._complained = False
 
     def records(self) -> list[dict[str, Any]]:
         """All whole records.
@@ -63,14 +69,29 @@ class Journal:
             self.reached = max(forgotten) or None
             write_synced(self.path, "".join(json.dumps(record) + "\n" for record in kept))
 
+    def _keep_waiting(self, whole: int, error: OSError) -> None:
+        """A log is not worth a stopped training: it goes on, and tries again with each record."""
+        with contextlib.suppress(OSError):
+            os.truncate(self.path, whole)
+        if self.say is not None and not self._complained:
+            self.say(f"warning: {self.path} cannot be written: {error}; its records wait")
+        self._complained = True
+
     def append(self, record: dict[str, Any]) -> None:
         """Adds a record.
 
         Args:
             record: Plain values; it should have an "update".
         """
-        with self.path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(json.dumps(_finite(record)) + "\n")
+        self._waiting.append(json.dumps(_finite(record)) + "\n")
+        whole = self.path.stat().st_size if self.path.is_file() else 0
+        try:
+            with self.path.open("a", encoding="utf-8", newline="\n") as file:
+                file.write("".join(self._waiting))
+        except OSError as error:
+            self._keep_waiting(whole, error)
+        else:
+            self._waiting, self._complained = [], False
         if self.listener is not None:
             self.listener(record)
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from seq2seq.data.batching import PaddedPairs
+from seq2seq.data.batching import PaddedPairs, halves
+from seq2seq.errors import is_out_of_memory
 from seq2seq.inference.torch_engine import load_weights
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe import Recipe
@@ -19,7 +21,12 @@ from seq2seq.text.tokenizer import Tokenizers
 from seq2seq.training.averaging import MovingAverage
 from seq2seq.training.checkpoint import Tensors
 from seq2seq.training.loss import smoothed_cross_entropy
-from seq2seq.training.optimizers import build_optimizer, optimizer_tensors, restore_optimizer
+from seq2seq.training.optimizers import (
+    build_optimizer,
+    optimizer_copies,
+    optimizer_tensors,
+    restore_optimizer,
+)
 from seq2seq.training.precision import resolve_precision
 from seq2seq.training.validation import to_batch
 
@@ -33,12 +40,14 @@ class Gradient:
         nll: The sum of the negative log-likelihood, in nats.
         tokens: Target tokens.
         norm: The gradient's norm, before clipping.
+        halved: How often a batch had to be halved to fit into memory.
     """
 
     loss: float
     nll: float
     tokens: int
     norm: float
+    halved: int = 0
 
     @property
     def finite(self) -> bool:
@@ -46,20 +55,71 @@ class Gradient:
         return math.isfinite(self.loss) and math.isfinite(self.norm)
 
 
-def mixed(seed: int, number: int) -> int:
+DROPOUT, SAMPLING = 1, 2
+"""What random streams are for; see ``mixed``."""
+
+
+def mixed(seed: int, purpose: int, number: int) -> int:
     """A seed for one of many random streams (splitmix64's finalizer: near seeds, far streams).
 
     Args:
         seed: The recipe's.
+        purpose: What the stream is for: streams of two purposes have nothing in common.
         number: Which stream.
 
     Returns:
         31 bits.
     """
-    value = (seed * 0x9E3779B97F4A7C15 + number + 1) & 0xFFFFFFFFFFFFFFFF
+    value = seed * 0x9E3779B97F4A7C15 + purpose * 0xD1B54A32D192ED03 + number
+    value &= 0xFFFFFFFFFFFFFFFF
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
     value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
     return (value ^ (value >> 31)) & 0x7FFFFFFF
+
+
+class TooLargeError(Exception):
+    """A single pair that does not fit into memory.
+
+    Args:
+        batch: Which of the update's batches it is in.
+        row: Which row of that batch it is.
+    """
+
+    def __init__(self, batch: int, row: int) -> None:
+        super().__init__()
+        self.batch = batch
+        self.row = row
+
+
+class _NoMemory(Exception):  # noqa: N818 (it is handled, never told)
+    def __init__(self, index: int) -> None:
+        super().__init__()
+        self.index = index
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a batch, and where they are in it."""
+
+    pairs: PaddedPairs
+    batch: int
+    row: int
+
+    @property
+    def tokens(self) -> int:
+        """Target tokens."""
+        return len(self.pairs.where_M)
+
+    def halves(self) -> list[Part]:
+        """Both halves; a single pair has none."""
+        rows = len(self.pairs.source_lengths_B)
+        if rows == 1:
+            raise TooLargeError(self.batch, self.row)
+        first, second = halves(self.pairs)
+        return [
+            Part(first, self.batch, self.row),
+            Part(second, self.batch, self.row + rows // 2),
+        ]
 
 
 class Learner:
@@ -88,34 +148,95 @@ class Learner:
     def gradient(self, pairs: list[PaddedPairs], seed: int) -> Gradient:
         """Leaves the clipped gradient of the mean loss over all target tokens of some batches.
 
+        A batch that does not fit into memory is halved, and the update begun again: being a sum,
+        the gradient is the same.
+
         Args:
             pairs: The batches of one update.
             seed: Decides dropout.
 
         Returns:
             The figures.
+
+        Raises:
+            TooLargeError: If a single pair does not fit into memory.
         """
+        parts, loss, nll = self._halving(pairs, seed)
+        limit = self.options.clip_norm or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        tokens, halved = sum(part.tokens for part in parts), len(parts) - len(pairs)
+        return Gradient(loss / tokens, nll, tokens, float(norm), halved)
+
+    def rehearse(self, pairs: PaddedPairs) -> int:
+        """Finds out whether a batch fits into memory, and changes nothing.
+
+        Args:
+            pairs: The batch.
+
+        Returns:
+            How often it had to be halved.
+
+        Raises:
+            TooLargeError: If a single pair does not fit.
+        """
+        state = torch.random.get_rng_state()
+        reserved: list[Tensor] = []
+        try:
+            if not self.optimizer.state:  # it takes its memory at the first update
+                copies = optimizer_copies(self.optimizer)
+                weights = self.model.parameters()
+                reserved = [torch.ones_like(one) for one in weights for _ in range(copies)]
+            return len(self._halving([pairs], 0)[0]) - 1
+        finally:
+            reserved.clear()
+            torch.random.set_rng_state(state)
+            self._give_back()
+
+    def _halving(self, pairs: list[PaddedPairs], seed: int) -> tuple[list[Part], float, float]:
+        """Adds up gradients, of ever smaller parts until they fit; the parts, and both losses."""
+        parts = [Part(one, number, 0) for number, one in enumerate(pairs)]
+        while True:
+            try:
+                return parts, *self._accumulate(parts, seed)
+            except _NoMemory as error:
+                failed = error.index
+            self._give_back()  # not in the except block, whose traceback holds tensors
+            parts[failed : failed + 1] = parts[failed].halves()
+
+    def _give_back(self) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _accumulate(self, parts: list[Part], seed: int) -> tuple[float, float]:
+        """Adds up the gradients of all parts; the sums of both losses."""
         torch.manual_seed(seed)
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        tokens = sum(len(one.where_M) for one in pairs)
+        tokens = sum(part.tokens for part in parts)
         total = torch.zeros(2, device=self.device)
-        for one in pairs:
-            batch = to_batch(one, self.device)
-            with self._autocast():
-                output = self.model.output
-                loss, nll = smoothed_cross_entropy(
-                    self.model(batch),
-                    output.weight,
-                    output.bias,
-                    batch.labels(),
-                    self.options.label_smoothing,
-                )
-            (loss / tokens).backward()  # type: ignore[no-untyped-call]
-            total += torch.stack([loss.detach(), nll])
-        limit = self.options.clip_norm or math.inf
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        return Gradient(float(total[0]) / tokens, float(total[1]), tokens, float(norm))
+        for index, part in enumerate(parts):
+            try:
+                total += self._backward(part.pairs, tokens)
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise _NoMemory(index) from error
+                raise
+        return float(total[0]), float(total[1])
+
+    def _backward(self, pairs: PaddedPairs, tokens: int) -> Tensor:
+        batch = to_batch(pairs, self.device)
+        with self._autocast():
+            output = self.model.output
+            loss, nll = smoothed_cross_entropy(
+                self.model(batch),
+                output.weight,
+                output.bias,
+                batch.labels(),
+                self.options.label_smoothing,
+            )
+        (loss / tokens).backward()  # type: ignore[no-untyped-call]
+        return torch.stack([loss.detach(), nll])
 
     def _autocast(self) -> AbstractContextManager[None]:
         enabled = self.precision != torch.float32

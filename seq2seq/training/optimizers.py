@@ -45,6 +45,20 @@ def build_optimizer(recipe: Training, model: nn.Module) -> torch.optim.Optimizer
     )
 
 
+def optimizer_copies(optimizer: torch.optim.Optimizer) -> int:
+    """How many numbers an optimizer keeps for each weight, once it has begun.
+
+    Args:
+        optimizer: From ``build_optimizer``.
+
+    Returns:
+        The count.
+    """
+    if isinstance(optimizer, torch.optim.SGD):
+        return int(optimizer.param_groups[0]["momentum"] != 0.0)
+    return 2
+
+
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:
     """An optimizer's state, flat.
 

@@ -1,8 +1,11 @@
-"""The type for matrix products: bfloat16 where the processor computes in it, else float32."""
+"""How torch computes: in which type, and whether always by the same way."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -15,6 +18,36 @@ def bound_primitive_cache() -> None:
     the time. It must be said before oneDNN is first used; a setting of the user's is left alone.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
+
+
+@contextmanager
+def same_bits(wanted: bool) -> Iterator[None]:
+    """Holds torch to algorithms that give the same bits every time.
+
+    Without it they are the same from run to run on a processor, too, with the same number of
+    threads; a GPU adds up in whatever order its threads arrive.
+
+    Args:
+        wanted: Whether; False: everything stays as it is.
+
+    Yields:
+        Nothing; afterwards torch is as it was.
+    """
+    if not wanted:
+        yield
+        return
+    # cuBLAS reads it when it starts; without it its deterministic ways are refused.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled()
+    options: Any = torch.utils.deterministic
+    fill = options.fill_uninitialized_memory
+    options.fill_uninitialized_memory = False  # a help to find bugs, at the cost of time
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        options.fill_uninitialized_memory = fill
 
 
 def resolve_precision(wish: str, device: torch.device) -> torch.dtype:

@@ -9,7 +9,6 @@ prepared its own.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,8 +19,11 @@ from safetensors import SafetensorError
 
 from seq2seq.data.dataset import PreparedData
 from seq2seq.errors import ModelError, TrainingError
+from seq2seq.inference.model_folder import CARD, WEIGHTS, recipe_digest
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import read_recipe_text, recipe_from_toml, recipe_to_toml
+from seq2seq.text.sealed import sealed
+from seq2seq.text.tokenizer import JOINT_FILE, SOURCE_FILE, TARGET_FILE
 from seq2seq.training.checkpoint import (
     TEMPORARY,
     Checkpoint,
@@ -32,12 +34,16 @@ from seq2seq.training.checkpoint import (
     point,
     read_object,
     recover,
+    replacing,
     save_checkpoint,
+    save_tensors,
+    update_of,
     write_synced,
-    write_tensors,
 )
 from seq2seq.training.journal import Journal
+from seq2seq.training.lock import Lock
 
+TOKENIZER_FILES = (JOINT_FILE, SOURCE_FILE, TARGET_FILE)
 OWN = {
     "recipe.toml", "tokenizer.model", "source.model", "target.model", "weights.safetensors",
     "card.json", "run.json", "checkpoints", "best", "last", "metrics.jsonl", "curves.png", "data",
@@ -78,7 +84,8 @@ class RunFolder:
             self._check_contents()
             self.changed = self._check_recipe()
             recover(self.checkpoints)
-            for partial in path.glob(TEMPORARY + "*"):
+            left = TEMPORARY + "*", *(f".{name}.*" for name in TOKENIZER_FILES)
+            for partial in (one for pattern in left for one in path.glob(pattern)):
                 partial.unlink()
         except BaseException:
             self.close()
@@ -205,6 +212,29 @@ class RunFolder:
             )
         return None
 
+    def good(self, before: int, say: Callable[[str], None]) -> Checkpoint | None:
+        """The newest checkpoint whose weights have proved good.
+
+        Args:
+            before: The last update whose numbers were finite. A checkpoint right there is taken
+                only if there is no earlier one: its weights may be what went wrong.
+            say: Told of damaged ones.
+
+        Returns:
+            The checkpoint; None if there is none with finite weights.
+        """
+        folders = checkpoint_folders(self.checkpoints)
+        late = [one for one in folders if update_of(one) >= before]
+        for folder in [one for one in folders if one not in late] + late:
+            try:
+                checkpoint = load_checkpoint(folder)
+            except DamagedCheckpointError as error:
+                say(f"warning: {error}; trying the one before")
+                continue
+            if all(bool(one.isfinite().all()) for one in checkpoint.groups["model"].values()):
+                return checkpoint
+        return None
+
     def save(self, checkpoint: Checkpoint, keep: int, keep_validated: int) -> None:
         """Writes a checkpoint, moves the links, and drops checkpoints no longer needed.
 
@@ -223,7 +253,8 @@ class RunFolder:
         if best_folder in folders:
             point(self.path / "best", best_folder)
             needed.add(best_folder)
-        validated = [record["update"] for record in checkpoint.state.history]
+        history = checkpoint.state.history
+        validated = list(dict.fromkeys(record["update"] for record in history))
         names = {f"update-{update:08d}" for update in validated[-keep_validated:]}
         for folder in folders:
             if folder not in needed and not (keep_validated and folder.name in names):
@@ -249,8 +280,8 @@ class RunFolder:
         Returns:
             It, or None where there are none yet.
         """
-        card = self.path / "card.json"
-        if not card.is_file() or not (self.path / "weights.safetensors").is_file():
+        card = self.path / CARD
+        if not card.is_file() or not (self.path / WEIGHTS).is_file():
             return None
         update = read_object(card).get("update")
         return update if isinstance(update, int) else None
@@ -262,16 +293,14 @@ class RunFolder:
             weights: By parameter name.
             card: What is known of them.
         """
-        weights_file, card_file = self.path / "weights.safetensors", self.path / "card.json"
-        recipe_file = self.path / "recipe.toml"
-        with self._writing("the model"), replacing(weights_file) as partial:
+        files = self.path / WEIGHTS, self.path / CARD
+        with self._writing("the model"), replacing(*files) as (partial, partial_card):
             about = {
                 **card,
-                "recipe_sha256": tables_digest(recipe_file.read_text(encoding="utf-8")),
+                "recipe_sha256": recipe_digest(recipe_to_toml(self.recipe)),
                 "weights_sha256": save_tensors(partial, weights),
             }
-            with replacing(card_file) as partial_card:  # both are written before either is renamed
-                write_file(partial_card, sealed(about))
+            partial_card.write_text(sealed(about), encoding="utf-8", newline="\n")
 
     @contextmanager
     def _writing(self, what: str) -> Iterator[None]:

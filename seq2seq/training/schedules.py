@@ -21,7 +21,8 @@ def learning_rate(
         peak: The recipe's learning rate.
         schedule: The recipe's schedule.
         update: The update, from 1.
-        progress: The share of training that is done, 0 to 1.
+        progress: The share of training that is done before it, 0 to 1; so the last update of a
+            cosine that falls to zero still moves the weights.
         reductions: How often the plateau rule has cut the rate.
 
     Returns:

@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from types import FrameType
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal came during work that can be dropped: it will be done again from the start."""
+
+
 class StopRequest:
     """Whether a signal has asked training to save and end.
 
@@ -18,9 +22,44 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.by = ""
+        self._dropping = False
 
     def __bool__(self) -> bool:
         return bool(self.by)
+
+    @contextmanager
+    def dropping(self) -> Iterator[None]:
+        """Marks work that changes nothing until it is done, so that a signal need not wait for it.
+
+        Yields:
+            Nothing.
+
+        Raises:
+            Interrupted: When the first signal comes, or if it has come before.
+        """
+        self._dropping = True
+        try:
+            if self.by:
+                raise Interrupted
+            yield
+        finally:
+            self._dropping = False
+
+    def ask(self, number: int) -> None:
+        """Takes a signal in.
+
+        Args:
+            number: Which.
+
+        Raises:
+            Interrupted: If it is the first, and work is under way that can be dropped.
+            KeyboardInterrupt: If it is not the first.
+        """
+        if self.by:
+            raise KeyboardInterrupt
+        self.by = signal.Signals(number).name
+        if self._dropping:
+            raise Interrupted
 
 
 @contextmanager
@@ -34,9 +73,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
     request = StopRequest()
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if request:
-            raise KeyboardInterrupt
-        request.by = signal.Signals(number).name
+        request.ask(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield request

@@ -26,6 +26,9 @@ class TrainingState:
         plateau: Validations without improvement since the last cut.
         skipped: Updates skipped for numbers that were not finite.
         skipped_in_row: The same, since the last good one.
+        rollbacks: How often training went back to an earlier checkpoint's weights; each time halves
+            the learning rate.
+        halved: Batches that did not fit into memory, and were taken in parts.
         validated: Whether this state was saved right after a validation.
         history: A record a validation.
         stopped: Why training ended; empty while it has not.
@@ -43,6 +46,8 @@ class TrainingState:
     plateau: int = 0
     skipped: int = 0
     skipped_in_row: int = 0
+    rollbacks: int = 0
+    halved: int = 0
     validated: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
     stopped: str = ""
@@ -60,13 +65,20 @@ class TrainingState:
         """The state again.
 
         Args:
-            values: From ``to_json``.
+            values: From ``to_json``; what older versions did not know has its default.
 
         Returns:
             The state.
+
+        Raises:
+            ValueError: If values are missing, or are unknown to this version.
         """
-        known = {f.name: values[f.name] for f in fields(cls)}
-        return cls(**{**known, "place": Place(**values["place"])})
+        unknown = values.keys() - {f.name for f in fields(cls)}
+        if missing := {"update", "place"} - values.keys():
+            raise ValueError(f"the state lacks {', '.join(sorted(missing))}")
+        if unknown:
+            raise ValueError(f"the state has {', '.join(sorted(unknown))}, of another version")
+        return cls(**{**values, "place": Place(**values["place"])})
 
 
 @dataclass(frozen=True)
@@ -79,6 +91,8 @@ class TrainingResult:
         stopped: Why it ended.
         updates: Updates done, over all sessions.
         skipped: Updates skipped for numbers that were not finite.
+        halved: Batches that did not fit into memory, and were taken in parts.
+        rollbacks: How often training went back to an earlier checkpoint, at half the rate.
         seconds: Time spent, over all sessions.
         best: The best validation's record ("update", "loss", "bleu", ...); None if there was none.
     """
@@ -90,3 +104,5 @@ class TrainingResult:
     skipped: int
     seconds: float
     best: dict[str, Any] | None
+    halved: int = 0
+    rollbacks: int = 0

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from seq2seq.data.batching import Bounds, PaddedPairs, collate, in_length_order
+from seq2seq.data.batching import Bounds, PaddedPairs, collate, halves, in_length_order
 from seq2seq.data.dataset import PairDataset
+from seq2seq.errors import is_out_of_memory
 from seq2seq.inference.torch_engine import TorchEngine
 from seq2seq.inference.translator import Translator
 from seq2seq.metrics import bleu
@@ -90,13 +91,21 @@ def validation_loss(
     device = model.output.weight.device
     total, count = 0.0, 0
     for indices in in_length_order(dataset, Bounds(tokens)):
-        batch = to_batch(collate(*dataset.ids(indices)), device)
-        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            _, nll = smoothed_cross_entropy(
-                model(batch), model.output.weight, model.output.bias, batch.labels(), 0.0
-            )
-        total += float(nll)
-        count += batch.tokens
+        waiting = [collate(*dataset.ids(indices))]
+        while waiting:
+            pairs = waiting.pop()
+            try:
+                batch = to_batch(pairs, device)
+                with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+                    _, nll = smoothed_cross_entropy(
+                        model(batch), model.output.weight, model.output.bias, batch.labels(), 0.0
+                    )
+                total += float(nll)
+                count += batch.tokens
+            except Exception as error:
+                if not is_out_of_memory(error) or len(pairs.source_lengths_B) == 1:
+                    raise
+                waiting += halves(pairs)
     return total / max(count, 1)
 
 
@@ -146,5 +155,12 @@ def translated(
     count = min(len(dataset), recipe.training.validation.lines or len(dataset))
     sources, references = dataset.texts(np.arange(count))
     translator = Translator(engine, tokenizers, recipe.translation)
-    hypotheses = translator.translate(sources, beam=1, batch_size=128)
-    return Translations(sources, references, hypotheses)
+    size = 128
+    while True:
+        try:
+            hypotheses = translator.translate(sources, beam=1, batch_size=size)
+            return Translations(sources, references, hypotheses)
+        except Exception as error:
+            if not is_out_of_memory(error) or size == 1:
+                raise
+        size //= 2

@@ -246,7 +246,7 @@ CASES = [
     Case(
         "train below a file",
         "train quickstart -o two.en/run",
-        "two.en/run/checkpoints: Not a directory",
+        "two.en/run: Not a directory",
     ),
     Case(
         "prepare into a file",
@@ -280,9 +280,9 @@ DAMAGED = (
 RUN_CASES = [
     Case(
         "run of another recipe",
-        f"{TRAIN} --set training.epochs=2",
-        "run holds a run of another recipe: training.epochs is 1 there and 2 here; give -o a new "
-        "folder, or train with the run's own recipe.toml",
+        f"{TRAIN} --set training.learning_rate=1.0",
+        "run holds a run of another recipe: training.learning_rate is 0.005 there and 1.0 here; "
+        "give -o a new folder, or train with the run's own recipe.toml",
     ),
     Case(
         "truncated checkpoint",
@@ -304,7 +304,9 @@ RUN_CASES = [
         Case(
             f"truncated weights, {engine}",
             f"translate run two.en --engine {engine}",
-            "run/weights.safetensors is damaged or no safetensors file: ...",
+            "run/weights.safetensors: damaged: its sha256 is not the one in card.json: copy the "
+            "folder again, or go on with the training, which writes it anew where it was stopped "
+            "midway",
             damage=lambda here: truncate(here / "run" / "weights.safetensors"),
         )
         for engine in ("numpy", "torch")

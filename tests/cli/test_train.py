@@ -18,8 +18,10 @@ def trained(monkeypatch: pytest.MonkeyPatch):
     calls: list[tuple[Any, ...]] = []
 
     def arrange(**changes: Any) -> list[tuple[Any, ...]]:
-        def loop(recipe, run, *, data, threads, monitor, progress, **more):
-            calls.append((recipe, run, data, threads))
+        def loop(recipe, run, *, data, threads, monitor, progress, **switches):
+            calls.append(
+                (recipe, run, data, threads, *(name for name in switches if switches[name] is True))
+            )
             values = {
                 "run": run,
                 "finished": True,
@@ -67,6 +69,8 @@ def test_the_folder_has_the_recipes_name_by_default(run, trained) -> None:
     calls = trained()
     assert run("train", "quickstart").code == 0
     assert calls[0][1:] == (Path("runs/quickstart"), None, None)
+    assert run("train", "quickstart", "--deterministic", "--changed-data").code == 0
+    assert set(calls[1][4:]) == {"deterministic", "changed_data"}
 
 
 def test_an_interrupted_training_says_how_to_go_on(run, trained) -> None:
@@ -83,6 +87,14 @@ def test_skipped_updates_and_a_validation_without_bleu(run, trained) -> None:
     assert run("train", "quickstart").out.splitlines()[1:3] == [
         "3 updates were skipped: their numbers were not finite",
         "best validation: loss 2.000 at update 9",
+    ]
+
+
+def test_what_was_done_about_trouble_is_told(run, trained) -> None:
+    trained(halved=12, rollbacks=1)
+    assert run("train", "quickstart").out.splitlines()[1:3] == [
+        "went back 1 time to earlier weights, and on with half the learning rate",
+        "12 times a batch was halved: memory did not suffice",
     ]
 
 

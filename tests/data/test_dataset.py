@@ -144,12 +144,20 @@ def test_folders_that_are_none(prepared: PreparedData, tmp_path: Path) -> None:
     )
     manifest = prepared.folder / "manifest.json"
     whole = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**whole, "digest": "0" * 64}))
+    assert open_error(prepared.folder) == (
+        f"{manifest}: damaged (it does not match its sum): prepare it again"
+    )
+    del whole["own_sha256"]
+    manifest.write_text("[]")
+    assert open_error(prepared.folder) == (
+        f"{manifest}: damaged (it is not a JSON object): prepare it again"
+    )
     manifest.write_text("{")
     assert open_error(prepared.folder) == (
-        f"{manifest}: damaged (Expecting property name enclosed in double quotes: "
-        "line 1 column 2 (char 1)): prepare it again"
+        f"{manifest}: damaged (it is not JSON): prepare it again"
     )
-    for content, found in (({**whole, "format": 99}, "99"), ([], "None"), ({}, "None")):
+    for content, found in (({**whole, "format": 99}, "99"), ({}, "None")):
         manifest.write_text(json.dumps(content))
         assert open_error(prepared.folder) == (
             f"{manifest}: its format is {found}, this version reads 1: prepare it again"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.tiny import write_recipe
 
@@ -63,23 +64,56 @@ def measured(run: Path) -> list[tuple[str, int, float]]:
     return [(r["kind"], r["update"], r["loss"]) for r in records if r["kind"] == "validation"]
 
 
+def partials(run: Path) -> list[str]:
+    """What is left of files that were being written; temporary names begin with a dot."""
+    return [path.name for path in run.rglob(".*") if path.name != ".lock"]
+
+
+def kill(arguments: list[str], what: str, number: int) -> bool:
+    """Trains until it is killed at a moment; False if it was done before."""
+    killed = run_python(*arguments, what, str(number))
+    assert killed.returncode in (0, -signal.SIGKILL), (what, number, killed.stderr)
+    return killed.returncode != 0
+
+
+def check_end(arguments: list[str], run: Path, whole: Path) -> None:
+    ended = run_python(*arguments, "update", "0")
+    assert ended.returncode == 0, ended.stderr
+    assert contents(run) == contents(whole)
+    assert measured(run) == measured(whole)
+    assert [path.name for path in run.rglob(".*")] == []
+
+
 def test_kills_between_and_during_checkpoints_change_nothing(
     begun: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
     recipe, data, whole = begun
     run = tmp_path / "killed"
     arguments = ["-m", "support.killed", str(recipe), str(data), str(run)]
-    kills = [("sync", 3), ("update", 3), ("sync", 6), ("update", 6), ("sync", 9), ("sync", 11)]
-    kills += [("sync", 14), ("update", 9), ("sync", 17), ("sync", 20)]
-    for what, number in kills:
-        killed = run_python(*arguments, what, str(number))
-        assert killed.returncode == -signal.SIGKILL, (what, number, killed.stderr)
-    ended = run_python(*arguments, "update", "0")
-    assert ended.returncode == 0, ended.stderr
-    assert contents(run) == contents(whole)
-    assert measured(run) == measured(whole)
-    left = [path.name for path in run.rglob(".*")]  # temporary names begin with a dot
-    assert left == []
+    for what, number in [("sync", 3), ("sync", 9), ("update", 6), ("sync", 14)]:
+        assert kill(arguments, what, number)
+    check_end(arguments, run, whole)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_twenty_kills_at_random_moments(begun: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    """Half of them are counted in updates, half in waits for the disk."""
+    recipe, data, _ = begun
+    text = recipe.read_text(encoding="utf-8").replace("epochs = 2", "epochs = 4")
+    longer = recipe.with_name("longer.toml")
+    longer.write_text(text, encoding="utf-8")
+    whole, run = tmp_path / "whole", tmp_path / "killed"
+    start = ["-m", "support.killed", str(longer), str(data)]
+    assert not kill([*start, str(whole)], "update", 0)
+    random = np.random.default_rng(20)
+    midway = 0
+    for number in range(20):
+        what = ("update", "sync")[number % 2]
+        assert kill([*start, str(run)], what, int(random.integers(1, (7, 25)[number % 2])))
+        midway += bool(partials(run))
+    assert midway >= 5, "too few kills hit a file that was being written"
+    check_end([*start, str(run)], run, whole)
 
 
 def test_a_finished_run_says_so_and_stays_as_it_is(begun: tuple[Path, Path, Path]) -> None:

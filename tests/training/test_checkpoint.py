@@ -27,9 +27,10 @@ from seq2seq.training.checkpoint import (
     load_checkpoint,
     point,
     recover,
+    replacing,
     save_checkpoint,
+    save_tensors,
     write_synced,
-    write_tensors,
 )
 from seq2seq.training.state import TrainingState
 
@@ -202,7 +203,7 @@ def test_sums_of_files_elsewhere_are_not_followed(saved: Path) -> None:
     content = json.loads((saved / "state.json").read_text())
     content["sha256"]["../../else.safetensors"] = "0" * 64
     del content["own_sha256"]
-    content["own_sha256"] = module._own_sum(content)
+    content["own_sha256"] = module.own_sum(content)
     (saved / "state.json").write_text(json.dumps(content))
     missing = saved / "else.safetensors"
     assert message(saved) == (
@@ -367,13 +368,36 @@ def test_text_is_replaced_in_one_step(tmp_path: Path) -> None:
     assert names(tmp_path) == ["file.txt"]
 
 
-def test_tensors_are_replaced_in_one_step(tmp_path: Path) -> None:
+def test_tensors_are_written_as_the_umask_says(tmp_path: Path) -> None:
     path = tmp_path / "file.safetensors"
-    write_tensors(path, {"a": torch.zeros(2)})
-    digest = write_tensors(path, {"a": torch.ones(3, requires_grad=True)})
+    before = os.umask(0o027)
+    try:
+        digest = save_tensors(path, {"a": torch.ones(3, requires_grad=True)})
+    finally:
+        os.umask(before)
     assert file_digest(path) == digest
     assert torch.equal(module.load_file(path)["a"], torch.ones(3))
-    assert names(tmp_path) == ["file.safetensors"]
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_two_files_are_replaced_together_or_not_at_all(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    write_synced(one, "1")
+    write_synced(two, "2")
+
+    def fail() -> None:
+        with replacing(one, two) as (first, second):
+            first.write_text("new")
+            second.write_text("new")
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        fail()
+    assert (one.read_text(), two.read_text(), names(tmp_path)) == ("1", "2", ["one", "two"])
+    with replacing(one, two) as (first, second):
+        first.write_text("3")
+        second.write_text("4")
+    assert (one.read_text(), two.read_text(), names(tmp_path)) == ("3", "4", ["one", "two"])
 
 
 def test_a_link_is_relative_and_moves(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,10 +22,12 @@ from seq2seq.data.prepare import prepare
 from seq2seq.errors import ModelError, TrainingError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import load_recipe, recipe_to_toml
-from seq2seq.training import loop
+from seq2seq.training import session
+from seq2seq.training.checkpoint import load_checkpoint, save_checkpoint
 from seq2seq.training.learner import Gradient, Learner
 from seq2seq.training.loop import TrainingResult, train
 from seq2seq.training.monitor import Monitor, Silent
+from seq2seq.training.run_folder import RunFolder
 from seq2seq.training.validation import Validated
 
 
@@ -56,7 +59,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         score = scores.pop(0) if len(scores) > 1 else scores[0]
         return Validated(loss=5.0, bleu=score, seconds=0.0)
 
-    monkeypatch.setattr(loop, "validate", validate)
+    monkeypatch.setattr(session, "validate", validate)
     return scores
 
 
@@ -111,7 +114,9 @@ def test_of_equal_scores_the_lower_loss_is_best(
     corpus: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = [Validated(loss, 0.0, 0.0) for loss in (5.0, 4.0, 4.5)]
-    monkeypatch.setattr(loop, "validate", lambda *_: found.pop(0) if len(found) > 1 else found[0])
+    monkeypatch.setattr(
+        session, "validate", lambda *_: found.pop(0) if len(found) > 1 else found[0]
+    )
     result = run(corpus, tmp_path / "r", "training.updates=30")
     assert result.best is not None
     assert result.best["update"] == 20
@@ -143,10 +148,10 @@ def test_the_mean_of_the_last_weights_is_published_if_it_is_better(
     average = 'training.average={kind="last",count=3}'
     run(corpus, tmp_path / "r", "training.updates=40", average, monitor=told)
     kept = [tmp_path / f"r/checkpoints/update-{n:08d}/model.safetensors" for n in (20, 30, 40)]
-    weights = [load_file(path) for path in kept]
+    several = [load_file(path) for path in kept]
     published = load_file(tmp_path / "r/weights.safetensors")
     for name, value in published.items():
-        mean = torch.stack([one[name].double() for one in weights]).mean(0)
+        mean = torch.stack([one[name].double() for one in several]).mean(0)
         torch.testing.assert_close(value.double(), mean, rtol=1e-6, atol=1e-8)
     assert "the mean of the weights at updates 20, 30, 40:" in told.lines
     card = json.loads((tmp_path / "r/card.json").read_text(encoding="utf-8"))
@@ -213,7 +218,70 @@ def test_updates_that_are_not_finite_are_skipped_and_counted(
         assert value.isfinite().all()
 
 
-def test_after_some_bad_updates_in_a_row_training_stops_with_a_good_checkpoint(
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return load_file(path / "model.safetensors")
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def records(path: Path, kind: str) -> list[dict[str, Any]]:
+    lines = (path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [record for record in map(json.loads, lines) if record["kind"] == kind]
+
+
+def test_after_some_bad_updates_in_a_row_training_goes_back_and_on_at_half_the_rate(
+    corpus: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scripted: list[float],
+) -> None:
+    """Update 20 is saved but may be what is wrong: the weights of update 10 are proven."""
+    with_bad_updates(monkeypatch, [20, 21, 22])
+    rates: list[float] = []
+    real = Learner.step
+
+    def step(self: Learner, rate: float, update: int) -> None:
+        rates.append(rate)
+        real(self, rate, update)
+
+    monkeypatch.setattr(Learner, "step", step)
+    told = Told()
+    settings = ("training.max_bad_updates=3", "training.updates=30", "training.epochs=9")
+    settings += ("training.schedule={kind='constant',warmup=0}", "training.keep_checkpoints=9")
+    result = run(corpus, tmp_path / "r", *settings, monitor=told)
+    assert (result.skipped, result.rollbacks, result.finished) == (3, 1, True)
+    assert rates == [5e-3] * 20 + [2.5e-3] * 7
+    assert (
+        told.lines.count(
+            "warning: 3 updates in a row were skipped: back to the weights of update 10, with half "
+            "the learning rate from here on"
+        )
+        == 1
+    )
+    checkpoints = tmp_path / "r/checkpoints"
+    assert same(weights(checkpoints / "update-00000023"), weights(checkpoints / "update-00000010"))
+    assert records(tmp_path / "r", "rollback") == [{"kind": "rollback", "update": 23, "to": 10}]
+    skipped = records(tmp_path / "r", "skipped")
+    assert [record["update"] for record in skipped] == [21, 22, 23]
+    assert all(record["lines"] == sorted(set(record["lines"])) for record in skipped)
+
+
+def test_where_nothing_was_saved_it_goes_back_to_the_beginning(
+    corpus: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scripted: list[float],
+) -> None:
+    with_bad_updates(monkeypatch, [2, 3])
+    run(corpus, tmp_path / "r", "training.max_bad_updates=2", "training.updates=5")
+    recipe = load_recipe(str(corpus[0] / "tiny.toml"))
+    first = dict(Learner(recipe, PreparedData.open(corpus[1]).tokenizers).model.named_parameters())
+    assert same(weights(tmp_path / "r/checkpoints/update-00000004"), first)
+
+
+def test_bad_updates_after_going_back_stop_training_with_the_lines(
     corpus: tuple[Path, Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -222,14 +290,44 @@ def test_after_some_bad_updates_in_a_row_training_stops_with_a_good_checkpoint(
     with_bad_updates(monkeypatch, range(12, 99))
     with pytest.raises(TrainingError) as caught:
         run(corpus, tmp_path / "r", "training.max_bad_updates=3")
+    last, journal = tmp_path / "r/last", tmp_path / "r/metrics.jsonl"
+    lines = records(tmp_path / "r", "skipped")[-1]["lines"]
+    shown = ", ".join(map(str, lines[:20]))
+    more = f" and {len(lines) - 20} more" if len(lines) > 20 else ""
     assert str(caught.value) == (
-        "training stopped: 3 updates in a row up to update 15 had a loss or gradient that is not "
-        f"finite; the last good checkpoint is {tmp_path / 'r/last'}; a lower "
+        "training stopped at update 18: 3 updates in a row had a loss or gradient that is not "
+        "finite, as some had before training went back to half the learning rate; the last batch "
+        f"is lines {shown}{more} of the training text ({journal} has those of all skipped "
+        f"updates); the last checkpoint is {last}; look at those lines; in a new run a lower "
         "training.learning_rate, a longer warm-up or a lower training.clip_norm may help"
     )
     assert caught.value.exit_code == 1
-    for value in load_file(tmp_path / "r/last/model.safetensors").values():
+    for value in weights(last).values():
         assert value.isfinite().all()
+
+
+def test_a_checkpoint_that_is_not_finite_is_not_gone_back_to(
+    corpus: tuple[Path, Path], tmp_path: Path, scripted: list[float]
+) -> None:
+    run(corpus, tmp_path / "r", "training.updates=30", "training.keep_checkpoints=9")
+    broken = load_checkpoint(tmp_path / "r/checkpoints/update-00000020")
+    next(iter(broken.groups["model"].values()))[0] = math.inf
+    save_checkpoint(tmp_path / "r/checkpoints", broken)
+    recipe = load_recipe(str(corpus[0] / "tiny.toml"), ["training.updates=30"])
+    with RunFolder(tmp_path / "r", recipe) as folder:
+        found = [folder.good(before, print) for before in (31, 30, 29, 21, 20, 11, 10, 1)]
+    assert [one and one.state.update for one in found] == [30, 10, 10, 10, 10, 10, 30, 30]
+
+
+def test_a_bad_last_update_does_not_spoil_the_end(
+    corpus: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scripted: list[float],
+) -> None:
+    with_bad_updates(monkeypatch, [9])
+    result = run(corpus, tmp_path / "r", "training.updates=10")
+    assert (result.finished, result.skipped, result.updates) == (True, 1, 10)
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
@@ -274,12 +372,13 @@ def test_folders_that_hold_something_else_are_refused(
     corpus: tuple[Path, Path], tmp_path: Path, scripted: list[float]
 ) -> None:
     run(corpus, tmp_path / "r", "training.updates=3")
+    changes = "training.clip_norm=none", "training.updates=4", "model.encoder.dropout=0.5"
     with pytest.raises(ModelError) as caught:
-        run(corpus, tmp_path / "r", "training.updates=4", "model.encoder.dropout=0.5")
+        run(corpus, tmp_path / "r", *changes)
     assert str(caught.value) == (
         f"{tmp_path / 'r'} holds a run of another recipe: model.encoder.dropout is 0.2 there and "
-        "0.5 here; training.updates is 3 there and 4 here; give -o a new folder, or train with "
-        "the run's own recipe.toml"
+        "0.5 here; training.clip_norm is 1.0 there and not given here; give -o a new folder, or "
+        "train with the run's own recipe.toml"
     )
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("years of work", encoding="utf-8")

@@ -1,0 +1,390 @@
+"""A session: one process's part of a training, and all that changes in it.
+
+How far training is, what a validation decides, what is saved and how it is taken up again are
+here; ``loop.py`` has the updates between.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import AbstractContextManager
+from typing import Any
+
+from torch import Tensor
+
+from seq2seq.data.dataset import PreparedData
+from seq2seq.errors import ModelError, TrainingError
+from seq2seq.inference.torch_engine import TorchEngine
+from seq2seq.models.translation import TranslationModel
+from seq2seq.recipe import Recipe
+from seq2seq.recipe.training import LastK, Plateau
+from seq2seq.training.averaging import mean_of
+from seq2seq.training.card import environment, model_card
+from seq2seq.training.checkpoint import TEMPORARY, Checkpoint
+from seq2seq.training.curves import plot_curves
+from seq2seq.training.examples import EXAMPLES, write_examples
+from seq2seq.training.learner import Learner
+from seq2seq.training.monitor import Monitor
+from seq2seq.training.run_folder import RunFolder
+from seq2seq.training.schedules import learning_rate
+from seq2seq.training.signals import StopRequest
+from seq2seq.training.state import TrainingResult, TrainingState
+from seq2seq.training.validation import Validated, validate
+from seq2seq.training.watch import Page, Watch
+
+CURVES = "curves.png"
+
+
+class Session:
+    """Where a training stands, and what keeps it.
+
+    Args:
+        recipe: The recipe.
+        prepared: The prepared data.
+        folder: The run's folder.
+        monitor: Told of progress.
+        page: Makes the run's page; None: there is none.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        prepared: PreparedData,
+        folder: RunFolder,
+        monitor: Monitor,
+        page: Page | None = None,
+    ) -> None:
+        self.recipe, self.options = recipe, recipe.training
+        self.prepared, self.folder, self.monitor = prepared, folder, monitor
+        self.watch = Watch(folder.path, folder.journal, monitor.say, page)
+        self.learner = Learner(recipe, prepared.tokenizers)
+        self.state = TrainingState()
+        self.stop = StopRequest()
+        self.clock = time.monotonic()
+        folder.journal.say = monitor.say
+
+    # -- where it stands --------------------------------------------------------------------
+
+    def progress(self) -> float:
+        """The share of training that is done.
+
+        Returns:
+            0 to 1, by epochs or updates, whichever ends first.
+        """
+        place, shares = self.state.place, [0.0]
+        if self.options.epochs is not None:
+            shares.append((place.epoch + self.epoch_share()) / self.options.epochs)
+        if self.options.updates is not None:
+            shares.append(self.state.update / self.options.updates)
+        return min(1.0, max(shares))
+
+    def epoch_share(self) -> float:
+        """The share of the present epoch that is done.
+
+        Returns:
+            0 to 1.
+        """
+        return self.state.place.pairs / max(1, len(self.prepared.train))
+
+    def ended(self) -> bool:
+        """Whether the recipe's end is reached, or early stopping's.
+
+        Returns:
+            Whether.
+        """
+        patience = self.options.early_stopping.patience
+        return self.progress() >= 1.0 or (patience is not None and self.state.stale >= patience)
+
+    def rate(self) -> float:
+        """The learning rate of the next update; call it before the state moves on.
+
+        Returns:
+            It, halved as often as training has gone back.
+        """
+        rate = learning_rate(
+            self.options.learning_rate,
+            self.options.schedule,
+            update=self.state.update + 1,
+            progress=self.progress(),
+            reductions=self.state.reductions,
+        )
+        return rate * 0.5**self.state.rollbacks
+
+    def tick(self) -> float:
+        """Counts the time since the last call as training.
+
+        Returns:
+            The seconds.
+        """
+        now = time.monotonic()
+        passed, self.clock = now - self.clock, now
+        self.state.seconds += passed
+        return passed
+
+    def milestone(self) -> None:
+        """Validates or saves, where the recipe says so."""
+        if self.state.skipped_in_row and not self.ended():
+            return  # the weights may be what is wrong: nothing is saved until an update is good
+        if self.validation_due():
+            self._validate()
+        elif self._checkpoint_due():
+            self.save()
+
+    def validation_due(self) -> bool:
+        """Whether the weights are to be validated now; also where a signal kept them from it.
+
+        Returns:
+            Whether.
+        """
+        state, every = self.state, self.options.validation.every
+        if state.validated or not state.update:
+            return False
+        if self.ended():
+            return True
+        return state.update % every == 0 if every else state.place.pairs == 0
+
+    def _checkpoint_due(self) -> bool:
+        every = self.options.checkpoint_every
+        return every is not None and self.state.update % every == 0
+
+    def _validate(self) -> None:
+        """Measures, remembers, saves, and makes the best weights the run's model."""
+        with self.stop.dropping():
+            result = self._measure(self.learner.judged)
+        state = self.state
+        best = self._is_best(result)
+        state.stale = 0 if best else state.stale + 1
+        self._reduce_on_plateau(best)
+        state.validated = True
+        record = self._record(result, best)
+        self.save()
+        if best:
+            self._publish(self.learner.judged, record, result)
+        self.watch.page(final=False)
+
+    def _record(self, result: Validated, best: bool, **more: Any) -> dict[str, Any]:
+        """Remembers, logs and shows what a validation found."""
+        state = self.state
+        if best:
+            state.best = result.value(self.options.early_stopping.metric)
+            state.best_loss, state.best_update = result.loss, state.update
+        epoch = state.place.epoch + self.epoch_share()
+        record = {
+            "update": state.update,
+            "epoch": epoch,
+            "loss": result.loss if math.isfinite(result.loss) else None,
+            "bleu": result.bleu,
+            "seconds": state.seconds,
+            **more,
+        }
+        state.history.append(record)
+        self.folder.journal.append({"kind": "validation", **record})
+        self.monitor.validated(state.update, epoch, result, best)
+        return record
+
+    def _is_best(self, result: Validated) -> bool:
+        """By the recipe's metric; of equal ones (no BLEU yet) the lower loss is better."""
+        state, value = self.state, result.value(self.options.early_stopping.metric)
+        if not math.isfinite(result.loss):
+            return False
+        if state.best is None or state.best_loss is None or value != state.best:
+            return state.best is None or value > state.best
+        return result.loss < state.best_loss
+
+    def _measure(self, model: TranslationModel) -> Validated:
+        prepared, precision = self.prepared, self.learner.precision
+        try:
+            result = validate(model, prepared.val, prepared.tokenizers, self.recipe, precision)
+        except ModelError as error:
+            last = self.folder.path / "last"
+            raise TrainingError(
+                f"training stopped at update {self.state.update}: validation failed: {error}; "
+                f"the last checkpoint is {last}; a lower training.learning_rate may help"
+            ) from error
+        self.tick()
+        return result
+
+    def _reduce_on_plateau(self, best: bool) -> None:
+        schedule, state = self.options.schedule, self.state
+        if not isinstance(schedule, Plateau):
+            return
+        state.plateau = 0 if best else state.plateau + 1
+        if state.plateau > schedule.patience:
+            state.plateau = 0
+            state.reductions += 1
+
+    def save(self) -> None:
+        """Writes a checkpoint of what there is now."""
+        checkpoint = Checkpoint(self.state, self.learner.groups(), self._environment())
+        average = self.options.average
+        keep_validated = average.count if isinstance(average, LastK) else 0
+        self.folder.save(checkpoint, self.options.keep_checkpoints, keep_validated)
+
+    def _publish(
+        self, model: TranslationModel, record: dict[str, Any], found: Validated | None = None
+    ) -> None:
+        if found is not None and found.translations is not None:
+            write_examples(
+                self.folder.path / EXAMPLES,
+                found.translations,
+                TorchEngine(model, self.learner.precision),
+                self.prepared.tokenizers,
+                record["update"],
+            )
+        weights: dict[str, Tensor] = dict(model.named_parameters())
+        self.folder.publish(weights, model_card(self.recipe, self.prepared, model, record))
+
+    def _environment(self) -> dict[str, Any]:
+        return environment(self.learner.device, self.learner.precision)
+
+    def plot(self) -> None:
+        """Draws the curves; a picture is not worth a failed training."""
+        curves = self.folder.path / CURVES
+        try:
+            plot_curves(self.folder.journal.records(), curves, self.recipe.name)
+        except OSError as error:
+            curves.with_name(TEMPORARY + CURVES).unlink(missing_ok=True)
+            self.monitor.say(f"warning: {curves} could not be drawn: {error}")
+
+    def finish(self) -> None:
+        """Averages where the recipe says so, and closes the run."""
+        if isinstance(self.options.average, LastK):
+            self._publish_mean(self.options.average.count)
+        reached_end = self.progress() >= 1.0
+        patience = self.options.early_stopping.patience
+        self.state.stopped = (
+            "the recipe's end" if reached_end else f"{patience} validations without a better one"
+        )
+        self.save()
+
+    def _publish_mean(self, count: int) -> None:
+        own = [record for record in self.state.history if "mean_of_updates" not in record]
+        updates = [record["update"] for record in own[-count:]]
+        mean = mean_of(self.folder.validated_weights(updates))
+        model = self.learner.with_weights(mean, self.folder.checkpoints)
+        with self.stop.dropping():
+            result = self._measure(model)
+        told = ", ".join(map(str, updates))
+        self.monitor.say(f"the mean of the weights at updates {told}:")
+        best = self._is_best(result)
+        record = self._record(result, best, mean_of_updates=updates)
+        if best:
+            self._publish(model, record, result)
+
+    def go_back(self) -> None:
+        """Takes the weights of an earlier checkpoint, and half the learning rate from here on.
+
+        The place in the data and the count of updates go on, so that what made the numbers go
+        wrong is not met again at once, and a process killed right after this resumes after it.
+        """
+        state = self.state
+        checkpoint = self.folder.good(state.update - state.skipped_in_row, self.monitor.say)
+        if checkpoint is None:
+            self.learner, back = Learner(self.recipe, self.prepared.tokenizers), 0
+        else:
+            self.learner.restore(checkpoint.groups, self.folder.checkpoints)
+            back = checkpoint.state.update
+        told = f"{state.skipped_in_row} updates in a row were skipped"
+        state.rollbacks += 1
+        state.skipped_in_row = 0
+        self.save()
+        self.folder.journal.append({"kind": "rollback", "update": state.update, "to": back})
+        self.monitor.say(
+            f"warning: {told}: back to the weights of update {back}, with half the learning rate "
+            "from here on"
+        )
+
+    # -- resuming ---------------------------------------------------------------------------
+
+    def resume(self) -> None:
+        """Takes up the newest whole checkpoint, if there is one.
+
+        Raises:
+            ModelError: If none can be read, or deterministic algorithms are asked for and the
+                numbers cannot be the same.
+        """
+        checkpoint = self.folder.latest(self.monitor.say)
+        self.folder.journal.rewind(checkpoint.state.update if checkpoint else 0)
+        if checkpoint is None:
+            return
+        self.state = checkpoint.state
+        self.learner.restore(checkpoint.groups, self.folder.checkpoints)
+        if self.state.stopped and not self.ended():  # there is more to do by the recipe now
+            self.state.stopped = ""
+        if not self.state.stopped:
+            self.monitor.say(f"going on from update {self.state.update}")
+            self._tell_changes()
+            self._tell_environment(checkpoint.environment)
+        unpublished = self.folder.published() != self.state.update  # killed right before
+        if self.state.validated and self.state.best_update == self.state.update and unpublished:
+            self._publish(self.learner.judged, self.state.history[-1])
+
+    def _tell_changes(self) -> None:
+        changed = self.folder.changed
+        if not changed:
+            return
+        told = ", ".join(f"{key} {old} -> {new}" for key, (old, new) in changed.items())
+        self.monitor.say(
+            f"the recipe has changed: {told}; the next learning rate by its schedule is "
+            f"{self.rate():.3g}"
+        )
+
+    def _tell_environment(self, then: dict[str, Any]) -> None:
+        now = self._environment()
+        changed = {key: (old, now.get(key)) for key, old in then.items() if old != now.get(key)}
+        if not changed:
+            return
+        told = ", ".join(f"{key} {old} -> {new}" for key, (old, new) in changed.items())
+        if now["deterministic"]:
+            raise ModelError(
+                f"{self.folder.path} cannot go on bit for bit: {told}; make them the same again "
+                f"(--threads {then.get('threads')}), or leave out --deterministic"
+            )
+        self.monitor.say(f"warning: not bit for bit the same from here on: {told}")
+
+    def recorded(self, stop: StopRequest) -> AbstractContextManager[None]:
+        """Records in the journal that the session begins, and how it ends.
+
+        Args:
+            stop: Set by a signal.
+
+        Returns:
+            A context for ``run``.
+        """
+        self.stop = stop
+        return self.watch.session(self.recipe, lambda: self.state, stop, self._environment())
+
+    def note_changed(self, files: list[str]) -> None:
+        """Tells and records that training goes on though its corpus has changed.
+
+        Args:
+            files: Those that are not what they were; none: nothing is said.
+        """
+        if files and not self.state.stopped:
+            self.monitor.say(
+                f"warning: changed since they were prepared: {', '.join(files)}; training goes on "
+                "with what was prepared"
+            )
+            record = {"kind": "changed_data", "update": self.state.update, "files": files}
+            self.folder.journal.append(record)
+
+    def result(self) -> TrainingResult:
+        """How the training stands.
+
+        Returns:
+            Its summary.
+        """
+        state = self.state
+        found = [record for record in state.history if record["update"] == state.best_update]
+        return TrainingResult(
+            run=self.folder.path,
+            finished=bool(state.stopped),
+            stopped=state.stopped or "interrupted",
+            updates=state.update,
+            skipped=state.skipped,
+            halved=state.halved,
+            rollbacks=state.rollbacks,
+            seconds=state.seconds,
+            best=found[-1] if found else None,
+        )
