@@ -5,7 +5,7 @@ Shapes: N rows, E readout size, V tokens, k candidates a row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -61,17 +61,14 @@ class AllTokens:
         """
         del sentence_N
         found = []
-        for rows in _blocks(len(readout_NE)):
+        for rows in blocks(len(readout_NE)):
             logits_NV = self._logits(readout_NE[rows])
             total_N1 = log_total(logits_NV)
             if bias is not None:
                 _add_bias(logits_NV, bias)
             best_Nk, tokens_Nk = best_of(logits_NV, k)
             found.append((best_Nk - total_N1, tokens_Nk))
-        if len(found) == 1:
-            return found[0]
-        log_probs, tokens = zip(*found, strict=True)
-        return np.concatenate(log_probs), np.concatenate(tokens)
+        return joined(found)
 
     def log_probs(self, readout_NE: Floats32, sentence_N: Ints) -> Floats32:
         """All tokens' log-probabilities.
@@ -85,7 +82,7 @@ class AllTokens:
         """
         del sentence_N
         logits_NV = self._logits(readout_NE)
-        for rows in _blocks(len(logits_NV)):
+        for rows in blocks(len(logits_NV)):
             logits_NV[rows] -= log_total(logits_NV[rows])
         return logits_NV
 
@@ -95,8 +92,31 @@ class AllTokens:
         return logits_NV
 
 
-def _blocks(rows: int) -> Iterator[slice]:
+def blocks(rows: int) -> Iterator[slice]:
+    """Cuts rows into blocks whose logits stay in the cache.
+
+    Args:
+        rows: How many there are.
+
+    Returns:
+        The blocks.
+    """
     return (slice(start, start + _ROWS_AT_ONCE) for start in range(0, rows, _ROWS_AT_ONCE))
+
+
+def joined(found: Sequence[tuple[Floats32, Ints]]) -> tuple[Floats32, Ints]:
+    """Puts the best of blocks together.
+
+    Args:
+        found: Values and tokens of each block, at least one.
+
+    Returns:
+        Those of all rows.
+    """
+    if len(found) == 1:
+        return found[0]
+    values, tokens = zip(*found, strict=True)
+    return np.concatenate(values), np.concatenate(tokens)
 
 
 def log_total(logits_NV: Floats32) -> Floats32:
