@@ -6,12 +6,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from seq2seq.search.options import Wish
 from seq2seq.search.pieces import PieceTable, is_word_character
-from seq2seq.search.protocol import Bools, Floats32, Ints
+from seq2seq.search.protocol import Floats32, Ints
 from seq2seq.search.token_rules import Rows
 
 _REMEMBERED = 1024  # phrases: sentences often share them
@@ -40,7 +41,8 @@ class Avoided:
     def __init__(self, wishes: Sequence[Wish], pieces: PieceTable, caps_B: Ints) -> None:
         self._pieces = pieces
         self._caps_B = caps_B
-        self._goes_on_V = pieces.continues_V & ~pieces.is_byte_V
+        self._ends_word_V = ~pieces.continues_V | pieces.is_byte_V
+        self._can: dict[tuple[tuple[Phrase, ...], tuple[Place, ...]], bool] = {}
         self._phrases = [
             tuple(find_phrase(pieces, one) for one in sorted(set(map(pieces.phrase, wish.avoided))))
             for wish in wishes
@@ -59,30 +61,54 @@ class Avoided:
             if not phrases:
                 continue
             text = self._pieces.spell(rows.tokens_NT[row].tolist())
-            forbidden_V, open_V = self._verdicts(phrases, text)
+            forbidden, left_open, must_go_on = _together(phrases, _places(phrases, text))
             may_go_on = length + 2 <= self._caps_B[sentence]
-            for piece in np.flatnonzero(open_V & ~forbidden_V).tolist():
+            for piece in left_open - forbidden:
                 longer = text + self._pieces.spelling_V[piece]
-                if not may_go_on or not self._can_go_on(phrases, longer):
-                    forbidden_V[piece] = True
-            log_probs_NV[row, forbidden_V] = -np.inf
+                if not may_go_on or not self._can_go_on(phrases, _places(phrases, longer)):
+                    forbidden.add(piece)
+            log_probs_NV[row, list(forbidden)] = -np.inf
+            if must_go_on:
+                log_probs_NV[row, self._ends_word_V] = -np.inf
 
-    def _can_go_on(self, phrases: Sequence[Phrase], text: bytes) -> bool:
-        forbidden_V, open_V = self._verdicts(phrases, text)
-        return bool((self._goes_on_V & ~(forbidden_V | open_V)).any())
+    def _can_go_on(self, phrases: tuple[Phrase, ...], places: tuple[Place, ...]) -> bool:
+        """Whether a piece could go on with the word, and end or leave open no phrase in turn."""
+        if (phrases, places) not in self._can:
+            forbidden, left_open, _ = _together(phrases, places)
+            goes_on_V = ~self._ends_word_V
+            goes_on_V[list(forbidden | left_open)] = False
+            self._can[phrases, places] = bool(goes_on_V.any())
+        return self._can[phrases, places]
 
-    def _verdicts(self, phrases: Sequence[Phrase], text: bytes) -> tuple[Bools, Bools]:
-        """What may not follow a text, and what may if the next piece goes on with the word (V)."""
-        text = _one_space(text)
-        forbidden_V = np.zeros(self._pieces.size, dtype=np.bool_)
-        open_V = np.zeros(self._pieces.size, dtype=np.bool_)
-        for phrase in phrases:
-            verdict = phrase.verdict(text)
-            forbidden_V[verdict.forbidden] = True
-            open_V[verdict.left_open] = True
-            if verdict.must_go_on:
-                forbidden_V |= ~self._goes_on_V
-        return forbidden_V, open_V
+
+def _places(phrases: Sequence[Phrase], text: bytes) -> tuple[Place, ...]:
+    text = _one_space(text)
+    return tuple([phrase.place(text) for phrase in phrases])
+
+
+def _together(
+    phrases: Sequence[Phrase], places: Sequence[Place]
+) -> tuple[set[int], set[int], bool]:
+    """The verdicts of several phrases as one."""
+    forbidden, left_open, must_go_on = set[int](), set[int](), False
+    for phrase, place in zip(phrases, places, strict=True):
+        verdict = phrase.verdict(place)
+        forbidden.update(verdict.forbidden)
+        left_open.update(verdict.left_open)
+        must_go_on |= verdict.must_go_on
+    return forbidden, left_open, must_go_on
+
+
+class Place(NamedTuple):
+    """All that matters of a text for what may come after it.
+
+    Attributes:
+        part: How many bytes of a phrase it ends with, the most that there are.
+        within_word: Whether it ends within a word; only told if it ends with no part.
+    """
+
+    part: int
+    within_word: bool
 
 
 @dataclass(frozen=True)
@@ -114,35 +140,40 @@ class Phrase:
         self._begins_word = is_word_character(phrase.decode()[0])
         self._ends_word = is_word_character(phrase.decode()[-1])
         self._holding = [n for n, one in enumerate(pieces.spelling_V) if phrase in _one_space(one)]
-        self._known: dict[tuple[int, bool], Verdict] = {}
+        self._known: dict[Place, Verdict] = {}
 
-    def verdict(self, text: bytes) -> Verdict:
-        """Judges the pieces.
+    def place(self, text: bytes) -> Place:
+        """Looks how a text ends.
 
         Args:
-            text: What they come after: it does not hold the phrase yet, and has no double spaces.
+            text: A text that does not hold the phrase yet, and has no double spaces.
 
         Returns:
-            The verdict.
+            What matters of it.
         """
-        part = self._part(text)
-        key = (part, not part and _ends_in_word(text))
-        if key not in self._known:
-            self._known[key] = self._judge(*key)
-        return self._known[key]
-
-    def _part(self, text: bytes) -> int:
-        """How many bytes of the phrase the text ends with, the most that there are."""
         for part in range(min(len(self._phrase), len(text)), 0, -1):
             if text.endswith(self._phrase[:part]):
                 before = text[:-part]
                 if not (self._begins_word and _ends_in_word(before)):
-                    return part
-        return 0
+                    return Place(part, False)
+        return Place(0, _ends_in_word(text))
 
-    def _judge(self, part: int, within_word: bool) -> Verdict:
-        # All that matters of the text: the part of the phrase, or whether it ends within a word.
-        text = self._phrase[:part] if part else b"x" * within_word
+    def verdict(self, place: Place) -> Verdict:
+        """Judges the pieces.
+
+        Args:
+            place: What matters of the text that they come after.
+
+        Returns:
+            The verdict.
+        """
+        if place not in self._known:
+            self._known[place] = self._judge(place)
+        return self._known[place]
+
+    def _judge(self, place: Place) -> Verdict:
+        part = place.part
+        text = self._phrase[:part] if part else b"x" * place.within_word
         forbidden, left_open = [], []
         for piece in self._candidates(part):
             certain, is_open = self.held_by(text + self._pieces.spelling_V[piece], len(text))
