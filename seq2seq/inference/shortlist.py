@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,7 +28,7 @@ from seq2seq.errors import ModelError
 from seq2seq.inference.numpy_matrix import Matrix
 from seq2seq.inference.numpy_output import blocks, joined, log_total
 from seq2seq.search.best import best_of
-from seq2seq.search.protocol import Floats32, Ints
+from seq2seq.search.protocol import Bools, Floats32, Ints
 from seq2seq.text.tokenizer import EOS, UNK
 
 SHORTLIST = "shortlist.safetensors"
@@ -129,7 +128,7 @@ class Shortlist:
                 "export the model again"
             )
 
-    def lists(self, source_ids_BS: Ints, lengths_B: Ints) -> list[Ints]:
+    def allowed(self, source_ids_BS: Ints, lengths_B: Ints) -> tuple[Ints, Bools]:
         """Which tokens the sentences may produce; unk and eos are always among them.
 
         Args:
@@ -137,7 +136,8 @@ class Shortlist:
             lengths_B: How many pieces of each are real.
 
         Returns:
-            Each sentence's tokens, ascending.
+            The tokens that any of the sentences may produce, ascending (U,), and which of them each
+            sentence may (B, U).
         """
         real_BS = np.arange(source_ids_BS.shape[1]) < lengths_B[:, None]
         row_R = np.nonzero(real_BS)[0]
@@ -150,8 +150,7 @@ class Shortlist:
         mask_BU = np.zeros((len(lengths_B), len(union_U)), dtype=np.bool_)
         mask_BU[:, column_V[self._always]] = True
         mask_BU[row_R[:, None], column_V[likely_RM]] = True
-        tokens = union_U[np.nonzero(mask_BU)[1]]
-        return np.split(tokens, np.cumsum(mask_BU.sum(axis=1))[:-1])
+        return union_U, mask_BU
 
     @cached_property
     def _always(self) -> Ints:
@@ -182,8 +181,8 @@ class ShortlistHead:
         Returns:
             The output layer of these sentences.
         """
-        lists = self._shortlist.lists(source_ids_BS, lengths_B)
-        return SelectedHead(self._output_VE, self._bias_V, lists)
+        union_U, mask_BU = self._shortlist.allowed(source_ids_BS, lengths_B)
+        return SelectedHead(self._output_VE, self._bias_V, union_U, mask_BU)
 
 
 class SelectedHead:
@@ -196,24 +195,23 @@ class SelectedHead:
     Args:
         output_VE: The output layer's matrix, a row a token.
         bias_V: Its bias.
-        lists: Each sentence's tokens, ascending.
+        union_U: The tokens that any of the sentences may produce, ascending.
+        mask_BU: Which of them each sentence may.
     """
 
-    def __init__(self, output_VE: Floats32, bias_V: Floats32, lists: Sequence[Ints]) -> None:
-        union_U = lists[0] if len(lists) == 1 else np.unique(np.concatenate(lists))
+    def __init__(
+        self, output_VE: Floats32, bias_V: Floats32, union_U: Ints, mask_BU: Bools
+    ) -> None:
         self._matrix = Matrix(output_VE[union_U].T)
         self._vocab_size = len(bias_V)
-        self._tokens = lists
-        self._sizes_B = np.array([len(tokens_L) for tokens_L in lists])
-        shape = (len(lists), int(self._sizes_B.max()))
-        self._tokens_BL = np.zeros(shape, dtype=np.int64)
-        self._bias_BL = np.full(shape, -np.inf, dtype=np.float32)  # so it is behind a list's end
-        for row, tokens_L in enumerate(lists):
-            self._tokens_BL[row, : len(tokens_L)] = tokens_L
-            self._bias_BL[row, : len(tokens_L)] = bias_V[tokens_L]
-        self._column_BL: Ints | None = None
-        if len(lists) > 1:
-            self._column_BL = np.searchsorted(union_U, self._tokens_BL)
+        self._sizes_B = mask_BU.sum(axis=1)
+        real_BL = np.arange(int(self._sizes_B.max())) < self._sizes_B[:, None]
+        column_BL = np.zeros(real_BL.shape, dtype=np.int64)
+        column_BL[real_BL] = np.nonzero(mask_BU)[1]
+        self._tokens_BL = union_U[column_BL]
+        # Behind a list's end there is nothing to choose.
+        self._bias_BL = np.where(real_BL, bias_V[self._tokens_BL], np.float32(-np.inf))
+        self._column_BL = column_BL if len(mask_BU) > 1 else None  # one list is the whole union
 
     def best(
         self, readout_NE: Floats32, sentence_N: Ints, k: int, bias: Floats32 | None = None
@@ -262,8 +260,8 @@ class SelectedHead:
         logits_NL = self._logits(readout_NE, sentence_N)
         logits_NL -= log_total(logits_NL)
         for row_V, row_L, sentence in zip(log_probs_NV, logits_NL, sentence_N, strict=True):
-            tokens_L = self._tokens[sentence]
-            row_V[tokens_L] = row_L[: len(tokens_L)]
+            size = self._sizes_B[sentence]
+            row_V[self._tokens_BL[sentence, :size]] = row_L[:size]
         return log_probs_NV
 
     def _logits(self, readout_NE: Floats32, sentence_N: Ints) -> Floats32:

@@ -72,11 +72,11 @@ WHOLE = Shortlist(
 def test_lists_are_those_of_their_pieces(per_piece: int, frequent: int, seed: int) -> None:
     shortlist = random_shortlist(per_piece, frequent, seed)
     source = sources((4, 1, 7, 2), seed=seed)
-    found = shortlist.lists(source.ids, source.lengths)
-    assert [tokens.tolist() for tokens in found] == [
-        list_of(shortlist, row) for row in rows_of(source)
-    ]
-    assert all(tokens.dtype == np.int64 for tokens in found)
+    union, mask = shortlist.allowed(source.ids, source.lengths)
+    expected = [list_of(shortlist, row) for row in rows_of(source)]
+    assert [union[row].tolist() for row in mask] == expected
+    assert union.tolist() == sorted(set().union(*expected))
+    assert union.dtype == np.int64
 
 
 def test_padding_asks_for_nothing() -> None:
@@ -84,8 +84,8 @@ def test_padding_asks_for_nothing() -> None:
     source = sources((4, 2))
     wide = np.pad(source.ids, ((0, 0), (0, 5)))
     for one, two in zip(
-        shortlist.lists(source.ids, source.lengths),
-        shortlist.lists(wide, source.lengths),
+        shortlist.allowed(source.ids, source.lengths),
+        shortlist.allowed(wide, source.lengths),
         strict=True,
     ):
         np.testing.assert_array_equal(one, two)
