@@ -63,7 +63,7 @@ def shared_recipe(toml: str) -> str:
         toml: The recipe's text.
 
     Returns:
-        Its values, absolute paths shortened.
+        Its values, absolute paths shortened and control characters shown.
     """
 
     def walk(value: Any) -> Any:
@@ -71,6 +71,6 @@ def shared_recipe(toml: str) -> str:
             return {key: walk(below) for key, below in value.items()}
         if isinstance(value, list):
             return [walk(below) for below in value]
-        return redacted(value) if isinstance(value, str) else value
+        return visible(redacted(value)) if isinstance(value, str) else value
 
     return tomli_w.dumps(walk(tomllib.loads(toml)))

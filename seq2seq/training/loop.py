@@ -314,7 +314,7 @@ class Trainer(Session):
         self._log.add(nll, gradient.tokens, pairs, self.tick())
         begun, seconds = self._begun
         done = self.progress() - begun
-        left = (self.state.seconds - seconds) * (1 - self.progress()) / done if done > 0 else 0.0
+        left = (self.state.seconds - seconds) * (1 - self.progress()) / done if done > 0 else math.inf
         step = Step(
             update=self.state.update,
             epoch=self.state.place.epoch + self.epoch_share(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -23,7 +24,8 @@ class Step:
         tokens_per_second: Target tokens, since the last shown update.
         learning_rate: The rate.
         gradient_norm: Before clipping, of this update.
-        remaining: Seconds that are left, by the speed so far.
+        remaining: Seconds that are left, by the speed of this session, validations counted; not
+            finite where nothing is known yet.
         padding: The share of padding in the batches.
         skipped: Updates so far whose numbers were not finite.
         memory: The most bytes that the process has held.
@@ -59,17 +61,32 @@ class Step:
         """
         return {"kind": "train", **asdict(self), "perplexity": self.perplexity}
 
-    def line(self) -> str:
-        """The figures in words.
+    def line(self, width: int | None = None) -> str:
+        """The figures in words, those that matter most first.
+
+        Args:
+            width: The most characters; figures that do not fit are left out. None: all are shown.
 
         Returns:
             One line.
         """
-        return (
-            f"update {self.update}  epoch {self.epoch:.2f}  loss {self.loss:.3f}  "
-            f"{self.tokens_per_second:,.0f} tokens/s  rate {self.learning_rate:.2e}  "
-            f"{clock(self.remaining)} left"
-        )
+        left = f"{clock(self.remaining)} left" if math.isfinite(self.remaining) else ""
+        figures = [
+            f"update {self.update}",
+            left,
+            f"epoch {self.epoch:.2f}",
+            f"loss {self.loss:.3f}",
+            f"{self.tokens_per_second:,.0f} tokens/s",
+            f"gradient {self.gradient_norm:.2g}",
+            f"rate {self.learning_rate:.2e}",
+            f"padding {self.padding:.0%}",
+            f"{(self.gpu_memory or self.memory) / 2**20:,.0f} MiB",
+            f"{self.skipped:,} skipped" if self.skipped else "",
+        ]
+        shown = list(filter(None, figures))
+        while width is not None and len(shown) > 1 and len("  ".join(shown)) > width:
+            shown.pop()
+        return "  ".join(shown)
 
 
 def clock(seconds: float) -> str:
@@ -117,6 +134,13 @@ class Monitor:
             self._shown = time.monotonic()
             self.say(step.line())
 
+    def validating(self, lines: int) -> None:
+        """A validation begins.
+
+        Args:
+            lines: The lines of the validation set.
+        """
+
     def validated(self, update: int, epoch: float, result: Validated, best: bool) -> None:
         """A validation is done.
 
@@ -156,13 +180,16 @@ class TerminalMonitor(Monitor):
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
+        console = Console(stderr=True)
+        bar = 24 if console.width >= 100 else 8
         self.progress = Progress(
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=bar),
             TextColumn("{task.percentage:>5.1f} %"),
             TextColumn("{task.description}"),
-            console=Console(stderr=True),
+            console=console,
             transient=True,
         )
+        self._taken = bar + 10  # characters beside the description
         self.task = self.progress.add_task("starting", total=1.0)
         self.progress.start()
 
@@ -180,7 +207,16 @@ class TerminalMonitor(Monitor):
         Args:
             step: The update's figures.
         """
-        self.progress.update(self.task, completed=step.progress, description=step.line())
+        line = step.line(self.progress.console.width - self._taken)
+        self.progress.update(self.task, completed=step.progress, description=line)
+
+    def validating(self, lines: int) -> None:
+        """Says under the bar why it stands still.
+
+        Args:
+            lines: The lines of the validation set.
+        """
+        self.progress.update(self.task, description=f"validating on {lines:,} lines")
 
     def close(self) -> None:
         """Takes the bar away."""
@@ -193,4 +229,16 @@ def default_monitor() -> Monitor:
     Returns:
         A progress bar in a terminal, plain lines elsewhere.
     """
-    return TerminalMonitor() if sys.stderr.isatty() else Monitor()
+    return TerminalMonitor() if can_redraw(sys.stderr) else Monitor()
+
+
+def can_redraw(stream: TextIO) -> bool:
+    """Whether a stream goes where lines can be drawn again.
+
+    Args:
+        stream: The stream.
+
+    Returns:
+        Whether it is a terminal, and one that understands more than text.
+    """
+    return stream.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
