@@ -177,7 +177,8 @@ def progress() -> Progress:
     Returns:
         The display; use it in a with statement.
     """
-    return BarProgress() if sys.stderr.isatty() else LineProgress()
+    redraws = os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+    return BarProgress() if sys.stderr.isatty() and redraws else LineProgress()
 
 
 class LineProgress:

@@ -38,6 +38,12 @@ def train(
         int | None,
         typer.Option(metavar="N", min=1, help="Use N processor threads.  [default: all cores]"),
     ] = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option(
+            "--tensorboard", help="Write for TensorBoard too, as training.tensorboard=true does."
+        ),
+    ] = False,
     deterministic: Annotated[
         bool,
         typer.Option(
@@ -61,7 +67,8 @@ def train(
     """
     import seq2seq
 
-    read = seq2seq.load_recipe(recipe, assignments or ())
+    wished = ["training.tensorboard=true"] if tensorboard else []
+    read = seq2seq.load_recipe(recipe, [*(assignments or ()), *wished])
     with console.progress() as progress:
         result = seq2seq.train(
             read,

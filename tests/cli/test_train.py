@@ -73,6 +73,14 @@ def test_the_folder_has_the_recipes_name_by_default(run, trained) -> None:
     assert set(calls[1][4:]) == {"deterministic", "changed_data"}
 
 
+def test_tensorboard_is_the_recipes_or_the_flags(run, trained) -> None:
+    calls = trained()
+    assert run("train", "quickstart").code == 0
+    assert run("train", "quickstart", "--tensorboard").code == 0
+    assert run("train", "quickstart", "--set", "training.tensorboard=true").code == 0
+    assert [call[0].training.tensorboard for call in calls] == [False, True, True]
+
+
 def test_an_interrupted_training_says_how_to_go_on(run, trained) -> None:
     trained(finished=False, stopped="interrupted", best=None, updates=7, seconds=3.2)
     done = run("train", "quickstart")
