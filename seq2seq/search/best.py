@@ -23,7 +23,7 @@ def best_of(scores_NV: Floats32, k: int) -> tuple[Floats32, Ints]:
     Returns:
         The values and their columns, (N, k) each.
     """
-    rows, size = scores_NV.shape
+    size = scores_NV.shape[1]
     if k == 1:
         tokens_N1 = scores_NV.argmax(axis=1)[:, None]
         return np.take_along_axis(scores_NV, tokens_N1, axis=1), tokens_N1

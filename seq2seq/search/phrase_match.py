@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from seq2seq.search.pieces import PieceTable, is_word_character
+from seq2seq.search.protocol import Ints
 
 # For each phrase, how many of its pieces the hypothesis ends with; _HELD: it holds the phrase.
 Places = tuple[int, ...]
@@ -22,6 +25,7 @@ class Goal:
     def __init__(self, phrases: Sequence[Sequence[int]], pieces: PieceTable) -> None:
         self._phrases = sorted({tuple(phrase) for phrase in phrases})
         self._pieces = pieces
+        self._tokens = sorted({token for phrase in self._phrases for token in phrase})
         self._falls = [_falls(phrase) for phrase in self._phrases]
         # What comes beside a phrase matters where it is a word that may go on.
         self._ends_in_word = [self._is_within_word(phrase[-1]) for phrase in self._phrases]
@@ -91,7 +95,21 @@ class Goal:
         Returns:
             True if a phrase is begun and not complete.
         """
-        return any(places[number] for number in self._open(places))
+        return self._most_begun(places) > 0
+
+    def _most_begun(self, places: Places) -> int:
+        """The most pieces of an open phrase that can be gone on with."""
+        return max((places[n] for n in self._open(places) if self._can_go_on(places, n)), default=0)
+
+    def _can_go_on(self, places: Places, number: int) -> bool:
+        """Whether a phrase's next piece leaves alone those that are complete."""
+        return self._keeps(places, self._phrases[number][places[number]])
+
+    def _keeps(self, places: Places, token: int) -> bool:
+        return not any(
+            place == len(self._phrases[n]) and self._breaks(n, token)
+            for n, place in enumerate(places)
+        )
 
     def missing(self, places: Places) -> int:
         """How many pieces are needed at most to hold every phrase.
@@ -102,9 +120,49 @@ class Goal:
         Returns:
             The number.
         """
-        is_open = self._open(places)
-        begun = max((places[number] for number in is_open), default=0)
-        return sum(len(self._phrases[number]) for number in is_open) - begun
+        total = sum(len(self._phrases[number]) for number in self._open(places))
+        return total - self._most_begun(places)
+
+    def at_risk(self, places: Places) -> int:
+        """How many pieces may be needed after one more token: phrases begun may be left.
+
+        Args:
+            places: Where the hypothesis is.
+
+        Returns:
+            The pieces of all phrases that are not held for good.
+        """
+        return sum(
+            len(self._phrases[number]) for number, place in enumerate(places) if place != _HELD
+        )
+
+    def missing_after(self, places: Places, last: int | None) -> Ints:
+        """How many pieces are needed at most after each token.
+
+        Args:
+            places: Where the hypothesis is.
+            last: Its last token; None: it has none.
+
+        Returns:
+            The numbers (V); that of eos has no meaning.
+        """
+        continues_V = self._pieces.continues_V
+        # Tokens that are in no phrase differ only in whether they go on with a word.
+        within, beside = (self.missing(self._beside(places, goes_on)) for goes_on in (True, False))
+        missing_V = np.where(continues_V, within, beside)
+        for token in self._tokens:
+            missing_V[token] = self.missing(self.step(places, last, token))
+        return missing_V
+
+    def _beside(self, places: Places, goes_on: bool) -> Places:
+        """Goes on by a token that is in no phrase."""
+        return tuple(
+            _HELD
+            if place == _HELD
+            or (place == len(self._phrases[n]) and not (goes_on and self._ends_in_word[n]))
+            else 0
+            for n, place in enumerate(places)
+        )
 
     def count(self, places: Places) -> int:
         """How many pieces are met: what the beam is dealt out by.
@@ -139,19 +197,17 @@ class Goal:
         Returns:
             The tokens, each once; none if no phrase is begun.
         """
-        is_open = self._open(places)
-        most = max((places[number] for number in is_open), default=0)
-        nearest = [number for number in is_open if 0 < places[number] == most]
+        most = self._most_begun(places)
+        nearest = [n for n in self._open(places) if 0 < places[n] == most]
         return self._next(places, last, nearest)
 
     def _next(self, places: Places, last: int | None, numbers: Sequence[int]) -> list[int]:
-        complete = [n for n, place in enumerate(places) if place == len(self._phrases[n])]
-        tokens = {
-            self._phrases[number][places[number]]
-            for number in numbers
-            if places[number] or self._may_begin(number, last)
-        }
-        return sorted(t for t in tokens if not any(self._breaks(n, t) for n in complete))
+        tokens = set()
+        for number in numbers:
+            place = places[number] if self._can_go_on(places, number) else 0
+            if place or self._may_begin(number, last):
+                tokens.add(self._phrases[number][place])
+        return sorted(token for token in tokens if self._keeps(places, token))
 
 
 def _falls(phrase: tuple[int, ...]) -> list[int]:

@@ -93,24 +93,30 @@ class Phrases:
             if not goal.is_met(state.places):
                 if log_probs_NV[row].argmax() == EOS:
                     state = replace(state, over=True)
+                log_probs_NV[row, EOS] = -np.inf
+                self._lift(row, goal.going_on(state.places, state.last), log_probs_NV)
+            if goal.at_risk(state.places) >= left_N[row]:
                 self._hold_back(row, goal, state, int(left_N[row]), log_probs_NV)
             self._states[sentence, tokens] = self._state_N[row] = state
+
+    def _lift(self, row: int, tokens: Sequence[int], log_probs_NV: Floats32) -> None:
+        """Allows what rules have forbidden."""
+        now = log_probs_NV[row, tokens]
+        log_probs_NV[row, tokens] = np.where(now == -np.inf, self._own_NV[row, tokens], now)
 
     def _hold_back(
         self, row: int, goal: Goal, state: _State, left: int, log_probs_NV: Floats32
     ) -> None:
-        log_probs_NV[row, EOS] = -np.inf
-        going_on = goal.going_on(state.places, state.last)
-        must = goal.missing(state.places) >= left
-        allowed = going_on
-        if must and not going_on:
-            allowed = goal.wanted(state.places, state.last)
-        own = self._own_NV[row, allowed]
-        if must and allowed:
-            log_probs_NV[row] = -np.inf
-        log_probs_NV[row, allowed] = np.where(
-            log_probs_NV[row, allowed] == -np.inf, own, log_probs_NV[row, allowed]
-        )
+        """Forbids tokens after which phrases need more than is left."""
+        missing = goal.missing(state.places)
+        too_late_V = goal.missing_after(state.places, state.last) > max(left, missing) - 1
+        too_late_V[EOS] = False
+        if np.count_nonzero(too_late_V) == len(too_late_V) - 1 and missing:
+            return  # whatever comes is a detour, so that the cap will be passed
+        log_probs_NV[row, too_late_V] = -np.inf
+        if log_probs_NV[row].max() == -np.inf:
+            wanted = goal.wanted(state.places, state.last)
+            self._lift(row, [t for t in wanted if not too_late_V[t]], log_probs_NV)
 
     def widened(
         self, choice_NV: Floats32, choice_Nk: Floats32, token_Nk: Ints

@@ -104,7 +104,8 @@ def plain_beam(
     """Beam search of one sentence by its definition: every extension is listed, and it stops early
     only at ``beam`` finished hypotheses, where no live one is better than the best of them.
 
-    A beam of 1 stops at its first finished one. With groups each is such a beam, and sees what those before it have chosen at the same step.
+    A beam of 1 stops at its first finished one. With groups each is such a beam, and sees what
+    those before it have chosen at the same step.
     """
     width = beam // groups
     live: list[list[tuple[float, tuple[int, ...]]]] = [[(0.0, ())] for _ in range(groups)]
