@@ -42,7 +42,7 @@ class Avoided:
         self._pieces = pieces
         self._caps_B = caps_B
         self._ends_word_V = ~pieces.continues_V | pieces.is_byte_V
-        self._can: dict[tuple[tuple[Phrase, ...], tuple[Place, ...]], bool] = {}
+        self._known: dict[tuple[tuple[Phrase, ...], tuple[Place, ...], bool], Ints] = {}
         self._phrases = [
             tuple(find_phrase(pieces, one) for one in sorted(set(map(pieces.phrase, wish.avoided))))
             for wish in wishes
@@ -61,24 +61,31 @@ class Avoided:
             if not phrases:
                 continue
             text = self._pieces.spell(rows.tokens_NT[row].tolist())
-            forbidden, left_open, must_go_on = _together(phrases, _places(phrases, text))
-            may_go_on = length + 2 <= self._caps_B[sentence]
-            for piece in left_open - forbidden:
-                longer = text + self._pieces.spelling_V[piece]
-                if not may_go_on or not self._can_go_on(phrases, _places(phrases, longer)):
-                    forbidden.add(piece)
-            log_probs_NV[row, list(forbidden)] = -np.inf
-            if must_go_on:
-                log_probs_NV[row, self._ends_word_V] = -np.inf
+            # Different texts mostly come to the same: a few answers serve all rows and steps.
+            key = (phrases, _places(phrases, text), bool(length + 2 <= self._caps_B[sentence]))
+            if key not in self._known:
+                self._known[key] = self._forbidden(text, *key)
+            log_probs_NV[row, self._known[key]] = -np.inf
+
+    def _forbidden(
+        self, text: bytes, phrases: tuple[Phrase, ...], places: tuple[Place, ...], may_go_on: bool
+    ) -> Ints:
+        """The pieces that may not come after a text."""
+        forbidden, left_open, must_go_on = _together(phrases, places)
+        for piece in left_open - forbidden:
+            longer = text + self._pieces.spelling_V[piece]
+            if not may_go_on or not self._can_go_on(phrases, _places(phrases, longer)):
+                forbidden.add(piece)
+        if must_go_on:
+            forbidden.update(np.flatnonzero(self._ends_word_V).tolist())
+        return np.array(sorted(forbidden), dtype=np.int64)
 
     def _can_go_on(self, phrases: tuple[Phrase, ...], places: tuple[Place, ...]) -> bool:
         """Whether a piece could go on with the word, and end or leave open no phrase in turn."""
-        if (phrases, places) not in self._can:
-            forbidden, left_open, _ = _together(phrases, places)
-            goes_on_V = ~self._ends_word_V
-            goes_on_V[list(forbidden | left_open)] = False
-            self._can[phrases, places] = bool(goes_on_V.any())
-        return self._can[phrases, places]
+        forbidden, left_open, _ = _together(phrases, places)
+        goes_on_V = ~self._ends_word_V
+        goes_on_V[list(forbidden | left_open)] = False
+        return bool(goes_on_V.any())
 
 
 def _places(phrases: Sequence[Phrase], text: bytes) -> tuple[Place, ...]:
