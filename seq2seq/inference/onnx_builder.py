@@ -8,7 +8,7 @@ dynamic quantization would, so a sentence's result does not depend on its batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Literal
@@ -64,6 +64,8 @@ class Builder:
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
         self._constants: dict[tuple[str, bytes, tuple[int, ...]], str] = {}
+        self._rounded: dict[tuple[str, float], Tensor] = {}
+        self._names: dict[str, str] = {}  # what outputs are called at last
         self._numbers = count()
 
     def input(
@@ -93,7 +95,11 @@ class Builder:
             shape: As for ``input``.
             integer: As for ``input``.
         """
-        self._nodes.append(helper.make_node("Identity", [tensor.name], [name]))
+        ours = any(tensor.name in node.output for node in self._nodes)
+        if ours and tensor.name not in self._names:
+            self._names[tensor.name] = name
+        else:
+            self._nodes.append(helper.make_node("Identity", [tensor.name], [name]))
         self._outputs.append(_info(name, integer, shape))
 
     def constant(self, value: NDArray[Any]) -> str:
@@ -206,10 +212,7 @@ class Builder:
         """Each input has a scale of its own, taken into the weights; each output column, too."""
         scales = [np.float32(bound / _INPUT_STEPS) for bound in bounds]
         zero = self.constant(np.array(_INPUT_ZERO, dtype=np.uint8))
-        rounded = [
-            self.op("QuantizeLinear", x, self.constant(np.array(scale)), zero, size=x.size)
-            for x, scale in zip(inputs, scales, strict=True)
-        ]
+        rounded = [self._round(x, scale, zero) for x, scale in zip(inputs, scales, strict=True)]
         rows_X1 = np.repeat(scales, [x.size for x in inputs])[:, None]
         scaled_XY = (weight_XY * rows_X1).astype(np.float32)
         scale_Y = np.maximum(np.abs(scaled_XY).max(axis=0), np.float32(1e-12)) / _WEIGHT_STEPS
@@ -226,6 +229,13 @@ class Builder:
             size=weight_XY.shape[1],
             domain=CONTRIB,
         )
+
+    def _round(self, x: Tensor, scale: np.float32, zero: str) -> Tensor:
+        key = (x.name, float(scale))
+        if key not in self._rounded:
+            scaled = self.constant(np.array(scale))
+            self._rounded[key] = self.op("QuantizeLinear", x, scaled, zero, size=x.size)
+        return self._rounded[key]
 
     def _joined(self, inputs: Sequence[Tensor]) -> Tensor:
         if len(inputs) == 1:
@@ -268,6 +278,7 @@ class Builder:
         return part
 
     def _graph(self, name: str) -> onnx.GraphProto:
+        _rename(self._nodes, self._names)
         return helper.make_graph(self._nodes, name, self._inputs, self._outputs)
 
     def model(self) -> onnx.ModelProto:
@@ -284,6 +295,18 @@ class Builder:
         )
         onnx.checker.check_model(model)
         return model
+
+
+def _rename(nodes: Iterable[onnx.NodeProto], names: Mapping[str, str]) -> None:
+    """Calls values otherwise, wherever they stand."""
+    for node in nodes:
+        for place, name in enumerate(node.input):
+            node.input[place] = names.get(name, name)
+        for place, name in enumerate(node.output):
+            node.output[place] = names.get(name, name)
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _rename(attribute.g.node, names)
 
 
 def _info(name: str, integer: bool, shape: Shape) -> onnx.ValueInfoProto:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -49,8 +49,7 @@ class Rows:
     active_A: Ints
 
 
-@dataclass(frozen=True)
-class EngineState:
+class EngineState(NamedTuple):
     """What the engine keeps between steps; opaque to the search.
 
     Attributes:
@@ -58,6 +57,7 @@ class EngineState:
         rows: Where they belong.
         sources: What the encoder gives to the steps, B sentences.
         lengths_B: Real tokens of each source.
+        width: S, of the batch.
         output: The output layer of these sentences, where they have a shortlist.
     """
 
@@ -65,6 +65,7 @@ class EngineState:
     rows: Rows
     sources: Arrays
     lengths_B: Ints
+    width: int
     output: SelectedHead | None
 
 
@@ -115,7 +116,8 @@ class OnnxEngine:
         Returns:
             A state of B rows, row i for sentence i.
         """
-        ids_BS = np.ascontiguousarray(source.ids[:, : int(source.lengths.max())])
+        width = int(source.lengths.max())
+        ids_BS = np.ascontiguousarray(source.ids[:, :width])
         found = self._encoder.run(None, {"ids": ids_BS, "lengths": source.lengths})
         given = dict(zip(self._given, found, strict=True))
         states = {name: given.pop(name) for name in self._states if name != "fed"}
@@ -124,7 +126,7 @@ class OnnxEngine:
         every = np.arange(len(source))
         rows = self._placed(every, every, given)
         output = None if self._head is None else self._head.select(ids_BS, source.lengths)
-        return EngineState(states, rows, given, source.lengths, output)
+        return EngineState(states, rows, given, source.lengths, width, output)
 
     def step(
         self,
@@ -196,20 +198,11 @@ class OnnxEngine:
         every = self._step.run(self._outputs, inputs)
         found = dict(zip(self._outputs, every, strict=True))
         if self._attends:
-            found["attention"] = self._widened(found["attention"], state)
+            found["attention"] = _widened(found["attention"], state.width)
         # The states come first, in their order; what is fed back is the readout.
         states = dict(zip(self._states, every, strict=False))
-        return found, replace(state, states=states, rows=rows)
-
-    def _widened(self, attention_NX: Floats32, state: EngineState) -> Floats32:
-        """As wide as the batch, though the memory may be narrower by now."""
-        width = int(state.lengths_B.max())
-        rows, narrow = attention_NX.shape
-        if narrow == width:
-            return attention_NX
-        attention_NS = np.zeros((rows, width), dtype=np.float32)
-        attention_NS[:, :narrow] = attention_NX
-        return attention_NS
+        _, _, sources, lengths_B, width, output = state
+        return found, EngineState(states, rows, sources, lengths_B, width, output)
 
     def _rows(self, state: EngineState, parent_N: Ints) -> Rows:
         before = state.rows
@@ -248,6 +241,16 @@ class OnnxEngine:
 
 
 _SOURCES = ("values", "keys", "mask", "cell_bias", "readout_bias")
+
+
+def _widened(attention_NX: Floats32, width: int) -> Floats32:
+    """As wide as the batch, though the memory may be narrower by now."""
+    rows, narrow = attention_NX.shape
+    if narrow == width:
+        return attention_NX
+    attention_NS = np.zeros((rows, width), dtype=np.float32)
+    attention_NS[:, :narrow] = attention_NX
+    return attention_NS
 
 
 def load_engine(
