@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 import typer
 
+from seq2seq.cli import start
 from seq2seq.errors import Seq2SeqError, is_out_of_memory
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-INTERRUPTED = 130
+INTERRUPTED = start.INTERRUPTED
 _PIPE_CLOSED = 141  # as a shell counts SIGPIPE
 _NOT_THE_INPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
@@ -98,11 +99,13 @@ def reported(verb: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(verb)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
+            start.verb_begins()
             result = verb(*args, **kwargs)
             show()
         except typer.Exit:
             raise
         except KeyboardInterrupt:
+            tell("interrupted")
             code = INTERRUPTED
         except BrokenPipeError:
             code = _PIPE_CLOSED
@@ -110,7 +113,7 @@ def reported(verb: Callable[P, R]) -> Callable[P, R]:
             if settings.debug:
                 traceback.print_exc()
             text, code = _told(error)
-            tell(f"error: {text}")
+            tell(text)
         else:
             return result
         _drop_output()
@@ -122,15 +125,26 @@ def reported(verb: Callable[P, R]) -> Callable[P, R]:
 def _told(error: Exception) -> tuple[str, int]:
     """The line and the exit code for an error."""
     if isinstance(error, Seq2SeqError):
-        return str(error), error.exit_code
+        return f"error: {error}", error.exit_code
+    if _by_interrupt(error):
+        return "interrupted", INTERRUPTED
     if is_out_of_memory(error):
-        return "out of memory: a smaller batch, or fewer processes at a time, need less", 1
+        return "error: out of memory: a smaller batch, or fewer processes at a time, need less", 1
     if isinstance(error, OSError) and error.strerror:
         name = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
-        return f"{name}{error.strerror}", 1 if error.errno in _NOT_THE_INPUT else 2
+        return f"error: {name}{error.strerror}", 1 if error.errno in _NOT_THE_INPUT else 2
     told = " ".join(f"{type(error).__name__}: {error}".split())
     again = "" if settings.debug else "; run the command again with --debug and report this"
-    return f"unexpected {told}{again}", 1
+    return f"error: unexpected {told}{again}", 1
+
+
+def _by_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind it: in the midst of an import, libraries make errors of it."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _drop_output() -> None:

@@ -60,6 +60,12 @@ class Running(OptionGroup):
             metavar="NAME", help="Of an exported model: float32 or int8.  [default: float32]"
         ),
     ] = None
+    shortlist: Annotated[
+        bool,
+        typer.Option(
+            "--shortlist", help="Of an exported model: choose among likely pieces alone: faster."
+        ),
+    ] = False
     threads: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Use N processor threads.  [default: all cores]"),
@@ -106,6 +112,8 @@ class Running(OptionGroup):
         options: dict[str, Any] = {"threads": self.threads, "engine": self.engine}
         if self.precision is not None:
             options["precision"] = self.precision
+        if self.shortlist:
+            options["shortlist"] = True
         if self.with_:
             options |= {"combine": self.combine or "log", "weights": self._weights()}
         return options

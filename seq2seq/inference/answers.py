@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from seq2seq.inference.alignment import SPACE
 from seq2seq.inference.mbr import expected_utilities, probabilities
-from seq2seq.inference.reading import Line, Part
+from seq2seq.inference.reading import Part
 from seq2seq.inference.repetition import end_of_first
 from seq2seq.inference.request import Request
 from seq2seq.inference.results import Answer, ScoredTranslation, cut_after, join_answers
@@ -26,13 +26,13 @@ _EMPTY = ScoredTranslation(text="", score=0.0, log_prob=0.0, truncated=False)
 
 
 def cut_loops(
-    lines: Sequence[Line], found: Sequence[list[Hypothesis]], target: Tokenizer
+    parts: Sequence[Part], found: Sequence[list[Hypothesis]], target: Tokenizer
 ) -> tuple[list[list[Hypothesis]], list[int]]:
     """Cuts translations that repeat themselves up to their length cap.
 
     Args:
-        lines: The lines.
-        found: What the search found for each of their parts, best first.
+        parts: What was translated.
+        found: What the search found for each, best first.
         target: The target's tokenizer.
 
     Returns:
@@ -44,11 +44,10 @@ def cut_loops(
 
     cut: list[list[Hypothesis]] = []
     loops: list[int] = []
-    numbers = [line.number for line in lines for _ in line.parts]
-    for number, several in zip(numbers, found, strict=True):
+    for part, several in zip(parts, found, strict=True):
         kept = [end_of_first(one.tokens, begins_word) if one.truncated else None for one in several]
-        if kept[0] is not None and number not in loops[-1:]:
-            loops.append(number)
+        if kept[0] is not None and part.line not in loops[-1:]:
+            loops.append(part.line)
         cut.append(
             [
                 one if end is None else cut_after(one, end)
@@ -138,16 +137,16 @@ def _by_utility(
 
 
 def translations_of(
-    line: Line,
-    parts: Sequence[Sequence[Answer]],
+    parts: Sequence[Part],
+    answered: Sequence[Sequence[Answer]],
     request: Request,
     pieces: tuple[Sequence[str], Sequence[str]] | None,
 ) -> list[ScoredTranslation]:
     """Makes a line's translations of the answers to its parts.
 
     Args:
-        line: The line.
-        parts: The answers to each part. The n-th translation is made of the n-th ones.
+        parts: The line's parts.
+        answered: The answers to each. The n-th translation is made of the n-th ones.
         request: How scores are made.
         pieces: The names of source and target pieces by their ids; None: tokens are not wanted.
 
@@ -157,10 +156,10 @@ def translations_of(
     if not parts:
         return [_EMPTY]
     if len(parts) == 1:
-        answers = parts[0]
+        answers = answered[0]
     else:
-        count = max(len(several) for several in parts)
-        rows = ([several[min(n, len(several) - 1)] for several in parts] for n in range(count))
+        count = max(map(len, answered))
+        rows = ([several[min(n, len(several) - 1)] for several in answered] for n in range(count))
         answers = [join_answers(row, request.options.normalization) for row in rows]
     if pieces is None:
         return [
@@ -170,7 +169,7 @@ def translations_of(
             for one in answers
         ]
     source, target = pieces
-    read = tuple(source[token] for part in line.parts for token in part.row)
+    read = tuple(source[token] for part in parts for token in part.row)
     return [
         ScoredTranslation(
             one.text,

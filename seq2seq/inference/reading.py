@@ -20,25 +20,14 @@ class Part:
     """What is translated at once.
 
     Args:
+        line: The number of its line, for messages.
         row: Its pieces, without eos.
         wish: What its translation has to look like.
     """
 
+    line: int
     row: list[int]
     wish: Wish
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line.
-
-    Args:
-        number: Its number, for messages.
-        parts: Mostly one; none of a line without words.
-    """
-
-    number: int
-    parts: Sequence[Part]
 
 
 class Reader:
@@ -55,7 +44,9 @@ class Reader:
         self._longest = longest
         self._long = long
 
-    def read(self, lines: Sequence[str], wishes: Sequence[Wish] | None, first: int) -> list[Line]:
+    def read(
+        self, lines: Sequence[str], wishes: Sequence[Wish] | None, first: int
+    ) -> list[list[Part]]:
         """Reads some lines.
 
         Args:
@@ -64,12 +55,12 @@ class Reader:
             first: The number of the first.
 
         Returns:
-            What is translated of each.
+            What is translated of each: mostly one part, none of a line without words.
         """
         rows = self._tokenizer.encode(lines)
         wished = wishes or [_NO_WISH] * len(lines)
         return [
-            Line(number, self._parts(number, *read))
+            self._parts(number, *read)
             for number, read in enumerate(zip(lines, rows, wished, strict=True), start=first)
         ]
 
@@ -79,18 +70,18 @@ class Reader:
         if not row and not (wish.prefix or wish.forced):
             return []
         if len(row) <= self._longest or self._long == "keep":
-            return [Part(row, wish)]
+            return [Part(number, row, wish)]
         told = f"line {number}: {len(row)} pieces, but the model takes at most {self._longest}"
         if self._long == "truncate":
             logger.warning("%s: the rest was left out", told)
-            return [Part(row[: self._longest], wish)]
+            return [Part(number, row[: self._longest], wish)]
         if wish.forced:  # there is no telling in which part a phrase belongs
             logger.warning("%s: it was not split, as its translation has to hold phrases", told)
-            return [Part(row, wish)]
+            return [Part(number, row, wish)]
         rows = self._tokenizer.encode(split_line(line, self._longest, self._count))
         first, *others = [one for one in rows if one]
         rest = replace(wish, prefix="")
-        return [Part(first, wish), *(Part(one, rest) for one in others)]
+        return [Part(number, first, wish), *(Part(number, one, rest) for one in others)]
 
     def _count(self, texts: Sequence[str]) -> list[int]:
         return [len(row) for row in self._tokenizer.encode(texts)]

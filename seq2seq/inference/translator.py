@@ -15,13 +15,12 @@ from seq2seq.errors import ModelError, Seq2SeqError
 from seq2seq.inference.answers import answers_to, cut_loops, report_loops, translations_of
 from seq2seq.inference.engines import check_engine, check_precision, load_engine
 from seq2seq.inference.model_folder import ModelFolder
-from seq2seq.inference.reading import Line, Part, Reader
+from seq2seq.inference.reading import Part, Reader
 from seq2seq.inference.request import Request, batches, make_request, search_options, windows
 from seq2seq.inference.results import ScoredTranslation, best_of
 from seq2seq.recipe import Translation
 from seq2seq.search import Hypothesis, SearchOptions, SourceBatch, StepModel, Wish, run_search
 from seq2seq.search.pieces import PieceTable
-from seq2seq.search.wishes import check_wish
 from seq2seq.text.tokenizer import EOS, Tokenizers
 
 __all__ = ["ScoredTranslation", "Translator"]
@@ -75,6 +74,7 @@ class Translator:
         threads: int | None = None,
         engine: str = "auto",
         precision: str | None = None,
+        shortlist: bool = False,
         combine: Literal["log", "probability"] = "log",
         weights: Sequence[float] | None = None,
     ) -> Translator:
@@ -87,6 +87,8 @@ class Translator:
             engine: What runs the network, one of :data:`seq2seq.inference.engines.ENGINES`. All
                 give the same translations.
             precision: Of an exported model's arithmetic: "float32" or "int8"; None: float32.
+            shortlist: Choose only among the target pieces that an exported model's shortlist has
+                for the pieces of the source: faster, and nearly the same.
             combine: How an ensemble's models are averaged: their log-probabilities ("log"), or
                 their probabilities ("probability").
             weights: How much each model of an ensemble counts; None: all the same.
@@ -96,7 +98,7 @@ class Translator:
 
         Raises:
             Seq2SeqError: If ``threads`` is below 1, ``engine`` or ``precision`` is unknown or does
-                not fit the model, or ``combine`` or ``weights`` do not fit.
+                not fit the model, there is no shortlist, or ``combine`` or ``weights`` do not fit.
             ModelError: If there is no model, or it is damaged or its parts do not fit, or the
                 models of an ensemble have different tokenizers.
             RecipeError: If its recipe cannot be used.
@@ -117,7 +119,10 @@ class Translator:
                     f"{other.path}: its tokenizer is not that of {first.path}: models translate "
                     "together only if they were trained with the same tokenizer"
                 )
-        engines = [load_engine(folder, engine, threads, precision) for folder in folders]
+        engines = [
+            load_engine(folder, engine, threads, precision, shortlist=shortlist)
+            for folder in folders
+        ]
         model: StepModel[Any] = engines[0]
         if len(engines) > 1 or weights is not None:
             from seq2seq.search.ensemble import Ensemble
@@ -306,31 +311,20 @@ class Translator:
             Seq2SeqError: If the search cannot do what is asked for.
             ModelError: If the model's numbers are broken.
         """
-        read = Reader(self.tokenizers.source, self.longest, request.long).read(
-            lines, wishes, first_line
-        )
-        parts = [part for line in read for part in line.parts]
-        table = self._checked_wishes(read) if wishes and any(wishes) else None
+        reader = Reader(self.tokenizers.source, self.longest, request.long)
+        read = reader.read(lines, wishes, first_line)
+        parts = [part for line in read for part in line]
+        table = self._table if wishes and any(wishes) else None
         found = self._search(parts, table, request)
         if any(one.truncated for several in found for one in several):
-            found, loops = cut_loops(read, found, self.tokenizers.target)
+            found, loops = cut_loops(parts, found, self.tokenizers.target)
             if self.warns:
                 report_loops(loops)
         answers = answers_to(parts, found, self.tokenizers.target, table, request)
         pieces = (self._source_pieces, self._target_pieces) if request.details else None
         return [
-            translations_of(line, [next(answers) for _ in line.parts], request, pieces)
-            for line in read
+            translations_of(line, [next(answers) for _ in line], request, pieces) for line in read
         ]
-
-    def _checked_wishes(self, lines: Sequence[Line]) -> PieceTable:
-        for line in lines:
-            try:
-                for part in line.parts:
-                    check_wish(part.wish, self._table)
-            except Seq2SeqError as error:
-                raise Seq2SeqError(f"line {line.number}: {error}") from None
-        return self._table
 
     def _search(
         self, parts: Sequence[Part], table: PieceTable | None, request: Request
@@ -342,14 +336,26 @@ class Translator:
             lengths = [len(parts[i].row) + 1 for i in chosen]
             for batch in batches(lengths, request.batch_size):
                 members = [chosen[i] for i in batch]
-                source = SourceBatch.from_rows([[*parts[i].row, EOS] for i in members])
-                wishes = [parts[i].wish for i in members] if wished else None
-                hypotheses = run_search(
-                    self.model, source, request.searched, wishes=wishes, pieces=table
-                )
+                hypotheses = self._search_batch([parts[i] for i in members], table, request)
                 for i, several in zip(members, hypotheses, strict=True):
                     found[i] = several
         return found
+
+    def _search_batch(
+        self, parts: Sequence[Part], table: PieceTable | None, request: Request
+    ) -> list[list[Hypothesis]]:
+        source = SourceBatch.from_rows([[*part.row, EOS] for part in parts])
+        wishes = [part.wish for part in parts] if parts[0].wish else None
+        try:
+            return run_search(self.model, source, request.searched, wishes=wishes, pieces=table)
+        except Seq2SeqError as error:
+            if wishes is None:
+                raise
+            if len(parts) == 1:
+                raise Seq2SeqError(f"line {parts[0].line}: {error}") from None
+            for part in sorted(parts, key=lambda part: part.line):  # whose wish was it?
+                self._search_batch([part], table, request)
+            raise
 
     @cached_property
     def _table(self) -> PieceTable:

@@ -65,8 +65,12 @@ def test_an_unexpected_error_is_one_line_unless_debugging(run, monkeypatch, debu
 @pytest.mark.parametrize(
     ("error", "code", "told"),
     [
-        (KeyboardInterrupt(), 130, ""),
-        (MemoryError(), 1, "error: out of memory\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (
+            MemoryError(),
+            1,
+            "error: out of memory: a smaller batch, or fewer processes at a time, need less\n",
+        ),
         (
             PermissionError(13, "Permission denied", "a.toml"),
             2,
@@ -106,6 +110,67 @@ def test_a_reader_that_goes_away() -> None:
     assert first == b"{"
     assert code in (b"141", b"0")  # 0: the pipe took it all before its reader left
     assert done.stderr == b""
+
+
+def test_an_interrupt_that_a_library_made_an_error_of(run, monkeypatch) -> None:
+    def failing() -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as interrupt:
+            raise ImportError("cannot import half a module") from interrupt
+
+    monkeypatch.setattr(files, "packaged_recipes", failing)
+    done = run("recipe", "list")
+    assert (done.code, done.out, done.err) == (130, "", "interrupted\n")
+
+
+@pytest.mark.parametrize("hold", ["typer", "seq2seq.cli.translate", "seq2seq.inference.translator"])
+def test_ctrl_c_while_the_program_starts(hold: str) -> None:
+    """In the midst of an import that waits to be interrupted."""
+    script = (
+        "import importlib.abc, sys, time\n"
+        "class Slow(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if name == {hold!r}:\n"
+        "            print('importing', flush=True)\n"
+        "            time.sleep(60)\n"
+        "sys.meta_path.insert(0, Slow())\n"
+        "sys.argv = ['seq2seq', 'translate', 'nowhere']\n"
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from seq2seq.cli.start import main; main()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"importing\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, b"", b"interrupted\n")
+
+
+def test_a_killed_translation_leaves_no_file(tmp_path: Path) -> None:
+    """Killed by a signal that cannot be caught, in the midst of writing."""
+    script = (
+        "import os, signal, sys\n"
+        "from seq2seq.cli import lines\n"
+        "with lines.write_lines('out') as output:\n"
+        "    output.write('half')\n"
+        "    output.flush()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    if not hasattr(os, "O_TMPFILE"):
+        pytest.skip("this system has no files without names")
+    try:
+        os.close(os.open(tmp_path, os.O_TMPFILE | os.O_WRONLY))
+    except OSError:
+        pytest.skip("this file system has no files without names")
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_wrong_usage(run) -> None:
