@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
+import sentencepiece
 from hypothesis import given
 from hypothesis import strategies as st
-from support.tokenizers import KINDS, WORDS, tokenizer
+from support.tokenizers import KINDS, WORDS, lines, tokenizer
 
 from seq2seq.errors import Seq2SeqError
 from seq2seq.search import SUPPRESSED, Wish
 from seq2seq.search.pieces import PieceTable, is_word_character
 from seq2seq.search.token_rules import NoRepeatNgram, Rows, Rule
 from seq2seq.search.wishes import Avoided, Prefixes, check_wish, most_pieces, restore_prefix
-from seq2seq.text.tokenizer import EOS, UNK
+from seq2seq.text.tokenizer import EOS, UNK, Tokenizer
 
 TABLES = {kind: PieceTable.of(tokenizer(*kind)) for kind in KINDS}
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -176,6 +178,42 @@ def test_what_the_model_says_of_allowed_pieces_stays() -> None:
     kept = log_probs > -np.inf
     assert (log_probs[kept] == before[kept]).all()
     assert kept[1].all()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"add_dummy_prefix": False},
+        {"treat_whitespace_as_suffix": True},
+        {"remove_extra_whitespaces": False},
+        {"add_dummy_prefix": False, "remove_extra_whitespaces": False},
+    ],
+    ids=str,
+)
+def test_tokenizers_that_treat_spaces_otherwise(settings: dict[str, bool]) -> None:
+    """A tokenizer that was trained elsewhere may have any of these settings."""
+    proto = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines()),
+        model_writer=proto,
+        model_type="bpe",
+        vocab_size=46,
+        pad_id=0,
+        unk_id=1,
+        bos_id=2,
+        eos_id=3,
+        minloglevel=3,
+        **settings,
+    )
+    pieces = PieceTable.of(Tokenizer(proto.getvalue()))
+    for prefix in ("der Hund", "der Hu", "der Hund ", "  der", "☃ Hund", " ☃"):
+        rules = [Prefixes([Wish(prefix=prefix)], pieces)]
+        for seed in range(9):
+            tokens = speak(pieces, rules, seed, most_pieces(prefix, pieces) + seed)
+            (text,) = pieces.tokenizer.decode([tokens])
+            assert restore_prefix(text, prefix, tokens, pieces).startswith(prefix)
+            if "☃" not in prefix:
+                assert text.lstrip(" ").startswith(prefix.lstrip(" "))
 
 
 def test_a_translation_that_was_given_up_is_its_prefix() -> None:
