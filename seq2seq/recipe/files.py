@@ -71,7 +71,13 @@ def load_recipe(name_or_path: str, assignments: Sequence[str] = ()) -> Recipe:
             name_or_path, [f"assignments must be a list of strings, such as [{assignments!r}]"]
         )
     path = _find(name_or_path)
-    return _read(_read_text(path, name_or_path), name_or_path, path.absolute().parent, assignments)
+    text = _read_text(path, name_or_path)
+    if not _parse(text, name_or_path):  # a recipe of defaults alone; more likely a lost file
+        problem = (
+            "there is nothing in it: 'seq2seq recipe show quickstart' prints one to begin with"
+        )
+        raise RecipeError(name_or_path, [problem])
+    return _read(text, name_or_path, path.absolute().parent, assignments)
 
 
 def read_recipe_text(name_or_path: str) -> str:

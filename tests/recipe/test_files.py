@@ -342,3 +342,15 @@ def test_round_trip(seed, rate, clip, epochs, length, symbols, model, split, con
     text = recipe_to_toml(recipe)
     assert recipe_from_toml(text, "r") == recipe
     assert tomllib.loads(text)["seed"] == seed
+
+
+@pytest.mark.parametrize("text", ["", "\n \n", "# a comment\n"])
+def test_a_file_without_a_key_is_no_recipe(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "empty.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(str(path), ["seed=3"])
+    assert str(caught.value) == (
+        f"recipe {path}: there is nothing in it: 'seq2seq recipe show quickstart' prints one to "
+        "begin with"
+    )
