@@ -86,29 +86,27 @@ class Goal:
             if place not in (_HELD, len(self._phrases[number]))
         ]
 
-    def is_begun(self, places: Places) -> bool:
-        """Whether the hypothesis ends with a part of a phrase.
+    def _ways(self, places: Places) -> list[tuple[int, int, int]]:
+        """How to go on with open phrases: the pieces needed then, the phrase, and from where.
 
-        Args:
-            places: Where it is.
-
-        Returns:
-            True if a phrase is begun and not complete.
+        A way may go on with the word that a complete phrase ends with ("Hunde", then the rest of
+        "Hundehütte"), which is then needed again; or leave that alone, and begin once more.
         """
-        return self._most_begun(places) > 0
+        is_open = self._open(places)
+        needed = sum(len(self._phrases[number]) for number in is_open)
+        ways = []
+        for number in is_open:
+            for place in {places[number], 0}:
+                lost = self._lost(places, self._phrases[number][place])
+                ways.append((needed - place + lost, number, place))
+        return ways
 
-    def _most_begun(self, places: Places) -> int:
-        """The most pieces of an open phrase that can be gone on with."""
-        return max((places[n] for n in self._open(places) if self._can_go_on(places, n)), default=0)
-
-    def _can_go_on(self, places: Places, number: int) -> bool:
-        """Whether a phrase's next piece leaves alone those that are complete."""
-        return self._keeps(places, self._phrases[number][places[number]])
-
-    def _keeps(self, places: Places, token: int) -> bool:
-        return not any(
-            place == len(self._phrases[n]) and self._breaks(n, token)
-            for n, place in enumerate(places)
+    def _lost(self, places: Places, token: int) -> int:
+        """The pieces of complete phrases that a token breaks."""
+        return sum(
+            len(self._phrases[number])
+            for number, place in enumerate(places)
+            if place == len(self._phrases[number]) and self._breaks(number, token)
         )
 
     def missing(self, places: Places) -> int:
@@ -120,8 +118,18 @@ class Goal:
         Returns:
             The number.
         """
-        total = sum(len(self._phrases[number]) for number in self._open(places))
-        return total - self._most_begun(places)
+        return min((needed for needed, _, _ in self._ways(places)), default=0)
+
+    def is_begun(self, places: Places) -> bool:
+        """Whether the hypothesis ends with a part of a phrase.
+
+        Args:
+            places: Where it is.
+
+        Returns:
+            True if a phrase is begun and not complete.
+        """
+        return bool(self.going_on(places))
 
     def at_risk(self, places: Places) -> int:
         """How many pieces may be needed after one more token: phrases begun may be left.
@@ -175,6 +183,19 @@ class Goal:
         """
         return self.total - self.missing(places)
 
+    def going_on(self, places: Places) -> list[int]:
+        """What goes on with the phrases begun, so that the fewest pieces are needed then.
+
+        Args:
+            places: Where the hypothesis is.
+
+        Returns:
+            The tokens, each once; none if no phrase is begun.
+        """
+        ways = self._ways(places)
+        least = min(ways, default=(0, 0, 0))[0]
+        return sorted({self._phrases[n][at] for needed, n, at in ways if at and needed == least})
+
     def wanted(self, places: Places, last: int | None) -> list[int]:
         """What goes on with any open phrase, or begins it.
 
@@ -183,31 +204,13 @@ class Goal:
             last: Its last token; None: it has none.
 
         Returns:
-            The tokens, each once; none that would break a phrase that is complete.
+            The tokens, each once.
         """
-        return self._next(places, last, self._open(places))
-
-    def going_on(self, places: Places, last: int | None) -> list[int]:
-        """What goes on with the phrases that are nearest to complete.
-
-        Args:
-            places: Where the hypothesis is.
-            last: Its last token; None: it has none.
-
-        Returns:
-            The tokens, each once; none if no phrase is begun.
-        """
-        most = self._most_begun(places)
-        nearest = [n for n in self._open(places) if 0 < places[n] == most]
-        return self._next(places, last, nearest)
-
-    def _next(self, places: Places, last: int | None, numbers: Sequence[int]) -> list[int]:
-        tokens = set()
-        for number in numbers:
-            place = places[number] if self._can_go_on(places, number) else 0
-            if place or self._may_begin(number, last):
-                tokens.add(self._phrases[number][place])
-        return sorted(token for token in tokens if self._keeps(places, token))
+        begin = [way for way in self._ways(places) if way[2] or self._may_begin(way[1], last)]
+        best: dict[int, tuple[int, int, int]] = {}
+        for way in sorted(begin):
+            best.setdefault(way[1], way)
+        return sorted({self._phrases[number][place] for _, number, place in best.values()})
 
 
 def _falls(phrase: tuple[int, ...]) -> list[int]:

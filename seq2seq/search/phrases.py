@@ -94,7 +94,7 @@ class Phrases:
                 if log_probs_NV[row].argmax() == EOS:
                     state = replace(state, over=True)
                 log_probs_NV[row, EOS] = -np.inf
-                self._lift(row, goal.going_on(state.places, state.last), log_probs_NV)
+                self._lift(row, goal.going_on(state.places), log_probs_NV)
             if goal.at_risk(state.places) >= left_N[row]:
                 self._hold_back(row, goal, state, int(left_N[row]), log_probs_NV)
             self._states[sentence, tokens] = self._state_N[row] = state

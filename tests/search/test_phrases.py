@@ -90,11 +90,11 @@ def test_matching_is_looking_through_the_tokens(
     after = goal.missing_after(places, last)
     for token in range(4, pieces.size):
         then = goal.missing(goal.step(places, last, token))
-        assert after[token] == then <= goal.at_risk(places)
+        assert after[token] == then <= goal.total
     allowed = len(tokens) + goal.missing(places)
     while not goal.is_met(places):  # so many tokens are enough
         after = goal.missing_after(places, last)
-        token = (goal.going_on(places, last) or goal.wanted(places, last))[0]
+        token = (goal.going_on(places) or goal.wanted(places, last))[0]
         places, last = goal.step(places, last, token), token
         tokens.append(token)
         assert goal.missing(places) == after[token] <= allowed - len(tokens)
