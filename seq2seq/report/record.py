@@ -18,10 +18,9 @@ from seq2seq.training.checkpoint import checkpoint_folders
 from seq2seq.training.examples import EXAMPLES
 from seq2seq.training.examples import FORMAT as EXAMPLES_FORMAT
 from seq2seq.training.journal import Journal
+from seq2seq.training.lock import LOCK
 
 Json = dict[str, Any]
-LOCKS = (".lock", "checkpoints")
-"""What a training process locks in its run's folder."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class RunRecord:
             checkpoints={one.name: _size(one) for one in reversed(checkpoints)},
             examples=_examples(folder / EXAMPLES),
             data=_data(folder),
-            in_use=any(_locked(folder / name) for name in LOCKS),
+            in_use=_locked(folder / LOCK),
         )
 
     def of_kind(self, kind: str) -> list[Json]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -11,6 +13,9 @@ from seq2seq import __version__
 from seq2seq.data.dataset import PreparedData
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe import Recipe
+from seq2seq.training.meters import PARTS, part_of
+
+_PACKAGES = ("numpy", "sacrebleu", "safetensors", "sentencepiece")
 
 
 def environment(device: torch.device, precision: torch.dtype) -> dict[str, Any]:
@@ -35,7 +40,12 @@ def environment(device: torch.device, precision: torch.dtype) -> dict[str, Any]:
 
 
 def model_card(
-    recipe: Recipe, prepared: PreparedData, model: TranslationModel, record: dict[str, Any]
+    recipe: Recipe,
+    prepared: PreparedData,
+    model: TranslationModel,
+    record: dict[str, Any],
+    examples: dict[str, Any] | None,
+    environment: dict[str, Any],
 ) -> dict[str, Any]:
     """A model's card.
 
@@ -44,19 +54,36 @@ def model_card(
         prepared: What it was made from.
         model: The model.
         record: What its validation found; its "update" names the weights.
+        examples: What ``write_examples`` wrote of the same validation; None: nothing.
+        environment: What its numbers depend on, from ``environment``.
 
     Returns:
         Plain values for JSON.
     """
+    chrf = {} if examples is None else {"chrf": examples["chrf"]}
+    signed = {} if examples is None else {"chrf_signature": f"greedy, {examples['signature']}"}
+    parts = dict.fromkeys(PARTS, 0)
+    for name, parameter in model.named_parameters():
+        parts[part_of(name)] += parameter.numel()
     return {
         "name": recipe.name,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "update": record["update"],
-        "validation": record,
+        "validation": {**record, **chrf},
         "bleu_signature": "greedy, sacreBLEU nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp",
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        **signed,
+        "parameters": sum(parts.values()),
+        "parameters_of": {part: count for part, count in parts.items() if count},
+        "pairs": {"train": len(prepared.train), "val": len(prepared.val)},
         "source_vocabulary": prepared.tokenizers.source.size,
         "target_vocabulary": prepared.tokenizers.target.size,
         "tokenizer_sha256": prepared.tokenizers.digest,
         "data_sha256": prepared.digest,
-        "versions": {"seq2seq": __version__, "torch": torch.__version__},
+        "versions": {
+            "seq2seq": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in _PACKAGES},
+        },
+        "environment": environment,
     }

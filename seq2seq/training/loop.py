@@ -314,7 +314,8 @@ class Trainer(Session):
         self._log.add(nll, gradient.tokens, pairs, self.tick())
         begun, seconds = self._begun
         done = self.progress() - begun
-        left = (self.state.seconds - seconds) * (1 - self.progress()) / done if done > 0 else math.inf
+        spent = self.state.seconds - seconds
+        left = spent * (1 - self.progress()) / done if done > 0 else math.inf
         step = Step(
             update=self.state.update,
             epoch=self.state.place.epoch + self.epoch_share(),
@@ -326,6 +327,7 @@ class Trainer(Session):
             remaining=left,
             padding=self._log.padding,
             skipped=self.state.skipped,
+            halved=self.state.halved,
             memory=memory(),
             gpu_memory=gpu_memory(self.learner.device),
             update_ratio=ratios,

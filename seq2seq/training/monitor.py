@@ -28,6 +28,7 @@ class Step:
             finite where nothing is known yet.
         padding: The share of padding in the batches.
         skipped: Updates so far whose numbers were not finite.
+        halved: Batches so far that did not fit into memory and were taken in parts.
         memory: The most bytes that the process has held.
         gpu_memory: The most bytes that tensors have taken on the GPU; None where there is none.
         update_ratio: Norm of the change over norm of the weights, for "all" and for each part of
@@ -44,6 +45,7 @@ class Step:
     remaining: float
     padding: float = 0.0
     skipped: int = 0
+    halved: int = 0
     memory: int = 0
     gpu_memory: int | None = None
     update_ratio: dict[str, float] = field(default_factory=dict)
@@ -82,6 +84,7 @@ class Step:
             f"padding {self.padding:.0%}",
             f"{(self.gpu_memory or self.memory) / 2**20:,.0f} MiB",
             f"{self.skipped:,} skipped" if self.skipped else "",
+            f"{self.halved:,} halved" if self.halved else "",
         ]
         shown = list(filter(None, figures))
         while width is not None and len(shown) > 1 and len("  ".join(shown)) > width:

@@ -23,7 +23,6 @@ from seq2seq.training.averaging import mean_of
 from seq2seq.training.card import environment, model_card
 from seq2seq.training.checkpoint import TEMPORARY, Checkpoint
 from seq2seq.training.curves import plot_curves
-from seq2seq.training.examples import EXAMPLES, write_examples
 from seq2seq.training.learner import Learner
 from seq2seq.training.monitor import Monitor
 from seq2seq.training.run_folder import RunFolder
@@ -194,6 +193,7 @@ class Session:
 
     def _measure(self, model: TranslationModel) -> Validated:
         prepared, precision = self.prepared, self.learner.precision
+        self.monitor.validating(len(prepared.val))
         try:
             result = validate(model, prepared.val, prepared.tokenizers, self.recipe, precision)
         except ModelError as error:
@@ -224,16 +224,14 @@ class Session:
     def _publish(
         self, model: TranslationModel, record: dict[str, Any], found: Validated | None = None
     ) -> None:
-        if found is not None and found.translations is not None:
-            write_examples(
-                self.folder.path / EXAMPLES,
-                found.translations,
-                TorchEngine(model, self.learner.precision),
-                self.prepared.tokenizers,
-                record["update"],
-            )
+        translations = None if found is None else found.translations
+        engine = TorchEngine(model, self.learner.precision)
+        examples = self.watch.examples(
+            translations, engine, self.prepared.tokenizers, record["update"]
+        )
         weights: dict[str, Tensor] = dict(model.named_parameters())
-        self.folder.publish(weights, model_card(self.recipe, self.prepared, model, record))
+        card = model_card(self.recipe, self.prepared, model, record, examples, self._environment())
+        self.folder.publish(weights, card)
 
     def _environment(self) -> dict[str, Any]:
         return environment(self.learner.device, self.learner.precision)

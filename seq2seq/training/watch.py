@@ -7,6 +7,7 @@ A session is the time from a call of ``train`` to its end. Its beginning and its
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 from collections.abc import Callable, Iterator
@@ -18,6 +19,9 @@ from typing import Any
 import torch
 
 from seq2seq.recipe import Recipe
+from seq2seq.search.protocol import StepModel
+from seq2seq.text.tokenizer import Tokenizers
+from seq2seq.training.examples import EXAMPLES, Translations, write_examples
 from seq2seq.training.journal import Journal
 from seq2seq.training.signals import StopRequest
 from seq2seq.training.state import TrainingState
@@ -68,7 +72,7 @@ class Watch:
         board = None
         if recipe.training.tensorboard:
             board = TensorBoard(self.run / FOLDER, update + 1)
-            self.journal.listener = board.record
+            self.journal.listener = self._guarded(board)
         lost = {"reached": self.journal.reached} if self.journal.reached else {}
         about = {"environment": {**environment, **host()}, **lost}
         self._session("resumed" if update else "begun", update, **about)
@@ -91,7 +95,50 @@ class Watch:
         finally:
             self.journal.listener = None
             if board is not None:
-                board.close()
+                with contextlib.suppress(OSError):
+                    board.close()
+
+    def _guarded(self, board: TensorBoard) -> Callable[[dict[str, Any]], None]:
+        """TensorBoard's records; where the disk is full, training goes on without them."""
+
+        def record(values: dict[str, Any]) -> None:
+            try:
+                board.record(values)
+            except OSError as error:
+                self.journal.listener = None
+                self.say(f"warning: nothing more is written for TensorBoard: {error}")
+
+        return record
+
+    def examples(
+        self,
+        translations: Translations | None,
+        model: StepModel[Any],
+        both: Tokenizers,
+        update: int,
+    ) -> dict[str, Any] | None:
+        """Keeps the best and worst translations of the weights that become the run's model.
+
+        Args:
+            translations: What validation translated; None: nothing, now.
+            model: The model.
+            both: Its tokenizers.
+            update: The update that its weights are from.
+
+        Returns:
+            What is kept of these weights; None: nothing.
+        """
+        path = self.run / EXAMPLES
+        try:
+            if translations is not None:
+                return write_examples(path, translations, model, both, update)
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            return kept if kept["update"] == update else None
+        except (FileNotFoundError, ValueError, LookupError, TypeError):
+            return None
+        except OSError as error:
+            self.say(f"warning: {path} could not be written: {error}")
+            return None
 
     def _session(self, what: str, update: int, **more: Any) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
