@@ -155,9 +155,11 @@ class Finished:
         Returns:
             The hypotheses of each sentence, best first.
         """
-        ends = [end for lane in self.ends for end in lane]
+        # A lane finds nothing twice, so that more than these are not looked at.
+        lanes_of_ends = [lane[:n_best] for lane in self.ends]
+        ends = [end for lane in lanes_of_ends for end in lane]
         traces = iter(history.trace([end.length for end in ends], [end.row for end in ends]))
-        traced = [[(end, *next(traces)) for end in lane] for lane in self.ends]
+        traced = [[(end, *next(traces)) for end in lane] for lane in lanes_of_ends]
         found = []
         for sentence, positions in enumerate(lengths_B.tolist()):
             lanes = traced[sentence * groups : (sentence + 1) * groups]
