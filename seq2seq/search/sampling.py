@@ -191,16 +191,15 @@ def _draw_of_best(weight_V: Floats, top_p: float, number: float) -> int:
     token_C = token_C[np.argsort(-weight_V[token_C], kind="stable")]
     sum_C = np.cumsum(weight_V[token_C])
     last = min(int(sum_C.searchsorted(top_p * total)), len(sum_C) - 1)
-    part = min(number * sum_C[last], np.nextafter(sum_C[last], 0))
-    return int(token_C[min(int(sum_C.searchsorted(part, side="right")), last)])
+    place = int(sum_C.searchsorted(number * sum_C[last], side="right"))
+    return int(token_C[min(place, last)])
 
 
 def _first_beyond(sum_NC: Floats, number_N: Floats) -> Ints:
     """The first place of each row whose running sum is beyond its random part of the whole."""
-    total_N = sum_NC[:, -1]
-    # A product is rounded, and must stay below the whole.
-    part_N = np.minimum(number_N * total_N, np.nextafter(total_N, 0))
-    place_N: Ints = (sum_NC <= part_N[:, None]).sum(axis=1)
+    # A number is at most 1 - 2^-53, with which the product, rounded, is still below the whole.
+    part_N1 = (number_N * sum_NC[:, -1])[:, None]
+    place_N: Ints = (sum_NC <= part_N1).sum(axis=1)
     return np.asarray(np.minimum(place_N, sum_NC.shape[1] - 1))
 
 

@@ -127,12 +127,13 @@ def test_what_is_left_out_is_never_drawn_and_all_else_is(
 
 
 @every_setting
-def test_the_ends_of_the_random_numbers(settings: dict[str, Any]) -> None:
-    logits = np.full((2, 50), -np.inf, dtype=np.float32)
-    logits[:, [7, 9, 11]] = np.log([0.5, 0.3, 0.2])
-    numbers = np.array([0.0, 1 - 2.0**-53])
-    for token in draw(logits, Sampling(**settings), numbers).tolist():
-        assert token in (7, 9, 11)
+@pytest.mark.parametrize("number", [0.0, 1 - 2.0**-53])
+def test_the_ends_of_the_random_numbers(settings: dict[str, Any], number: float) -> None:
+    """Impossible tokens, at both ends too, are not drawn, however the sums are rounded."""
+    logits = np.full((500, 50), -np.inf, dtype=np.float32)
+    logits[:, [7, 9, 11]] = np.random.default_rng(0).normal(size=(500, 3))
+    drawn = draw(logits, Sampling(**settings), np.full(500, number))
+    assert set(drawn.tolist()) <= {7, 9, 11}
 
 
 def test_samples_do_not_depend_on_batch_and_order() -> None:
@@ -168,7 +169,9 @@ def test_long_samples_use_fresh_numbers() -> None:
 
     ((found,),) = draw_many(ScriptedModel(V, script), [[5, EOS]], max_lengths=[100])
     assert len(found.tokens) == 100
-    assert found.tokens[:32] != found.tokens[32:64]
+    parts = [found.tokens[start : start + 32] for start in (0, 32, 64)]
+    assert len(set(parts)) == 3
+    assert all(len(set(part)) > 2 for part in parts)
 
 
 @pytest.mark.parametrize(
@@ -231,6 +234,17 @@ def test_caps_force_the_end() -> None:
     assert [one.tokens for (one,) in found] == [(), (4, 4)]
     assert [one.truncated for (one,) in found] == [True, False]
     assert found[0][0].log_prob == pytest.approx(math.log(0.1), abs=1e-6)
+
+
+def test_a_rule_may_put_the_end_off_but_not_for_ever() -> None:
+    model = ScriptedModel(V, random_script(V, seed=0, eos=3.0))
+    for least, length in ((5, 5), (10**6, 2 * 2 + 16)):
+        rules = [MinLength(np.array([least]))]
+        ((found,),) = draw_many(
+            model, [[5, EOS]], max_lengths=[2], rules=rules, sampling=Sampling(top_k=1)
+        )
+        assert len(found.tokens) == length
+        assert found.truncated is (least > length)
 
 
 def test_where_nothing_is_possible_the_beginning_is_returned() -> None:
