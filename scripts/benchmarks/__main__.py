@@ -13,13 +13,14 @@ from typing import NoReturn
 from benchmarks import translate, translate_report
 from benchmarks.figures import write_json, write_text
 from benchmarks.machine import machine
-from benchmarks.model import export, given, trained
+from benchmarks.model import export, given, prepared, trained
 from benchmarks.peers import Trained, ready, say
 from benchmarks.text import Text, text_of
 from seq2seq.errors import Seq2SeqError
 from seq2seq.text.tokenizer import Tokenizer
 
-PEER_NAMES = {"translate": ("opennmt", "joeynmt"), "train": ("fairseq",)}
+PEERS = ("opennmt", "joeynmt")
+PARTS = "speed,loop,validation,prepare"  # named here, since train.py brings torch
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,6 +51,26 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--runs", type=positive, default=5, help="how often (default: 5)")
     one.add_argument("--single", type=positive, default=100, help="lines at batch 1 (default: 100)")
     one.add_argument("--lines", type=positive, default=1000, help="lines in all (default: 1000)")
+    one.add_argument(
+        "--peer-minutes", type=float, default=20, help="how long each is trained (default: 20)"
+    )
+    two = verbs.add_parser(
+        "train",
+        help="time training: tokens a second, what the loop costs, validation, preparing",
+        epilog="Example: scripts/bench train --train train.en train.de --val val.en val.de "
+        "--test test.en test.de --peers",
+    )
+    _common(two)
+    two.add_argument(
+        "--parts",
+        default=PARTS,
+        help="which of the parts, comma-separated (default: %(default)s)",
+    )
+    two.add_argument("--turns", type=positive, default=5, help="how often (default: 5)")
+    two.add_argument("--updates", type=positive, default=20, help="of a turn (default: 20)")
+    two.add_argument(
+        "--pairs", type=positive, default=200_000, help="prepared (default: %(default)s)"
+    )
     return whole
 
 
@@ -68,9 +89,6 @@ def _common(one: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FOLDER",
         help="measure the peers too, set up in FOLDER (default: runs/bench/peers)",
-    )
-    one.add_argument(
-        "--peer-minutes", type=float, default=20, help="how long each is trained (default: 20)"
     )
     one.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="set in our recipe"
@@ -169,7 +187,7 @@ def run_translate(options: argparse.Namespace) -> str:
         def make(name: str) -> Trained:
             return ready(name, text, ours.tokenizer, options.peers, options.peer_minutes)
 
-        peers = translate.set_up_peers(make, PEER_NAMES["translate"])
+        peers = translate.set_up_peers(make, PEERS)
     sources, references = text.test.lines()
     plan = translate.Plan(
         sources[: options.lines],
@@ -186,6 +204,49 @@ def run_translate(options: argparse.Namespace) -> str:
     found = translate_report.report(tools, plan, facts)
     _write(options, found, translate_report.as_json(tools, plan, facts))
     return found
+
+
+def run_train(options: argparse.Namespace) -> str:
+    """``scripts/bench train``.
+
+    Args:
+        options: Of the command line.
+
+    Returns:
+        The report.
+
+    Raises:
+        Seq2SeqError: If something asked for cannot be measured.
+    """
+    parts = options.parts.split(",")
+    if unknown := [name for name in parts if name not in PARTS.split(",")]:
+        allowed = ", ".join(PARTS.split(","))
+        raise Seq2SeqError(f"--parts: there is no {unknown[0]!r}; allowed: {allowed}")
+    from benchmarks import train, train_report
+
+    text = chosen_text(options)
+    work, threads = options.work, options.threads
+    facts = machine(threads)
+    plan = train.Plan(
+        text,
+        prepared(text, work, options.set),
+        lambda: trained(text, work, threads, options.set),
+        work,
+        tuple(parts),
+        threads,
+        options.turns,
+        options.updates,
+        options.pairs,
+    )
+    if "validation" in parts:
+        plan.model()  # it may take long: first
+    figures = train.measure(plan, options.peers)
+    found = train_report.report(figures, facts)
+    _write(options, found, train_report.as_json(figures, facts))
+    return found
+
+
+VERBS = {"translate": run_translate, "train": run_train}
 
 
 def _write(options: argparse.Namespace, found: str, figures: object) -> None:
@@ -205,9 +266,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status.
     """
     options = parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _terminated)
     try:
-        print(run_translate(options))
+        print(VERBS[options.verb](options))
     except Seq2SeqError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
@@ -223,4 +283,8 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _terminated)
+    # A shell starts background jobs with SIGINT ignored, and the peers would inherit that: it is
+    # how they are told to save.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

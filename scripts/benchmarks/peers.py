@@ -86,6 +86,7 @@ OPENNMT = Environment("opennmt", "3.11", ("OpenNMT-py==3.5.1", "numpy<2"))
 JOEYNMT = Environment(
     "joeynmt", "3.11", ("joeynmt==2.3.0", "importlib_metadata", "sentencepiece==0.2.1")
 )
+FAIRSEQ = Environment("fairseq", "3.10", ("fairseq==0.12.2",), first=("pip==23.0.1",))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from loop import Answer, Translate, serve
 
 from seq2seq.inference.translator import Translator
 from seq2seq.search import SourceBatch
+from seq2seq.text.tokenizer import BOS, EOS
 
 STEPS = 20  # of a bare measurement
 PARTS = 10  # by turns with and without the search, so that both see the same machine
@@ -112,11 +113,15 @@ def bare_step(engine: Any, batch: int, beam: int, width: int) -> float:
     """
     random = np.random.default_rng(1)
     ids = random.integers(4, engine.vocab_size, (batch, width))
+    ids[:, -1] = EOS
     state = engine.start(SourceBatch(ids, np.full(batch, width, dtype=np.int64)))
     k, rows = 1 if beam == 1 else beam + 1, np.arange(batch * beam)
     times = []
     for parents in [np.arange(batch), rows // beam, *[rows] * STEPS]:
-        call = Call(parents, random.integers(4, engine.vocab_size, len(parents)), k)
+        tokens = random.integers(4, engine.vocab_size, len(parents))
+        if not times:
+            tokens[:] = BOS
+        call = Call(parents, tokens, k)
         begun = time.perf_counter()
         _, state = ask(engine, state, call)
         times.append(time.perf_counter() - begun)

@@ -1,0 +1,146 @@
+"""fairseq 0.12.2, the peer of training: its speed is read from its log."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.figures import write_text
+from benchmarks.peers import FAIRSEQ, PeerError, tail
+from benchmarks.processes import environment
+from benchmarks.text import Text, digest, write_pieces
+from seq2seq.text.tokenizer import Tokenizer
+
+LOG_EVERY = 2  # updates
+WARM_UP = 3  # records of the log
+
+_OPTIONS = """--cpu -s source -t target --arch lstm
+ --encoder-embed-dim 256 --encoder-hidden-size 256 --encoder-bidirectional --encoder-layers 1
+ --decoder-embed-dim 256 --decoder-out-embed-dim 256 --decoder-hidden-size 512 --decoder-layers 1
+ --decoder-attention True --share-all-embeddings --dropout 0.3
+ --criterion label_smoothed_cross_entropy --label-smoothing 0.1
+ --optimizer adam --lr 0.001 --clip-norm 1.0 --seed 1 --num-workers 0
+ --no-save --disable-validation --no-progress-bar --log-format json"""
+
+
+@dataclass(frozen=True)
+class Fairseq:
+    """fairseq, installed and with its data made.
+
+    Attributes:
+        bin: Where its programs lie.
+        data: Its data.
+        log: Where its output goes.
+    """
+
+    bin: Path
+    data: Path
+    log: Path
+
+    @classmethod
+    def ready(cls, text: Text, tokenizer: Path, folder: Path) -> Fairseq:
+        """Sets it up, unless it is.
+
+        Args:
+            text: What it is trained on.
+            tokenizer: The joint SentencePiece model.
+            folder: The peers' folder.
+
+        Returns:
+            It.
+
+        Raises:
+            PeerError: If it cannot be installed.
+        """
+        folder = folder.resolve()
+        python = FAIRSEQ.make(folder)
+        contents = [path.read_bytes() for path in (tokenizer, text.train.source, text.train.target)]
+        run = folder / f"fairseq-{digest(*contents)}"
+        made = cls(python.parent, run / "data", run / "log")
+        if not (run / "data-made").exists():
+            write_pieces(text, Tokenizer.load(tokenizer), run / "pieces")
+            pieces = (run / "pieces" / "vocab").read_text(encoding="utf-8").split("\n")[:-1]
+            write_text(run / "pieces" / "dict", "".join(f"{piece} 1\n" for piece in pieces))
+            prefixes = [f"--{name}pref {run}/pieces/{split}" for name, split in _PREFIXES]
+            words = f"--srcdict {run}/pieces/dict --joined-dictionary --destdir {made.data}"
+            made.call("fairseq-preprocess", f"-s source -t target {words} {' '.join(prefixes)}", 2)
+            (run / "data-made").touch()
+        return made
+
+    def call(self, program: str, options: str, threads: int) -> str:
+        """Runs one of its programs.
+
+        Args:
+            program: Its name.
+            options: Its words.
+            threads: Processor threads.
+
+        Returns:
+            What it said.
+
+        Raises:
+            PeerError: If it fails.
+        """
+        # Without the variable it cannot load what it has saved itself.
+        variables = {**environment(threads), "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
+        command = [str(self.bin / program), *options.split()]
+        with self.log.open("w", encoding="utf-8") as file:
+            done = subprocess.run(
+                command,
+                stdout=file,
+                stderr=file,
+                stdin=subprocess.DEVNULL,
+                env=variables,
+                check=False,
+            )
+        if done.returncode:
+            raise PeerError(f"{program} failed:\n{tail(self.log)}")
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def turn(self, updates: int, batch_tokens: int, threads: int) -> float:
+        """Trains anew for some updates.
+
+        Args:
+            updates: How many count.
+            batch_tokens: Padded tokens a batch.
+            threads: Processor threads.
+
+        Returns:
+            Target tokens a second, the median of the log's records after the warm-up.
+
+        Raises:
+            PeerError: If it fails.
+        """
+        most = updates + LOG_EVERY * WARM_UP
+        options = f"{_OPTIONS} --max-tokens {batch_tokens} --max-update {most}"
+        said = self.call(
+            "fairseq-train", f"{self.data} {options} --log-interval {LOG_EVERY}", threads
+        )
+        return statistics.median(speeds(said.splitlines())[WARM_UP:])
+
+
+_PREFIXES = (("train", "train"), ("valid", "val"))
+
+
+def speeds(log: Iterable[str]) -> list[float]:
+    """Reads target tokens a second from fairseq's log.
+
+    Args:
+        log: Its lines.
+
+    Returns:
+        One figure a record of training.
+
+    Raises:
+        PeerError: If there are too few records.
+    """
+    records = (re.search(r"train_inner \| (\{.*\})", line) for line in log)
+    found = [float(json.loads(record[1])["wps"]) for record in records if record]
+    if len(found) <= WARM_UP:
+        raise PeerError(f"fairseq logged {len(found)} records of training: too few")
+    return found

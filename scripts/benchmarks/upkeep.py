@@ -1,0 +1,186 @@
+"""What training costs besides its updates: the loop around them, validation, preparing."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import wraps
+from itertools import cycle, islice, pairwise
+from pathlib import Path
+from typing import Any
+
+from benchmarks.model import RECIPE, Ours
+from benchmarks.text import Text
+from seq2seq.recipe.files import load_recipe
+
+Spans = list[tuple[float, float]]
+WARM_UP = 5  # updates
+
+
+def outside(spans: Sequence[tuple[float, float]]) -> float:
+    """The share of time between the first span's begin and the last one's end that is in none.
+
+    Args:
+        spans: Begin and end of each, one after another.
+
+    Returns:
+        From 0 to 1.
+    """
+    inside = sum(end - begin for begin, end in spans)
+    return 1 - inside / (spans[-1][1] - spans[0][0])
+
+
+@contextmanager
+def watched(owner: type, names: Sequence[str]) -> Iterator[Spans]:
+    """Notes when some methods of a class begin and end.
+
+    Args:
+        owner: The class.
+        names: Its methods.
+
+    Yields:
+        The spans, which grow.
+    """
+    spans: Spans = []
+    originals = {name: getattr(owner, name) for name in names}
+
+    def watch(method: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(method)
+        def timed(*arguments: Any, **more: Any) -> Any:
+            begun = time.perf_counter()
+            try:
+                return method(*arguments, **more)
+            finally:
+                spans.append((begun, time.perf_counter()))
+
+        return timed
+
+    try:
+        for name, method in originals.items():
+            setattr(owner, name, watch(method))
+        yield spans
+    finally:
+        for name, method in originals.items():
+            setattr(owner, name, method)
+
+
+def loop_share(data: Path, threads: int, updates: int, settings: Sequence[str]) -> float:
+    """Trains for real, and tells how much of the time is not forward, backward and update.
+
+    Args:
+        data: The prepared folder.
+        threads: Processor threads.
+        updates: How many updates.
+        settings: What is set in the recipe.
+
+    Returns:
+        The share that goes into data, logging and checks.
+    """
+    import seq2seq
+    from seq2seq.training.learner import Learner
+
+    more = [
+        "training.epochs=1000",
+        f"training.updates={updates + WARM_UP}",
+        "training.validation.bleu=false",
+        f"training.validation.every={updates + WARM_UP}",
+        "training.early_stopping.metric=loss",
+    ]
+    recipe = load_recipe(str(RECIPE), [*settings, *more])
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        watched(Learner, ["gradient", "step"]) as spans,
+    ):
+        seq2seq.train(recipe, Path(folder) / "run", data=data, threads=threads)
+    return outside(spans[2 * WARM_UP :])
+
+
+def validation_seconds(ours: Ours, data: Path, lines: int) -> tuple[float, int]:
+    """Validates a trained model as training does: loss, and BLEU of greedy translations.
+
+    Args:
+        ours: The model.
+        data: The prepared folder.
+        lines: How many lines are translated at most.
+
+    Returns:
+        Seconds, and how many lines it were.
+    """
+    from seq2seq.data.dataset import PreparedData
+    from seq2seq.inference.torch_engine import load_model
+    from seq2seq.training.precision import resolve_precision
+    from seq2seq.training.validation import validate
+
+    recipe = load_recipe(str(ours.run / "recipe.toml"), [f"training.validation.lines={lines}"])
+    prepared = PreparedData.open(data, verify=False)
+    model = load_model(ours.run, recipe, prepared.tokenizers)
+    precision = resolve_precision("auto", model.output.weight.device)
+    found = validate(model, prepared.val, prepared.tokenizers, recipe, precision)
+    return found.seconds, min(lines, len(prepared.val))
+
+
+def prepare_speeds(
+    text: Text, tokenizer: Path, work: Path, pairs: int, processes: int
+) -> tuple[float, float]:
+    """Times ``prepare`` and the bare tokenizer on the same lines.
+
+    Args:
+        text: Its training lines, repeated as often as needed.
+        tokenizer: The joint SentencePiece model.
+        work: A folder for the files.
+        pairs: How many pairs.
+        processes: How many processes.
+
+    Returns:
+        Pairs a second of each.
+    """
+    import seq2seq
+
+    work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=work) as place:
+        files = Path(place, "many.source"), Path(place, "many.target")
+        for path, lines in zip(files, text.train.lines(), strict=True):
+            with path.open("w", encoding="utf-8", newline="\n") as file:
+                file.writelines(f"{line}\n" for line in islice(cycle(lines), pairs))
+        settings = [
+            f'data.train=["{files[0]}","{files[1]}"]',
+            f'data.val=["{text.val.source}","{text.val.target}"]',
+            f'tokenizer.model="{tokenizer.resolve()}"',
+        ]
+        recipe = load_recipe(str(RECIPE), settings)
+        begun = time.perf_counter()
+        seq2seq.prepare(recipe, Path(place, "prepared"), processes=processes)
+        ours = pairs / (time.perf_counter() - begun)
+        shutil.rmtree(Path(place, "prepared"))
+        bare = pairs / _bare_seconds(files, tokenizer, pairs, processes)
+    return ours, bare
+
+
+def _bare_seconds(files: tuple[Path, Path], tokenizer: Path, pairs: int, processes: int) -> float:
+    """The slowest process's time to split its share of the lines, reading not counted."""
+    bounds = [pairs * i // processes for i in range(processes + 1)]
+    shares = [(files, tokenizer, *span) for span in pairwise(bounds)]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        return max(pool.map(_split, shares))
+
+
+def _split(share: tuple[tuple[Path, Path], Path, int, int]) -> float:
+    from sentencepiece import SentencePieceProcessor
+
+    files, tokenizer, begin, end = share
+    processor = SentencePieceProcessor(model_file=str(tokenizer))
+    seconds = 0.0
+    for path in files:
+        with path.open(encoding="utf-8", newline="\n") as file:
+            lines = [line.rstrip("\n") for line in islice(file, begin, end)]
+        begun = time.perf_counter()
+        for start in range(0, len(lines), 1000):
+            processor.encode(lines[start : start + 1000])
+        seconds += time.perf_counter() - begun
+    return seconds
