@@ -25,11 +25,14 @@ class Goal:
     def __init__(self, phrases: Sequence[Sequence[int]], pieces: PieceTable) -> None:
         self._phrases = sorted({tuple(phrase) for phrase in phrases})
         self._pieces = pieces
-        self._tokens = sorted({token for phrase in self._phrases for token in phrase})
+        self._tokens = {token for phrase in self._phrases for token in phrase}
         self._falls = [_falls(phrase) for phrase in self._phrases]
         # What comes beside a phrase matters where it is a word that may go on.
         self._ends_in_word = [self._is_within_word(phrase[-1]) for phrase in self._phrases]
         self._goes_on = [bool(pieces.continues_V[phrase[0]]) for phrase in self._phrases]
+        # Most hypotheses are at the same few places.
+        self._missing: dict[Places, int] = {}
+        self._beside_of: dict[tuple[Places, bool], Places] = {}
         self.start: Places = (0,) * len(self._phrases)
         self.total = sum(map(len, self._phrases))
 
@@ -48,6 +51,8 @@ class Goal:
         Returns:
             Where it is then.
         """
+        if token not in self._tokens:
+            return self._beside(places, bool(self._pieces.continues_V[token]))
         return tuple(self._step(number, place, last, token) for number, place in enumerate(places))
 
     def _step(self, number: int, place: int, last: int | None, token: int) -> int:
@@ -77,7 +82,7 @@ class Goal:
         Returns:
             True if it holds every phrase.
         """
-        return not self._open(places)
+        return not self.missing(places)
 
     def _open(self, places: Places) -> list[int]:
         return [
@@ -118,7 +123,10 @@ class Goal:
         Returns:
             The number.
         """
-        return min((needed for needed, _, _ in self._ways(places)), default=0)
+        if places not in self._missing:
+            ways = self._ways(places)
+            self._missing[places] = min((needed for needed, _, _ in ways), default=0)
+        return self._missing[places]
 
     def is_begun(self, places: Places) -> bool:
         """Whether the hypothesis ends with a part of a phrase.
@@ -164,13 +172,16 @@ class Goal:
 
     def _beside(self, places: Places, goes_on: bool) -> Places:
         """Goes on by a token that is in no phrase."""
-        return tuple(
-            _HELD
-            if place == _HELD
-            or (place == len(self._phrases[n]) and not (goes_on and self._ends_in_word[n]))
-            else 0
-            for n, place in enumerate(places)
-        )
+        key = places, goes_on
+        if key not in self._beside_of:
+            self._beside_of[key] = tuple(
+                _HELD
+                if place == _HELD
+                or (place == len(self._phrases[n]) and not (goes_on and self._ends_in_word[n]))
+                else 0
+                for n, place in enumerate(places)
+            )
+        return self._beside_of[key]
 
     def count(self, places: Places) -> int:
         """How many pieces are met: what the beam is dealt out by.

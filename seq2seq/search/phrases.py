@@ -184,25 +184,28 @@ class Phrases:
 
         Ends are among the best ``width`` of those that hold all phrases, and come first.
         """
-        possible = int((every.sum_AC[lane] > -np.inf).sum())
-        tokens = every.token_AC[lane].tolist()
         ends: list[tuple[int, bool]] = []
         going_on: list[_Extension] = []
         complete = 0
-        for place, row in enumerate(every.row_AC[lane, :].tolist()):
-            if every.sum_AC[lane, place] == -np.inf:
+        extensions = zip(
+            every.sum_AC[lane].tolist(),
+            every.token_AC[lane].tolist(),
+            every.row_AC[lane].tolist(),
+            strict=True,
+        )
+        for place, (total, token, row) in enumerate(extensions):
+            if total == -np.inf:
                 continue
             parent = self._state_N[row // repeats]
-            state = parent if tokens[place] == EOS else _after(goal, parent, tokens[place])
-            is_met = goal.is_met(state.places)
-            complete += is_met
-            if tokens[place] != EOS:
-                over = state.over and not is_met
-                going_on.append(_Extension(place, goal.count(state.places), over, parent))
-            elif complete <= width:
-                ends.append((place, False))
-            if len(ends) + len(going_on) == possible:
-                break
+            if token == EOS:  # the rule allows it only where all phrases are held
+                complete += 1
+                if complete <= width:
+                    ends.append((place, False))
+                continue
+            missing = goal.missing(goal.step(parent.places, parent.last, token))
+            complete += not missing
+            over = parent.over and missing > 0
+            going_on.append(_Extension(place, goal.total - missing, over, parent))
         return [*ends, *((one.place, one.over) for one in _dealt(goal, going_on, width))]
 
 

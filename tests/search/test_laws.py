@@ -33,9 +33,10 @@ from seq2seq.search import (
     SearchOptions,
     SourceBatch,
     beam_search,
+    greedy,
     run_search,
 )
-from seq2seq.search.token_rules import MinLength, NoRepeatNgram, RepetitionPenalty, Rule
+from seq2seq.search.token_rules import MinLength, NoRepeatNgram, RepetitionPenalty, Rows, Rule
 from seq2seq.text.tokenizer import EOS
 
 ATTEND = random_attention(5)
@@ -243,3 +244,55 @@ def test_groups_of_one_are_a_beam_and_asking_for_more_changes_nothing(
             assert some == [found[:n_best] for found in every]
     plain = run_search(model, source, case.options(beam=4, n_best=4))
     assert run_search(model, source, case.options(beam=4, n_best=4, diversity=9.0)) == plain
+
+
+class _NoEndBefore:
+    """A rule that knows nothing of caps."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+
+    def apply(self, rows: Rows, log_probs_NV: np.ndarray) -> None:
+        if rows.tokens_NT.shape[1] < self._length:
+            log_probs_NV[:, EOS] = -np.inf
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_a_rule_that_forbids_the_end_at_the_cap_is_waited_for(beam: int) -> None:
+    model = model_of(8, 1, eos=2.0)
+    source = SourceBatch.from_rows(sources(3))
+
+    def search(length: int) -> list[Hypothesis]:
+        rules = [_NoEndBefore(length)]
+        if beam == 1:
+            return greedy(model, source, max_lengths=[3] * 3, rules=rules)
+        found = beam_search(
+            model,
+            source,
+            beam=beam,
+            max_lengths=[3] * 3,
+            normalization=NoNormalization(),
+            rules=rules,
+        )
+        return [one for (one,) in found]
+
+    for one in search(6):
+        assert len(one.tokens) == 6
+        assert one.log_prob > -math.inf
+    for one in search(10**6):  # not for ever
+        assert len(one.tokens) == 2 * 3 + 16
+        assert one.log_prob == -math.inf
+        assert one.truncated
+
+
+def test_groups_differ_more_than_a_beam_does() -> None:
+    model = model_of(30, 2, eos=1.0)
+    source = SourceBatch.from_rows(sources(20))
+
+    def first_tokens(groups: int, diversity: float) -> float:
+        options = SearchOptions(beam=6, n_best=6, groups=groups, diversity=diversity)
+        found = run_search(model, source, options)
+        return float(np.mean([len({one.tokens[:1] for one in several}) for several in found]))
+
+    assert first_tokens(6, 0.0) == 1.0  # six times the same greedy translation
+    assert first_tokens(3, 2.0) > first_tokens(1, 0.0) + 0.5
