@@ -191,6 +191,7 @@ def write_report(
         Seq2SeqError: If there is no run, a file of it is damaged, or the data is not its own.
     """
     with _training_packages("a report"):
+        import_module("seq2seq.report.page")
         from seq2seq.report.live import write_report as write
     return write(run, output, data=None if data is None else Path(data))
 
@@ -207,7 +208,8 @@ def _as_recipe(recipe: Recipe | str | Path) -> Recipe:
 def _training_packages(what: str) -> Iterator[None]:
     """Says which extra is missing, where a package of the training extra is not installed."""
     try:
-        yield
+        with _signals_later():
+            yield
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package in ("", "seq2seq"):
@@ -215,3 +217,29 @@ def _training_packages(what: str) -> Iterator[None]:
         from seq2seq.errors import MissingExtraError
 
         raise MissingExtraError(what, "train", package) from None
+
+
+@contextmanager
+def _signals_later() -> Iterator[None]:
+    """Lets Ctrl-C wait for an import's end: in the midst of torch's it aborts the process."""
+    import signal
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        came.append(number)
+        signal.signal(number, signal.SIG_DFL)  # who insists is not kept waiting
+
+    watched = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, note) for number in watched]
+    try:
+        yield
+    finally:
+        for number, handler in zip(watched, before, strict=True):
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])

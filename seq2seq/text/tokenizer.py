@@ -15,11 +15,12 @@ import io
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ import sentencepiece
 from seq2seq import recipe
 from seq2seq.errors import DataError, ModelError
 from seq2seq.text.sampling import Sampler
+from seq2seq.text.threads import heeding_signals
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 JOINT_FILE, SOURCE_FILE, TARGET_FILE = "tokenizer.model", "source.model", "target.model"
@@ -344,9 +346,10 @@ def _size_message(wanted: int, problems: dict[str, _WrongSizeError]) -> str:
 
 def _train(options: recipe.Tokenizer, lines: Iterable[str], side: str) -> Tokenizer:
     proto = io.BytesIO()
-    try:
+
+    def work(given_up: threading.Event) -> None:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=_trainable(lines),
+            sentence_iterator=_trainable(takewhile(lambda _: not given_up.is_set(), lines)),
             model_writer=proto,
             model_type=options.kind,
             vocab_size=options.vocab_size,
@@ -362,6 +365,9 @@ def _train(options: recipe.Tokenizer, lines: Iterable[str], side: str) -> Tokeni
             num_threads=1,
             minloglevel=_FATAL_ONLY,
         )
+
+    try:
+        heeding_signals(work)
     except RuntimeError as error:
         raise _training_error(str(error), side) from None
     return Tokenizer.from_bytes(proto.getvalue())
