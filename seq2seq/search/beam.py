@@ -127,7 +127,7 @@ def beam_search(
         if step == 0 and groups > 1:
             answer = answer.repeated(groups)
         ranked = _ranked(live, answer, width, phrases, groups, diversity)
-        if needs_attention:
+        if keep_attention:
             history.attend(answer.attention_NS)
         if covered is not None:
             covered.add(answer.attention_NS, live.lane_N)
