@@ -11,7 +11,6 @@ from seq2seq.data.report import PrepareReport
 from seq2seq.errors import DataError, ModelError
 from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.inference.torch_engine import load_engine
-from seq2seq.report.page import render, write_page
 from seq2seq.report.record import RunRecord
 from seq2seq.training.examples import EXAMPLES, write_examples
 from seq2seq.training.validation import translated
@@ -40,7 +39,7 @@ class LivePage:
         begun = time.monotonic()
         if not final and begun < self._due:
             return
-        write_page(run / REPORT, render(RunRecord.read(run)))
+        _write(run / REPORT, RunRecord.read(run))
         ended = time.monotonic()
         self._due = ended + (ended - begun) / _SHARE
 
@@ -70,8 +69,14 @@ def write_report(
     if data is not None:
         report = _make_examples(record, data)
         record = replace(RunRecord.read(folder), data=report)
-    write_page(path, render(record))
+    _write(path, record)
     return path
+
+
+def _write(path: Path, record: RunRecord) -> None:
+    from seq2seq.report import page  # what it draws with takes a second to load
+
+    page.write_page(path, page.render(record))
 
 
 def _make_examples(record: RunRecord, data: Path) -> PrepareReport:

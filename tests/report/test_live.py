@@ -21,7 +21,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         now[0] += now[1]
         return f"made at {now[0]}"
 
-    monkeypatch.setattr(live, "render", render)
+    monkeypatch.setattr("seq2seq.report.page.render", render)
     return now
 
 
