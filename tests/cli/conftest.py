@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.scripted import ScriptedModel, copying_script
-from support.tiny import write_recipe
+from support.tiny import tiny_recipe, write_recipe
 
 import seq2seq
 from seq2seq import recipe
@@ -96,4 +96,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file.write_bytes(file.read_bytes().replace(b"epochs = 2", b"epochs = 1"))
     seq2seq.prepare(file, folder / "data", processes=1)
     seq2seq.train(file, folder / "run", data=folder / "data", threads=1, monitor=Silent())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def attending(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the run of a small model with attention, which has learned a little."""
+    folder = tmp_path_factory.mktemp("attending")
+    options = """
+        model.decoder.attention=general translation.beam=3 training.epochs=8
+        training.learning_rate=0.02 training.validation.every=none training.validation.bleu=false
+        training.early_stopping.metric=loss training.checkpoint_every=none
+    """
+    recipe_ = tiny_recipe(folder, options.split())
+    seq2seq.prepare(recipe_, folder / "data", processes=1)
+    seq2seq.train(recipe_, folder / "run", data=folder / "data", threads=1, monitor=Silent())
     return folder
