@@ -26,8 +26,8 @@ def heeding_signals(work: Callable[[threading.Event], None]) -> None:
             failed.append(error)
 
     thread = threading.Thread(target=run, daemon=True)
-    thread.start()
     try:
+        thread.start()
         while thread.is_alive():
             thread.join(0.1)
     except BaseException:

@@ -23,7 +23,6 @@ from seq2seq.inference.model_folder import CARD, WEIGHTS, recipe_digest
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import read_recipe_text, recipe_from_toml, recipe_to_toml
 from seq2seq.text.sealed import sealed
-from seq2seq.text.tokenizer import JOINT_FILE, SOURCE_FILE, TARGET_FILE
 from seq2seq.training.checkpoint import (
     TEMPORARY,
     Checkpoint,
@@ -38,12 +37,10 @@ from seq2seq.training.checkpoint import (
     save_checkpoint,
     save_tensors,
     update_of,
-    write_synced,
 )
 from seq2seq.training.journal import Journal
 from seq2seq.training.lock import Lock
 
-TOKENIZER_FILES = (JOINT_FILE, SOURCE_FILE, TARGET_FILE)
 OWN = {
     "recipe.toml", "tokenizer.model", "source.model", "target.model", "weights.safetensors",
     "card.json", "run.json", "checkpoints", "best", "last", "metrics.jsonl", "curves.png", "data",
@@ -84,8 +81,7 @@ class RunFolder:
             self._check_contents()
             self.changed = self._check_recipe()
             recover(self.checkpoints)
-            left = TEMPORARY + "*", *(f".{name}.*" for name in TOKENIZER_FILES)
-            for partial in (one for pattern in left for one in path.glob(pattern)):
+            for partial in path.glob(TEMPORARY + "*"):
                 partial.unlink()
         except BaseException:
             self.close()
@@ -176,9 +172,10 @@ class RunFolder:
         text = recipe_to_toml(self.recipe)
         about = {"data": prepared.digest, "report": prepared.manifest["report"], "recipe": text}
         with self._writing("the run's first files"):
-            write_synced(file, sealed(about))
-            prepared.tokenizers.save(self.path)
-            write_synced(self.path / "recipe.toml", text)
+            _put(file, sealed(about).encode())
+            for name, proto in prepared.tokenizers.files.items():
+                _put(self.path / name, proto)
+            _put(self.path / "recipe.toml", text.encode())
 
     def latest(self, say: Callable[[str], None]) -> Checkpoint | None:
         """The newest checkpoint that is whole.
@@ -314,6 +311,14 @@ class RunFolder:
                 f"({free:,.0f} MiB free); the checkpoints before it are whole: when the folder can "
                 "be written again, the same command goes on"
             ) from error
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Writes a file in one step, unless it is there as it should be."""
+    if path.is_file() and path.read_bytes() == content:
+        return
+    with replacing(path) as (partial,):
+        partial.write_bytes(content)
 
 
 def _make(folder: Path) -> list[Path]:
