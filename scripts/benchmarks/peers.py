@@ -138,6 +138,8 @@ def _opennmt(python: Path, run: Path, minutes: float) -> Trained:
     if not done.exists():
         size = len((run / "pieces" / "vocab").read_text(encoding="utf-8").splitlines())
         write_json(config, configs.opennmt(run / "pieces", run, size + 4))  # JSON is YAML
+        for old in run.glob("model_step_*.pt"):  # of a training that was stopped
+            old.unlink()
         command = [str(python.parent / "onmt_train"), "-config", str(config)]
         train_for(command, minutes, run / "train.log", lambda: _newest(run) is not None)
         write_json(done, {"model": str(_newest(run)), "minutes": minutes})

@@ -57,7 +57,7 @@ def report(tools: Sequence[Tool], plan: Plan, facts: dict[str, str]) -> str:
             (_start(tool) for tool in measured),
         ),
     ]
-    if any(tool.peer for tool in measured):
+    if ours and any(tool.peer for tool in measured):
         parts += _ratios(measured)
     if ours:
         parts += [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,12 +25,14 @@ class Call:
     """One question that a search asks its engine.
 
     Attributes:
+        state: Whose answer it goes on from: 0 is the start's, n that of question n, from 1.
         parents: The row that each row went on from.
         tokens: The token that each was fed.
         k: How many candidates were asked for; 0: the whole distribution.
         bias: What forbids tokens.
     """
 
+    state: int
     parents: Any
     tokens: Any
     k: int
@@ -42,6 +45,8 @@ class Recorder:
 
     engine: Any
     batches: list[tuple[SourceBatch, list[Call]]] = field(default_factory=list)
+    # Older states than these no search goes back to; to keep them all would take memory.
+    states: deque[tuple[int, Any]] = field(default_factory=lambda: deque(maxlen=2))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.engine, name)
@@ -49,17 +54,25 @@ class Recorder:
     def start(self, source: SourceBatch) -> Any:
         """As the engine's."""
         self.batches.append((source, []))
-        return self.engine.start(source)
+        state = self.engine.start(source)
+        self.states.append((0, state))
+        return state
 
     def step(self, state: Any, parent_N: Any, token_N: Any, k: int, bias: Any = None) -> Any:
         """As the engine's."""
-        self.batches[-1][1].append(Call(parent_N, token_N, k, bias))
-        return self.engine.step(state, parent_N, token_N, k, bias)
+        return self._asked(state, Call(0, parent_N, token_N, k, bias))
 
     def distribution(self, state: Any, parent_N: Any, token_N: Any) -> Any:
         """As the engine's."""
-        self.batches[-1][1].append(Call(parent_N, token_N, 0))
-        return self.engine.distribution(state, parent_N, token_N)
+        return self._asked(state, Call(0, parent_N, token_N, 0))
+
+    def _asked(self, state: Any, call: Call) -> Any:
+        (call.state,) = (number for number, known in self.states if known is state)
+        calls = self.batches[-1][1]
+        calls.append(call)
+        answer, after = ask(self.engine, state, call)
+        self.states.append((len(calls), after))
+        return answer, after
 
 
 def ask(engine: Any, state: Any, call: Call) -> tuple[Any, Any]:
@@ -91,11 +104,14 @@ def replay(engine: Any, batches: Sequence[tuple[SourceBatch, list[Call]]]) -> fl
     Returns:
         Seconds.
     """
+    last = [{call.state: number for number, call in enumerate(calls)} for _, calls in batches]
     begun = time.perf_counter()
-    for source, calls in batches:
-        state = engine.start(source)
-        for call in calls:
-            _, state = ask(engine, state, call)
+    for (source, calls), last_use in zip(batches, last, strict=True):
+        states = {0: engine.start(source)}
+        for number, call in enumerate(calls):
+            _, states[number + 1] = ask(engine, states[call.state], call)
+            if last_use[call.state] == number:
+                del states[call.state]
     return time.perf_counter() - begun
 
 
@@ -116,12 +132,12 @@ def bare_step(engine: Any, batch: int, beam: int, width: int) -> float:
     ids[:, -1] = EOS
     state = engine.start(SourceBatch(ids, np.full(batch, width, dtype=np.int64)))
     k, rows = 1 if beam == 1 else beam + 1, np.arange(batch * beam)
-    times = []
+    times: list[float] = []
     for parents in [np.arange(batch), rows // beam, *[rows] * STEPS]:
         tokens = random.integers(4, engine.vocab_size, len(parents))
         if not times:
             tokens[:] = BOS
-        call = Call(parents, tokens, k)
+        call = Call(0, parents, tokens, k)
         begun = time.perf_counter()
         _, state = ask(engine, state, call)
         times.append(time.perf_counter() - begun)
