@@ -195,12 +195,11 @@ def _workers(load: Callable[[], Translator], count: int) -> Iterator[dict[Connec
                 workers[ours] = worker
         yield workers
     finally:
-        for pipe in workers:
-            pipe.close()
         for worker in workers.values():
             worker.terminate()
-        for worker in workers.values():
+        for pipe, worker in workers.items():
             worker.join()
+            pipe.close()
 
 
 @contextmanager
@@ -233,7 +232,7 @@ def _work(pipe: Connection, load: Callable[[], Translator]) -> None:
     while True:
         try:
             task: _Task = pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):
             return
         try:
             translator = translator or load()
@@ -244,4 +243,7 @@ def _work(pipe: Connection, load: Callable[[], Translator]) -> None:
         except Seq2SeqError as error:
             done = _Done([], [*collected.messages], (str(error), error.exit_code))
         collected.messages.clear()
-        pipe.send(done)
+        try:
+            pipe.send(done)
+        except OSError:  # there is no one left to take it
+            return

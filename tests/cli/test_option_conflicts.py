@@ -1,0 +1,191 @@
+"""One table: options of ``seq2seq translate`` that do not stand together, and what is said."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from seq2seq import recipe
+from seq2seq.text.tokenizer import train_tokenizers
+
+CONFLICTS = [
+    ("--temperature 2", "--temperature needs --sample N: give both, or leave it out"),
+    ("--top-k 2", "--top-k needs --sample N: give both, or leave it out"),
+    ("--top-p 0.5", "--top-p needs --sample N: give both, or leave it out"),
+    ("--seed 2", "--seed needs --sample N: give both, or leave it out"),
+    ("--diversity 1", "--diversity needs --groups N: give both, or leave it out"),
+    ("--combine log", "--combine needs --with MODEL: give both, or leave it out"),
+    ("--weights 1,2", "--weights needs --with MODEL: give both, or leave it out"),
+    (
+        "--with model --weights 1",
+        "--weights has 1 numbers for 2 models: give one for each, MODEL first",
+    ),
+    (
+        "--with model --weights 1,x",
+        "--weights is '1,x'; numbers with commas between are allowed: 2,1,1",
+    ),
+    ("--with model --combine max", "--combine is 'max'; allowed: log, probability"),
+    ("--sample 2 --beam 3", "--sample and --beam exclude each other: give one of them"),
+    ("--sample 2 --groups 2", "--sample and --groups exclude each other: give one of them"),
+    ("--sample 2 --coverage 1", "--sample and --coverage exclude each other: give one of them"),
+    ("--sample 2 --n-best 2", "--n-best and --sample exclude each other: give one of them"),
+    ("--sample 1 --temperature 0", "--temperature is 0.0; above 0 is allowed"),
+    ("--sample 1 --top-p 1.5", "--top-p is 1.5; above 0 and up to 1 is allowed"),
+    ("--mbr bleurt", "mbr: unknown name 'bleurt' (did you mean 'bleu'?); allowed: chrf, bleu"),
+    (
+        "--mbr chrf --beam 1",
+        "mbr chooses among several translations: draw 2 samples or more, or use a beam of 2 or "
+        "more",
+    ),
+    (
+        "--n-best 2 --format text",
+        "--format text has one translation a line, so --n-best would do nothing: leave one of them "
+        "out, or give --format nbest or jsonl",
+    ),
+    ("--format xml", "--format is 'xml'; allowed: text, nbest, jsonl"),
+    ("--length-penalty log", "--length-penalty is 'log'; allowed: none, length, gnmt"),
+    (
+        "--length-penalty none --alpha 1",
+        "--alpha: there is no power without a penalty: leave it out, or give --length-penalty "
+        "length or gnmt",
+    ),
+    (
+        "--min-length 5 --max-length 4",
+        "min_length is 5, but max_length 4: no translation has both",
+    ),
+    (
+        "--repetition-penalty 0",
+        "repetition_penalty is 0.0; numbers above 0 are allowed (1: no penalty, above 1: less "
+        "repetition)",
+    ),
+    ("--long cut", "long: unknown name 'cut'; allowed: split, truncate, keep"),
+    (
+        "--alignments -",
+        "standard output: is to be written twice: give each output a file of its own",
+    ),
+    ("-o out --attention -", "--attention writes an archive: give it a file, not standard output"),
+    (
+        "-o out --alignments ./out",
+        "out: is to be written twice: give each output a file of its own",
+    ),
+    ("--alignments in", "in: is an input, and would be replaced by the output"),
+    ("-o wishes --constraints wishes", "wishes: is an input, and would be replaced by the output"),
+    (
+        "--prefix short",
+        "in has 2 lines but short has 1 line: line n of one must belong to line n of the other",
+    ),
+    (
+        "--constraints nowhere",
+        "nowhere: no such file",
+    ),
+    ("--coverage 0.5", "this model has no attention, ..."),
+    ("--alignments al", "this model has no attention, ..."),
+    ("--engine numpy --precision int4", "precision is 'int4'; allowed: float32, int8"),
+    ("--engine numpy --precision int8", "the engine 'numpy' has no int8: ..."),
+    ("--engine numpy --shortlist", "the engine 'numpy' has no shortlist: ..."),
+]
+
+WISHES = [
+    ('{"prefix": "a"', "not JSON: Expecting ',' delimiter: write {} for no wishes"),
+    ("[]", 'not an object: write {"prefix": "...", "force": ["..."], "avoid": ["..."]}, or {} ...'),
+    (
+        '{"forced": []}',
+        "unknown name 'forced' (did you mean 'force'?); allowed: prefix, force, ...",
+    ),
+    ('{"prefix": 3}', "prefix must be a string, not 3"),
+    ('{"force": "Hund"}', 'force must be a list of phrases that are not empty, not "Hund"'),
+    ('{"avoid": [" "]}', 'avoid must be a list of phrases that are not empty, not [" "]'),
+    ('{"force": ["a"], "force": ["b"]}', "has the key 'force' twice"),
+]
+
+
+@pytest.fixture
+def files(trained: Path, here: Path) -> Path:
+    (here / "model").symlink_to(trained / "run")
+    (here / "in").write_text("the dog\na cat\n", encoding="utf-8")
+    (here / "wishes").write_text("{}\n{}\n", encoding="utf-8")
+    (here / "short").write_text("a\n", encoding="utf-8")
+    return here
+
+
+def is_said(told: str, message: str) -> bool:
+    """Whether the last line is an error of these words; "..." stands for more."""
+    last = told.splitlines()[-1]
+    if message.endswith("..."):
+        return last.startswith(f"error: {message[:-3]}")
+    return last == f"error: {message}"
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize(("options", "message"), CONFLICTS, ids=[case[0] for case in CONFLICTS])
+def test_options_that_do_not_stand_together(run, here: Path, options: str, message: str) -> None:
+    before = sorted(here.iterdir())
+    done = run("translate", "model", "in", *options.split())
+    assert (done.code, done.out) == (2, "")
+    assert is_said(done.err, message), done.err
+    assert sorted(here.iterdir()) == before
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize(("line", "message"), WISHES, ids=[case[0] for case in WISHES])
+def test_wishes_that_are_wrong(run, here: Path, line: str, message: str) -> None:
+    (here / "wishes").write_text(f"\n{line}\n", encoding="utf-8")
+    done = run("translate", "model", "in", "--constraints", "wishes", "-o", "out")
+    assert (done.code, (here / "out").exists()) == (2, False)
+    assert is_said(done.err, f"wishes, line 2: {message}"), done.err
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("batch_size", ["1", "64"])
+def test_a_wish_that_cannot_be_met_names_its_line(run, here: Path, batch_size: str) -> None:
+    wishes = '{"force": ["a"]}\n{"force": ["the cat"], "avoid": ["cat"]}\n'
+    (here / "wishes").write_text(wishes, encoding="utf-8")
+    command = ("translate", "model", "in", "--constraints", "wishes", "-o", "out")
+    done = run(*command, "--batch-size", batch_size)
+    assert done.code == 2
+    assert is_said(
+        done.err,
+        "line 2: the forced phrase 'the cat' holds 'cat', which is to be avoided: "
+        "leave one of them out",
+    ), done.err
+
+
+@pytest.mark.usefixtures("files")
+def test_two_prefixes_for_a_line(run, here: Path) -> None:
+    (here / "wishes").write_text('{"prefix": "a"}\n{"prefix": "b"}\n', encoding="utf-8")
+    (here / "prefix").write_text("\nc\n", encoding="utf-8")
+    done = run("translate", "model", "in", "--constraints", "wishes", "--prefix", "prefix")
+    assert done.err == (
+        "error: wishes, line 2: has a prefix, and prefix has one for the same line: "
+        "leave one of them out\n"
+    )
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize(
+    ("wishes", "message"),
+    [
+        ("{}\n", "there are wishes for 1 lines, but there are more lines"),
+        ("{}\n{}\n{}\n", "there are wishes for more lines than the 2 that there are"),
+    ],
+)
+def test_counts_that_are_known_only_at_the_end(run, here: Path, wishes: str, message: str) -> None:
+    (here / "wishes").write_text(wishes, encoding="utf-8")
+    done = run("translate", "model", "--constraints", "wishes", "-o", "out", stdin=b"a\nb\n")
+    assert (done.code, (here / "out").exists()) == (2, False)
+    assert done.err.endswith(f"error: {message}\n")
+
+
+@pytest.mark.usefixtures("files")
+def test_models_of_different_tokenizers(run, here: Path, trained: Path) -> None:
+    shutil.copytree(trained / "run", here / "other")
+    lines = ["a cat and a dog", "the bird sings on a tree", "zebras quickly jump"] * 9
+    train_tokenizers(recipe.Tokenizer(vocab_size=30), lines, lines).save(here / "other")
+    (here / "other" / "card.json").unlink()
+    done = run("translate", "model", "in", "--with", "other")
+    assert done.err == (
+        "error: other: its tokenizer is not that of model: models translate together only if they "
+        "were trained with the same tokenizer\n"
+    )
