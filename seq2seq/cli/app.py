@@ -5,6 +5,7 @@ Nothing heavy is imported here, nor by the verbs' files before they run: help mu
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -80,6 +81,7 @@ def options(
 
 def main() -> NoReturn:
     """Runs the command line of this process, and exits."""
+    _take_names_as_utf8()
     arguments = sys.argv[1:]
     end = arguments.index("--") if "--" in arguments else len(arguments)
     console.settings.debug = "--debug" in arguments[:end]
@@ -91,6 +93,17 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)
+
+
+def _take_names_as_utf8() -> None:
+    """Starts anew in Python's UTF-8 mode where the locale knows ASCII alone.
+
+    Elsewhere Python does so by itself, unless PYTHONUTF8=0 forbids it. No recipe could name a file
+    with an umlaut then.
+    """
+    if sys.getfilesystemencoding() == "ascii" and sys.executable:
+        again = [sys.executable, "-X", "utf8", "-m", "seq2seq", *sys.argv[1:]]
+        os.execv(sys.executable, again)
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:
