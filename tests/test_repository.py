@@ -242,7 +242,10 @@ def test_a_wheel_from_the_sdist_carries_code_and_recipes_and_no_tests(tmp_path: 
         names = set(archive.namelist())
         archive.extractall(tmp_path / "installed")
 
-    code = {str(path.relative_to(ROOT)) for path in (ROOT / "seq2seq").rglob("*.py")}
+    kinds = ("*.py", "*.css", "*.j2")
+    code = {
+        str(path.relative_to(ROOT)) for kind in kinds for path in (ROOT / "seq2seq").rglob(kind)
+    }
     recipes = {f"seq2seq/{path.relative_to(ROOT)}" for path in RECIPES}
     assert {name for name in names if ".dist-info/" not in name} == {
         *code,

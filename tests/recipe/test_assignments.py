@@ -16,7 +16,7 @@ from seq2seq.recipe.training import AdamW, Cosine
 def loaded(tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    def load(*assignments: str, text: str = "") -> Recipe:
+    def load(*assignments: str, text: str = "seed = 1\n") -> Recipe:
         Path("r.toml").write_text(text, encoding="utf-8")
         return load_recipe("r.toml", assignments)
 
