@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -205,6 +206,7 @@ def _workers(load: Callable[[], Translator], count: int) -> Iterator[dict[Connec
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
     """Ctrl-C goes to this process alone: what is started here never hears of it."""
+    resource_tracker.ensure_running()  # when it is started, it lets interrupts through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
