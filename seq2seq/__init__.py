@@ -30,10 +30,12 @@ if TYPE_CHECKING:
         Seq2SeqError,
         TrainingError,
     )
+    from seq2seq.inference.export import export_model
     from seq2seq.inference.translator import ScoredTranslation, Translator
     from seq2seq.metrics import Score, corpus_scores
     from seq2seq.recipe import Recipe
     from seq2seq.recipe.files import load_recipe, packaged_recipes
+    from seq2seq.search import Sampling, SearchOptions, Wish
     from seq2seq.training.loop import TrainingResult
     from seq2seq.training.monitor import Monitor
 
@@ -46,14 +48,18 @@ __all__ = [
     "PreparedData",
     "Recipe",
     "RecipeError",
+    "Sampling",
     "Score",
     "ScoredTranslation",
+    "SearchOptions",
     "Seq2SeqError",
     "TrainingError",
     "TrainingResult",
     "Translator",
+    "Wish",
     "__version__",
     "corpus_scores",
+    "export_model",
     "load_recipe",
     "packaged_recipes",
     "prepare",
@@ -71,10 +77,14 @@ _HOMES = {
     "Score": "metrics",
     "ScoredTranslation": "inference.translator",
     "Seq2SeqError": "errors",
+    "Sampling": "search",
+    "SearchOptions": "search",
     "TrainingError": "errors",
     "TrainingResult": "training.loop",
     "Translator": "inference.translator",
+    "Wish": "search",
     "corpus_scores": "metrics",
+    "export_model": "inference.export",
     "load_recipe": "recipe.files",
     "packaged_recipes": "recipe.files",
 }
