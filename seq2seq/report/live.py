@@ -6,13 +6,16 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.report import PrepareReport
 from seq2seq.errors import DataError, ModelError
 from seq2seq.inference.model_folder import ModelFolder
-from seq2seq.inference.torch_engine import load_engine
+from seq2seq.inference.torch_engine import TorchEngine, load_model
 from seq2seq.report.record import RunRecord
 from seq2seq.training.examples import EXAMPLES, write_examples
+from seq2seq.training.precision import resolve_precision
 from seq2seq.training.validation import translated
 
 REPORT = "report.html"
@@ -88,7 +91,9 @@ def _make_examples(record: RunRecord, data: Path) -> PrepareReport:
         raise DataError(
             f"{data}: {folder} was trained on other data: give --data the folder it was begun with"
         )
-    engine = load_engine(model)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = load_model(folder, model.recipe, model.tokenizers).to(device)
+    engine = TorchEngine(network, resolve_precision(model.recipe.training.precision, device))
     found = translated(engine, prepared.val, model.tokenizers, model.recipe)
     update = int(record.card["update"])
     write_examples(folder / EXAMPLES, found, engine, model.tokenizers, update)
