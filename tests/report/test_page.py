@@ -4,10 +4,12 @@ import json
 import re
 from collections import Counter
 from html.parser import HTMLParser
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.numpy import load_file
 
 import seq2seq
 from seq2seq.errors import DataError, ModelError
@@ -111,6 +113,19 @@ def test_what_is_in_it_is_the_runs(trained: Path) -> None:
     assert "batch_tokens = 400" in text
     assert "threads" in text
     assert "update-00000040" in text
+
+
+def test_the_card_is_complete(trained: Path) -> None:
+    card = json.loads((trained / "card.json").read_text(encoding="utf-8"))
+    examples = json.loads((trained / "examples.json").read_text(encoding="utf-8"))
+    weights = load_file(trained / "weights.safetensors")
+    assert card["parameters"] == sum(one.size for one in weights.values())
+    assert sum(card["parameters_of"].values()) == card["parameters"]
+    assert card["pairs"] == {"train": 300, "val": 20}
+    assert card["validation"]["chrf"] == examples["chrf"]
+    assert card["chrf_signature"] == f"greedy, {examples['signature']}"
+    assert card["versions"]["sentencepiece"] == version("sentencepiece")
+    assert card["environment"]["threads"] == 1
 
 
 def test_text_from_outside_is_text(copied: Path) -> None:
