@@ -14,7 +14,7 @@ from seq2seq.text.phrasebook_files import write_split
 from seq2seq.text.tokenizer import Tokenizer
 
 # What the phrasebook can fill; another text's vocabulary is the recipe's.
-PHRASEBOOK_PIECES = 2000
+PHRASEBOOK_PIECES = 1000
 
 
 @dataclass(frozen=True)
