@@ -54,11 +54,13 @@ def word_attention(
         a word's pieces are added up for the source, and averaged for the target. The ends are left
         out, so a row's sum is 1 less what went to the source's end.
     """
-    target, source = words_of(target_pieces), words_of(source_pieces)
-    inner = attention[: len(target), : len(source)].astype(np.float64)
-    by_target = _membership(target)
-    merged = by_target @ inner @ _membership(source).T
-    return np.asarray(merged / np.maximum(by_target.sum(axis=1, keepdims=True), 1.0))
+    target, source = _begins(words_of(target_pieces)), _begins(words_of(source_pieces))
+    inner = attention[: len(target_pieces), : len(source_pieces)]
+    if not inner.size:
+        return np.zeros((len(target), len(source)))
+    by_source = np.add.reduceat(inner, source, axis=1, dtype=np.float64)
+    sizes = np.diff(target, append=len(target_pieces))
+    return np.asarray(np.add.reduceat(by_source, target, axis=0) / sizes[:, None])
 
 
 def word_alignment(
@@ -94,8 +96,6 @@ def pharaoh(alignment: Sequence[tuple[int, int]]) -> str:
     return " ".join(f"{i}-{j}" for i, j in alignment)
 
 
-def _membership(words: Sequence[int]) -> Floats:
-    """A row a word, a column a piece: 1 where the piece is the word's."""
-    numbers: Ints = np.asarray(words, dtype=np.int64)
-    count = int(numbers.max(initial=-1)) + 1
-    return np.asarray(numbers[None, :] == np.arange(count)[:, None], dtype=np.float64)
+def _begins(words: Sequence[int]) -> Ints:
+    """The piece that each word begins at."""
+    return np.flatnonzero(np.diff(np.asarray(words, dtype=np.int64), prepend=-1))
