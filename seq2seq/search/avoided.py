@@ -35,7 +35,7 @@ class Avoided:
     Args:
         wishes: One for each sentence of the batch.
         pieces: The target's pieces.
-        caps_B: The most tokens of each translation, as the search is told (B,).
+        caps_B: The most tokens of each translation (B,).
     """
 
     def __init__(self, wishes: Sequence[Wish], pieces: PieceTable, caps_B: Ints) -> None:

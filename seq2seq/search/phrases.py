@@ -21,7 +21,7 @@ import numpy as np
 from seq2seq.search.extensions import Ranked
 from seq2seq.search.phrase_match import Goal, Places
 from seq2seq.search.protocol import Floats32, Ints
-from seq2seq.search.token_rules import Rows
+from seq2seq.search.token_rules import Rows, Rule
 from seq2seq.text.tokenizer import EOS, PAD
 
 
@@ -47,17 +47,22 @@ class Phrases:
     """The phrases of a batch: a rule, and the dealing out of the beam.
 
     They win against rules that come before them: a phrase once begun may be completed whatever
-    those forbid, and so may it be begun where no other place is left.
+    those forbid, and so may it be begun where no other place is left. Only what is to be avoided
+    wins against them, and the translation gets longer instead.
 
     Args:
         goals_B: What each sentence's translation has to hold; None: nothing.
         caps_B: The most tokens of each sentence's translation, at least as many as its phrases
             have.
+        stronger: The rule that they do not win against; None: there is none.
     """
 
-    def __init__(self, goals_B: Sequence[Goal | None], caps_B: Ints) -> None:
+    def __init__(
+        self, goals_B: Sequence[Goal | None], caps_B: Ints, stronger: Rule | None = None
+    ) -> None:
         self._goals_B = goals_B
         self._caps_B = caps_B
+        self._stronger = stronger
         self._goal_N: list[Goal | None] = []
         self._state_N: list[_State] = []
         self._states: dict[tuple[int, tuple[int, ...]], _State] = {}
@@ -78,6 +83,9 @@ class Phrases:
             rows: The hypotheses.
             log_probs_NV: Changed in place.
         """
+        if self._stronger is not None:
+            self._own_NV = self._own_NV.copy()
+            self._stronger.apply(rows, self._own_NV)
         sentences = rows.sentence_N.tolist()
         left_N = self._caps_B[rows.sentence_N] - rows.tokens_NT.shape[1]
         before, self._states = self._states, {}
@@ -100,7 +108,7 @@ class Phrases:
             self._states[sentence, tokens] = self._state_N[row] = state
 
     def _lift(self, row: int, tokens: Sequence[int], log_probs_NV: Floats32) -> None:
-        """Allows what rules have forbidden."""
+        """Allows what other rules have forbidden, but for the stronger one."""
         now = log_probs_NV[row, tokens]
         log_probs_NV[row, tokens] = np.where(now == -np.inf, self._own_NV[row, tokens], now)
 
@@ -113,10 +121,13 @@ class Phrases:
         too_late_V[EOS] = False
         if np.count_nonzero(too_late_V) == len(too_late_V) - 1 and missing:
             return  # whatever comes is a detour, so that the cap will be passed
+        before_V = log_probs_NV[row].copy()
         log_probs_NV[row, too_late_V] = -np.inf
         if log_probs_NV[row].max() == -np.inf:
             wanted = goal.wanted(state.places, state.last)
             self._lift(row, [t for t in wanted if not too_late_V[t]], log_probs_NV)
+            if log_probs_NV[row].max() == -np.inf:  # a word has to be gone on with first
+                log_probs_NV[row] = before_V
 
     def widened(
         self, choice_NV: Floats32, choice_Nk: Floats32, token_Nk: Ints

@@ -201,11 +201,14 @@ def _with_wishes(
     if options.max_length is not None:
         needs = [min(need, options.max_length) for need in needs]
     caps = np.maximum(caps, np.array(needs, dtype=np.int64))
-    phrases = None
+    phrases = avoided = None
     if any(wish.avoided for wish in wishes):
-        rules.append(Avoided(wishes, pieces, caps))
+        # A phrase may hold what is avoided with more of the word behind, whatever room there is.
+        room = np.where([goal is None for goal in goals], caps, 2 * caps)
+        avoided = Avoided(wishes, pieces, room)
+        rules.append(avoided)
     if any(goals):
-        phrases = Phrases(goals, caps)
+        phrases = Phrases(goals, caps, avoided)
         rules.append(phrases)
     if any(wish.prefix for wish in wishes):
         rules.append(Prefixes(wishes, pieces))

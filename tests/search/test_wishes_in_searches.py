@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,7 @@ wishes = st.builds(
         st.just("☃ Hu"),
     ),
     avoided=st.lists(st.one_of(words, st.sampled_from("e . n".split())), max_size=2),
+    forced=st.lists(words, max_size=2),
 )
 
 
@@ -86,6 +88,8 @@ def test_wishes_are_kept(
     search: str, kind: tuple[str, bool], wish: Wish, seed: int, more: dict[str, Any]
 ) -> None:
     pieces = TABLES[kind]
+    if search == "samples":
+        wish = replace(wish, forced=())
     try:
         check_wish(wish, pieces)
     except Seq2SeqError:
@@ -103,6 +107,8 @@ def test_wishes_are_kept(
             assert text.startswith(wish.prefix)
         for phrase in wish.avoided:
             assert not holds(text, phrase), (text, phrase)
+        for phrase in wish.forced:
+            assert holds(text, phrase), (text, phrase)
     again = SourceBatch.from_rows([[5, 6, EOS]] * len(found))
     forced = force(model, again, [one.tokens for one in found], normalization=options.normalization)
     assert [one.score for one in found] == pytest.approx([one.score for one in forced], abs=1e-5)
