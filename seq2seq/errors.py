@@ -72,7 +72,9 @@ _NO_MEMORY = (
     "cannot allocate memory",
     "failed to allocate memory",  # ONNX Runtime
     "alloc_failed",  # cuBLAS, cuDNN
-    "could not create a memory",  # oneDNN
+    "could not create a memory",  # oneDNN, here and below
+    "could not create a primitive",
+    "could not execute a primitive",
 )
 
 

@@ -241,7 +241,7 @@ class Session:
         curves = self.folder.path / CURVES
         try:
             plot_curves(self.folder.journal.records(), curves, self.recipe.name)
-        except OSError as error:
+        except Exception as error:
             curves.with_name(TEMPORARY + CURVES).unlink(missing_ok=True)
             self.monitor.say(f"warning: {curves} could not be drawn: {error}")
 

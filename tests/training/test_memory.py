@@ -72,6 +72,8 @@ def small_memory(
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), True),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
         (RuntimeError("could not create a memory object"), True),
+        (RuntimeError("could not create a primitive"), True),
+        (RuntimeError("could not execute a primitive"), True),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
         (np.zeros, False),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
