@@ -61,11 +61,14 @@ def report(figures: Figures, facts: dict[str, str]) -> str:
         rows.append(["fairseq 0.12.2, LSTM", Spread.of(figures.fairseq).text(), "–", "1"])
     parts = [
         "; ".join(f"{name} {value}" for name, value in facts.items()) + ".",
-        f"Medians of {figures.turns} turns of {figures.updates} updates (lowest–highest), rows "
-        "taking turns after one turn of warm-up; batches of 4,096 padded tokens; tokens are real "
-        "pieces and ends of sentence.",
-        table(head, rows),
     ]
+    if rows:
+        told = f"Medians of {figures.turns} turns of {figures.updates} updates (lowest–highest)"
+        parts += [
+            f"{told}, rows taking turns after one turn of warm-up; batches of 4,096 padded tokens; "
+            "tokens are real pieces and ends of sentence.",
+            table(head, rows),
+        ]
     rest = [*_share_rows(figures), *_prepare_rows(figures)]
     if rest:
         parts.append(table(["", "measured", "aim"], rest))

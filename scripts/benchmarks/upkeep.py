@@ -91,7 +91,7 @@ def loop_share(data: Path, threads: int, updates: int, settings: Sequence[str]) 
         f"training.validation.every={updates + WARM_UP}",
         "training.early_stopping.metric=loss",
     ]
-    recipe = load_recipe(str(RECIPE), [*settings, *more])
+    recipe = load_recipe(str(data / "recipe.toml"), [*settings, *more])
     with (
         tempfile.TemporaryDirectory() as folder,
         watched(Learner, ["gradient", "step"]) as spans,
@@ -116,7 +116,8 @@ def validation_seconds(ours: Ours, data: Path, lines: int) -> tuple[float, int]:
     from seq2seq.training.precision import resolve_precision
     from seq2seq.training.validation import validate
 
-    recipe = load_recipe(str(ours.run / "recipe.toml"), [f"training.validation.lines={lines}"])
+    settings = [f"training.validation.lines={lines}", "training.validation.bleu=true"]
+    recipe = load_recipe(str(ours.run / "recipe.toml"), settings)
     prepared = PreparedData.open(data, verify=False)
     model = load_model(ours.run, recipe, prepared.tokenizers)
     precision = resolve_precision("auto", model.output.weight.device)
@@ -181,6 +182,6 @@ def _split(share: tuple[tuple[Path, Path], Path, int, int]) -> float:
             lines = [line.rstrip("\n") for line in islice(file, begin, end)]
         begun = time.perf_counter()
         for start in range(0, len(lines), 1000):
-            processor.encode(lines[start : start + 1000])
+            processor.encode(lines[start : start + 1000], num_threads=1)
         seconds += time.perf_counter() - begun
     return seconds

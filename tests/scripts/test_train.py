@@ -12,9 +12,10 @@ from benchmarks.__main__ import main
 from benchmarks.fairseq import speeds
 from benchmarks.model import RECIPE
 from benchmarks.peers import PeerError
+from benchmarks.text import Side, Text
 from benchmarks.train_report import Figures, report
 from benchmarks.training import Bench, Cell, bare_flops, cells, forward_products
-from benchmarks.upkeep import outside, watched
+from benchmarks.upkeep import loop_share, outside, prepare_speeds, watched
 from support.tiny import tiny_recipe
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -95,6 +96,21 @@ def test_a_bare_product_takes_time() -> None:
 def test_time_in_no_span_is_outside() -> None:
     assert outside([(0, 1), (1, 3)]) == 0
     assert outside([(10, 11), (12, 13), (14, 15)]) == pytest.approx(2 / 5)
+
+
+def test_the_loop_and_preparing_are_measured(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, count=100)
+    data = tmp_path / "data"
+    prepare(recipe, data, processes=1)
+    assert 0 < loop_share(data, 1, 6, ["training.batch_tokens=99"]) < 1
+
+    side = Side(tmp_path / "train.en", tmp_path / "train.de")
+    val = Side(tmp_path / "val.en", tmp_path / "val.de")
+    text = Text("tiny", side, val, val)
+    work = tmp_path / "work"
+    ours, bare = prepare_speeds(text, data / "tokenizer.model", work, pairs=250, processes=1)
+    assert 0 < ours < bare
+    assert list(work.iterdir()) == []
 
 
 def test_methods_are_watched_and_given_back() -> None:
