@@ -13,7 +13,7 @@ from typing import Generic
 
 import numpy as np
 
-from seq2seq.errors import ModelError, Seq2SeqError
+from seq2seq.errors import ModelError
 from seq2seq.search.best import best_of
 from seq2seq.search.extensions import Answer
 from seq2seq.search.phrases import Phrases
@@ -24,6 +24,7 @@ from seq2seq.search.protocol import (
     Ints,
     S,
     StepModel,
+    check_attends,
     checked,
 )
 from seq2seq.search.rules import force_ends, suppressing
@@ -31,11 +32,78 @@ from seq2seq.search.token_rules import Rows, Rule
 from seq2seq.text.tokenizer import EOS
 
 
-class Asker(Generic[S]):
-    """Asks a model, step after step.
+class Ruling:
+    """What may come next: the model's opinion under suppression, rules and length caps.
 
     At a length cap eos is forced. Where a rule forbids eos just then (a prefix is not complete, an
     avoided word would be), the row may go on until the rule allows it, at most to ``last_B``.
+
+    Args:
+        vocab_size: How many tokens there are (V).
+        caps_B: The most tokens of each sentence's translation, eos not counted.
+        suppress: Tokens that are never taken.
+        rules: What else changes the choice, one after another.
+
+    Attributes:
+        bias: What keeps ``suppress`` out, (1, V); None: nothing.
+        last_B: The most tokens that there are in any case.
+
+    Raises:
+        Seq2SeqError: If a token of ``suppress`` is outside the vocabulary.
+    """
+
+    def __init__(
+        self, vocab_size: int, caps_B: Ints, suppress: Sequence[int], rules: Sequence[Rule]
+    ) -> None:
+        self.bias = suppressing(vocab_size, suppress)
+        self.last_B = 2 * caps_B + 16 if rules else caps_B
+        self._caps_B = caps_B
+        self._least_cap = int(caps_B.min())
+        self._suppress = list(suppress)
+        self._rules = rules
+
+    def choice(self, rows: Rows, own_NV: Floats32) -> Floats32:
+        """What tokens are chosen by.
+
+        Args:
+            rows: The hypotheses.
+            own_NV: The model's own log-probabilities.
+
+        Returns:
+            What suppression and rules leave of them (N, V); -inf: forbidden.
+
+        Raises:
+            ModelError: If the model's log-probabilities are NaN.
+        """
+        if np.isnan(own_NV[:, EOS]).any():  # one NaN makes a row's whole softmax NaN
+            raise ModelError(BROKEN)
+        choice_NV = own_NV.copy()
+        choice_NV[:, self._suppress] = -np.inf
+        for rule in self._rules:
+            rule.apply(rows, choice_NV)
+        return choice_NV
+
+    def must_end(self, rows: Rows, own_NV: Floats32, choice_NV: Floats32) -> Bools | None:
+        """Marks rows that are at their caps, and not kept from ending by a rule.
+
+        Args:
+            rows: The hypotheses.
+            own_NV: The model's own log-probabilities.
+            choice_NV: What ``choice`` made of them.
+
+        Returns:
+            The marks (N,); None: no row is at its cap.
+        """
+        length = rows.tokens_NT.shape[1]
+        if length < self._least_cap:
+            return None
+        waits_N = (choice_NV[:, EOS] == -np.inf) & (own_NV[:, EOS] > -np.inf)
+        waits_N &= self.last_B[rows.sentence_N] > length
+        return np.asarray((self._caps_B[rows.sentence_N] <= length) & ~waits_N)
+
+
+class Asker(Generic[S]):
+    """Asks a model, step after step.
 
     Args:
         model: The model.
@@ -65,13 +133,12 @@ class Asker(Generic[S]):
         self._k = k
         self._caps_B = caps_B
         self._least_cap = int(caps_B.min())
-        self.last_B = 2 * caps_B + 16 if rules else caps_B
-        self._bias = suppressing(model.vocab_size, suppress)
-        self._suppress = list(suppress)
-        self._rules = rules
+        self._ruling = Ruling(model.vocab_size, caps_B, suppress, rules)
+        self.last_B = self._ruling.last_B
+        self._has_rules = bool(rules)
         self._phrases = phrases
         self._needs_attention = needs_attention
-        self._tokens_NT = np.zeros((len(caps_B), 0), dtype=np.int64)
+        self._tokens_NT: Ints | None = None
 
     def ask(
         self, state: S, parent_N: Ints, token_N: Ints, sentence_N: Ints, step: int
@@ -92,10 +159,12 @@ class Asker(Generic[S]):
             ModelError: If the model's log-probabilities are NaN.
             Seq2SeqError: If attention is needed and the model has none.
         """
-        if self._rules:
-            answer, after = self._ask_all(state, parent_N, token_N, sentence_N, step)
+        if self._has_rules:
+            answer, after = self._ask_all(state, parent_N, token_N, sentence_N)
         else:
-            candidates, after = self.model.step(state, parent_N, token_N, self._k, self._bias)
+            candidates, after = self.model.step(
+                state, parent_N, token_N, self._k, self._ruling.bias
+            )
             log_probs, tokens = checked(candidates)
             cut_N = None
             if step >= self._least_cap:
@@ -104,30 +173,30 @@ class Asker(Generic[S]):
                     self.model, state, parent_N, token_N, capped_R, log_probs, tokens
                 )
             answer = Answer(log_probs, log_probs, tokens, cut_N, candidates.attention)
-        if self._needs_attention and answer.attention_NS is None:
-            raise Seq2SeqError(
-                "this model has no attention, which coverage, alignments and attention matrices "
-                "need: leave them out, or use a model with model.decoder.attention"
-            )
+        if self._needs_attention:
+            check_attends(answer.attention_NS)
         return answer, after
 
     def _ask_all(
-        self, state: S, parent_N: Ints, token_N: Ints, sentence_N: Ints, step: int
+        self, state: S, parent_N: Ints, token_N: Ints, sentence_N: Ints
     ) -> tuple[Answer, S]:
         distribution, after = self.model.distribution(state, parent_N, token_N)
         own_NV = distribution.log_probs
-        if np.isnan(own_NV[:, EOS]).any():  # one NaN makes a row's whole softmax NaN
-            raise ModelError(BROKEN)
-        if step:
+        if self._tokens_NT is None:
+            self._tokens_NT = np.zeros((len(token_N), 0), dtype=np.int64)
+        else:
             self._tokens_NT = np.column_stack([self._tokens_NT[parent_N], token_N])
         rows = Rows(sentence_N, self._tokens_NT)
-        choice_NV = own_NV.copy()
-        choice_NV[:, self._suppress] = -np.inf
         if self._phrases is not None:
             self._phrases.look_at(own_NV)
-        for rule in self._rules:
-            rule.apply(rows, choice_NV)
-        cut_N = self._end(sentence_N, step, own_NV, choice_NV)
+        choice_NV = self._ruling.choice(rows, own_NV)
+        cut_N = self._ruling.must_end(rows, own_NV, choice_NV)
+        if cut_N is not None:
+            ends_R = choice_NV[cut_N, EOS]
+            ending_R = np.flatnonzero(cut_N)
+            cut_N = cut_N & (choice_NV.argmax(axis=1) != EOS)
+            choice_NV[ending_R] = -np.inf
+            choice_NV[ending_R, EOS] = ends_R
         choice_Nk, token_Nk = best_of(choice_NV, self._k)
         if self._phrases is not None:
             choice_Nk, token_Nk = self._phrases.widened(choice_NV, choice_Nk, token_Nk)
@@ -135,19 +204,3 @@ class Asker(Generic[S]):
         own_Nk[choice_Nk == -np.inf] = -np.inf
         choice = choice_Nk.astype(np.float64)
         return Answer(choice, own_Nk, token_Nk, cut_N, distribution.attention), after
-
-    def _end(
-        self, sentence_N: Ints, step: int, own_NV: Floats32, choice_NV: Floats32
-    ) -> Bools | None:
-        """Leaves eos alone to rows at their caps, where rules allow it."""
-        if step < self._least_cap:
-            return None
-        capped_N = self._caps_B[sentence_N] <= step
-        cut_N: Bools = capped_N & (choice_NV.argmax(axis=1) != EOS)
-        waits_N = (choice_NV[:, EOS] == -np.inf) & (own_NV[:, EOS] > -np.inf)
-        waits_N &= self.last_B[sentence_N] > step
-        ending_R = np.flatnonzero(capped_N & ~waits_N)
-        ends_R = choice_NV[ending_R, EOS]
-        choice_NV[ending_R] = -np.inf
-        choice_NV[ending_R, EOS] = ends_R
-        return cut_N

@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from seq2seq.errors import ModelError
+from seq2seq.errors import ModelError, Seq2SeqError
 from seq2seq.text.tokenizer import PAD
 
 Ints = npt.NDArray[np.int64]
@@ -169,6 +169,22 @@ class Hypothesis:
     truncated: bool
     token_log_probs: tuple[float, ...] = ()
     attention: Floats32 | None = field(default=None, compare=False)
+
+
+def check_attends(attention_NS: Floats32 | None) -> None:
+    """Checks that a model told what it attended to, where that is needed.
+
+    Args:
+        attention_NS: As in :class:`Candidates`.
+
+    Raises:
+        Seq2SeqError: If it did not.
+    """
+    if attention_NS is None:
+        raise Seq2SeqError(
+            "this model has no attention, which coverage, alignments and attention matrices need: "
+            "leave them out, or use a model with model.decoder.attention"
+        )
 
 
 def checked(candidates: Candidates) -> tuple[Floats, Ints]:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from seq2seq.errors import Seq2SeqError
-from seq2seq.search.protocol import Bools, Floats, Floats32, Hypothesis, Ints
+from seq2seq.search.history import token_log_probs
+from seq2seq.search.protocol import Bools, Floats, Floats32, Hypothesis, Ints, check_attends
 from seq2seq.search.rules import Normalization, coverage_penalties, divisors
 
 
@@ -51,13 +51,10 @@ class Record:
         Raises:
             Seq2SeqError: If attention is needed, and the model has none.
         """
-        if self._needs_attention and attention_NS is None:
-            raise Seq2SeqError(
-                "this model has no attention, which coverage, alignments and attention matrices "
-                "need: leave them out, or use a model with model.decoder.attention"
-            )
+        if self._needs_attention:
+            check_attends(attention_NS)
         kept = attention_NS if self._needs_attention else None
-        self._steps.append(_Step(line_N, token_N, log_prob_N.astype(np.float64), kept))
+        self._steps.append(_Step(line_N, token_N, log_prob_N.astype(np.float64, copy=False), kept))
 
     def hypotheses(
         self,
@@ -86,8 +83,9 @@ class Record:
             token_LT[step.line_N, number] = step.token_N
             log_prob_LT[step.line_N, number] = step.log_prob_N
             length_L[step.line_N] = number
-        # Added up one after the other, as a beam does it.
-        sum_L = np.cumsum(log_prob_LT, axis=1)[:, -1]
+        # Added up one after the other and taken apart again, as a beam does it: to the same bit.
+        sum_LT = np.cumsum(log_prob_LT, axis=1)
+        sum_L = sum_LT[:, -1]
         score_L = sum_L / divisors(normalization, steps)[length_L + 1]
         if coverage:
             score_L += coverage * coverage_penalties(self._attended(), self._lengths_L)
@@ -99,10 +97,12 @@ class Record:
                 log_prob=float(sum_L[line]),
                 score=float(score_L[line]),
                 truncated=bool(cut_L[line]),
-                token_log_probs=tuple(log_prob_LT[line, : length + 1].tolist()),
+                token_log_probs=token_log_probs(sums[:length], sums[-1]),
                 attention=attention[line],
             )
-            for line, length in enumerate(length_L.tolist())
+            for line, (length, sums) in enumerate(
+                zip(length_L.tolist(), sum_LT.tolist(), strict=True)
+            )
         ]
 
     def _attended(self) -> Floats:

@@ -20,12 +20,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from seq2seq.errors import ModelError, Seq2SeqError
+from seq2seq.errors import Seq2SeqError
+from seq2seq.search.asking import Ruling
 from seq2seq.search.best import best_of
 from seq2seq.search.options import Sampling
 from seq2seq.search.protocol import (
-    BROKEN,
-    Bools,
     Floats,
     Floats32,
     Hypothesis,
@@ -35,7 +34,7 @@ from seq2seq.search.protocol import (
     StepModel,
 )
 from seq2seq.search.record import Record
-from seq2seq.search.rules import SUPPRESSED, Normalization, checked_caps, suppressing
+from seq2seq.search.rules import SUPPRESSED, Normalization, checked_caps
 from seq2seq.search.token_rules import Rows, Rule
 from seq2seq.text.tokenizer import BOS, EOS
 
@@ -85,7 +84,7 @@ def sample(
         return []
     sentence_L = np.arange(len(source)).repeat(samples)
     chance = _Chance(source, sampling.seed, samples)
-    choices = _Choices(model.vocab_size, caps, suppress, rules)
+    ruling = Ruling(model.vocab_size, caps, suppress, rules)
     record = Record(source.lengths[sentence_L], needs_attention=keep_attention)
     truncated_L = np.zeros(len(sentence_L), dtype=np.bool_)
 
@@ -102,12 +101,14 @@ def sample(
         if length == 0:
             own_NV = own_NV[row_N]
             attention_NS = None if attention_NS is None else attention_NS[row_N]
-        choice_NV = choices.of(rows, own_NV)
+        choice_NV = ruling.choice(rows, own_NV)
         token_N = draw(choice_NV, sampling, chance.numbers(line_N, length))
         stuck_N = choice_NV[np.arange(len(line_N)), token_N] == -np.inf
-        ending_N = choices.must_end(rows, own_NV, choice_NV)
-        truncated_L[line_N] = stuck_N | (ending_N & (token_N != EOS))
-        token_N[ending_N] = EOS
+        truncated_L[line_N] = stuck_N
+        ending_N = ruling.must_end(rows, own_NV, choice_NV)
+        if ending_N is not None:
+            truncated_L[line_N] |= ending_N & (token_N != EOS)
+            token_N[ending_N] = EOS
         taken = (np.arange(len(line_N)), token_N)
         log_prob_N = np.where(choice_NV[taken] == -np.inf, -np.inf, own_NV[taken])
         record.add(line_N, token_N, log_prob_N, attention_NS)
@@ -224,31 +225,3 @@ class _Chance:
             for line in line_N.tolist():
                 self._number_LT[line] = self._streams[line].random(_BLOCK)
         return np.asarray(self._number_LT[line_N, place])
-
-
-class _Choices:
-    """What may come next: the model's opinion under suppression, rules and caps."""
-
-    def __init__(
-        self, vocab_size: int, caps_B: Ints, suppress: Sequence[int], rules: Sequence[Rule]
-    ) -> None:
-        self._bias = suppressing(vocab_size, suppress)
-        self._caps_B = caps_B
-        self._last_B = 2 * caps_B + 16 if rules else caps_B
-        self._rules = rules
-
-    def of(self, rows: Rows, own_NV: Floats32) -> Floats32:
-        """The log-probabilities to choose by (N, V)."""
-        if np.isnan(own_NV[:, EOS]).any():  # one NaN makes a row's whole softmax NaN
-            raise ModelError(BROKEN)
-        choice_NV = own_NV.copy() if self._bias is None else own_NV + self._bias
-        for rule in self._rules:
-            rule.apply(rows, choice_NV)
-        return choice_NV
-
-    def must_end(self, rows: Rows, own_NV: Floats32, choice_NV: Floats32) -> Bools:
-        """Which rows are at their cap, and not kept from ending by a rule (N,)."""
-        length = rows.tokens_NT.shape[1]
-        waits_N = (choice_NV[:, EOS] == -np.inf) & (own_NV[:, EOS] > -np.inf)
-        waits_N &= self._last_B[rows.sentence_N] > length
-        return np.asarray((self._caps_B[rows.sentence_N] <= length) & ~waits_N)
