@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import deque
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from seq2seq.errors import Seq2SeqError
 
 if TYPE_CHECKING:
     from seq2seq.inference.results import ScoredTranslation
-    from seq2seq.inference.scoring import Scorer
+    from seq2seq.inference.scoring import Given, Scorer
 
 FORMATS = ("text", "jsonl")
 _NBEST = re.compile(r"([0-9]+) \|\|\| (.*?)(?: \|\|\| .*)?", flags=re.DOTALL)
@@ -34,7 +35,8 @@ class Rescoring(OptionGroup):
         typer.Option(
             metavar="MODEL",
             help="Score how likely a model thinks TARGET is, given SOURCE: for each line "
-            "log-probability, score and perplexity, with tabs between.",
+            "log-probability, score and perplexity, with tabs between. Of a TARGET that ends in "
+            ".jsonl, as translate --format jsonl writes it, the very pieces are scored.",
         ),
     ] = None
     n_best: Annotated[
@@ -99,19 +101,29 @@ def rescore(
     options = penalties.apply(translator.search_options)
     scorer = Scorer(translator, options.normalization, options.coverage, running.batch_size or 64)
     for target in targets:
-        pairs = _indexed(source, target) if rescoring.n_best else parallel(source, target)
-        _score_file(target, pairs, scorer, as_json=format_ == "jsonl")
+        _score_file(
+            target,
+            _pairs(source, target, n_best=rescoring.n_best),
+            scorer,
+            as_json=format_ == "jsonl",
+        )
+
+
+def _pairs(source: str, target: str, *, n_best: bool) -> Iterator[tuple[str, Given]]:
+    if n_best:
+        return _indexed(source, target)
+    return _as_found(source, target) if target.endswith(".jsonl") else parallel(source, target)
 
 
 def _score_file(
-    target: str, pairs: Iterator[tuple[str, str]], scorer: Scorer, *, as_json: bool
+    target: str, pairs: Iterator[tuple[str, Given]], scorer: Scorer, *, as_json: bool
 ) -> None:
     from seq2seq.inference.scoring import perplexity
 
     total, tokens, count = 0.0, 0, 0
     sources: deque[str] = deque()
 
-    def kept() -> Iterator[tuple[str, str]]:
+    def kept() -> Iterator[tuple[str, Given]]:
         for source, text in pairs:
             sources.append(source)
             yield source, text
@@ -178,7 +190,21 @@ def parallel(source: str, target: str) -> Iterator[tuple[str, str]]:
     )
 
 
-def _indexed(source: str, target: str) -> Iterator[tuple[str, str]]:
+def _as_found(source: str, target: str) -> Iterator[tuple[str, Given]]:
+    """Every hypothesis of each line, by the pieces that the search found."""
+    for number, (text, line) in enumerate(parallel(source, target), start=1):
+        try:
+            hypotheses = json.loads(line)["hypotheses"]
+            every = [[str(piece) for piece in one["tokens"]] for one in hypotheses]
+        except (ValueError, KeyError, TypeError):
+            raise Seq2SeqError(
+                f'{lines.name_of(target)}, line {number}: must be an object with "hypotheses", '
+                'each with its "tokens", as seq2seq translate --format jsonl writes it'
+            ) from None
+        yield from ((text, pieces) for pieces in every)
+
+
+def _indexed(source: str, target: str) -> Iterator[tuple[str, Given]]:
     """Translations by the index of their source line, in any order."""
     sources = list(lines.read_lines(source))
     for number, line in enumerate(lines.read_lines(target), start=1):

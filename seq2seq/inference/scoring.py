@@ -5,14 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 
+from seq2seq.errors import Seq2SeqError
 from seq2seq.inference.request import batches
 from seq2seq.inference.results import ScoredTranslation
 from seq2seq.inference.translator import Translator
 from seq2seq.search import Normalization, SourceBatch
 from seq2seq.search.forced import force
 from seq2seq.text.tokenizer import EOS
+
+Given = str | Sequence[str]
+"""A translation: its text, or its pieces."""
 
 _BATCHES_A_WINDOW = 16
 
@@ -21,8 +26,9 @@ _BATCHES_A_WINDOW = 16
 class Scorer:
     """Scores given translations as a search would report them.
 
-    A translation is split into pieces anew, and a source is never cut: so the score is the one that
-    a search reports where it found the same pieces for the same line.
+    A source is never cut. A translation that is given as text is split into pieces anew, though a
+    search may have found it in others; given by its pieces, it has the score that the search
+    reported.
 
     Args:
         translator: The model.
@@ -38,7 +44,7 @@ class Scorer:
     batch_size: int = 64
     attention: bool = False
 
-    def score(self, pairs: Iterable[tuple[str, str]]) -> Iterator[ScoredTranslation]:
+    def score(self, pairs: Iterable[tuple[str, Given]]) -> Iterator[ScoredTranslation]:
         """Scores translations as they come, in constant memory.
 
         Args:
@@ -49,18 +55,23 @@ class Scorer:
             empty line is sure, as it is when translating.
 
         Raises:
-            Seq2SeqError: If the coverage penalty or attention is wanted of a model without it.
+            Seq2SeqError: If the coverage penalty or attention is wanted of a model without it, or
+                a piece is none of the model's.
             ModelError: If the model's numbers are broken.
         """
         waiting = iter(pairs)
         while window := list(islice(waiting, self.batch_size * _BATCHES_A_WINDOW)):
             yield from self._window(window)
 
-    def _window(self, pairs: Sequence[tuple[str, str]]) -> list[ScoredTranslation]:
+    def _window(self, pairs: Sequence[tuple[str, Given]]) -> list[ScoredTranslation]:
         tokenizers, options = self.translator.tokenizers, self.translator.search_options
         sources = tokenizers.source.encode([source for source, _ in pairs])
-        targets = tokenizers.target.encode([target for _, target in pairs])
-        found = [ScoredTranslation(target, 0.0, 0.0, False) for _, target in pairs]
+        targets = [self._ids(target) for _, target in pairs]
+        texts = [
+            target if isinstance(target, str) else tokenizers.target.decode([ids])[0]
+            for (_, target), ids in zip(pairs, targets, strict=True)
+        ]
+        found = [ScoredTranslation(text, 0.0, 0.0, False) for text in texts]
         lengths = [
             len(source) + len(target) + 1 if source or target else 0
             for source, target in zip(sources, targets, strict=True)
@@ -76,7 +87,7 @@ class Scorer:
             )
             for i, one in zip(batch, hypotheses, strict=True):
                 found[i] = ScoredTranslation(
-                    pairs[i][1],
+                    texts[i],
                     one.score,
                     one.log_prob,
                     one.truncated,
@@ -86,6 +97,24 @@ class Scorer:
                     one.attention,
                 )
         return found
+
+    def _ids(self, target: Given) -> list[int]:
+        if isinstance(target, str):
+            return self.translator.tokenizers.target.encode([target])[0]
+        try:
+            return [self._id_of[piece] for piece in target]
+        except KeyError as error:
+            raise Seq2SeqError(
+                f"the piece {error.args[0]!r} is none of the model's: the translation is of a "
+                "model with another tokenizer"
+            ) from None
+
+    @cached_property
+    def _id_of(self) -> dict[str, int]:
+        tokenizer = self.translator.tokenizers.target
+        return {
+            piece: number for number, piece in enumerate(tokenizer.pieces(range(tokenizer.size)))
+        }
 
 
 def perplexity(log_prob: float, tokens: int) -> float:

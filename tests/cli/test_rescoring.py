@@ -40,6 +40,49 @@ def test_the_number_that_translate_reports(run, attending: Path, here: Path, opt
         assert row["token_log_probs"] == pytest.approx(one["token_log_probs"], abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    "options", [("--beam", "4"), ("--beam", "4", "--n-best", "4"), ("--sample", "3")]
+)
+def test_what_was_found_in_other_pieces_has_the_number_that_was_reported(
+    run, attending: Path, here: Path, options
+) -> None:
+    model = str(attending / "run")
+    Path("in").write_text(SOURCE, encoding="utf-8")
+    done = run("translate", model, "in", "--format", "jsonl", *options, "-o", "out.jsonl")
+    assert done.code == 0, done.err
+    written = Path("out.jsonl").read_text(encoding="utf-8").splitlines()
+    found = [one for line in written for one in json.loads(line)["hypotheses"]]
+    done = run("score", "--model", model, "in", "out.jsonl", "--format", "jsonl")
+    assert done.code == 0, done.err
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert len(rows) == len(found) >= 3
+    for row, one in zip(rows, found, strict=True):
+        assert row["tokens"] == one["tokens"]
+        assert row["log_prob"] == pytest.approx(one["log_prob"], abs=1e-4)
+        assert row["score"] == pytest.approx(one["score"], abs=1e-4)
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"hypotheses": [{}]}', '{"hypotheses": 3}'])
+def test_json_lines_that_are_not_translates(run, attending: Path, here: Path, line: str) -> None:
+    Path("in").write_text("The dog\n", encoding="utf-8")
+    Path("out.jsonl").write_text(line + "\n", encoding="utf-8")
+    done = run("score", "--model", str(attending / "run"), "in", "out.jsonl")
+    assert done.code == 2
+    assert done.err == (
+        'error: out.jsonl, line 1: must be an object with "hypotheses", each with its "tokens", as '
+        "seq2seq translate --format jsonl writes it\n"
+    )
+
+
+def test_pieces_of_another_tokenizer(run, attending: Path, here: Path) -> None:
+    Path("in").write_text("The dog\n", encoding="utf-8")
+    line = '{"hypotheses": [{"tokens": ["\u2581none", "such"]}]}'
+    Path("out.jsonl").write_text(line + "\n", encoding="utf-8")
+    done = run("score", "--model", str(attending / "run"), "in", "out.jsonl")
+    assert done.code == 2
+    assert "none' is none of the model's" in done.err
+
+
 def test_text_has_three_columns_and_the_corpus_a_perplexity(run, attending, found) -> None:
     model = str(attending / "run")
     rows = [
