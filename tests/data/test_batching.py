@@ -331,3 +331,20 @@ def test_sampled_sides_are_split_anew(sides: str) -> None:
             assert split == [best[number][row].tolist() for row in range(2)]
     chosen = ["source", "target"] if sides == "both" else [sides]
     assert calls == [(name, 0.2, 7 + ["source", "target"].index(name)) for name in chosen]
+
+
+def test_random_streams_of_two_purposes_differ() -> None:
+    """numpy pads a seed with zeros: (seed, epoch) and (seed, epoch, 0) are one and the same."""
+    made: list[tuple[int, ...]] = []
+    real = np.random.default_rng
+
+    def noted(seed: tuple[int, ...]) -> np.random.Generator:
+        made.append(seed)
+        return real(seed)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(np.random, "default_rng", noted)
+        next(order(BIG, Bounds(60), seed=5).batches(Place(epoch=3)))
+    assert len(made) == 2
+    first = [real(seed).random(8).tolist() for seed in made]
+    assert first[0] != first[1]

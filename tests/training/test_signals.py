@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from seq2seq.training.signals import StopRequest, stop_on_signals
+from seq2seq.training.signals import Interrupted, StopRequest, stop_on_signals
 
 NUMBERS = [signal.SIGINT, signal.SIGTERM]
 every_signal = pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number.name)
@@ -75,3 +75,24 @@ def test_in_another_thread_signals_are_left_alone() -> None:
     thread.start()
     thread.join()
     assert found == [False, True]
+
+
+def test_work_that_can_be_dropped_is_not_waited_for() -> None:
+    with stop_on_signals() as stop:
+        with stop.dropping():
+            pass
+        with pytest.raises(Interrupted), stop.dropping():
+            send(signal.SIGTERM)
+        assert stop.by == "SIGTERM"
+        with pytest.raises(Interrupted), stop.dropping():
+            pytest.fail("it was begun although a signal had come")
+        with pytest.raises(KeyboardInterrupt):
+            send(signal.SIGTERM)
+
+
+def test_other_work_is_done_to_its_end() -> None:
+    with stop_on_signals() as stop:
+        with stop.dropping():
+            pass
+        send(signal.SIGINT)
+        assert stop.by == "SIGINT"
