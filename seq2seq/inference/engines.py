@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from seq2seq.errors import MissingExtraError, Seq2SeqError
-from seq2seq.inference.model_folder import STEPS, ModelFolder, is_exported
+from seq2seq.errors import MissingExtraError, ModelError, Seq2SeqError
+from seq2seq.inference.model_folder import SHORTLIST, STEPS, ModelFolder, is_exported
 from seq2seq.inference.numpy_weights import supported
 from seq2seq.search import StepModel
 
@@ -46,6 +47,28 @@ def check_precision(name: str | None) -> None:
     """
     if name is not None and name not in PRECISIONS:
         raise Seq2SeqError(f"precision is {name!r}; allowed: {', '.join(PRECISIONS)}")
+
+
+def check_shortlists(models: Sequence[ModelFolder]) -> None:
+    """Checks that the models of an ensemble choose from the same tokens.
+
+    Where one could not say a token, the others' opinion on it would not count.
+
+    Args:
+        models: Exported models that have shortlists.
+
+    Raises:
+        ModelError: If one's shortlist differs from the first one's.
+    """
+    first, *others = models
+    expected = (first.path / SHORTLIST).read_bytes() if others else b""
+    for other in others:
+        if (other.path / SHORTLIST).read_bytes() != expected:
+            raise ModelError(
+                f"{other.path}: its shortlist is not that of {first.path}: models translate "
+                "together only with the same one: leave the shortlist out, or export them with one "
+                "from the same model"
+            )
 
 
 def load_engine(

@@ -20,6 +20,7 @@ from seq2seq.inference.model_folder import (
     CARD,
     ENCODER,
     OUTPUT,
+    SHORTLIST,
     STEPS,
     WEIGHTS,
     ModelFolder,
@@ -31,7 +32,7 @@ from seq2seq.inference.numpy_weights import check_supported, parameter_shapes
 from seq2seq.inference.onnx_builder import PRECISIONS
 from seq2seq.inference.onnx_engine import OnnxEngine
 from seq2seq.inference.onnx_network import OnnxNetwork
-from seq2seq.inference.shortlist import SHORTLIST, Shortlist
+from seq2seq.inference.shortlist import Shortlist
 from seq2seq.recipe.files import recipe_to_toml
 from seq2seq.search.protocol import Floats, SourceBatch
 from seq2seq.text.sealed import sealed, unsealed

@@ -26,8 +26,9 @@ ENCODER = "encoder.onnx"
 STEPS = {"float32": "step.onnx", "int8": "step.int8.onnx"}
 BODIES = {"float32": "body.onnx", "int8": "body.int8.onnx"}
 OUTPUT = "output.safetensors"
+SHORTLIST = "shortlist.safetensors"
 """The files of an exported model: the encoder's graph, and the step's in each precision; where it
-has a shortlist, the step without its output layer too, and that layer by itself."""
+has a shortlist, that, and the step without its output layer, and that layer by itself."""
 RECIPE = "recipe.toml"
 
 Array = TypeVar("Array")

@@ -20,8 +20,16 @@ import onnxruntime
 from safetensors.numpy import load_file
 
 from seq2seq.errors import ModelError, Seq2SeqError
-from seq2seq.inference.model_folder import BODIES, CARD, ENCODER, OUTPUT, STEPS, ModelFolder
-from seq2seq.inference.shortlist import SHORTLIST, SelectedHead, Shortlist, ShortlistHead
+from seq2seq.inference.model_folder import (
+    BODIES,
+    CARD,
+    ENCODER,
+    OUTPUT,
+    SHORTLIST,
+    STEPS,
+    ModelFolder,
+)
+from seq2seq.inference.shortlist import SelectedHead, Shortlist, ShortlistHead
 from seq2seq.recipe import Model
 from seq2seq.search.best import best_of
 from seq2seq.search.protocol import Candidates, Distribution, Floats32, Ints, SourceBatch

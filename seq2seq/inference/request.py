@@ -152,6 +152,25 @@ def check_request(request: Request) -> None:
         )
 
 
+def check_without_texts(wishes: Sequence[Wish], first_line: int) -> None:
+    """Checks that wishes give no text that a shortlist may have no pieces for.
+
+    Args:
+        wishes: What the translations have to look like.
+        first_line: The number of the first one's line.
+
+    Raises:
+        Seq2SeqError: If there is a prefix or a forced phrase.
+    """
+    for number, wish in enumerate(wishes, start=first_line):
+        if wish.prefix or wish.forced:
+            what = "a prefix" if wish.prefix else "a forced phrase"
+            raise Seq2SeqError(
+                f"line {number}: has {what}, but a shortlist may lack its pieces: translate "
+                "without the shortlist"
+            )
+
+
 def windows(
     lines: Iterator[str], wishes: Iterator[Wish] | None, size: int
 ) -> Iterator[tuple[list[str], list[Wish] | None]]:

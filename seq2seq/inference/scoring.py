@@ -36,6 +36,9 @@ class Scorer:
         coverage: Weight of the coverage penalty; None: as the recipe says.
         batch_size: The most translations scored at once.
         attention: Whether their attention is wanted.
+
+    Raises:
+        Seq2SeqError: If the model chooses from a shortlist.
     """
 
     translator: Translator
@@ -43,6 +46,13 @@ class Scorer:
     coverage: float | None = None
     batch_size: int = 64
     attention: bool = False
+
+    def __post_init__(self) -> None:
+        if self.translator.has_shortlist:
+            raise Seq2SeqError(
+                "given translations may have pieces that a shortlist lacks: score them without the "
+                "shortlist"
+            )
 
     def score(self, pairs: Iterable[tuple[str, Given]]) -> Iterator[ScoredTranslation]:
         """Scores translations as they come, in constant memory.

@@ -31,9 +31,6 @@ from seq2seq.search.best import best_of
 from seq2seq.search.protocol import Bools, Floats32, Ints
 from seq2seq.text.tokenizer import EOS, UNK
 
-SHORTLIST = "shortlist.safetensors"
-"""Its name in a model's folder."""
-
 _FORMAT = "seq2seq shortlist 1"
 
 
@@ -80,8 +77,8 @@ class Shortlist:
                 arrays = {name: file.get_tensor(name) for name in names & {"likely", "frequent"}}
         except (SafetensorError, OSError) as error:
             raise ModelError(f"{path} is damaged or no safetensors file: {error}") from None
-        size = about.get("target_size", "")
-        if about.get("format") != _FORMAT or len(arrays) < 2 or not size.isdecimal():
+        size = about.get(_FORMAT, "")
+        if len(arrays) < 2 or not size.isdecimal():
             raise ModelError(f"{path}: not a vocabulary shortlist of this version; export it again")
         likely, frequent = arrays["likely"], arrays["frequent"]
         if likely.ndim != 2 or frequent.ndim != 1 or not _are_ids(likely, frequent, int(size)):
@@ -97,13 +94,7 @@ class Shortlist:
         Raises:
             ModelError: If it cannot be written.
         """
-        about = {
-            "format": _FORMAT,
-            "source_size": str(self.source_size),
-            "target_size": str(self.target_size),
-            "per_piece": str(self.likely_XM.shape[1]),
-            "frequent": str(len(self.frequent_F)),
-        }
+        about = {_FORMAT: str(self.target_size)}  # more keys would be in another order each time
         arrays = {
             "likely": np.ascontiguousarray(self.likely_XM, dtype=np.int32),
             "frequent": np.ascontiguousarray(self.frequent_F, dtype=np.int32),

@@ -13,10 +13,22 @@ from typing import Any, Literal
 
 from seq2seq.errors import ModelError, Seq2SeqError
 from seq2seq.inference.answers import answers_to, cut_loops, report_loops, translations_of
-from seq2seq.inference.engines import check_engine, check_precision, load_engine
+from seq2seq.inference.engines import (
+    check_engine,
+    check_precision,
+    check_shortlists,
+    load_engine,
+)
 from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.inference.reading import Part, Reader
-from seq2seq.inference.request import Request, batches, make_request, search_options, windows
+from seq2seq.inference.request import (
+    Request,
+    batches,
+    check_without_texts,
+    make_request,
+    search_options,
+    windows,
+)
 from seq2seq.inference.results import ScoredTranslation, best_of
 from seq2seq.recipe import Translation
 from seq2seq.search import Hypothesis, SearchOptions, SourceBatch, StepModel, Wish, run_search
@@ -36,6 +48,7 @@ class Translator:
         longest: The most pieces of a source that the model was trained on; None: only
             ``options.max_source`` counts.
         attention: Whether the model has attention.
+        shortlist: Whether the model chooses from a list of likely tokens alone.
         warns: Whether to report translations that repeat themselves without end; of a model in
             training that is no news.
 
@@ -51,6 +64,7 @@ class Translator:
         *,
         longest: int | None = None,
         attention: bool = False,
+        shortlist: bool = False,
         warns: bool = False,
     ) -> None:
         if model.vocab_size != tokenizers.target.size:
@@ -63,6 +77,7 @@ class Translator:
         self.options = options
         self.search_options = search_options(options)
         self.has_attention = attention
+        self.has_shortlist = shortlist
         self.warns = warns
         self.longest = min(options.max_source, longest or options.max_source)
 
@@ -100,7 +115,7 @@ class Translator:
             Seq2SeqError: If ``threads`` is below 1, ``engine`` or ``precision`` is unknown or does
                 not fit the model, there is no shortlist, or ``combine`` or ``weights`` do not fit.
             ModelError: If there is no model, or it is damaged or its parts do not fit, or the
-                models of an ensemble have different tokenizers.
+                models of an ensemble have different tokenizers or shortlists.
             RecipeError: If its recipe cannot be used.
             MissingExtraError: If the engine's packages are not installed.
         """
@@ -123,6 +138,8 @@ class Translator:
             load_engine(folder, engine, threads, precision, shortlist=shortlist)
             for folder in folders
         ]
+        if shortlist:
+            check_shortlists(folders)
         model: StepModel[Any] = engines[0]
         if len(engines) > 1 or weights is not None:
             from seq2seq.search.ensemble import Ensemble
@@ -135,6 +152,7 @@ class Translator:
             first.recipe.translation,
             longest=min(recipe.training.max_pieces for recipe in recipes),
             attention=any(recipe.model.decoder.attention != "none" for recipe in recipes),
+            shortlist=shortlist,
             warns=True,
         )
 
@@ -311,6 +329,8 @@ class Translator:
             Seq2SeqError: If the search cannot do what is asked for.
             ModelError: If the model's numbers are broken.
         """
+        if self.has_shortlist:
+            check_without_texts(wishes or (), first_line)
         reader = Reader(self.tokenizers.source, self.longest, request.long)
         read = reader.read(lines, wishes, first_line)
         parts = [part for line in read for part in line]

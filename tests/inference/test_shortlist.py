@@ -238,11 +238,11 @@ def test_a_file_that_is_not_there_or_damaged(tmp_path: Path) -> None:
 def test_a_file_of_something_else(tmp_path: Path) -> None:
     path = tmp_path / "shortlist.safetensors"
     arrays = {"likely": WHOLE.likely_XM, "frequent": WHOLE.frequent_F}
-    about = {"format": "seq2seq shortlist 1", "target_size": str(TARGET_SIZE)}
+    about = {"seq2seq shortlist 1": str(TARGET_SIZE)}
     wrong: list[tuple[dict[str, np.ndarray], dict[str, str] | None]] = [
         (arrays, None),
-        (arrays, {**about, "format": "seq2seq shortlist 9"}),
-        (arrays, {**about, "target_size": "-23"}),
+        (arrays, {"seq2seq shortlist 9": str(TARGET_SIZE)}),
+        (arrays, {"seq2seq shortlist 1": "-23"}),
         ({"likely": WHOLE.likely_XM}, about),
     ]
     for tensors, metadata in wrong:
@@ -265,7 +265,7 @@ def test_a_file_of_something_else(tmp_path: Path) -> None:
 def test_pieces_outside_the_vocabulary(tmp_path: Path, name: str, array: np.ndarray) -> None:
     path = tmp_path / "shortlist.safetensors"
     arrays = {"likely": WHOLE.likely_XM, "frequent": WHOLE.frequent_F, name: array}
-    save_file(arrays, path, {"format": "seq2seq shortlist 1", "target_size": str(TARGET_SIZE)})
+    save_file(arrays, path, {"seq2seq shortlist 1": str(TARGET_SIZE)})
     assert complaint(path) == f"{path}: damaged: its pieces are not of the vocabulary"
 
 
