@@ -146,7 +146,7 @@ def translations_of(
 
     Args:
         parts: The line's parts.
-        answered: The answers to each. The n-th translation is made of the n-th ones.
+        answered: The answers to each. A translation is made of the n-th ones of all.
         request: How scores are made.
         pieces: The names of source and target pieces by their ids; None: tokens are not wanted.
 
@@ -161,6 +161,9 @@ def translations_of(
         count = max(map(len, answered))
         rows = ([several[min(n, len(several) - 1)] for several in answered] for n in range(count))
         answers = [join_answers(row, request.options.normalization) for row in rows]
+        if request.options.sampling is None or request.mbr is not None:
+            # By length, a line may rank higher than one that is made of better parts.
+            answers = _different(sorted(answers, key=lambda one: -one.score))
     if pieces is None:
         return [
             ScoredTranslation(

@@ -3,6 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from seq2seq.inference.answers import translations_of
+from seq2seq.inference.reading import Part
+from seq2seq.inference.request import Request
 from seq2seq.inference.results import (
     Answer,
     ScoredTranslation,
@@ -11,7 +14,7 @@ from seq2seq.inference.results import (
     join_answers,
 )
 from seq2seq.recipe.training import LengthNormalization, NoNormalization
-from seq2seq.search import Hypothesis
+from seq2seq.search import Hypothesis, Sampling, SearchOptions, Wish
 
 
 def hypothesis(steps: list[float], attention: list[list[float]] | None = None) -> Hypothesis:
@@ -86,3 +89,34 @@ def test_the_best_of_samples_is_the_first_of_the_best() -> None:
         for text, score in (("a", -2.0), ("b", -1.0), ("c", -1.0))
     ]
     assert best_of(several).text == "b"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (SearchOptions(n_best=2), ["a2 b2", "a1 b1"]),
+        (SearchOptions(n_best=2, sampling=Sampling()), ["a1 b1", "a2 b2"]),
+    ],
+    ids=["best first", "as they were drawn"],
+)
+def test_translations_of_a_split_line_are_in_order(
+    options: SearchOptions, expected: list[str]
+) -> None:
+    answered = [
+        [answer("a1", hypothesis([-0.5])), answer("a2", hypothesis([-0.6] * 10))],
+        [answer("b1", hypothesis([-1.0] * 10)), answer("b2", hypothesis([-1.1]))],
+    ]
+    parts = [Part(1, [5], Wish()), Part(1, [6], Wish())]
+    found = translations_of(parts, answered, Request(options), None)
+    assert [one.text for one in found] == expected
+    assert sorted(one.score for one in found) == pytest.approx([-10.5 / 11, -7.1 / 11])
+
+
+def test_no_translation_of_a_split_line_comes_twice() -> None:
+    answered = [
+        [answer("a b", hypothesis([-1.0])), answer("a", hypothesis([-2.0]))],
+        [answer("c", hypothesis([-1.0])), answer("b c", hypothesis([-2.0]))],
+    ]
+    parts = [Part(1, [5], Wish()), Part(1, [6], Wish())]
+    (found,) = translations_of(parts, answered, Request(SearchOptions(n_best=2)), None)
+    assert (found.text, found.log_prob) == ("a b c", -2.0)
