@@ -193,7 +193,8 @@ def windows(
         wished = None if wishes is None else list(islice(wishes, len(window)))
         if wished is not None and len(wished) < len(window):
             found = count - len(window) + len(wished)
-            raise Seq2SeqError(f"there are wishes for {found:,} lines, but there are more lines")
+            counted = "1 line" if found == 1 else f"{found:,} lines"
+            raise Seq2SeqError(f"there are wishes for {counted}, but there are more lines")
         yield window, wished
     if wishes is not None and next(wishes, None) is not None:
         raise Seq2SeqError(f"there are wishes for more lines than the {count:,} that there are")

@@ -167,7 +167,7 @@ def test_two_prefixes_for_a_line(run, here: Path) -> None:
 @pytest.mark.parametrize(
     ("wishes", "message"),
     [
-        ("{}\n", "there are wishes for 1 lines, but there are more lines"),
+        ("{}\n", "there are wishes for 1 line, but there are more lines"),
         ("{}\n{}\n{}\n", "there are wishes for more lines than the 2 that there are"),
     ],
 )
