@@ -12,9 +12,6 @@ of a batch's lists, k candidates a row.
 
 from __future__ import annotations
 
-import os
-import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +27,7 @@ from seq2seq.inference.numpy_output import blocks, joined, log_total
 from seq2seq.search.best import best_of
 from seq2seq.search.protocol import Bools, Floats32, Ints
 from seq2seq.text.tokenizer import EOS, UNK
+from seq2seq.text.whole import write_whole
 
 _FORMAT = "seq2seq shortlist 1"
 
@@ -99,7 +97,7 @@ class Shortlist:
             "likely": np.ascontiguousarray(self.likely_XM, dtype=np.int32),
             "frequent": np.ascontiguousarray(self.frequent_F, dtype=np.int32),
         }
-        _write_whole(Path(path), save(arrays, metadata=about))
+        write_whole(Path(path), save(arrays, metadata=about))
 
     def check_fits(self, source_size: int, target_size: int) -> None:
         """Checks that a shortlist is one for a model.
@@ -270,23 +268,3 @@ def _are_ids(likely: npt.NDArray[np.int32], frequent: npt.NDArray[np.int32], siz
         array.dtype == np.int32 and array.min(initial=0) >= 0 and array.max(initial=0) < size
         for array in (likely, frequent)
     )
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        if temporary is not None:
-            with suppress(OSError):
-                temporary.unlink()

@@ -12,12 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice, takewhile
@@ -30,6 +27,7 @@ from seq2seq import recipe
 from seq2seq.errors import DataError, ModelError
 from seq2seq.text.sampling import Sampler
 from seq2seq.text.threads import heeding_signals
+from seq2seq.text.whole import write_whole
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 JOINT_FILE, SOURCE_FILE, TARGET_FILE = "tokenizer.model", "source.model", "target.model"
@@ -251,27 +249,7 @@ class Tokenizers:
             ModelError: If a file cannot be written.
         """
         for name, proto in self.files.items():
-            _write_whole(Path(folder) / name, proto)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        if temporary is not None:
-            with suppress(OSError):
-                temporary.unlink()
+            write_whole(Path(folder) / name, proto)
 
 
 def train_tokenizers(
