@@ -89,10 +89,25 @@ def main() -> NoReturn:
     console.set_up_streams()
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        app(arguments, prog_name="seq2seq")
+        code = app(arguments, prog_name="seq2seq", standalone_mode=False)
     except KeyboardInterrupt:
         sys.exit(130)
-    sys.exit(0)
+    except Exception as error:
+        _tell_wrong_usage(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell_wrong_usage(error: Exception) -> NoReturn:
+    """One line where Typer would print three; what it has to say of usage has a context."""
+    context = getattr(error, "ctx", None)
+    if context is None or not hasattr(error, "format_message"):
+        raise error
+    message = " ".join(error.format_message().split())
+    if message.startswith("Usage:"):  # a verb that has verbs, without one: its help is the answer
+        error.show()  # type: ignore[attr-defined]
+        sys.exit(2)
+    console.tell(f"error: {message.rstrip('.')}; see {context.command_path} --help")
+    sys.exit(2)
 
 
 def _take_names_as_utf8() -> None:

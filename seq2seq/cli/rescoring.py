@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from seq2seq.cli.groups import OptionGroup
 from seq2seq.cli.outputs import finite, json_line
 from seq2seq.cli.running import Running
 from seq2seq.cli.searching import Penalties
+from seq2seq.cli.translate import with_progress
 from seq2seq.errors import Seq2SeqError
 
 if TYPE_CHECKING:
@@ -129,7 +131,10 @@ def _score_file(
             yield source, text
 
     with lines.write_lines(lines.STANDARD) as output:
-        for one in scorer.score(kept()):
+        found = scorer.score(kept())
+        if sys.stderr.isatty() and not sys.stdout.isatty():  # else the scores are to be seen
+            found = with_progress(found, lines.count_lines(target), "scoring")
+        for one in found:
             source, steps = sources.popleft(), len(one.token_log_probs)
             value = perplexity(one.log_prob, steps)
             if as_json:

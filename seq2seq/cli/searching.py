@@ -159,12 +159,13 @@ class Sampled(OptionGroup):
         typer.Option(
             metavar="N",
             min=1,
-            help="Draw N translations of each line instead of searching for the best.",
+            help="Draw N translations of each line instead of searching for the best; text has "
+            "the likeliest of them, --format nbest all.",
         ),
     ] = None
     temperature: Annotated[
         float | None,
-        typer.Option(metavar="X", help="Below 1: bolder samples; above: wilder ones."),
+        typer.Option(metavar="X", help="Below 1: safer samples, more alike; above: wilder ones."),
     ] = None
     top_k: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Draw among the N best pieces alone.")

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -14,12 +14,11 @@ from seq2seq.cli import console, interactive, lines
 from seq2seq.cli.groups import OptionGroup
 from seq2seq.cli.outputs import FORMATS, writing
 from seq2seq.cli.running import Model, RunningMany
-from seq2seq.cli.searching import Lengths, Penalties, Sampled, Searching, excludes, options_of
+from seq2seq.cli.searching import Lengths, Penalties, Sampled, Searching, options_of
 from seq2seq.cli.wishes import read_wishes
 from seq2seq.errors import Seq2SeqError
 
-if TYPE_CHECKING:
-    from seq2seq.inference.results import ScoredTranslation
+T = TypeVar("T")
 
 EXAMPLE = console.example(
     "seq2seq translate runs/quickstart input.en -o output.de --beam 5",
@@ -30,7 +29,9 @@ MODEL_FILES = frozenset(
     {
         "recipe.toml", "tokenizer.model", "source.model", "target.model", "weights.safetensors",
         "card.json", "run.json", "metrics.jsonl", "curves.png", "checkpoints", "best", "last",
-        "data", "examples.json", "report.html", "tensorboard",
+        "data", "examples.json", "report.html", "tensorboard", ".lock", "encoder.onnx",
+        "step.onnx", "step.int8.onnx", "body.onnx", "body.int8.onnx", "output.safetensors",
+        "shortlist.safetensors",
     }
 )  # fmt: skip
 """What a model's or run's folder holds: never an output."""
@@ -103,7 +104,11 @@ class Written(OptionGroup):
     ] = None
     n_best: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Write the N best of each line, no text twice."),
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Write the N best of each line, no text twice: there may be fewer.",
+        ),
     ] = None
     alignments: Annotated[
         str | None,
@@ -139,7 +144,11 @@ class Written(OptionGroup):
         Raises:
             Seq2SeqError: If options contradict each other.
         """
-        excludes(self.n_best, "--n-best", sampled.sample, "--sample")
+        if self.n_best is not None and sampled.sample is not None:
+            raise Seq2SeqError(
+                "--n-best is of a beam, and --sample N draws N as it is: leave --n-best out, and "
+                "give --format nbest or jsonl to see all of them"
+            )
         if self.format_ not in (None, *FORMATS):
             raise Seq2SeqError(f"--format is {self.format_!r}; allowed: {', '.join(FORMATS)}")
         several = self.n_best is not None and sampled.mbr is None
@@ -238,22 +247,21 @@ def _kept(source: Iterable[str], read: deque[str]) -> Iterator[str]:
         yield line
 
 
-def with_progress(
-    found: Iterable[list[ScoredTranslation]], total: int | None
-) -> Iterator[list[ScoredTranslation]]:
-    """Shows how many lines are translated.
+def with_progress(found: Iterable[T], total: int | None, task: str = "translating") -> Iterator[T]:
+    """Shows how many lines are done.
 
     Args:
-        found: Translations of each line.
+        found: What is found for each line.
         total: How many lines there are, if anyone knows.
+        task: What is done with them.
 
     Yields:
         What was found.
     """
     with console.progress() as progress:
-        progress.start("translating", total)
-        for several in found:
-            yield several
+        progress.start(task, total)
+        for one in found:
+            yield one
             progress.advance(1)
         progress.finish()
 

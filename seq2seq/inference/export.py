@@ -6,7 +6,10 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import EDQUOT, EIO, ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -90,18 +93,31 @@ def export_model(
     sizes = folder.tokenizers.source.size, folder.tokenizers.target.size
     found = {name: array.shape for name, array in weights.items()}
     check_shapes(parameter_shapes(options, *sizes), found, folder.path / WEIGHTS)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.resolve().parent))
-    try:
+    with _being_made(target) as temporary:
         _write(temporary, folder, OnnxNetwork(options, weights), shortlist)
         differences = _tried(temporary, NumpyEngine(options, weights))
         written = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
+    return Exported(target, written, differences)
+
+
+@contextmanager
+def _being_made(target: Path) -> Iterator[Path]:
+    """A temporary folder that becomes the target if all goes well, and vanishes if not."""
+    temporary = None
+    try:
+        parent = target.resolve().parent
+        parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=parent))
+        yield temporary
         temporary.chmod(0o777 & ~_umask())
         temporary.rename(target)
     except OSError as error:
-        raise Seq2SeqError(f"{target}: cannot be written: {error.strerror}") from None
+        wrong = Seq2SeqError(f"{target}: cannot be written: {error.strerror}")
+        wrong.exit_code = 1 if error.errno in (ENOSPC, EDQUOT, EIO) else 2
+        raise wrong from None
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return Exported(target, written, differences)
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_target(target: Path) -> None:
@@ -111,12 +127,10 @@ def check_target(target: Path) -> None:
         target: The folder.
 
     Raises:
-        Seq2SeqError: If it is there already, and not empty, or has no place to be.
+        Seq2SeqError: If it is there already, and not empty.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise Seq2SeqError(f"{target}: is there already: remove it, or name another folder")
-    if not target.resolve().parent.is_dir():
-        raise Seq2SeqError(f"{target}: there is no folder {target.parent} to make it in")
 
 
 def _write(

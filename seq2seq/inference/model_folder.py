@@ -175,7 +175,9 @@ def recipe_digest(text: str) -> str:
 
 def _recipe_text(folder: Path) -> str:
     if not folder.exists():
-        raise ModelError(f"{folder}: no such folder; expected one that seq2seq train has written")
+        raise ModelError(
+            f"{folder}: no such folder; expected one that seq2seq train or export wrote"
+        )
     if not folder.is_dir():
         raise ModelError(f"{folder}: a file, but a model is a folder: give the one it lies in")
     path = folder / RECIPE

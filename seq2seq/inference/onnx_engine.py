@@ -39,6 +39,7 @@ from seq2seq.text.sealed import unsealed
 Arrays = Mapping[str, Any]
 
 _ALL = np.zeros(1, dtype=np.int64)  # as k: all tokens
+_SHARED: list[int] = []  # how many threads all sessions of this process share, once it is known
 _LEAST_USED = 0.75  # of a memory's sentences; with fewer under way it is copied to a smaller one
 
 
@@ -308,6 +309,26 @@ def _head(model: ModelFolder) -> ShortlistHead:
     return ShortlistHead(arrays["weight"], arrays["bias"], shortlist)
 
 
+def _shared_threads() -> int | None:
+    return _SHARED[0] if _SHARED else None
+
+
+def _share_threads(threads: int) -> bool:
+    """Lets all sessions of this process use the same threads; the first number asked for holds.
+
+    With threads of its own, those of the session that has just run still wait for more work while
+    the other one runs, and take its cores: on two cores steps took twice as long.
+    """
+    if _SHARED:
+        return False
+    try:
+        onnxruntime.set_global_thread_pool_sizes(threads, 1)
+    except Exception:  # another part of the process has made them, or this version cannot
+        return False
+    _SHARED.append(threads)
+    return True
+
+
 def open_session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
     """Readies a graph.
 
@@ -319,7 +340,10 @@ def open_session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
         The session.
     """
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    if _shared_threads() == threads or _share_threads(threads):
+        options.use_per_session_threads = False
+    else:
+        options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors: what it warns of is no user's to mend
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

@@ -16,7 +16,7 @@ class Sampling:
     A sentence's samples depend on ``seed`` and the sentence alone, not on its batch or place.
 
     Args:
-        temperature: Log-probabilities are divided by it before drawing; below 1 is bolder.
+        temperature: Log-probabilities are divided by it before drawing; below 1 is safer.
         top_k: Only the so many best tokens may be drawn; None: all.
         top_p: Only the best tokens that together have so much of the probability (Holtzman et al.
             2020), at least one.

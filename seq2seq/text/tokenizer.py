@@ -122,6 +122,8 @@ class Tokenizer:
             The ids of each text, without bos and eos; none for a text that is empty or all space.
         """
         try:
+            if len(texts) == 1:  # a list is given to a thread, which may have to wait for a core
+                return [self._processor.encode(texts[0])]
             ids: list[list[int]] = self._processor.encode(list(texts), num_threads=1)
         except (RuntimeError, TypeError, UnicodeEncodeError):
             # A str may hold halves of surrogate pairs, which have no UTF-8.
@@ -177,7 +179,9 @@ class Tokenizer:
         for row in rows:
             if row and (min(row) < 0 or max(row) >= self.size):
                 raise ValueError(f"ids must be from 0 to {self.size - 1}, not {row}")
-        texts: list[str] = self._processor.decode(rows) if rows else []
+        if len(rows) == 1:
+            return [self._processor.decode(rows[0])]
+        texts: list[str] = self._processor.decode(rows, num_threads=1) if rows else []
         return texts
 
     def pieces(self, ids: Sequence[int]) -> list[str]:

@@ -176,10 +176,26 @@ def test_a_killed_translation_leaves_no_file(tmp_path: Path) -> None:
 def test_wrong_usage(run) -> None:
     done = run("score", "a", "b", "--bogus")
     assert (done.code, done.out) == (2, "")
-    assert "No such option" in done.err
-    assert run("translat").code == 2
-    assert run("translate").code == 2
-    assert run("translate", "model", "--beam", "0").code == 2
+    assert done.err == "error: No such option: --bogus; see seq2seq score --help\n"
+    wrong = {
+        ("translat",): "No such command 'translat'",
+        ("translate",): "Missing argument",
+        ("translate", "model", "--beam", "0"): "Invalid value for '--beam'",
+        ("inspect", "attentio"): "No such command 'attentio'",
+    }
+    for words, told in wrong.items():
+        done = run(*words)
+        assert (done.code, done.out) == (2, "")
+        assert done.err.startswith(f"error: {told}")
+        assert done.err.count("\n") == 1
+        assert done.err.endswith(" --help\n")
+
+
+@pytest.mark.parametrize("words", [(), ("recipe",), ("inspect",)])
+def test_no_verb_shows_the_verbs(run, words: tuple[str, ...]) -> None:
+    done = run(*words)
+    assert done.code == 2
+    assert (done.out + done.err).startswith(f"Usage: {' '.join(['seq2seq', *words])} [OPTIONS]")
 
 
 def test_debug_after_two_dashes_is_a_name(run) -> None:

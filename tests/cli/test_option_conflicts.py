@@ -30,7 +30,11 @@ CONFLICTS = [
     ("--sample 2 --beam 3", "--sample and --beam exclude each other: give one of them"),
     ("--sample 2 --groups 2", "--sample and --groups exclude each other: give one of them"),
     ("--sample 2 --coverage 1", "--sample and --coverage exclude each other: give one of them"),
-    ("--sample 2 --n-best 2", "--n-best and --sample exclude each other: give one of them"),
+    (
+        "--sample 2 --n-best 2",
+        "--n-best is of a beam, and --sample N draws N as it is: leave --n-best out, and give "
+        "--format nbest or jsonl to see all of them",
+    ),
     ("--sample 1 --temperature 0", "--temperature is 0.0; above 0 is allowed"),
     ("--sample 1 --top-p 1.5", "--top-p is 1.5; above 0 and up to 1 is allowed"),
     ("--mbr bleurt", "mbr: unknown name 'bleurt' (did you mean 'bleu'?); allowed: chrf, bleu"),

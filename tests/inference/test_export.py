@@ -69,9 +69,10 @@ def test_nothing_of_the_users_is_replaced(run: Path, tmp_path: Path) -> None:
     for name in ("full", "file"):
         with pytest.raises(Seq2SeqError, match=f"{name}: is there already: remove it"):
             export_model(run, tmp_path / name)
-    with pytest.raises(Seq2SeqError, match=r"there is no folder .*nowhere to make it in"):
-        export_model(run, tmp_path / "nowhere" / "model")
+    with pytest.raises(Seq2SeqError, match=r"file/model: cannot be written: "):
+        export_model(run, tmp_path / "file" / "model")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full"]
+    assert export_model(run, tmp_path / "models" / "new").path.is_dir()  # its folder is made
 
 
 def test_graphs_that_give_other_numbers_are_not_left_behind(

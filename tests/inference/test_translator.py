@@ -286,7 +286,7 @@ class TestLoad:
 
     def test_no_folder(self, tmp_path: Path) -> None:
         assert self.message(tmp_path / "runs") == (
-            f"{tmp_path}/runs: no such folder; expected one that seq2seq train has written"
+            f"{tmp_path}/runs: no such folder; expected one that seq2seq train or export wrote"
         )
 
     def test_a_file(self, tmp_path: Path) -> None:
