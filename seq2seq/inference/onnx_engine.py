@@ -309,23 +309,18 @@ def _head(model: ModelFolder) -> ShortlistHead:
     return ShortlistHead(arrays["weight"], arrays["bias"], shortlist)
 
 
-def _shared_threads() -> int | None:
-    return _SHARED[0] if _SHARED else None
-
-
 def _share_threads(threads: int) -> bool:
     """Lets all sessions of this process use the same threads; the first number asked for holds.
 
     With threads of its own, those of the session that has just run still wait for more work while
     the other one runs, and take its cores: on two cores steps took twice as long.
     """
-    if _SHARED:
-        return False
-    try:
-        onnxruntime.set_global_thread_pool_sizes(threads, 1)
-    except Exception:  # another part of the process has made them, or this version cannot
-        return False
-    _SHARED.append(threads)
+    if not _SHARED:
+        try:
+            onnxruntime.set_global_thread_pool_sizes(threads, 1)
+        except AttributeError:  # this version cannot
+            return False
+        _SHARED.append(threads)
     return True
 
 
@@ -334,13 +329,15 @@ def open_session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
 
     Args:
         graph: A serialized model.
-        threads: The most processor threads.
+        threads: The most processor threads, for all sessions of the process: the first number
+            that was asked for holds. Other sessions of ONNX Runtime that are opened later in this
+            process must share them too (``use_per_session_threads = False``).
 
     Returns:
         The session.
     """
     options = onnxruntime.SessionOptions()
-    if _shared_threads() == threads or _share_threads(threads):
+    if _share_threads(threads):
         options.use_per_session_threads = False
     else:
         options.intra_op_num_threads = threads
