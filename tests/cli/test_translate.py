@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from seq2seq.cli.translate import MODEL_FILES
+from seq2seq.inference.model_folder import BODIES, ENCODER, OUTPUT, STEPS
+from seq2seq.inference.shortlist import SHORTLIST
 from seq2seq.training.run_folder import OWN
 
 TEXT = "zwei Kinder spielen\n\nein Hund läuft über die Wiese\n"
@@ -139,8 +141,9 @@ def test_nothing_is_left_of_a_failed_translation(run, model) -> None:
     assert sorted(path.name for path in Path().iterdir()) == ["model", "out"]
 
 
-def test_what_a_model_folder_holds_is_what_a_run_owns() -> None:
-    assert MODEL_FILES == OWN
+def test_what_a_model_folder_holds_is_what_a_run_owns_and_what_is_exported() -> None:
+    exported = {ENCODER, *STEPS.values(), *BODIES.values(), OUTPUT, SHORTLIST}
+    assert OWN | exported | {".lock"} == MODEL_FILES
 
 
 def test_a_new_file_in_the_model_folder_is_fine(run, model) -> None:
