@@ -21,6 +21,7 @@ from typing import IO, BinaryIO
 from seq2seq.cli.console import tell
 from seq2seq.errors import Seq2SeqError
 from seq2seq.text.files import HEAD, LONGEST_LINE, text_fault
+from seq2seq.text.whole import umask
 
 STANDARD = "-"
 
@@ -266,7 +267,7 @@ def _replacing(path: str, target: Path, mode: int | None) -> Iterator[IO[bytes]]
         yield stream
         with write_errors(path):
             stream.flush()
-            os.fchmod(number, stat.S_IMODE(mode) if mode else 0o666 & ~_umask())
+            os.fchmod(number, stat.S_IMODE(mode) if mode else 0o666 & ~umask())
             os.fsync(number)
             if temporary is None:
                 temporary = _named(number, target)
@@ -300,12 +301,6 @@ def _named(number: int, target: Path) -> Path:
         return target.parent / name
     finally:
         os.close(folder)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 @contextmanager

@@ -40,6 +40,7 @@ from seq2seq.recipe.files import recipe_to_toml
 from seq2seq.search.protocol import Floats, SourceBatch
 from seq2seq.text.sealed import sealed, unsealed
 from seq2seq.text.tokenizer import BOS, EOS
+from seq2seq.text.whole import umask
 
 # How far the logarithms of probabilities may be from those of the network that was trained.
 _MOST = {"float32": 1e-4, "int8": 0.5}
@@ -109,7 +110,7 @@ def _being_made(target: Path) -> Iterator[Path]:
         parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=parent))
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
+        temporary.chmod(0o777 & ~umask())
         temporary.rename(target)
     except OSError as error:
         wrong = Seq2SeqError(f"{target}: cannot be written: {error.strerror}")
@@ -204,9 +205,3 @@ def _distributions(
         distribution, state = engine.distribution(state, every, token_B)
         found.append(distribution.log_probs.astype(np.float64))
     return np.stack(found)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -82,9 +82,7 @@ class Places:
         """
         active_A, line_N, count_A = np.unique(sentence_N, return_inverse=True, return_counts=True)
         width = int(count_A.max())
-        order_N = np.argsort(line_N, kind="stable")
-        slot_N = np.empty_like(line_N)
-        slot_N[order_N] = np.arange(len(line_N)) - np.repeat(np.cumsum(count_A) - count_A, count_A)
+        slot_N = slots(line_N, count_A)
         ordered = bool((line_N[1:] >= line_N[:-1]).all())
         full = ordered and len(line_N) == len(active_A) * width
         return cls(active_A, width, line_N, slot_N, full)
@@ -117,6 +115,40 @@ class Places:
         if self.full:
             return table_AWX.reshape(-1, table_AWX.shape[2])
         return table_AWX[self.line_N, self.slot_N]
+
+
+def slots(line_N: Ints, count_A: Ints) -> Ints:
+    """Numbers the rows of each line, in their order.
+
+    Args:
+        line_N: The line of each row.
+        count_A: How many rows each line has.
+
+    Returns:
+        The place of each row on its line, (N,).
+    """
+    order_N = np.argsort(line_N, kind="stable")
+    slot_N = np.empty_like(line_N)
+    slot_N[order_N] = np.arange(len(line_N)) - np.repeat(np.cumsum(count_A) - count_A, count_A)
+    return slot_N
+
+
+def widened(weights_NX: Floats32, width: int) -> Floats32:
+    """Gives attention the width of its batch, where the longest sentences are done and dropped.
+
+    Args:
+        weights_NX: The weights.
+        width: S, at least X.
+
+    Returns:
+        (N, S), 0 where nothing was; the same array if it is as wide already.
+    """
+    rows, narrow = weights_NX.shape
+    if narrow == width:
+        return weights_NX
+    attention_NS = np.zeros((rows, width), dtype=np.float32)
+    attention_NS[:, :narrow] = weights_NX
+    return attention_NS
 
 
 class NumpyAttention(ABC):

@@ -17,7 +17,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from seq2seq.inference.model_folder import WEIGHTS, ModelFolder, check_shapes, read_weights
-from seq2seq.inference.numpy_attention import Places
+from seq2seq.inference.numpy_attention import Places, widened
 from seq2seq.inference.numpy_cells import Read
 from seq2seq.inference.numpy_network import (
     DecoderState,
@@ -166,11 +166,8 @@ class NumpyEngine:
         state = _moved(state, parent_N)
         x_NE = self._target_VE[token_N]
         readout_NE, decoder, weights_NS = self._decoder.step(x_NE, state.decoder, state.given)
-        if weights_NS is not None and weights_NS.shape[1] < state.width:
-            # The longest sentences are done and their positions dropped: here they come back.
-            attention_NS = np.zeros((len(weights_NS), state.width), dtype=np.float32)
-            attention_NS[:, : weights_NS.shape[1]] = weights_NS
-            weights_NS = attention_NS
+        if weights_NS is not None:
+            weights_NS = widened(weights_NS, state.width)
         return readout_NE, weights_NS, replace(state, decoder=decoder)
 
 

@@ -29,6 +29,7 @@ from seq2seq.inference.model_folder import (
     STEPS,
     ModelFolder,
 )
+from seq2seq.inference.numpy_attention import slots, widened
 from seq2seq.inference.shortlist import SelectedHead, Shortlist, ShortlistHead
 from seq2seq.recipe import Model
 from seq2seq.search.best import best_of
@@ -207,7 +208,7 @@ class OnnxEngine:
         every = self._step.run(self._outputs, inputs)
         found = dict(zip(self._outputs, every, strict=True))
         if self._attends:
-            found["attention"] = _widened(found["attention"], state.width)
+            found["attention"] = widened(found["attention"], state.width)
         # The states come first, in their order; what is fed back is the readout.
         states = dict(zip(self._states, every, strict=False))
         _, _, sources, lengths_B, width, output = state
@@ -239,10 +240,7 @@ class OnnxEngine:
             line_N = np.searchsorted(active_A, sentence_N)
             count_A = np.bincount(line_N, minlength=len(active_A))
             width = int(count_A.max())
-            order_N = np.argsort(line_N, kind="stable")
-            slot_N = np.empty_like(line_N)
-            first_A = np.cumsum(count_A) - count_A
-            slot_N[order_N] = np.arange(len(line_N)) - np.repeat(first_A, count_A)
+            slot_N = slots(line_N, count_A)
             inputs["place"] = line_N * width + slot_N
             inputs["row"] = np.zeros((len(active_A), width), dtype=np.int64)
             inputs["row"][line_N, slot_N] = np.arange(len(line_N))
@@ -250,16 +248,6 @@ class OnnxEngine:
 
 
 _SOURCES = ("values", "keys", "mask", "cell_bias", "readout_bias")
-
-
-def _widened(attention_NX: Floats32, width: int) -> Floats32:
-    """As wide as the batch, though the memory may be narrower by now."""
-    rows, narrow = attention_NX.shape
-    if narrow == width:
-        return attention_NX
-    attention_NS = np.zeros((rows, width), dtype=np.float32)
-    attention_NS[:, :narrow] = attention_NX
-    return attention_NS
 
 
 def load_engine(

@@ -10,6 +10,17 @@ from pathlib import Path
 from seq2seq.errors import ModelError
 
 
+def umask() -> int:
+    """The process's mask of permissions, which can only be read by setting it.
+
+    Returns:
+        The mask.
+    """
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file that others may read; one that is there is replaced in one step.
 

@@ -8,7 +8,6 @@ that a damaged one is noticed before it is used.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from torch import Tensor
 from seq2seq.data.files import file_digest, sync
 from seq2seq.errors import ModelError
 from seq2seq.text.sealed import SUM, own_sum, sealed, unsealed
+from seq2seq.text.whole import umask
 from seq2seq.training.state import TrainingState
 
 FORMAT = 1
@@ -108,9 +108,7 @@ def save_tensors(path: Path, tensors: Tensors) -> str:
         Its SHA-256.
     """
     save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
-    umask = os.umask(0)
-    os.umask(umask)
-    path.chmod(0o666 & ~umask)  # safetensors makes files that nobody else can read
+    path.chmod(0o666 & ~umask())  # safetensors makes files that nobody else can read
     sync(path)
     return file_digest(path)
 
