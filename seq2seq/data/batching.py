@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.data.dataset import PairDataset, Ragged
 from seq2seq.errors import DataError
+from seq2seq.recipe.data import Sampling
 from seq2seq.text.tokenizer import BOS, EOS, PAD, Tokenizers
 
 BLOCK = 1024
@@ -335,25 +337,35 @@ def halves(pairs: PaddedPairs) -> tuple[PaddedPairs, PaddedPairs]:
 
 
 def sampled(
-    dataset: PairDataset, indices: Ints, tokenizers: Tokenizers, alpha: float, sides: str, seed: int
+    source: Ragged, target: Ragged, tokenizers: Tokenizers, options: Sampling, seed: int
 ) -> tuple[Ragged, Ragged]:
-    """Token ids of pairs, split anew at random (see ``tokenizer.sampling`` in recipes).
+    """Splits pairs anew at random (see ``tokenizer.sampling`` in recipes).
 
     Args:
-        dataset: The pairs.
-        indices: Which, (B,).
+        source: Source ids of B pairs, as their best splits have them.
+        target: Their target ids.
         tokenizers: Both sides' tokenizers.
-        alpha: The recipe's ``alpha``.
-        sides: "source", "target" or "both"; the other side keeps its best split.
+        options: The recipe's table: how varied, and which sides; the other keeps its best split.
         seed: Decides the splits.
 
     Returns:
         Source and target ids.
     """
-    best_source, best_target = dataset.ids(indices)
-    sources, targets = dataset.texts(indices)
-    if sides != "target":
-        best_source = ragged(tokenizers.source.sample(sources, alpha, seed))
-    if sides != "source":
-        best_target = ragged(tokenizers.target.sample(targets, alpha, seed + 1))
-    return best_source, best_target
+    if options.sides != "target":
+        source = ragged(tokenizers.source.resplit(rows(source), options.alpha, seed))
+    if options.sides != "source":
+        target = ragged(tokenizers.target.resplit(rows(target), options.alpha, seed + 1))
+    return source, target
+
+
+def rows(ids: Ragged) -> list[list[int]]:
+    """The other way round than ``ragged``.
+
+    Args:
+        ids: Token ids, flat.
+
+    Returns:
+        The rows.
+    """
+    flat = ids.values.tolist()
+    return [flat[start:stop] for start, stop in pairwise(ids.offsets.tolist())]

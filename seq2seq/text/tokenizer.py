@@ -157,7 +157,20 @@ class Tokenizer:
         Returns:
             The ids of each text, without bos and eos.
         """
-        return self._sampler.resplit(self.encode(texts), alpha, seed)
+        return self.resplit(self.encode(texts), alpha, seed)
+
+    def resplit(self, rows: list[list[int]], alpha: float, seed: int) -> list[list[int]]:
+        """``sample`` of texts whose best splits are known, which saves finding them again.
+
+        Args:
+            rows: The ids of each text, as ``encode`` gives them.
+            alpha: As for ``sample``.
+            seed: As for ``sample``.
+
+        Returns:
+            As ``sample`` of the texts.
+        """
+        return self._sampler.resplit(rows, alpha, seed)
 
     @cached_property
     def _sampler(self) -> Sampler:

@@ -10,22 +10,25 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from seq2seq.data.batching import BatchOrder, Bounds, Ints, PaddedPairs, Place, collate, sampled
+from seq2seq.data.batching import Ints, PaddedPairs
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.prepare import prepare
 from seq2seq.data.progress import Progress
 from seq2seq.errors import TrainingError, is_out_of_memory
 from seq2seq.recipe import Recipe
-from seq2seq.training.learner import DROPOUT, SAMPLING, Gradient, TooLargeError, mixed
+from seq2seq.training.feed import Work
+from seq2seq.training.learner import Gradient, TooLargeError
 from seq2seq.training.meters import Interval, Movement, gpu_memory, memory
 from seq2seq.training.monitor import Monitor, Step, default_monitor
 from seq2seq.training.precision import bound_primitive_cache, same_bits
 from seq2seq.training.run_folder import RunFolder
+from seq2seq.training.seeds import DROPOUT, mixed
 from seq2seq.training.session import CURVES, Session
 from seq2seq.training.signals import Interrupted, stop_on_signals
 from seq2seq.training.state import TrainingResult
@@ -114,28 +117,8 @@ def _prepared(
 class Trainer(Session):
     """A session with its updates: the order of the data, and what each batch does.
 
-    Args:
-        recipe: The recipe.
-        prepared: The prepared data.
-        folder: The run's folder.
-        monitor: Told of progress.
-        page: Makes the run's page; None: there is none.
+    The constructor is the session's.
     """
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        prepared: PreparedData,
-        folder: RunFolder,
-        monitor: Monitor,
-        page: Page | None = None,
-    ) -> None:
-        super().__init__(recipe, prepared, folder, monitor, page)
-        options = self.options
-        bounds = Bounds(options.batch_tokens, options.batch_pairs, options.max_pieces)
-        self.order = BatchOrder(prepared.train, bounds, recipe.seed)
-        self._begun = (0.0, 0.0)  # progress and seconds at the session's start
-        self._log = Interval()
 
     def run(self) -> None:
         """Trains until the recipe's end, early stopping, or a signal.
@@ -149,6 +132,7 @@ class Trainer(Session):
                 self.plot()
             return
         self._begun = (self.progress(), self.state.seconds)
+        self._log = Interval()
         self.clock = time.monotonic()
         try:
             self._run()
@@ -166,27 +150,26 @@ class Trainer(Session):
         self.plot()
 
     def _run(self) -> None:
-        if long := self.order.left_out():
+        if long := self.feed.left_out():
             self.monitor.say(
-                f"{long:,} of {len(self.prepared.train):,} training pairs have more than "
+                f"{long:,} of {len(self.feed):,} training pairs have more than "
                 f"{self.options.max_pieces} pieces on a side (training.max_pieces): left out"
             )
         with self.stop.dropping():
             self._rehearse()
         if self.validation_due():  # the session before was stopped in it
             self.milestone()
-        updates = self._updates()
-        while not (self.stop or self.ended()):
-            batches, place = next(updates)
-            self._update(batches, place)
-            self.milestone()
+        works = self.feed.works(self.state.place, self.state.update)
+        with closing(works):
+            while not (self.stop or self.ended()):
+                self._update(self._next(works))
+                self.milestone()
         if self.ended():
             self.finish()
 
     def _rehearse(self) -> None:
         """Tries the largest batches first: better now than after an hour."""
-        for batch in self.order.largest():
-            pairs = self._pairs(batch, 0)
+        for batch, pairs in self.feed.largest():
             try:
                 halved = self.learner.rehearse(pairs)
             except TooLargeError as error:
@@ -199,27 +182,21 @@ class Trainer(Session):
                     "gradient; a lower training.batch_tokens needs less"
                 )
 
-    def _updates(self) -> Iterator[tuple[list[Ints], Place]]:
-        """The batches of each update, and the place after it; no update spans two epochs."""
-        batches: list[Ints] = []
-        for indices, place in self.order.batches(self.state.place):
-            batches.append(indices)
-            if len(batches) == self.options.accumulate or place.pairs == 0:
-                yield batches, place
-                batches = []
+    def _next(self, works: Iterator[Work]) -> Work:
+        with self.stop.dropping():
+            return next(works)
 
-    def _update(self, batches: list[Ints], place: Place) -> None:
+    def _update(self, work: Work) -> None:
         """One update of the weights, skipped if loss or gradient is not finite."""
         state = self.state
         with self.stop.dropping():
-            pairs = [self._pairs(indices, part) for part, indices in enumerate(batches)]
             try:
                 seed = mixed(self.recipe.seed, DROPOUT, state.update)
-                gradient = self.learner.gradient(pairs, seed)
+                gradient = self.learner.gradient(work.pairs, seed)
             except TooLargeError as error:
-                raise self._too_large(batches[error.batch], error) from error
+                raise self._too_large(work.batches[error.batch], error) from error
         rate = self.rate()
-        state.update, state.place = state.update + 1, place
+        state.update, state.place = state.update + 1, work.place
         state.tokens += gradient.tokens
         state.validated = False
         if gradient.halved and not state.halved:
@@ -234,32 +211,16 @@ class Trainer(Session):
             moved = Movement(self.learner.model) if self._logged() else None
             self.learner.step(rate, state.update)
             ratios = moved.ratios() if moved else {}
-        self._tell(gradient, pairs, rate, ratios)
+        self._tell(gradient, work.pairs, rate, ratios)
         if not gradient.finite:
-            self._skip(gradient, batches)
-
-    def _pairs(self, indices: Ints, part: int) -> PaddedPairs:
-        sampling = self.recipe.tokenizer.sampling
-        if sampling is None:
-            return collate(*self.prepared.train.ids(indices))
-        number = self.state.update * self.options.accumulate + part
-        return collate(
-            *sampled(
-                self.prepared.train,
-                indices,
-                self.prepared.tokenizers,
-                sampling.alpha,
-                sampling.sides,
-                mixed(self.recipe.seed, SAMPLING, number),
-            )
-        )
+            self._skip(gradient, work.batches)
 
     def _skip(self, gradient: Gradient, batches: list[Ints]) -> None:
         """Counts an update without a step; after some in a row back, once, and then no further."""
         state = self.state
         state.skipped += 1
         state.skipped_in_row += 1
-        lines = np.sort(self.prepared.train.lines(np.concatenate(batches)))
+        lines = np.sort(self.feed.lines(np.concatenate(batches)))
         figures = {"loss": gradient.loss, "gradient_norm": gradient.norm}
         self.folder.journal.append(
             {"kind": "skipped", "update": state.update, **figures, "lines": lines.tolist()}
@@ -288,8 +249,8 @@ class Trainer(Session):
 
     def _too_large(self, batch: Ints, error: TooLargeError) -> TrainingError:
         pair = batch[[error.row]]
-        source, target = (len(one.values) for one in self.prepared.train.ids(pair))
-        line = _told(self.prepared.train.lines(pair))
+        source, target = self.feed.sizes(int(pair[0]))
+        line = _told(self.feed.lines(pair))
         why = f"out of memory: even one pair does not fit, {line} ({source} and {target} pieces)"
         advice = "a lower training.max_pieces leaves such pairs out, a smaller model needs less"
         return TrainingError(self._stopped(why, advice))

@@ -23,6 +23,7 @@ from seq2seq.training.averaging import mean_of
 from seq2seq.training.card import environment, model_card
 from seq2seq.training.checkpoint import TEMPORARY, Checkpoint
 from seq2seq.training.curves import plot_curves
+from seq2seq.training.feed import Feed
 from seq2seq.training.learner import Learner
 from seq2seq.training.monitor import Monitor
 from seq2seq.training.run_folder import RunFolder
@@ -58,6 +59,7 @@ class Session:
         self.prepared, self.folder, self.monitor = prepared, folder, monitor
         self.watch = Watch(folder.path, folder.journal, monitor.say, page)
         self.learner = Learner(recipe, prepared.tokenizers)
+        self.feed = Feed(prepared, recipe)
         self.state = TrainingState()
         self.stop = StopRequest()
         self.clock = time.monotonic()
@@ -84,7 +86,7 @@ class Session:
         Returns:
             0 to 1.
         """
-        return self.state.place.pairs / max(1, len(self.prepared.train))
+        return self.state.place.pairs / max(1, len(self.feed))
 
     def ended(self) -> bool:
         """Whether the recipe's end is reached, or early stopping's.

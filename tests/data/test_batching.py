@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -27,6 +27,7 @@ from seq2seq.data.batching import (
 )
 from seq2seq.data.dataset import Ragged
 from seq2seq.errors import DataError
+from seq2seq.recipe.data import Sampling
 from seq2seq.text.tokenizer import BOS, EOS, PAD
 
 START = Place()
@@ -308,27 +309,26 @@ def test_no_rows_are_no_batch_but_no_crash() -> None:
 
 
 @pytest.mark.parametrize("sides", ["source", "target", "both"])
-def test_sampled_sides_are_split_anew(sides: str) -> None:
+def test_sampled_sides_are_split_anew(sides: Literal["source", "target", "both"]) -> None:
     calls = []
 
     def side(name: str) -> SimpleNamespace:
-        def sample(texts: list[str], alpha: float, seed: int) -> list[list[int]]:
+        def resplit(rows: list[list[int]], alpha: float, seed: int) -> list[list[int]]:
             calls.append((name, alpha, seed))
-            return [[ord(text[0]), int(text[1:]), seed] for text in texts]
+            return [[*row, row[0], seed] for row in rows]
 
-        return SimpleNamespace(sample=sample)
+        return SimpleNamespace(resplit=resplit)
 
     tokenizers: Any = SimpleNamespace(source=side("source"), target=side("target"))
-    corpus: Any = Corpus([(1, 2), (3, 1), (2, 2)])
-    indices = np.array([2, 0])
-    found = sampled(corpus, indices, tokenizers, 0.2, sides, 7)
-    best = corpus.ids(indices)
-    for number, (name, letter) in enumerate([("source", "s"), ("target", "t")]):
+    best = Corpus([(1, 2), (3, 1), (2, 2)]).ids(np.array([2, 0]))
+    found = sampled(*best, tokenizers, Sampling(alpha=0.2, sides=sides), 7)
+    for number, name in enumerate(["source", "target"]):
         split = [found[number][row].tolist() for row in range(2)]
+        known = [best[number][row].tolist() for row in range(2)]
         if sides in (name, "both"):
-            assert split == [[ord(letter), n, 7 + number] for n in (2, 0)]
+            assert split == [[*row, row[0], 7 + number] for row in known]
         else:
-            assert split == [best[number][row].tolist() for row in range(2)]
+            assert split == known
     chosen = ["source", "target"] if sides == "both" else [sides]
     assert calls == [(name, 0.2, 7 + ["source", "target"].index(name)) for name in chosen]
 
