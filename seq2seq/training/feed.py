@@ -2,13 +2,16 @@
 
 A feed is a function of (seed, place): the same place gives the same batches, whatever was read
 before. The next update's are made in a thread while the present one's are learned from.
+
+Where several processes train together, each goes through the same batches in the same order, and
+prepares its share of each update alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seq2seq.data.batching import BatchOrder, Bounds, Ints, PaddedPairs, Place, collate, sampled
 from seq2seq.data.dataset import PreparedData
@@ -17,16 +20,85 @@ from seq2seq.training.seeds import SAMPLING, mixed
 
 
 @dataclass(frozen=True)
+class Share:
+    """What of an update is this process's to learn from.
+
+    Whole batches are dealt out where their number allows it, else each process takes every
+    ``world``-th pair of each batch; a batch is sorted by length, so that all shares are about as
+    long.
+
+    Attributes:
+        rank: This process, from 0.
+        world: How many processes there are.
+    """
+
+    rank: int = 0
+    world: int = 1
+
+    def whole(self, batches: int) -> bool:
+        """Whether whole batches are dealt out.
+
+        Args:
+            batches: How many the update has.
+
+        Returns:
+            Whether.
+        """
+        return batches % self.world == 0
+
+    def of(self, batches: list[Ints]) -> list[Ints]:
+        """Takes the share.
+
+        Args:
+            batches: The pairs (B,) of each batch of the update.
+
+        Returns:
+            This process's. Where no pair is left for it, one pair that it reads and does not learn
+            from: see ``Work``.
+        """
+        if self.whole(len(batches)):
+            return batches[self.rank :: self.world]
+        shares = [batch[self.rank :: self.world] for batch in batches]
+        return [share for share in shares if len(share)] or [batches[0][:1]]
+
+    def idle(self, batches: list[Ints]) -> bool:
+        """Whether no pair is left for this process.
+
+        Args:
+            batches: The pairs (B,) of each batch of the update.
+
+        Returns:
+            Whether; it then takes part all the same, or the others would wait for it.
+        """
+        return not self.whole(len(batches)) and max(map(len, batches)) <= self.rank
+
+
+def unlearned(pairs: PaddedPairs) -> PaddedPairs:
+    """A batch of which nothing is learned: it has no label that counts, so its gradients are zero.
+
+    Args:
+        pairs: The batch.
+
+    Returns:
+        It, without labels.
+    """
+    return replace(pairs, where_M=pairs.where_M[:0])
+
+
+@dataclass(frozen=True)
 class Work:
     """What one update learns from.
 
     Attributes:
-        batches: The indices (B,) of each batch's pairs.
-        pairs: The batches as matrices.
-        place: The place after them.
+        batches: The indices (B,) of each batch's pairs, those of all processes.
+        own: The indices (B,) of each batch of this process's share.
+        pairs: The batches of ``own`` as matrices; never none. Where no pair was left for this
+            process they are ``unlearned``.
+        place: The place after the update.
     """
 
     batches: list[Ints]
+    own: list[Ints]
     pairs: list[PaddedPairs]
     place: Place
 
@@ -34,16 +106,21 @@ class Work:
 class Feed:
     """The feed of a prepared folder.
 
+    Another feed has the same public methods. What the indices mean is its own affair; the loop
+    hands them back to ``lines`` and ``sizes``. ``works`` gives the same batches, in the same order
+    and number, for every share.
+
     Args:
         prepared: The folder.
         recipe: Its seed decides the order.
+        share: What this process learns from; None: all.
     """
 
-    def __init__(self, prepared: PreparedData, recipe: Recipe) -> None:
+    def __init__(self, prepared: PreparedData, recipe: Recipe, share: Share | None = None) -> None:
         options = recipe.training
         bounds = Bounds(options.batch_tokens, options.batch_pairs, options.max_pieces)
         self._train, self._tokenizers = prepared.train, prepared.tokenizers
-        self._recipe = recipe
+        self._recipe, self._share = recipe, share or Share()
         self._order = BatchOrder(prepared.train, bounds, recipe.seed)
 
     def __len__(self) -> int:
@@ -59,12 +136,14 @@ class Feed:
         return self._order.left_out()
 
     def largest(self) -> Iterator[tuple[Ints, PaddedPairs]]:
-        """The batches that need the most memory.
+        """The batches that need the most memory, as far as they are this process's.
 
         Yields:
             Indices and matrices.
         """
         for indices in self._order.largest():
+            if not self._share.whole(self._recipe.training.accumulate):
+                (indices,) = self._share.of([indices])  # noqa: PLW2901
             yield indices, self._padded(indices, 0)
 
     def lines(self, indices: Ints) -> Ints:
@@ -116,15 +195,20 @@ class Feed:
         for indices, after in self._order.batches(place):
             batches.append(indices)
             if len(batches) == self._recipe.training.accumulate or after.pairs == 0:
-                first = update * self._recipe.training.accumulate
-                pairs = [self._padded(one, first + part) for part, one in enumerate(batches)]
-                yield Work(batches, pairs, after)
+                yield self._work(batches, after, update * self._recipe.training.accumulate)
                 batches, update = [], update + 1
+
+    def _work(self, batches: list[Ints], after: Place, number: int) -> Work:
+        own = self._share.of(batches)
+        pairs = [self._padded(one, number + part) for part, one in enumerate(own)]
+        if self._share.idle(batches):
+            pairs = [unlearned(one) for one in pairs]
+        return Work(batches, own, pairs, after)
 
     def _padded(self, indices: Ints, number: int) -> PaddedPairs:
         sampling = self._recipe.tokenizer.sampling
         ids = self._train.ids(indices)
         if sampling is not None:
-            seed = mixed(self._recipe.seed, SAMPLING, number)
+            seed = mixed(self._recipe.seed, SAMPLING, number, self._share.rank)
             ids = sampled(*ids, self._tokenizers, sampling, seed)
         return collate(*ids)

@@ -194,7 +194,7 @@ class Trainer(Session):
                 seed = mixed(self.recipe.seed, DROPOUT, state.update)
                 gradient = self.learner.gradient(work.pairs, seed)
             except TooLargeError as error:
-                raise self._too_large(work.batches[error.batch], error) from error
+                raise self._too_large(work.own[error.batch], error) from error
         rate = self.rate()
         state.update, state.place = state.update + 1, work.place
         state.tokens += gradient.tokens
