@@ -19,7 +19,9 @@ from torch import Tensor, nn
 from seq2seq.models.embedding import TokenEmbedding
 from seq2seq.nn.attention import ATTENTIONS, Attention, Memory
 from seq2seq.nn.cells import State
+from seq2seq.nn.dropout import Dropout
 from seq2seq.nn.recurrence import RecurrentStack
+from seq2seq.nn.rows import chosen_rows
 from seq2seq.recipe import model as recipe
 
 Attend = Callable[[Tensor, Memory], tuple[Tensor, Tensor]]
@@ -88,7 +90,7 @@ class Decoder(nn.Module):
         )
         context = memory_size if self.attention is not None else 0
         self.readout = nn.Linear(options.hidden + context + summary, options.embedding)
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout = Dropout(options.dropout)
 
     def start(self, layers: tuple[State, ...], summary: Tensor) -> DecoderState:
         """The state before the first token.
@@ -120,15 +122,16 @@ class Decoder(nn.Module):
             Readouts (M, E): nothing is computed for padding that only padding would use.
         """
         if self.feeding == "input":
-            return self._forward_stepwise(target_BT, state, memory).flatten(0, 1)[where]
+            readouts_BTE = self._forward_stepwise(target_BT, state, memory)
+            return chosen_rows(readouts_BTE.flatten(0, 1), where)
         x_BTE = self.embedding(target_BT)
         if state.summary is not None:
             spread = state.summary.unsqueeze(1).expand(-1, x_BTE.shape[1], -1)
             x_BTE = torch.cat([x_BTE, spread], dim=-1)
         outputs, context = self._layers(x_BTE, state, memory)
-        parts = [outputs.flatten(0, 1)[where]]
+        parts = [chosen_rows(outputs.flatten(0, 1), where)]
         if context is not None:
-            parts.append(context.flatten(0, 1)[where])
+            parts.append(chosen_rows(context.flatten(0, 1), where))
         if state.summary is not None:
             parts.append(state.summary[where // target_BT.shape[1]])
         return self._read(parts)

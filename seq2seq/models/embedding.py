@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from seq2seq.nn.dropout import Dropout
+
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 """Fixed by the tokenizer; repeated here since a network needs no SentencePiece."""
 
@@ -22,7 +24,7 @@ class TokenEmbedding(nn.Module):
     def __init__(self, table: nn.Embedding, dropout: float, word_dropout: float) -> None:
         super().__init__()
         self.table = table
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.word_dropout = word_dropout
 
     def forward(self, tokens: Tensor) -> Tensor:

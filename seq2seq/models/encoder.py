@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from seq2seq.models.embedding import TokenEmbedding
 from seq2seq.nn.attention import Memory
 from seq2seq.nn.cells import State
-from seq2seq.nn.recurrence import RecurrentStack, reverse_within
+from seq2seq.nn.recurrence import RecurrentStack
+from seq2seq.nn.rows import reverse_within
 from seq2seq.recipe import model as recipe
 
 

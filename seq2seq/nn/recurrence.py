@@ -11,23 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.nn.cells import CELLS, Cell, State
-
-
-def reverse_within(x_BT: Tensor, lengths_B: Tensor) -> Tensor:
-    """Turns each row around within its length; padding stays where it is.
-
-    Args:
-        x_BT: (B, T, ...).
-        lengths_B: Real steps of each row, (B,).
-
-    Returns:
-        A tensor of the same shape. Doing it twice gives the input back.
-    """
-    times_1T = torch.arange(x_BT.shape[1], device=x_BT.device).unsqueeze(0)
-    lengths_B1 = lengths_B.to(x_BT.device).unsqueeze(1)
-    index_BT = torch.where(times_1T < lengths_B1, lengths_B1 - 1 - times_1T, times_1T)
-    rows_B1 = torch.arange(x_BT.shape[0], device=x_BT.device).unsqueeze(1)
-    return x_BT[rows_B1, index_BT]
+from seq2seq.nn.dropout import Dropout
+from seq2seq.nn.rows import reverse_within
 
 
 class RecurrentStack(nn.Module):
@@ -69,7 +54,7 @@ class RecurrentStack(nn.Module):
         )
         self.hidden_size = hidden_size
         self.residual = residual
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     @property
     def parts(self) -> int:

@@ -14,15 +14,20 @@ import torch
 from torch import Tensor
 
 ROWS = 256
-"""Rows at a time: 256 x 8,000 float32 logits stay in a processor's last-level cache."""
+"""Rows at a time: 256 x 8,000 logits stay in a processor's last-level cache."""
+GPU_ROWS = 8192
+"""On a GPU few large steps are better than many small ones."""
 
 
 class _SmoothedCrossEntropy(torch.autograd.Function):
-    """Output layer, log-softmax, smoothed loss and all their gradients, in one pass over chunks.
+    """Output layer, softmax, smoothed loss and all their gradients, in one pass over chunks.
 
     The gradient of the logits is softmax - target, known as soon as the logits are. So it is
-    computed while they are in the cache, and the (M, V) matrices that autograd would write, keep
-    and read again (logits, log-probabilities, their gradient) never exist in float32.
+    computed while they are in the cache, and of the (M, V) matrices that autograd would write,
+    keep and read again only one is ever made.
+
+    The target is 1 - s at the label and s / V everywhere. What is the same everywhere need not be
+    subtracted from each of M x V numbers: its share of every gradient is a sum of rows.
     """
 
     @staticmethod
@@ -34,42 +39,69 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
         labels_M: Tensor,
         smoothing: float,
     ) -> tuple[Tensor, Tensor]:
-        half = torch.is_autocast_enabled(readouts_ME.device.type)
-        kind = torch.get_autocast_dtype(readouts_ME.device.type) if half else readouts_ME.dtype
-        with torch.autocast(readouts_ME.device.type, enabled=False):
-            x, weight, bias = (t.to(kind) for t in (readouts_ME, weight_VE, bias_V))
-            size = weight.shape[0]
-            grad_logits = torch.empty(len(x), size, dtype=kind, device=x.device)
-            loss = torch.zeros((), device=x.device)
-            nll = torch.zeros((), device=x.device)
-            for begin in range(0, len(x), ROWS):
-                rows = slice(begin, begin + ROWS)
-                logits = torch.addmm(bias, x[rows], weight.t())
-                log_probs = torch.log_softmax(logits, dim=-1, dtype=torch.float32)
+        ctx.kinds = (readouts_ME.dtype, weight_VE.dtype, bias_V.dtype)
+        x, weight, bias = _lowered(readouts_ME, weight_VE, bias_V)
+        wide = torch.promote_types(x.dtype, torch.float32)
+        learning = any(ctx.needs_input_grad)
+        with torch.autocast(x.device.type, enabled=False):
+            softmax_MV = x.new_empty(len(x) if learning else 0, len(weight))
+            size = ROWS if x.device.type == "cpu" else GPU_ROWS
+            chunk = x.new_empty(min(size, len(x)), len(weight))
+            chosen, nll = torch.zeros(2, dtype=wide, device=x.device).unbind()
+            for begin in range(0, len(x), size):
+                rows = slice(begin, begin + size)
                 labels = labels_M[rows].unsqueeze(1)
-                chunk_nll = -log_probs.gather(1, labels).sum()
-                nll += chunk_nll
-                loss += (1.0 - smoothing) * chunk_nll
-                if smoothing > 0.0:
-                    loss -= smoothing / size * log_probs.sum()
-                grad = log_probs.exp_()
-                if smoothing > 0.0:
-                    grad -= smoothing / size
-                grad.scatter_add_(1, labels, grad.new_full(labels.shape, smoothing - 1.0))
-                grad_logits[rows] = grad
-            ctx.save_for_backward(x, weight, grad_logits)
-            ctx.kinds = (readouts_ME.dtype, weight_VE.dtype, bias_V.dtype)
+                logits = torch.addmm(bias, x[rows], weight.t(), out=chunk[: len(labels)])
+                at_label = logits.gather(1, labels).sum(dtype=wide)
+                chosen = chosen + at_label
+                if not learning:
+                    nll = nll + logits.to(wide).logsumexp(-1).sum() - at_label
+                    continue
+                shares = torch.softmax(logits, dim=-1, out=softmax_MV[rows])
+                # log sum exp, by the largest logit and its share of the sum
+                total = logits.amax(-1).to(wide) - shares.amax(-1).to(wide).log()
+                nll = nll + total.sum() - at_label
+            loss = nll.clone()
+            if smoothing > 0.0:
+                # the mean logit of each row, of all rows together
+                everywhere = torch.dot(_sum(x), _sum(weight)) + len(x) * bias.sum(dtype=wide)
+                spread = nll + chosen - everywhere / len(weight)
+                loss = (1.0 - smoothing) * nll + smoothing * spread
+            if learning:
+                places = torch.arange(len(x), device=x.device) * len(weight) + labels_M
+                flat = softmax_MV.view(-1)
+                flat.index_copy_(0, places, flat.index_select(0, places).sub_(1.0 - smoothing))
+            ctx.save_for_backward(x, weight, softmax_MV)
+            ctx.smoothing = smoothing
         ctx.mark_non_differentiable(nll)
         return loss, nll
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, grad_logits = ctx.saved_tensors
-        scale = grads[0]
-        grad_x = (grad_logits @ weight).to(ctx.kinds[0]) * scale
-        grad_weight = (grad_logits.t() @ x).to(ctx.kinds[1]) * scale
-        grad_bias = grad_logits.sum(0, dtype=torch.float32).to(ctx.kinds[2]) * scale
-        return grad_x, grad_weight, grad_bias, None, None
+        everywhere = ctx.smoothing / len(weight)
+        ones = x.new_ones(1, len(x))  # a product adds rows up faster than a sum does
+        found = (
+            (grad_logits @ weight) - everywhere * _sum(weight),
+            (grad_logits.t() @ x) - everywhere * _sum(x),
+            (ones @ grad_logits).squeeze(0) - everywhere * _sum(ones.t()),
+        )
+        scaled = (one.mul_(grads[0]).to(kind) for one, kind in zip(found, ctx.kinds, strict=True))
+        return *scaled, None, None
+
+
+def _lowered(*tensors: Tensor) -> list[Tensor]:
+    """Tensors in the type that autocast would give to a matrix product's."""
+    device = tensors[0].device.type
+    half = torch.is_autocast_enabled(device)
+    kind = torch.get_autocast_dtype(device) if half else tensors[0].dtype
+    return [tensor.to(kind) for tensor in tensors]
+
+
+def _sum(rows: Tensor) -> Tensor:
+    """The sum of a matrix's rows, in float32 (or more)."""
+    kind = torch.promote_types(rows.dtype, torch.float32)
+    return rows.sum(0, dtype=kind)
 
 
 def smoothed_cross_entropy(

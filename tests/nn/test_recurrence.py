@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seq2seq.nn.cells import State
-from seq2seq.nn.recurrence import RecurrentStack, reverse_within
+from seq2seq.nn.recurrence import RecurrentStack
+from seq2seq.nn.rows import reverse_within
 
 KINDS = [
     {"kind": "lstm"},
