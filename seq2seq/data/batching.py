@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from seq2seq.data.dataset import PairDataset, Ragged
 from seq2seq.errors import DataError
 from seq2seq.recipe.data import Sampling
-from seq2seq.text.tokenizer import BOS, EOS, PAD, Tokenizers
+from seq2seq.text.tokenizer import BOS, EOS, PAD, Tokenizer, Tokenizers
 
 BLOCK = 1024
 """Neighbouring pairs that are visited together: reading them is one stretch of the file."""
@@ -352,20 +351,11 @@ def sampled(
         Source and target ids.
     """
     if options.sides != "target":
-        source = ragged(tokenizers.source.resplit(rows(source), options.alpha, seed))
+        source = _resplit(source, tokenizers.source, options.alpha, seed)
     if options.sides != "source":
-        target = ragged(tokenizers.target.resplit(rows(target), options.alpha, seed + 1))
+        target = _resplit(target, tokenizers.target, options.alpha, seed + 1)
     return source, target
 
 
-def rows(ids: Ragged) -> list[list[int]]:
-    """The other way round than ``ragged``.
-
-    Args:
-        ids: Token ids, flat.
-
-    Returns:
-        The rows.
-    """
-    flat = ids.values.tolist()
-    return [flat[start:stop] for start, stop in pairwise(ids.offsets.tolist())]
+def _resplit(ids: Ragged, tokenizer: Tokenizer, alpha: float, seed: int) -> Ragged:
+    return Ragged(*tokenizer.resplit(ids.values, ids.offsets, alpha, seed))

@@ -17,9 +17,10 @@ import hashlib
 import math
 import struct
 from collections.abc import Iterator
-from itertools import count, pairwise
+from itertools import chain, count, pairwise, repeat
 
 import numpy as np
+import numpy.typing as npt
 
 _SPLITS = 16
 _REMEMBERED = 2**16  # words; some 100 MB if all their splits were drawn
@@ -31,6 +32,8 @@ _SPACE = "▁"
 _WORDS = struct.Struct("<16I")
 
 Split = tuple[int, ...]
+Int32s = npt.NDArray[np.int32]
+Int64s = npt.NDArray[np.int64]
 
 
 class Sampler:
@@ -45,8 +48,8 @@ class Sampler:
         self._pieces = [piece for piece, _, _ in pieces]
         self._scores = {piece: score for piece, score, kind in pieces if kind == _NORMAL}
         self._ids = {piece: n for n, (piece, _, kind) in enumerate(pieces) if kind == _NORMAL}
-        self._fixed = [kind != _NORMAL for _, _, kind in pieces]
-        self._begins = [piece.startswith(_SPACE) for piece in self._pieces]
+        self._fixed = np.array([kind != _NORMAL for _, _, kind in pieces])
+        self._begins = np.array([piece.startswith(_SPACE) for piece in self._pieces])
         self._longest = max(map(len, self._ids), default=1)
         self._remembered: dict[tuple[Split, float], list[Split | None]] = {}
 
@@ -61,17 +64,57 @@ class Sampler:
         Returns:
             The ids of each text in another split.
         """
-        if self._kind not in (_UNIGRAM, _BPE):
-            return rows  # whole words or characters: there is one split
-        cut = [self._words(row) for row in rows]
-        numbers = np.random.default_rng(seed % 2**64).integers(
-            _SPLITS, size=sum(len(words) for words in cut)
-        )
-        number = iter(numbers.tolist())
-        split = self._split
-        return [
-            [piece for word in words for piece in split(word, alpha, next(number))] for words in cut
+        offsets = np.cumsum([0, *map(len, rows)])
+        flat = np.fromiter((piece for row in rows for piece in row), np.int32, offsets[-1])
+        values, offsets = self.resplit_flat(flat, offsets, alpha, seed)
+        split, bounds = values.tolist(), offsets.tolist()
+        return [split[start:stop] for start, stop in pairwise(bounds)]
+
+    def resplit_flat(
+        self, values: Int32s, offsets: Int64s, alpha: float, seed: int
+    ) -> tuple[Int32s, Int64s]:
+        """``resplit`` of many texts in arrays: each different word is looked at once.
+
+        Args:
+            values: The ids of all texts, one after another.
+            offsets: n + 1 places; text i is ``values[offsets[i] : offsets[i + 1]]``.
+            alpha: As for ``resplit``.
+            seed: As for ``resplit``.
+
+        Returns:
+            New values and offsets.
+        """
+        if self._kind not in (_UNIGRAM, _BPE) or not len(values):
+            return values, offsets  # whole words or characters: there is one split
+        starts = self._word_starts(values, offsets)
+        numbers = np.random.default_rng(seed % 2**64).integers(_SPLITS, size=len(starts))
+        first_W, which_W = _different(values, starts)
+        asked, which_W = np.unique(which_W * _SPLITS + numbers, return_inverse=True)
+        ends = np.append(starts[1:], len(values))
+        begins, stops = starts[first_W].tolist(), ends[first_W].tolist()
+        ids = values.tolist()
+        splits = [
+            self._split(tuple(ids[begins[word] : stops[word]]), alpha, number)
+            for word, number in zip(
+                *(part.tolist() for part in divmod(asked, _SPLITS)), strict=True
+            )
         ]
+        table = np.fromiter(chain.from_iterable(splits), np.int32)
+        sizes = np.fromiter(map(len, splits), np.int64, len(splits))
+        lengths_W = sizes[which_W]
+        ends_W = np.cumsum(lengths_W)
+        place = np.repeat((np.cumsum(sizes) - sizes)[which_W] - (ends_W - lengths_W), lengths_W)
+        place += np.arange(len(place))
+        words_before = np.searchsorted(starts, offsets)
+        return table[place], np.append(0, ends_W)[words_before]
+
+    def _word_starts(self, values: Int32s, offsets: Int64s) -> Int64s:
+        """Where words begin: texts, pieces with a space before them, and around those that stay."""
+        fixed = self._fixed[values]
+        starts = self._begins[values] | fixed
+        starts[1:] |= fixed[:-1]
+        starts[offsets[:-1][offsets[:-1] < len(values)]] = True
+        return np.flatnonzero(starts)
 
     def _split(self, word: Split, alpha: float, number: int) -> Split:
         """Gives split number so-and-so of a word, given by its best split."""
@@ -84,23 +127,6 @@ class Sampler:
         if split is None:
             split = splits[number] = self._draw(word, alpha, number)
         return split
-
-    def _words(self, row: list[int]) -> list[Split]:
-        """Cuts a row before each piece that begins a word, and around pieces that stay."""
-        begins, fixed = self._begins, self._fixed
-        words: list[Split] = []
-        start = 0
-        for place, piece in enumerate(row):
-            if begins[piece] or fixed[piece]:
-                if place > start:
-                    words.append(tuple(row[start:place]))
-                start = place
-                if fixed[piece]:
-                    words.append((piece,))
-                    start = place + 1
-        if start < len(row):
-            words.append(tuple(row[start:]))
-        return words
 
     def _draw(self, word: Split, alpha: float, number: int) -> Split:
         if self._fixed[word[0]]:
@@ -168,6 +194,33 @@ class Sampler:
             place = -max(merges)[1]
             symbols[place : place + 2] = ["".join(symbols[place : place + 2])]
         return symbols
+
+
+def _different(values: Int32s, starts: Int64s) -> tuple[Int64s, Int64s]:
+    """Finds words that are the same.
+
+    Words are told apart by a hash, and then compared piece by piece: two different ones with the
+    same hash are met once in a billion corpora, and are then each their own.
+
+    Args:
+        values: Ids.
+        starts: Where each word begins, (W,).
+
+    Returns:
+        The first occurrence of each different word, and for each word (W,) which of them it is.
+    """
+    lengths_W = np.diff(starts, append=len(values))
+    within = np.arange(len(values)) - np.repeat(starts, lengths_W)
+    powers = np.full(int(lengths_W.max()), 0x9E3779B97F4A7C15, dtype=np.uint64)
+    np.cumprod(powers, out=powers)
+    hashes_W = np.add.reduceat((values.astype(np.uint64) + np.uint64(1)) * powers[within], starts)
+    _, first, which_W = np.unique(hashes_W, return_index=True, return_inverse=True)
+    known_W = first[which_W]
+    if np.array_equal(lengths_W, lengths_W[known_W]):
+        place = np.repeat(starts[known_W], lengths_W) + within
+        if np.array_equal(values, values[place]):
+            return first, which_W
+    return np.arange(len(starts)), np.arange(len(starts))
 
 
 def _chances(text: str, number: int) -> Iterator[float]:

@@ -25,7 +25,7 @@ import sentencepiece
 
 from seq2seq import recipe
 from seq2seq.errors import DataError, ModelError
-from seq2seq.text.sampling import Sampler
+from seq2seq.text.sampling import Int32s, Int64s, Sampler
 from seq2seq.text.threads import heeding_signals
 from seq2seq.text.whole import write_whole
 
@@ -157,20 +157,23 @@ class Tokenizer:
         Returns:
             The ids of each text, without bos and eos.
         """
-        return self.resplit(self.encode(texts), alpha, seed)
+        return self._sampler.resplit(self.encode(texts), alpha, seed)
 
-    def resplit(self, rows: list[list[int]], alpha: float, seed: int) -> list[list[int]]:
+    def resplit(
+        self, values: Int32s, offsets: Int64s, alpha: float, seed: int
+    ) -> tuple[Int32s, Int64s]:
         """``sample`` of texts whose best splits are known, which saves finding them again.
 
         Args:
-            rows: The ids of each text, as ``encode`` gives them.
+            values: The ids of all texts, one after another, as ``encode`` gives them.
+            offsets: n + 1 places; text i is ``values[offsets[i] : offsets[i + 1]]``.
             alpha: As for ``sample``.
             seed: As for ``sample``.
 
         Returns:
-            As ``sample`` of the texts.
+            Values and offsets of what ``sample`` of the texts gives.
         """
-        return self._sampler.resplit(rows, alpha, seed)
+        return self._sampler.resplit_flat(values, offsets, alpha, seed)
 
     @cached_property
     def _sampler(self) -> Sampler:

@@ -313,9 +313,9 @@ def test_sampled_sides_are_split_anew(sides: Literal["source", "target", "both"]
     calls = []
 
     def side(name: str) -> SimpleNamespace:
-        def resplit(rows: list[list[int]], alpha: float, seed: int) -> list[list[int]]:
+        def resplit(values: Any, offsets: Any, alpha: float, seed: int) -> tuple[Any, Any]:
             calls.append((name, alpha, seed))
-            return [[*row, row[0], seed] for row in rows]
+            return np.append(values, seed), offsets + (offsets == offsets[-1])
 
         return SimpleNamespace(resplit=resplit)
 
@@ -326,7 +326,7 @@ def test_sampled_sides_are_split_anew(sides: Literal["source", "target", "both"]
         split = [found[number][row].tolist() for row in range(2)]
         known = [best[number][row].tolist() for row in range(2)]
         if sides in (name, "both"):
-            assert split == [[*row, row[0], 7 + number] for row in known]
+            assert split == [known[0], [*known[1], 7 + number]]
         else:
             assert split == known
     chosen = ["source", "target"] if sides == "both" else [sides]
