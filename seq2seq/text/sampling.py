@@ -17,7 +17,7 @@ import hashlib
 import math
 import struct
 from collections.abc import Iterator
-from itertools import chain, count, pairwise, repeat
+from itertools import chain, count, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -95,9 +95,7 @@ class Sampler:
         ids = values.tolist()
         splits = [
             self._split(tuple(ids[begins[word] : stops[word]]), alpha, number)
-            for word, number in zip(
-                *(part.tolist() for part in divmod(asked, _SPLITS)), strict=True
-            )
+            for word, number in (divmod(one, _SPLITS) for one in asked.tolist())
         ]
         table = np.fromiter(chain.from_iterable(splits), np.int32)
         sizes = np.fromiter(map(len, splits), np.int64, len(splits))
