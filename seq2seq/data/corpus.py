@@ -77,16 +77,35 @@ def _lines(source: LinesSource) -> Iterator[RawPair]:
     sources, targets = read_lines(source.source_path), read_lines(source.target_path)
     for number, (source_line, target_line) in enumerate(zip_longest(sources, targets), 1):
         if source_line is None or target_line is None:
-            raise DataError(
-                f"{source.source_path} has {_lines_in(number, source_line, sources):,} lines but "
-                f"{source.target_path} has {_lines_in(number, target_line, targets):,}: line n of "
-                "one must be the translation of line n of the other"
+            raise unequal(
+                source.source_path,
+                _lines_in(number, source_line, sources),
+                source.target_path,
+                _lines_in(number, target_line, targets),
             )
         yield _pair(number, source_line, target_line)
 
 
 def _lines_in(number: int, line: bytes | None, rest: Iterator[bytes]) -> int:
     return number - 1 if line is None else number + sum(1 for _ in rest)
+
+
+def unequal(source_path: str, sources: int, target_path: str, targets: int) -> DataError:
+    """Says that two files do not pair.
+
+    Args:
+        source_path: The one.
+        sources: Its lines.
+        target_path: The other.
+        targets: Its lines.
+
+    Returns:
+        The error.
+    """
+    return DataError(
+        f"{source_path} has {sources:,} lines but {target_path} has {targets:,}: line n of "
+        "one must be the translation of line n of the other"
+    )
 
 
 def _pair(number: int, source: bytes, target: bytes) -> RawPair:

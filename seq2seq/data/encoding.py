@@ -1,169 +1,217 @@
-"""Tokenizing in several processes.
+"""What is done to a batch of pairs, in this process or another: clean it, tokenize it.
 
-Each process is ``python -m seq2seq.data.encoding``: it reads every n-th batch of the raw file,
-tokenizes it, and streams it back through its standard output as Arrow. So nothing is pickled, the
-order is that of the file, a process waits where the reader is slower (constant memory), and the
-user's script is not imported again, as ``multiprocessing`` would do.
+A batch's result depends on nothing but the batch, so it is the same wherever and whenever it is
+made. As ``python -m seq2seq.data.encoding`` this is a process that takes batches as an Arrow stream
+from its standard input and answers with a stream of results; ``seq2seq.data.workers`` starts it.
 """
 
 from __future__ import annotations
 
-import os
+import io
+import json
 import signal
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, NamedTuple, cast
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-import seq2seq
-from seq2seq.data.storage import BATCH_PAIRS, SCHEMA, id_column, read_batches
-from seq2seq.errors import DataError
+from seq2seq.data.storage import RAW_SCHEMA, SCHEMA, id_column
+from seq2seq.text.cleaning import Dropped, Rules, digests
 from seq2seq.text.tokenizer import Tokenizers
 
-WORTH_A_PROCESS = 4 * BATCH_PAIRS
-"""Pairs; with fewer a process, starting it takes longer than it saves."""
+if TYPE_CHECKING:
+    from seq2seq.recipe import Cleaning
+
+_NOTES = b"notes"
 
 
-_PATIENCE = 5.0  # seconds that a process which has failed may take to end
+@dataclass(frozen=True)
+class Notes:
+    """What was found out about a batch.
+
+    Attributes:
+        read: Pairs that came in.
+        dropped: What the rules dropped.
+        replaced: Kept pairs in which bytes that are not UTF-8 were replaced.
+        replaced_line: The line of the first of them.
+        digests: The kept pairs' hashes in hexadecimal digits, if repeated pairs are looked for.
+    """
+
+    read: int
+    dropped: tuple[Dropped, ...] = ()
+    replaced: int = 0
+    replaced_line: int | None = None
+    digests: str = ""
+
+    def to_metadata(self) -> dict[bytes, bytes]:
+        """Packs the notes.
+
+        Returns:
+            What goes with a batch through a stream.
+        """
+        return {_NOTES: json.dumps(asdict(self)).encode()}
+
+    def numbers(self) -> npt.NDArray[np.uint64]:
+        """Reads the hashes.
+
+        Returns:
+            A number for each kept pair.
+        """
+        return np.frombuffer(bytes.fromhex(self.digests), dtype="<u8").astype(np.uint64)
+
+    @classmethod
+    def from_metadata(cls, metadata: pa.KeyValueMetadata) -> Notes:
+        """Unpacks them.
+
+        Args:
+            metadata: What came with a batch.
+
+        Returns:
+            The notes.
+        """
+        values = json.loads(metadata[_NOTES])
+        return cls(**{**values, "dropped": tuple(Dropped(**one) for one in values["dropped"])})
 
 
-def encode_batch(batch: pa.RecordBatch, tokenizers: Tokenizers) -> pa.RecordBatch:
-    """Tokenizes a batch.
+class Result(NamedTuple):
+    """A batch that was worked on, of ``SCHEMA`` or, if it was not tokenized, ``RAW_SCHEMA``."""
+
+    batch: pa.RecordBatch
+    notes: Notes
+
+
+class Work:
+    """What is done to each batch.
 
     Args:
-        batch: Of the raw schema.
-        tokenizers: One a side.
-
-    Returns:
-        The batch with its ids.
+        cleaning: By which rules pairs are dropped; None: they are clean, and of ``RAW_SCHEMA``.
+        tokenizers: One a side; None: they are not tokenized.
     """
-    source, target, line = batch.columns
-    return pa.record_batch(
-        [
-            id_column(tokenizers.source.encode(source.to_pylist())),
-            id_column(tokenizers.target.encode(target.to_pylist())),
-            source,
-            target,
-            line,
-        ],
-        schema=SCHEMA,
-    )
 
+    def __init__(self, cleaning: Cleaning | None, tokenizers: Tokenizers | None) -> None:
+        self.cleaning = cleaning
+        self._rules = None if cleaning is None else Rules(cleaning)
+        self._tokenizers = tokenizers
 
-def encoded_batches(
-    raw: Path, pairs: int, tokenizers: Tokenizers, folder: Path, processes: int
-) -> Iterator[pa.RecordBatch]:
-    """Tokenizes a raw file.
+    def __call__(self, batch: pa.RecordBatch) -> Result:
+        """Does it.
 
-    Args:
-        raw: The file.
-        pairs: How many pairs it has.
-        tokenizers: One a side.
-        folder: Where the tokenizers are saved.
-        processes: How many processes may run.
+        Args:
+            batch: Of ``BLOCK_SCHEMA``, or clean.
 
-    Yields:
-        The batches with their ids, in the file's order.
-
-    Raises:
-        DataError: If a process ends before its work does.
-    """
-    processes = min(processes, pairs // WORTH_A_PROCESS)
-    if processes < 2 or not sys.executable:
-        for batch in read_batches(raw):
-            yield encode_batch(batch, tokenizers)
-        return
-    with ExitStack() as stack:
-        workers = [
-            stack.enter_context(_worker(raw, folder, n, processes)) for n in range(processes)
-        ]
-        while True:
-            for worker in workers:
-                batch = worker.next_batch()
-                if batch is None:
-                    return
-                yield batch
-
-
-class _Worker:
-    def __init__(self, process: subprocess.Popen[bytes], complaints: IO[bytes]) -> None:
-        self.process = process
-        self._complaints = complaints
-        self._stream: pa.ipc.RecordBatchStreamReader | None = None
-
-    def next_batch(self) -> pa.RecordBatch | None:
-        try:
-            if self._stream is None:
-                self._stream = pa.ipc.open_stream(self.process.stdout)
-            return self._stream.read_next_batch()
-        except StopIteration:
-            if self.process.wait() == 0:
-                return None
-            raise self._failure() from None
-        except (pa.ArrowInvalid, OSError):
-            raise self._failure() from None
-
-    def _failure(self) -> DataError:
-        try:
-            code = self.process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()  # it may be waiting for us to read on
-            code = self.process.wait()
-        self._complaints.seek(0)
-        lines = self._complaints.read().decode("utf-8", "replace").strip().splitlines()
-        if code < 0:
-            reason = f"killed by {signal.Signals(-code).name} (out of memory?)"
+        Returns:
+            The result.
+        """
+        if self._rules is None:
+            notes = Notes(batch.num_rows)
+            sources, targets = (column.to_pylist() for column in batch.columns[:2])
         else:
-            reason = lines[-1] if lines else f"exit status {code}"
-        return DataError(f"a tokenizing process failed: {reason}; try fewer processes")
+            batch, sources, targets, notes = self._clean(batch, self._rules)
+        if self._tokenizers is not None:
+            ids = (
+                id_column(self._tokenizers.source.encode(sources)),
+                id_column(self._tokenizers.target.encode(targets)),
+            )
+            batch = pa.record_batch([*ids, *batch.columns], schema=SCHEMA)
+        return Result(batch, notes)
 
-
-@contextmanager
-def _worker(raw: Path, folder: Path, first: int, stride: int) -> Iterator[_Worker]:
-    code_folder = str(Path(seq2seq.__file__).parents[1])
-    paths = [code_folder, *filter(None, [os.environ.get("PYTHONPATH")])]
-    with tempfile.TemporaryFile() as complaints:
-        process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(raw), str(folder), str(first), str(stride)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=complaints,
-            # Its work is SentencePiece's, on one thread; arithmetic libraries need no pool.
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
+    def _clean(
+        self, block: pa.RecordBatch, rules: Rules
+    ) -> tuple[pa.RecordBatch, list[str], list[str], Notes]:
+        invalid = set[int]()
+        if block.column("invalid").true_count:
+            invalid.update(np.flatnonzero(block.column("invalid").to_numpy(False)).tolist())
+        columns, texts = zip(*(_decoded(block.column(n), invalid) for n in (0, 1)), strict=True)
+        batch = pa.record_batch([*columns, block.column("line")], schema=RAW_SCHEMA)
+        sources, targets = texts
+        failing = rules.failing(sources, targets, invalid)
+        dropped = _dropped(failing, block.column("line"))
+        if failing:
+            keep = np.ones(block.num_rows, dtype=np.bool_)
+            keep[list(failing)] = False
+            batch = batch.filter(pa.array(keep))
+            sources, targets = (_without(column, failing) for column in texts)
+            invalid -= failing.keys()
+        notes = Notes(
+            block.num_rows,
+            dropped,
+            len(invalid),
+            block.column("line")[min(invalid)].as_py() if invalid else None,
+            self._digests(sources, targets),
         )
-        try:
-            yield _Worker(process, complaints)
-        finally:
-            process.kill()
-            process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+        return batch, sources, targets, notes
+
+    def _digests(self, sources: list[str], targets: list[str]) -> str:
+        if self.cleaning is None or not self.cleaning.duplicates:
+            return ""
+        return digests(sources, targets).astype("<u8").tobytes().hex()
 
 
-def main(raw: str, folder: str, first: str, stride: str) -> None:
-    """Tokenizes every ``stride``-th batch and streams it to standard output.
+def _decoded(column: pa.BinaryArray, invalid: set[int]) -> tuple[pa.StringArray, list[str]]:
+    """Decodes texts, and notes the places of those that are not UTF-8."""
+    try:
+        strings = column.cast(pa.string())
+    except pa.ArrowInvalid:
+        texts = []
+        for n, text in enumerate(column.to_pylist()):
+            try:
+                texts.append(text.decode())
+            except UnicodeDecodeError:
+                texts.append(text.decode("utf-8", "replace"))
+                invalid.add(n)
+        return pa.array(texts, pa.string()), texts
+    return strings, strings.to_pylist()
+
+
+def _dropped(failing: dict[int, str], lines: pa.Int64Array) -> tuple[Dropped, ...]:
+    counts: dict[str, int] = {}
+    first: dict[str, int] = {}
+    for n, rule in failing.items():
+        counts[rule] = counts.get(rule, 0) + 1
+        first.setdefault(rule, n)
+    return tuple(Dropped(rule, counts[rule], lines[first[rule]].as_py()) for rule in counts)
+
+
+def _without(texts: Sequence[str], failing: dict[int, str]) -> list[str]:
+    return [text for n, text in enumerate(texts) if n not in failing]
+
+
+def main(folder: str, cleaning: str) -> None:
+    """Works on the batches that come through standard input until there are no more.
 
     Args:
-        raw: The raw file.
         folder: Where the tokenizers are saved.
-        first: The batch to begin with.
-        stride: How many processes share the file.
+        cleaning: The recipe's table as JSON, or ``null``.
     """
     # Ctrl-C reaches the whole process group; the parent ends its workers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    tokenizers = Tokenizers.load(Path(folder))
+    # The parent has checked the table; to check it again, pydantic would take longer to be
+    # imported than all that is needed here.
+    options = json.loads(cleaning, object_hook=lambda values: SimpleNamespace(**values))
+    work = Work(cast("Cleaning | None", options), Tokenizers.load(Path(folder)))
     with (
         suppress(BrokenPipeError),
         pa.PythonFile(sys.stdout.buffer, "w") as sink,
-        pa.ipc.new_stream(sink, SCHEMA) as stream,
+        pa.ipc.new_stream(sink, SCHEMA) as results,
     ):
-        for batch in read_batches(Path(raw), int(first), int(stride)):
-            stream.write_batch(encode_batch(batch, tokenizers))
+        for batch in _batches():
+            result, notes = work(batch)
+            results.write_batch(result, custom_metadata=notes.to_metadata())
+            sys.stdout.buffer.flush()
+
+
+def _batches() -> Iterator[pa.RecordBatch]:
+    with io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False)) as pipe:
+        if pipe.peek(1):  # else the corpus has ended before this process was ready
+            with pa.ipc.open_stream(pipe) as batches:
+                yield from batches
 
 
 if __name__ == "__main__":

@@ -93,11 +93,21 @@ def read_lines(path: str) -> Iterator[bytes]:
         The lines, without their ends, read as they are asked for; then a DataError is raised if
         the file cannot be read or unpacked, is empty, or is not text.
     """
-    return chain.from_iterable(_blocks(path))
+    return chain.from_iterable(line_blocks(path))
 
 
-def _blocks(path: str) -> Iterator[list[bytes]]:
-    """Reads lines by the megabyte, since a call for each line would take most of the time."""
+def line_blocks(path: str) -> Iterator[list[bytes]]:
+    """Reads lines by the megabyte, since a call for each line would take most of the time.
+
+    Args:
+        path: The file.
+
+    Yields:
+        The next lines, as ``read_lines`` gives them one by one.
+
+    Raises:
+        DataError: As ``read_lines`` does.
+    """
     check_file(path)
     number = 0
     rest = b""

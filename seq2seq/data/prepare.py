@@ -1,8 +1,9 @@
 """From a corpus to a folder that training reads: clean, train the tokenizer, tokenize, store.
 
-The input is read once. The cleaned pairs go to a raw Arrow file beside the result, which the
-tokenizer is trained on and the tokenizing processes read. Nothing but the memory of repeated pairs
-(8 bytes a pair, if the recipe asks for it) grows with the corpus.
+The input is read once. Where the recipe names a tokenizer, each batch is cleaned and tokenized in
+one go. Where one is trained, the cleaned pairs go to a raw Arrow file first, which it is trained on
+and which is then tokenized. Nothing but the memory of repeated pairs (8 bytes a pair, if the recipe
+asks for it) grows with the corpus.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-from seq2seq.data.corpus import read_pairs, source_files
+import pyarrow as pa
+
+from seq2seq.data.blocks import read_blocks
+from seq2seq.data.corpus import source_files
 from seq2seq.data.dataset import PreparedData
-from seq2seq.data.encoding import encoded_batches
+from seq2seq.data.encoding import Result, Work
 from seq2seq.data.files import check_file, sync
 from seq2seq.data.manifest import (
     FILES,
@@ -33,21 +36,21 @@ from seq2seq.data.manifest import (
     write_manifest,
 )
 from seq2seq.data.progress import Progress, Silent
-from seq2seq.data.report import PrepareReport, SideCounter, Split, peak_memory
+from seq2seq.data.report import PrepareReport, peak_memory
 from seq2seq.data.storage import (
     RAW_SCHEMA,
     SCHEMA,
     Column,
-    cut,
-    flat_ids,
-    raw_batch,
+    read_batches,
     writer,
 )
+from seq2seq.data.tally import Tally
+from seq2seq.data.workers import worked
 from seq2seq.errors import DataError, RecipeError
 from seq2seq.recipe import Cleaning, Recipe
 from seq2seq.recipe.data import Source
 from seq2seq.recipe.files import recipe_to_toml
-from seq2seq.text.cleaning import Cleaner, Dropped
+from seq2seq.text.cleaning import Seen
 from seq2seq.text.tokenizer import Tokenizers, train_tokenizers
 
 _KEEP_ALL = Cleaning(empty=False, max_length=None, invalid_utf8=False, control_characters=False)
@@ -215,18 +218,6 @@ def _appearing(output: Path) -> Iterator[Path]:
         os.close(handle)
 
 
-@dataclass(frozen=True)
-class _Read:
-    """What reading a split has found."""
-
-    path: Path
-    read: int
-    kept: int
-    dropped: tuple[Dropped, ...]
-    replaced: int
-    replaced_line: int | None
-
-
 class _Work:
     """One preparation."""
 
@@ -240,75 +231,84 @@ class _Work:
     def run(self, sources: dict[str, Source]) -> None:
         """Reads, trains, tokenizes, and describes the result."""
         begin = time.monotonic()
-        self._raw.mkdir()
         inputs = input_digests(self._recipe.data)
-        reads = {split: self._read(split, source) for split, source in sources.items()}
-        tokenizers = self._tokenizers(reads["train"])
-        splits = tuple(self._tokenize(split, read, tokenizers) for split, read in reads.items())
-        shutil.rmtree(self._raw)
+        options = self._recipe.tokenizer
+        if options.model or options.source_model:
+            tokenizers = self._tokenizers((), ())
+            tallies = [self._prepare(*one, tokenizers) for one in sources.items()]
+        else:
+            self._raw.mkdir()
+            tallies = [self._read(*one) for one in sources.items()]
+            train = self._raw / "train.arrow", tallies[0].kept
+            tokenizers = self._tokenizers(
+                *(Column(train[0], side, train[1]) for side in ("source", "target"))
+            )
+            for tally in tallies:
+                self._tokenize(tally, tokenizers)
+            shutil.rmtree(self._raw)
+        splits = tuple(tally.result() for tally in tallies)
         text = recipe_to_toml(self._recipe)
         (self._folder / RECIPE).write_text(text, encoding="utf-8", newline="\n")
         report = PrepareReport(splits, round(time.monotonic() - begin, 3), peak_memory())
         write_manifest(self._folder, self._recipe, inputs, report)
 
-    def _read(self, split: str, source: Source) -> _Read:
-        cleaner = Cleaner(self._recipe.cleaning if split == "train" else _KEEP_ALL)
-        path = self._raw / f"{split}.arrow"
-        read = kept = replaced = 0
-        replaced_line = None
-        self._progress.start(f"reading {split}", None)
-        with writer(path, RAW_SCHEMA) as raw:
-            for pairs in cut(read_pairs(source)):
-                clean = cleaner.clean(pairs)
-                invalid = [pair.line for pair in clean if pair.invalid_utf8]
-                if invalid and not replaced:
-                    replaced_line = invalid[0]
-                replaced += len(invalid)
-                read += len(pairs)
-                kept += len(clean)
-                raw.write_batch(raw_batch(clean))
-                self._progress.advance(len(pairs))
-        self._progress.finish()
-        if not kept:
-            counts = ", ".join(f"{one.rule} {one.count:,}" for one in cleaner.dropped)
-            why = (
-                f"cleaning dropped all {read:,} pairs ({counts})" if read else "there are no pairs"
-            )
-            raise DataError(f"data.{split}: {why}")
-        return _Read(path, read, kept, cleaner.dropped, replaced, replaced_line)
+    def _cleaning(self, split: str) -> Cleaning:
+        return self._recipe.cleaning if split == "train" else _KEEP_ALL
 
-    def _tokenizers(self, train: _Read) -> Tokenizers:
+    def _prepare(self, split: str, source: Source, tokenizers: Tokenizers) -> Tally:
+        """Cleans and tokenizes a split in one go."""
+        cleaning = self._cleaning(split)
+        tally = Tally(split, Seen() if cleaning.duplicates else None)
+        self._progress.start(f"tokenizing {split}", None)
+        with (
+            writer(self._folder / f"{split}.arrow", SCHEMA) as prepared,
+            self._worked(read_blocks(source), Work(cleaning, tokenizers)) as results,
+        ):
+            for result in results:
+                batch = tally.cleaned(result)
+                prepared.write_batch(batch)
+                tally.tokenized(batch)
+                self._progress.advance(result.notes.read)
+        self._progress.finish()
+        tally.check()
+        return tally
+
+    def _read(self, split: str, source: Source) -> Tally:
+        """Cleans a split, and keeps it until there is a tokenizer."""
+        cleaning = self._cleaning(split)
+        tally = Tally(split, Seen() if cleaning.duplicates else None)
+        self._progress.start(f"reading {split}", None)
+        with writer(self._raw / f"{split}.arrow", RAW_SCHEMA) as raw:
+            for result in map(Work(cleaning, None), read_blocks(source)):
+                raw.write_batch(tally.cleaned(result))
+                self._progress.advance(result.notes.read)
+        self._progress.finish()
+        tally.check()
+        return tally
+
+    def _tokenizers(self, sources: Iterable[str], targets: Iterable[str]) -> Tokenizers:
         self._progress.start("training the tokenizer", None)
-        tokenizers = train_tokenizers(
-            self._recipe.tokenizer,
-            Column(train.path, "source", train.kept),
-            Column(train.path, "target", train.kept),
-        )
+        tokenizers = train_tokenizers(self._recipe.tokenizer, sources, targets)
         for name, proto in tokenizers.files.items():
             (self._folder / name).write_bytes(proto)
         self._progress.finish()
         return tokenizers
 
-    def _tokenize(self, split: str, read: _Read, tokenizers: Tokenizers) -> Split:
-        counters = SideCounter(), SideCounter()
-        self._progress.start(f"tokenizing {split}", read.kept)
-        with writer(self._folder / f"{split}.arrow", SCHEMA) as prepared:
-            for batch in encoded_batches(
-                read.path, read.kept, tokenizers, self._folder, self._processes
-            ):
+    def _tokenize(self, tally: Tally, tokenizers: Tokenizers) -> None:
+        self._progress.start(f"tokenizing {tally.split}", tally.kept)
+        batches = read_batches(self._raw / f"{tally.split}.arrow")
+        with (
+            writer(self._folder / f"{tally.split}.arrow", SCHEMA) as prepared,
+            self._worked(batches, Work(None, tokenizers)) as results,
+        ):
+            for batch, _ in results:
                 prepared.write_batch(batch)
-                for counter, column in zip(counters, batch.columns, strict=False):
-                    counter.add(*flat_ids(column))
+                tally.tokenized(batch)
                 self._progress.advance(batch.num_rows)
         self._progress.finish()
-        source, target = (counter.side() for counter in counters)
-        return Split(
-            split,
-            read.read,
-            read.dropped,
-            read.kept,
-            read.replaced,
-            read.replaced_line,
-            source,
-            target,
-        )
+
+    def _worked(
+        self, batches: Iterator[pa.RecordBatch], work: Work
+    ) -> closing[Generator[Result, None, None]]:
+        # Closed at once where something fails or is interrupted, which ends the helpers.
+        return closing(worked(batches, work, self._folder, self._processes))

@@ -7,7 +7,7 @@ behind in the process's memory, whatever its size.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -16,10 +16,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from seq2seq.text.cleaning import RawPair
-
 BATCH_PAIRS = 8192
-_BATCH_CHARACTERS = 2**24
+BATCH_CHARACTERS = 2**24
+"""What a batch has room for: so many pairs, or fewer where they have so many characters."""
+
+BLOCK_SCHEMA = pa.schema(
+    [
+        pa.field("source", pa.binary(), nullable=False),
+        pa.field("target", pa.binary(), nullable=False),
+        pa.field("line", pa.int64(), nullable=False),
+        pa.field("invalid", pa.bool_(), nullable=False),
+    ]
+)
+"""Texts are bytes, which may be no UTF-8; where they are, ``invalid`` says that they once were not.
+"""
 
 RAW_SCHEMA = pa.schema(
     [
@@ -35,46 +45,6 @@ SCHEMA = pa.schema(
         *RAW_SCHEMA,
     ]
 )
-
-
-def cut(pairs: Iterable[RawPair]) -> Iterator[list[RawPair]]:
-    """Cuts a stream of pairs into batches of bounded size.
-
-    Args:
-        pairs: The pairs.
-
-    Yields:
-        Lists of at most ``BATCH_PAIRS`` pairs, fewer where they are very long.
-    """
-    block: list[RawPair] = []
-    room = _BATCH_CHARACTERS
-    for pair in pairs:
-        block.append(pair)
-        room -= len(pair.source) + len(pair.target)
-        if len(block) == BATCH_PAIRS or room <= 0:
-            yield block
-            block, room = [], _BATCH_CHARACTERS
-    if block:
-        yield block
-
-
-def raw_batch(pairs: list[RawPair]) -> pa.RecordBatch:
-    """Stores pairs as a record batch, before tokenizing.
-
-    Args:
-        pairs: The pairs.
-
-    Returns:
-        A batch of ``RAW_SCHEMA``.
-    """
-    return pa.record_batch(
-        [
-            pa.array([pair.source for pair in pairs], pa.string()),
-            pa.array([pair.target for pair in pairs], pa.string()),
-            pa.array([pair.line for pair in pairs], pa.int64()),
-        ],
-        schema=RAW_SCHEMA,
-    )
 
 
 def id_column(rows: list[list[int]]) -> pa.ListArray:

@@ -3,21 +3,25 @@
 A pair is tested in the fixed order of :data:`RULES`, and the first rule that it fails has dropped
 it; repeated pairs are looked for last, among those that all other rules keep. To add a rule, add
 its key to ``recipe.Cleaning`` and one function here, under ``@_rule``.
+
+A rule may also say how to find, among many texts at once, those that it could fail. Then only the
+pairs that some rule suspects are tested one by one: of a common corpus, a few in a hundred.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from seq2seq import recipe
+if TYPE_CHECKING:
+    from seq2seq import recipe
 
 
 class RawPair(NamedTuple):
@@ -43,70 +47,93 @@ class Dropped:
 
 
 Fails = Callable[[RawPair], bool]
+Suspects = Callable[[Sequence[str]], Sequence[int]]
 
-_RULES: dict[str, Callable[[recipe.Cleaning], Fails | None]] = {}
-_DUPLICATES = "duplicates"
+
+class _Rule(NamedTuple):
+    """A rule with a recipe's options.
+
+    ``suspects`` finds, in a column of texts, the places of all texts that can make a pair fail;
+    None: any can. Pairs whose bytes were not UTF-8 are suspects of every rule.
+    """
+
+    fails: Fails
+    suspects: Suspects | None = None
+
+
+_RULES: dict[str, Callable[[recipe.Cleaning], _Rule | None]] = {}
+DUPLICATES = "duplicates"
+"""The last rule, which needs the whole corpus: a pair is dropped that was there before."""
 
 # Control characters apart from the tab: they come from broken conversions, never from writing.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 
 def _rule(
-    make: Callable[[recipe.Cleaning], Fails | None],
-) -> Callable[[recipe.Cleaning], Fails | None]:
+    make: Callable[[recipe.Cleaning], _Rule | None],
+) -> Callable[[recipe.Cleaning], _Rule | None]:
     _RULES[make.__name__] = make
     return make
 
 
 @_rule
-def invalid_utf8(options: recipe.Cleaning) -> Fails | None:
+def invalid_utf8(options: recipe.Cleaning) -> _Rule | None:
     """Drops pairs whose bytes were not UTF-8."""
-    return (lambda pair: pair.invalid_utf8) if options.invalid_utf8 else None
+    return _Rule(lambda pair: pair.invalid_utf8, lambda _: ()) if options.invalid_utf8 else None
 
 
 @_rule
-def empty(options: recipe.Cleaning) -> Fails | None:
+def empty(options: recipe.Cleaning) -> _Rule | None:
     """Drops pairs with nothing but white space on a side."""
     if not options.empty:
         return None
-    return lambda pair: (
-        not pair.source or not pair.target or pair.source.isspace() or pair.target.isspace()
-    )
+
+    def blank(texts: Sequence[str]) -> Sequence[int]:
+        if all(texts) and not any(map(str.isspace, texts)):
+            return ()
+        return [n for n, text in enumerate(texts) if not text or text.isspace()]
+
+    return _Rule(lambda pair: bool(blank((pair.source, pair.target))), blank)
 
 
 @_rule
-def control_characters(options: recipe.Cleaning) -> Fails | None:
+def control_characters(options: recipe.Cleaning) -> _Rule | None:
     """Drops pairs with a control character (Unicode's Cc) other than the tab."""
     if not options.control_characters:
         return None
 
-    def fails(pair: RawPair) -> bool:
+    def with_control(texts: Sequence[str]) -> Sequence[int]:
         # isprintable is ten times as fast as the search, and true for nearly every line.
-        return not (
-            (pair.source.isprintable() or _CONTROL.search(pair.source) is None)
-            and (pair.target.isprintable() or _CONTROL.search(pair.target) is None)
-        )
+        if all(map(str.isprintable, texts)):
+            return ()
+        return [
+            n
+            for n, text in enumerate(texts)
+            if not text.isprintable() and _CONTROL.search(text) is not None
+        ]
 
-    return fails
+    return _Rule(lambda pair: bool(with_control((pair.source, pair.target))), with_control)
 
 
 @_rule
-def max_length(options: recipe.Cleaning) -> Fails | None:
+def max_length(options: recipe.Cleaning) -> _Rule | None:
     """Drops pairs with a side longer than a bound."""
     bound = options.max_length
     if bound is None:
         return None
     length = _length(options.unit)
 
-    def too_long(text: str) -> bool:
+    def too_long(texts: Sequence[str]) -> Sequence[int]:
         # Most texts have too few characters to hold so many words: no need to split them.
-        return len(text) > bound and length(text) > bound
+        if max(map(len, texts), default=0) <= bound:
+            return ()
+        return [n for n, text in enumerate(texts) if len(text) > bound and length(text) > bound]
 
-    return lambda pair: too_long(pair.source) or too_long(pair.target)
+    return _Rule(lambda pair: bool(too_long((pair.source, pair.target))), too_long)
 
 
 @_rule
-def max_ratio(options: recipe.Cleaning) -> Fails | None:
+def max_ratio(options: recipe.Cleaning) -> _Rule | None:
     """Drops pairs whose longer side is more than so many times the shorter."""
     bound = options.max_ratio
     if bound is None:
@@ -117,29 +144,29 @@ def max_ratio(options: recipe.Cleaning) -> Fails | None:
         source, target = length(pair.source), length(pair.target)
         return max(source, target) > bound * min(source, target)
 
-    return fails
+    return _Rule(fails)
 
 
 @_rule
-def identical(options: recipe.Cleaning) -> Fails | None:
+def identical(options: recipe.Cleaning) -> _Rule | None:
     """Drops pairs whose sides are the same text, white space at the ends aside."""
     if not options.identical:
         return None
-    return lambda pair: pair.source.strip() == pair.target.strip()
+    return _Rule(lambda pair: pair.source.strip() == pair.target.strip())
 
 
 @_rule
-def min_letters(options: recipe.Cleaning) -> Fails | None:
+def min_letters(options: recipe.Cleaning) -> _Rule | None:
     """Drops pairs with too small a share of letters on a side: tables, numbers, markup."""
     bound = options.min_letters
     if bound is None:
         return None
-    return lambda pair: (
-        share_of_letters(pair.source) < bound or (share_of_letters(pair.target) < bound)
+    return _Rule(
+        lambda pair: share_of_letters(pair.source) < bound or share_of_letters(pair.target) < bound
     )
 
 
-RULES = (*_RULES, _DUPLICATES)
+RULES = (*_RULES, DUPLICATES)
 
 
 def _length(unit: str) -> Callable[[str], int]:
@@ -164,6 +191,26 @@ def share_of_letters(text: str) -> float:
         return 1.0
     letters = sum(unicodedata.category(character)[0] in "LM" for character in characters)
     return letters / len(characters)
+
+
+def digests(sources: Iterable[str], targets: Iterable[str]) -> npt.NDArray[np.uint64]:
+    """Hashes pairs, for ``Seen``.
+
+    Args:
+        sources: Their sources.
+        targets: Their targets.
+
+    Returns:
+        A number a pair.
+    """
+    # The source's length keeps ("a b", "c") and ("a", "b c") apart.
+    hashes = b"".join(
+        blake2b(
+            f"{len(source)} {source}{target}".encode("utf-8", "replace"), digest_size=8
+        ).digest()
+        for source, target in zip(sources, targets, strict=True)
+    )
+    return np.frombuffer(hashes, dtype="<u8").astype(np.uint64)
 
 
 class Seen:
@@ -208,6 +255,79 @@ class Seen:
         return sum(run.size for run in self._runs)
 
 
+class Rules:
+    """The rules that judge a pair by itself: all but the one against repeated pairs.
+
+    Nothing is remembered from pair to pair, so any process can apply them to any part of a corpus.
+
+    Args:
+        options: The recipe's table.
+    """
+
+    def __init__(self, options: recipe.Cleaning) -> None:
+        made = {name: make(options) for name, make in _RULES.items()}
+        self._rules = [(name, rule) for name, rule in made.items() if rule is not None]
+
+    def failing(
+        self, sources: Sequence[str], targets: Sequence[str], invalid: Iterable[int] = ()
+    ) -> dict[int, str]:
+        """Finds the pairs that are to be dropped.
+
+        Args:
+            sources: The pairs' sources.
+            targets: Their targets.
+            invalid: The places of pairs in which bytes that are not UTF-8 were replaced.
+
+        Returns:
+            The rule that drops a pair, by the pair's place, in the order of places.
+        """
+        invalid = frozenset(invalid)
+        suspects: set[int] = set(invalid)
+        for _, rule in self._rules:
+            if rule.suspects is None:
+                suspects.update(range(len(sources)))
+                break
+            suspects.update(rule.suspects(sources), rule.suspects(targets))
+        failing = {}
+        for n in sorted(suspects):
+            pair = RawPair(0, sources[n], targets[n], n in invalid)
+            name = next((name for name, rule in self._rules if rule.fails(pair)), None)
+            if name is not None:
+                failing[n] = name
+        return failing
+
+
+class Drops:
+    """Counts what was dropped, and remembers the first line that each rule has dropped."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._first_lines: dict[str, int] = {}
+
+    def add(self, rule: str, line: int, count: int = 1) -> None:
+        """Counts pairs; those of earlier lines come first.
+
+        Args:
+            rule: The rule that dropped them.
+            line: The line of the first of them.
+            count: How many.
+        """
+        self._counts[rule] = self._counts.get(rule, 0) + count
+        self._first_lines.setdefault(rule, line)
+
+    def result(self) -> tuple[Dropped, ...]:
+        """Sums up.
+
+        Returns:
+            The rules that dropped something, in their order.
+        """
+        return tuple(
+            Dropped(rule, self._counts[rule], self._first_lines[rule])
+            for rule in RULES
+            if rule in self._counts
+        )
+
+
 class Cleaner:
     """Drops pairs by a recipe's rules, and counts.
 
@@ -220,11 +340,9 @@ class Cleaner:
     """
 
     def __init__(self, options: recipe.Cleaning) -> None:
-        made = {name: make(options) for name, make in _RULES.items()}
-        self._rules = [(name, fails) for name, fails in made.items() if fails is not None]
+        self._rules = Rules(options)
         self._seen = Seen() if options.duplicates else None
-        self._counts: dict[str, int] = {}
-        self._first_lines: dict[str, int] = {}
+        self._drops = Drops()
 
     def clean(self, pairs: Iterable[RawPair]) -> list[RawPair]:
         """Applies the rules to the next pairs of a corpus.
@@ -235,43 +353,24 @@ class Cleaner:
         Returns:
             Those that are kept, in their order.
         """
-        kept = []
-        rules = self._rules
-        for pair in pairs:
-            for name, fails in rules:
-                if fails(pair):
-                    self._drop(name, pair)
-                    break
-            else:
-                kept.append(pair)
-        return kept if self._seen is None or not kept else self._without_repeats(kept, self._seen)
-
-    def _without_repeats(self, pairs: Sequence[RawPair], seen: Seen) -> list[RawPair]:
-        digests = b"".join(_digest(pair) for pair in pairs)
-        first_times = seen.first_times(np.frombuffer(digests, dtype="<u8").astype(np.uint64))
-        kept = []
-        for pair, first_time in zip(pairs, first_times.tolist(), strict=True):
-            if first_time:
-                kept.append(pair)
-            else:
-                self._drop(_DUPLICATES, pair)
-        return kept
-
-    def _drop(self, rule: str, pair: RawPair) -> None:
-        self._counts[rule] = self._counts.get(rule, 0) + 1
-        self._first_lines.setdefault(rule, pair.line)
+        pairs = list(pairs)
+        sources, targets = [pair.source for pair in pairs], [pair.target for pair in pairs]
+        failing = self._rules.failing(
+            sources, targets, [n for n, pair in enumerate(pairs) if pair.invalid_utf8]
+        )
+        for n, name in failing.items():
+            self._drops.add(name, pairs[n].line)
+        kept = [pair for n, pair in enumerate(pairs) if n not in failing] if failing else pairs
+        if self._seen is None or not kept:
+            return kept
+        hashes = digests([pair.source for pair in kept], [pair.target for pair in kept])
+        first_times = self._seen.first_times(hashes).tolist()
+        for pair, first_time in zip(kept, first_times, strict=True):
+            if not first_time:
+                self._drops.add(DUPLICATES, pair.line)
+        return [pair for pair, first_time in zip(kept, first_times, strict=True) if first_time]
 
     @property
     def dropped(self) -> tuple[Dropped, ...]:
         """What was dropped so far: the rules that dropped something, in their order."""
-        return tuple(
-            Dropped(rule, self._counts[rule], self._first_lines[rule])
-            for rule in RULES
-            if rule in self._counts
-        )
-
-
-def _digest(pair: RawPair) -> bytes:
-    # The source's length keeps ("a b", "c") and ("a", "b c") apart.
-    text = f"{len(pair.source)} {pair.source}{pair.target}"
-    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()
+        return self._drops.result()

@@ -88,7 +88,7 @@ def test_repeated_exactly_by_any_number_of_processes(
     corpus: Corpus, recipe_for: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("seq2seq.data.storage.BATCH_PAIRS", 64)
-    monkeypatch.setattr("seq2seq.data.encoding.WORTH_A_PROCESS", 100)
+    monkeypatch.setattr("seq2seq.data.workers.WORTH_A_PROCESS", 100)
     made = [prepare(recipe_for(), tmp_path / str(n), processes=n) for n in (1, 3)]
     for name in (*ARROW, "tokenizer.model"):
         assert len({(data.folder / name).read_bytes() for data in made}) == 1
@@ -259,7 +259,7 @@ def test_bad_input_is_found_before_work_begins(
     corpus: Corpus, recipe_for: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "test.b").unlink()
-    monkeypatch.setattr(module, "read_pairs", None)
+    monkeypatch.setattr(module, "read_blocks", None)
     message = problem(recipe_for(), tmp_path / "out")
     assert message == f"{tmp_path / 'test.b'}: no such file (did you mean 'test.a'?)"
 
@@ -332,7 +332,7 @@ def test_where_nothing_can_be_written(corpus: Corpus, recipe_for: Make, tmp_path
 def test_a_tokenizing_process_that_fails(
     corpus: Corpus, recipe_for: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("seq2seq.data.encoding.WORTH_A_PROCESS", 100)
+    monkeypatch.setattr("seq2seq.data.workers.WORTH_A_PROCESS", 100)
     stand_in = tmp_path / "python"
     cases = {
         "exit 3": "exit status 3",
@@ -352,9 +352,9 @@ def test_ctrl_c_leaves_nothing(corpus: Corpus, recipe_for: Make, tmp_path: Path)
     script = tmp_path / "script.py"
     script.write_text(
         "import sys, time\nfrom pathlib import Path\n"
-        "from seq2seq.data import encoding, storage\nfrom seq2seq.data.prepare import prepare\n"
+        "from seq2seq.data import storage, workers\nfrom seq2seq.data.prepare import prepare\n"
         "from seq2seq.recipe import Recipe\n"
-        "storage.BATCH_PAIRS, encoding.WORTH_A_PROCESS = 64, 100\n"
+        "storage.BATCH_PAIRS, workers.WORTH_A_PROCESS = 64, 100\n"
         "class Slow:\n"
         "    def start(self, task, total): print(task, flush=True)\n"
         "    def advance(self, count): time.sleep(0.01)\n"
@@ -457,7 +457,7 @@ def test_the_current_folder_is_refused_before_work_begins(
     recipe = recipe_for()
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr(module, "read_pairs", None)
+    monkeypatch.setattr(module, "read_blocks", None)
     assert problem(recipe, Path()) == (
         ".: the current folder or a link, and the folder is renamed into its place when it is "
         "complete: give -o a name of its own"
