@@ -15,12 +15,16 @@ from benchmarks.figures import write_json, write_text
 from benchmarks.machine import machine
 from benchmarks.model import export, given, prepared, trained
 from benchmarks.peers import Trained, ready, say
+from benchmarks.processes import hide_gpus
 from benchmarks.text import Text, text_of
 from seq2seq.errors import Seq2SeqError
 from seq2seq.text.tokenizer import Tokenizer
 
 PEERS = ("opennmt", "joeynmt")
-PARTS = "speed,loop,validation,prepare"  # named here, since train.py brings torch
+# Named here, since train.py brings torch. Those on request take longer, or need a GPU.
+PARTS = "speed,loop,validation,prepare"
+ON_REQUEST = "bleu,memory,costs,gpu"
+TOOLS = "ours,fairseq"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -64,14 +68,48 @@ def parser() -> argparse.ArgumentParser:
     two.add_argument(
         "--parts",
         default=PARTS,
-        help="which of the parts, comma-separated (default: %(default)s)",
+        help=f"which of the parts, comma-separated (default: %(default)s; also: {ON_REQUEST})",
     )
     two.add_argument("--turns", type=positive, default=5, help="how often (default: 5)")
     two.add_argument("--updates", type=positive, default=20, help="of a turn (default: 20)")
     two.add_argument(
         "--pairs", type=positive, default=200_000, help="prepared (default: %(default)s)"
     )
+    two.add_argument(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help="where all but the part gpu train (default: cpu)",
+    )
+    _on_request(two)
     return whole
+
+
+def _on_request(two: argparse.ArgumentParser) -> None:
+    group = two.add_argument_group("parts on request")
+    group.add_argument(
+        "--minutes", type=float, default=24, help="bleu: of training, each (default: 24)"
+    )
+    group.add_argument(
+        "--recipe",
+        default="multi30k_en_de_attention",
+        help="bleu: what is trained, by its name or file (default: %(default)s)",
+    )
+    group.add_argument(
+        "--tools", default=TOOLS, help="bleu: which, comma-separated (default: %(default)s)"
+    )
+    group.add_argument(
+        "--fairseq-options", default="", metavar="WORDS", help="bleu: more for fairseq-train"
+    )
+    group.add_argument(
+        "--many", type=positive, default=1_000_000, help="memory: pairs (default: %(default)s)"
+    )
+    group.add_argument(
+        "--corpora",
+        type=sizes,
+        default=(30_000, 300_000, 3_000_000),
+        help="costs: pairs, comma-separated (default: 30000,300000,3000000)",
+    )
 
 
 def _common(one: argparse.ArgumentParser) -> None:
@@ -128,6 +166,39 @@ def positive(word: str) -> int:
     return number
 
 
+def sizes(words: str) -> tuple[int, ...]:
+    """Whole numbers of at least 1, for argparse.
+
+    Args:
+        words: What was given, with commas between.
+
+    Returns:
+        The numbers.
+    """
+    return tuple(positive(word) for word in words.split(","))
+
+
+def chosen(option: str, words: str, allowed: str) -> tuple[str, ...]:
+    """Some of several names.
+
+    Args:
+        option: The option that they were given to.
+        words: What was given, with commas between.
+        allowed: All names.
+
+    Returns:
+        The names.
+
+    Raises:
+        Seq2SeqError: If one is not allowed.
+    """
+    names = words.split(",")
+    if unknown := [name for name in names if name not in allowed.split(",")]:
+        told = ", ".join(allowed.split(","))
+        raise Seq2SeqError(f"{option}: there is no {unknown[0]!r}; allowed: {told}")
+    return tuple(names)
+
+
 def chosen_text(options: argparse.Namespace) -> Text:
     """The text that the options name.
 
@@ -170,10 +241,7 @@ def run_translate(options: argparse.Namespace) -> str:
     Raises:
         Seq2SeqError: If something asked for cannot be measured.
     """
-    engines = options.engines.split(",")
-    if unknown := [name for name in engines if name not in translate.ENGINES]:
-        allowed = ", ".join(translate.ENGINES)
-        raise Seq2SeqError(f"--engines: there is no {unknown[0]!r}; allowed: {allowed}")
+    engines = chosen("--engines", options.engines, ",".join(translate.ENGINES))
     text = chosen_text(options)
     work, threads = options.work, options.threads
     ours = (
@@ -218,10 +286,10 @@ def run_train(options: argparse.Namespace) -> str:
     Raises:
         Seq2SeqError: If something asked for cannot be measured.
     """
-    parts = options.parts.split(",")
-    if unknown := [name for name in parts if name not in PARTS.split(",")]:
-        allowed = ", ".join(PARTS.split(","))
-        raise Seq2SeqError(f"--parts: there is no {unknown[0]!r}; allowed: {allowed}")
+    parts = chosen("--parts", options.parts, f"{PARTS},{ON_REQUEST}")
+    tools = chosen("--tools", options.tools, TOOLS)
+    if options.device == "cpu":
+        hide_gpus()
     from benchmarks import train, train_report
 
     text = chosen_text(options)
@@ -232,11 +300,20 @@ def run_train(options: argparse.Namespace) -> str:
         prepared(text, work, options.set),
         lambda: trained(text, work, threads, options.set),
         work,
-        tuple(parts),
+        parts,
         threads,
         options.turns,
         options.updates,
         options.pairs,
+        tuple(options.set),
+        train.Extent(
+            options.minutes,
+            options.recipe,
+            tools,
+            options.fairseq_options,
+            options.many,
+            corpora=options.corpora,
+        ),
     )
     if "validation" in parts:
         plan.model()  # it may take long: first

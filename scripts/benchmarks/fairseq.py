@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import statistics
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.figures import write_text
 from benchmarks.peers import FAIRSEQ, PeerError, tail
@@ -25,7 +27,11 @@ _OPTIONS = """--cpu -s source -t target --arch lstm
  --decoder-attention True --share-all-embeddings --dropout 0.3
  --criterion label_smoothed_cross_entropy --label-smoothing 0.1
  --optimizer adam --lr 0.001 --clip-norm 1.0 --seed 1 --num-workers 0
- --no-save --disable-validation --no-progress-bar --log-format json"""
+ --no-progress-bar --log-format json"""
+_SPEED_ONLY = "--no-save --disable-validation"
+_BATCH_TOKENS = 4096
+_LAST = 5  # checkpoints, one an epoch, whose weights are averaged
+_MEAN = Path(__file__).parent / "workers" / "fairseq_mean.py"
 
 
 @dataclass(frozen=True)
@@ -117,11 +123,79 @@ class Fairseq:
             PeerError: If it fails.
         """
         most = updates + LOG_EVERY * WARM_UP
-        options = f"{_OPTIONS} --max-tokens {batch_tokens} --max-update {most}"
+        options = f"{_OPTIONS} {_SPEED_ONLY} --max-tokens {batch_tokens} --max-update {most}"
         said = self.call(
             "fairseq-train", f"{self.data} {options} --log-interval {LOG_EVERY}", threads
         )
         return statistics.median(speeds(said.splitlines())[WARM_UP:])
+
+    def train(self, seconds: float, threads: int, more: str = "") -> tuple[int, float]:
+        """Trains anew for a time, validating and saving after every epoch and at the end.
+
+        Args:
+            seconds: How long, by its own clock, which begins after its start.
+            threads: Processor threads.
+            more: Further options; they count where they contradict ours.
+
+        Returns:
+            Updates and epochs.
+
+        Raises:
+            PeerError: If it fails.
+        """
+        shutil.rmtree(self.saved, ignore_errors=True)
+        options = f"{_OPTIONS} --max-tokens {_BATCH_TOKENS} --stop-time-hours {seconds / 3600}"
+        saving = f"--save-dir {self.saved} --keep-last-epochs {_LAST} --log-interval 20"
+        said = self.call("fairseq-train", f"{self.data} {options} {saving} {more}", threads)
+        last = records(said.splitlines())[-1:]
+        if not last or not (self.saved / "checkpoint_best.pt").exists():
+            raise PeerError(f"fairseq saved nothing in {seconds:g} s of training")
+        return int(last[0]["num_updates"]), float(last[0]["update"])
+
+    @property
+    def saved(self) -> Path:
+        """Where its checkpoints go."""
+        return self.log.with_name("checkpoints")
+
+    def candidates(self) -> dict[str, Path]:
+        """The weights that a user would try after training.
+
+        Returns:
+            The best by validation loss, and the mean of the last epochs'; there is none of one.
+
+        Raises:
+            PeerError: If they cannot be averaged.
+        """
+        found = {"best checkpoint": self.saved / "checkpoint_best.pt"}
+        epochs = sorted(
+            self.saved.glob("checkpoint[0-9]*.pt"), key=lambda path: path.stat().st_mtime
+        )
+        if len(epochs) > 1:
+            mean = self.saved / "mean.pt"
+            self.call("python", " ".join(map(str, (_MEAN, mean, *epochs))), 1)
+            found[f"mean of {len(epochs)} epochs"] = mean
+        return found
+
+    def pieces(self, checkpoint: Path, lines: int, beam: int, threads: int) -> list[list[str]]:
+        """Translates the validation set.
+
+        Args:
+            checkpoint: The weights.
+            lines: How many lines the set has.
+            beam: The beam's width.
+            threads: Processor threads.
+
+        Returns:
+            The pieces of each line.
+
+        Raises:
+            PeerError: If it fails, or does not translate every line.
+        """
+        options = f"-s source -t target --gen-subset valid --path {checkpoint} --beam {beam}"
+        said = self.call(
+            "fairseq-generate", f"{self.data} {options} --cpu --batch-size 64", threads
+        )
+        return hypotheses(said, lines)
 
 
 _PREFIXES = (("train", "train"), ("valid", "val"))
@@ -139,8 +213,39 @@ def speeds(log: Iterable[str]) -> list[float]:
     Raises:
         PeerError: If there are too few records.
     """
-    records = (re.search(r"train_inner \| (\{.*\})", line) for line in log)
-    found = [float(json.loads(record[1])["wps"]) for record in records if record]
+    found = [float(record["wps"]) for record in records(log)]
     if len(found) <= WARM_UP:
         raise PeerError(f"fairseq logged {len(found)} records of training: too few")
     return found
+
+
+def records(log: Iterable[str]) -> list[dict[str, Any]]:
+    """Reads the records of training in fairseq's log.
+
+    Args:
+        log: Its lines.
+
+    Returns:
+        The records.
+    """
+    found = (re.search(r"train_inner \| (\{.*\})", line) for line in log)
+    return [json.loads(one[1]) for one in found if one]
+
+
+def hypotheses(said: str, lines: int) -> list[list[str]]:
+    """Reads translations in what fairseq-generate says.
+
+    Args:
+        said: Its output, in whatever order the lines are.
+        lines: How many lines were translated.
+
+    Returns:
+        The pieces of each line.
+
+    Raises:
+        PeerError: If a line is missing.
+    """
+    found = dict(re.findall(r"^H-(\d+)\t[^\t\n]*\t(.*)$", said, re.MULTILINE))
+    if missing := [number for number in range(lines) if str(number) not in found]:
+        raise PeerError(f"fairseq did not translate line {missing[0] + 1} of {lines}")
+    return [found[str(number)].split() for number in range(lines)]

@@ -33,22 +33,26 @@ class Ours:
         return joint if joint.exists() else self.run / "target.model"
 
 
-def prepared(text: Text, work: Path, settings: Sequence[str] = ()) -> Path:
+def prepared(
+    text: Text, work: Path, settings: Sequence[str] = (), recipe: str = str(RECIPE)
+) -> Path:
     """Prepares the text, unless it is.
 
     Args:
         text: The text.
         work: The benchmark's folder.
         settings: What is set in the recipe.
+        recipe: The recipe, by its file or name.
 
     Returns:
         The prepared folder; the model's lie beside it.
     """
     settings = [*text.settings, *settings]
-    contents = [path.read_bytes() for path in (RECIPE, text.train.source, text.train.target)]
+    read = recipe.encode() if not Path(recipe).is_file() else Path(recipe).read_bytes()
+    contents = [read, text.train.source.read_bytes(), text.train.target.read_bytes()]
     data = work / f"{text.name}-{digest(*contents, *settings)}" / "data"
     if not (data / "manifest.json").exists():
-        run(["prepare", str(RECIPE), *_options(settings), "-o", str(data)])
+        run(["prepare", recipe, *options(settings), "-o", str(data)])
     return data
 
 
@@ -67,7 +71,7 @@ def trained(text: Text, work: Path, threads: int, settings: Sequence[str] = ()) 
     data = prepared(text, work, settings)
     folder, finished = data.with_name("run"), data.with_name("run-finished")
     if not finished.exists():
-        command = ["train", str(RECIPE), *_options([*text.settings, *settings])]
+        command = ["train", str(RECIPE), *options([*text.settings, *settings])]
         run([*command, "--data", str(data), "-o", str(folder), "--threads", str(threads)])
         finished.touch()
     return Ours(folder, data.with_name("exported"), data)
@@ -99,5 +103,13 @@ def export(ours: Ours) -> None:
         run(["export", str(ours.run), "-o", str(ours.exported)])
 
 
-def _options(settings: Sequence[str]) -> list[str]:
+def options(settings: Sequence[str]) -> list[str]:
+    """Says settings on a command line.
+
+    Args:
+        settings: KEY=VALUE each.
+
+    Returns:
+        The words.
+    """
     return [word for one in settings for word in ("--set", one)]

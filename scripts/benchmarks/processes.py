@@ -20,18 +20,33 @@ class WorkerError(Seq2SeqError):
     """A tool that could not be started, or broke down."""
 
 
-def environment(threads: int) -> dict[str, str]:
+_GPUS = "CUDA_VISIBLE_DEVICES"
+_SEEN_AT_THE_START = os.environ.get(_GPUS)
+
+
+def hide_gpus() -> None:
+    """Keeps this process and those that it starts off the GPUs; torch is not to be used before."""
+    os.environ[_GPUS] = ""
+
+
+def environment(threads: int, *, gpu: bool = False) -> dict[str, str]:
     """The environment of a process that is to use so many threads.
 
     Args:
         threads: How many.
+        gpu: Whether it sees the GPUs that this one was started with.
 
     Returns:
         The variables.
     """
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "CUDA_VISIBLE_DEVICES": ""}
-    return {**os.environ, **quiet, **dict.fromkeys(names, str(threads))}
+    quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", _GPUS: ""}
+    found = {**os.environ, **quiet, **dict.fromkeys(names, str(threads))}
+    if gpu and _SEEN_AT_THE_START is None:
+        del found[_GPUS]
+    elif gpu:
+        found[_GPUS] = str(_SEEN_AT_THE_START)
+    return found
 
 
 class Worker:
@@ -41,12 +56,15 @@ class Worker:
         command: Starts one of ``workers/``.
         threads: How many threads it gets; the last of its arguments.
         log: Where its standard error goes.
+        gpu: Whether it may use a GPU.
 
     Raises:
         WorkerError: If it does not come up.
     """
 
-    def __init__(self, command: Sequence[str], threads: int, log: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], threads: int, log: Path, *, gpu: bool = False
+    ) -> None:
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         begun = time.perf_counter()
@@ -56,7 +74,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=file,
-                env=environment(threads),
+                env=environment(threads, gpu=gpu),
                 encoding="utf-8",
                 start_new_session=True,  # Ctrl-C is this program's to handle
             )

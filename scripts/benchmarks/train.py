@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from benchmarks import training, upkeep
+from benchmarks import bleu, costs, gpu, many, training, upkeep
 from benchmarks.fairseq import Fairseq
 from benchmarks.model import Ours
 from benchmarks.peers import PeerError, say
+from benchmarks.processes import WorkerError
 from benchmarks.text import Text
 from benchmarks.train_report import Figures
 from seq2seq.training.precision import bound_primitive_cache
+
+FEW = 30_000  # pairs
+COST_UPDATES = 5  # of a turn: seconds suffice to see a factor
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How far the parts go that are measured on request.
+
+    Attributes:
+        minutes: Of training, for BLEU.
+        recipe: What is trained for it, by its name or file.
+        tools: Of "ours" and "fairseq", for it.
+        fairseq: Further options of fairseq-train, for it.
+        many: Pairs that memory is measured with, beside few.
+        held_updates: Updates of the trainings whose memory is measured.
+        corpora: The sizes whose cost is measured.
+    """
+
+    minutes: float = 24
+    recipe: str = "multi30k_en_de_attention"
+    tools: tuple[str, ...] = ("ours", "fairseq")
+    fairseq: str = ""
+    many: int = 1_000_000
+    held_updates: int = 40
+    corpora: tuple[int, ...] = costs.CORPORA
 
 
 @dataclass(frozen=True)
@@ -26,11 +53,13 @@ class Plan:
         data: Prepared from it.
         model: Trains or finds the model that validation is timed with.
         work: The benchmark's folder.
-        parts: Of "speed", "loop", "validation" and "prepare".
+        parts: Some of "speed", "loop", "validation", "prepare", "bleu", "memory", "costs", "gpu".
         threads: Processor threads.
         turns: Turns that count.
         updates: Updates of a turn.
         pairs: How many pairs are prepared.
+        settings: What is set in the recipe.
+        extent: Of the parts that are measured on request.
     """
 
     text: Text
@@ -42,6 +71,13 @@ class Plan:
     turns: int
     updates: int
     pairs: int
+    settings: tuple[str, ...] = ()
+    extent: Extent = Extent()
+
+    @property
+    def tokenizer(self) -> Path:
+        """What the text's pieces are made by."""
+        return self.data / "tokenizer.model"
 
 
 def measure(plan: Plan, peers: Path | None) -> Figures:
@@ -58,17 +94,95 @@ def measure(plan: Plan, peers: Path | None) -> Figures:
     torch.set_num_threads(plan.threads)
     figures = Figures(training.cells(), plan.turns, plan.updates)
     fairseq = None
-    if peers is not None and "speed" in plan.parts:
+    if peers is not None and {"speed", "bleu"} & set(plan.parts):
         try:
-            fairseq = Fairseq.ready(plan.text, plan.data / "tokenizer.model", peers)
+            fairseq = Fairseq.ready(plan.text, plan.tokenizer, peers)
         except PeerError as problem:
             _leave_out(figures, str(problem))
     if "speed" in plan.parts:
         _speed(plan, figures, fairseq)
-    for run in range(plan.turns):
-        say(f"the rest, run {run + 1} of {plan.turns}: {', '.join(plan.parts)}")
-        _rest(plan, figures)
+    if rest := [part for part in plan.parts if part in ("loop", "validation", "prepare")]:
+        loops = _loops(plan)
+        for run in range(plan.turns):
+            say(f"the rest, run {run + 1} of {plan.turns}: {', '.join(rest)}")
+            _rest(plan, figures, loops, run)
+    _on_request(plan, figures, fairseq)
     return figures
+
+
+def _on_request(plan: Plan, figures: Figures, fairseq: Fairseq | None) -> None:
+    """Each of these parts may fail alone."""
+    parts: dict[str, Callable[[], None]] = {
+        "memory": lambda: _memory(plan, figures),
+        "costs": lambda: _costs(plan, figures),
+        "gpu": lambda: _gpu(plan, figures),
+        "bleu": lambda: _bleu(plan, figures, fairseq),
+    }
+    for name, part in parts.items():
+        if name not in plan.parts:
+            continue
+        try:
+            part()
+        except (PeerError, WorkerError) as problem:
+            _leave_out(figures, f"{name}: {problem}")
+
+
+def _memory(plan: Plan, figures: Figures) -> None:
+    work, extent = plan.work / "many", plan.extent
+    sizes = (FEW, extent.many)
+    figures.memory.extend(
+        many.memory(plan.text, plan.tokenizer, work, sizes, extent.held_updates, plan.threads)
+    )
+
+
+def _costs(plan: Plan, figures: Figures) -> None:
+    figures.costs = costs.costs(costs.precisions())
+    log = plan.work / "logs" / "costs.log"
+    updates = min(plan.updates, COST_UPDATES)
+    for told in costs.measure(
+        figures.costs, plan.data, plan.turns, updates, plan.threads, log, plan.settings
+    ):
+        say(f"costs, {told}")
+    sizes = plan.extent.corpora
+    work = plan.work / "many"
+    figures.corpora.extend(costs.corpora(plan.text, plan.tokenizer, work, sizes, plan.threads))
+
+
+def _gpu(plan: Plan, figures: Figures) -> None:
+    figures.gpu = gpu.rows()
+    log = plan.work / "logs" / "gpu.log"
+    for told in gpu.measure(
+        figures.gpu, plan.data, plan.turns, plan.updates, plan.threads, log, plan.settings
+    ):
+        say(f"gpu, {told}")
+
+
+def _bleu(plan: Plan, figures: Figures, fairseq: Fairseq | None) -> None:
+    extent, text = plan.extent, plan.text
+    if "ours" in extent.tools:
+        reached, ended = bleu.ours(
+            text, extent.recipe, plan.settings, extent.minutes, plan.threads, plan.work
+        )
+        figures.bleu.append(reached)
+        if not ended:
+            _leave_out(figures, f"{extent.recipe}: the end of its learning rate's cosine")
+    if "fairseq" in extent.tools and fairseq is None:
+        _leave_out(figures, "bleu: fairseq, without --peers")
+    elif "fairseq" in extent.tools and fairseq is not None:
+        theirs = bleu.fairseqs(
+            fairseq, text, plan.tokenizer, extent.minutes, plan.threads, extent.fairseq
+        )
+        figures.bleu.append(theirs)
+
+
+def _loops(plan: Plan) -> list[upkeep.Loop]:
+    """Without subword sampling, and with it."""
+    if "loop" not in plan.parts:
+        return []
+    updates = max(plan.updates, 20)  # the share is small: few updates would not show it
+    settings = [f"training.batch_tokens={training.BATCH_TOKENS}", "model.decoder.feeding=none"]
+    sampling = [*settings, "tokenizer.sampling={alpha=0.3}"]
+    return [upkeep.Loop(plan.data, plan.threads, updates, one) for one in (settings, sampling)]
 
 
 def _speed(plan: Plan, figures: Figures, fairseq: Fairseq | None) -> None:
@@ -85,19 +199,18 @@ def _speed(plan: Plan, figures: Figures, fairseq: Fairseq | None) -> None:
             fairseq = None
 
 
-def _rest(plan: Plan, figures: Figures) -> None:
-    if "loop" in plan.parts:
-        settings = [f"training.batch_tokens={training.BATCH_TOKENS}", "model.decoder.feeding=none"]
-        updates = max(plan.updates, 20)  # the share is small: few updates would not show it
-        share = upkeep.loop_share(plan.data, plan.threads, updates, settings)
-        figures.loop.append(share)
+def _rest(plan: Plan, figures: Figures, loops: Sequence[upkeep.Loop], run: int) -> None:
+    for loop, shares in zip(loops, (figures.loop, figures.sampled), strict=False):
+        share, between = loop.turn(ready_first=run % 2 == 1)
+        shares.append(share)
+        if shares is figures.loop:
+            figures.between.append(between)
     if "validation" in plan.parts:
         seconds, figures.lines = upkeep.validation_seconds(plan.model(), plan.data, 1000)
         figures.validation.append(seconds)
     if "prepare" in plan.parts:
-        tokenizer = plan.data / "tokenizer.model"
-        work = plan.work / "prepare"
-        ours, bare = upkeep.prepare_speeds(plan.text, tokenizer, work, plan.pairs, plan.threads)
+        work, text = plan.work / "prepare", plan.text
+        ours, bare = upkeep.prepare_speeds(text, plan.tokenizer, work, plan.pairs, plan.threads)
         figures.prepare.append(ours)
         figures.bare.append(bare)
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from benchmarks.bleu import Reached
+from benchmarks.costs import Corpus, Cost
 from benchmarks.figures import Spread, paired_ratio, table
+from benchmarks.gpu import OnGpu
+from benchmarks.growth_report import bleu_table, cost_tables, gpu_table, memory_table
+from benchmarks.many import Memory
 from benchmarks.training import Cell
 
 # What is asked for: as a multiple of fairseq's speed, and as shares and seconds.
@@ -23,11 +28,19 @@ class Figures:
         turns: How many turns counted.
         updates: Updates of a turn.
         fairseq: The peer's target tokens a second in each turn.
-        loop: Shares of the time that is not forward, backward and update, by run.
+        loop: Shares of the time that is not forward, backward and update, by run: what is saved
+            where the same batches lie ready.
+        sampled: The same, splits being drawn anew for each update.
+        between: Shares of the time between the calls that learn, by run.
         validation: Seconds of a validation, by run.
         lines: How many lines it translated.
         prepare: Pairs a second of ``prepare``, by run.
         bare: Pairs a second of the bare tokenizer in the same runs.
+        bleu: What was reached in a given time.
+        memory: What preparing and training hold.
+        costs: What networks cost.
+        corpora: What corpora cost.
+        gpu: What a GPU makes of it.
         problems: What could not be measured, and why.
     """
 
@@ -36,10 +49,17 @@ class Figures:
     updates: int
     fairseq: list[float] = field(default_factory=list)
     loop: list[float] = field(default_factory=list)
+    sampled: list[float] = field(default_factory=list)
+    between: list[float] = field(default_factory=list)
     validation: list[float] = field(default_factory=list)
     lines: int = 0
     prepare: list[float] = field(default_factory=list)
     bare: list[float] = field(default_factory=list)
+    bleu: list[Reached] = field(default_factory=list)
+    memory: list[Memory] = field(default_factory=list)
+    costs: list[Cost] = field(default_factory=list)
+    corpora: list[Corpus] = field(default_factory=list)
+    gpu: list[OnGpu] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -72,6 +92,8 @@ def report(figures: Figures, facts: dict[str, str]) -> str:
     rest = [*_share_rows(figures), *_prepare_rows(figures)]
     if rest:
         parts.append(table(["", "measured", "aim"], rest))
+    parts += bleu_table(figures.bleu) + memory_table(figures.memory)
+    parts += cost_tables(figures.costs, figures.corpora) + gpu_table(figures.gpu)
     parts += [f"Not measured: {problem}" for problem in figures.problems]
     return "\n\n".join(parts) + "\n"
 
@@ -101,9 +123,13 @@ def _speed_row(cell: Cell, figures: Figures) -> list[str]:
 
 def _share_rows(figures: Figures) -> list[list[str]]:
     rows = []
-    if figures.loop:
-        percent = Spread.of(100 * share for share in figures.loop).text(1)
-        rows.append(["outside forward, backward, update, %", percent, "3"])
+    for name, shares, aim in (
+        ("outside forward, backward, update, %", figures.loop, "3"),
+        ("the same with subword sampling, %", figures.sampled, "3"),
+        ("of it between their calls, %", figures.between, "–"),
+    ):
+        if shares:
+            rows.append([name, Spread.of(100 * share for share in shares).text(1), aim])
     if figures.validation:
         name = f"validation, BLEU of {figures.lines:,} lines, s"
         rows.append([name, Spread.of(figures.validation).text(1), "10"])

@@ -19,6 +19,7 @@ from benchmarks.text import Text
 from seq2seq.recipe.files import load_recipe
 
 Spans = list[tuple[float, float]]
+Call = tuple[str, tuple[Any, ...], dict[str, Any]]
 WARM_UP = 5  # updates
 
 
@@ -36,12 +37,13 @@ def outside(spans: Sequence[tuple[float, float]]) -> float:
 
 
 @contextmanager
-def watched(owner: type, names: Sequence[str]) -> Iterator[Spans]:
+def watched(owner: type, names: Sequence[str], calls: list[Call] | None = None) -> Iterator[Spans]:
     """Notes when some methods of a class begin and end.
 
     Args:
         owner: The class.
         names: Its methods.
+        calls: Gets what they are called with.
 
     Yields:
         The spans, which grow.
@@ -49,9 +51,11 @@ def watched(owner: type, names: Sequence[str]) -> Iterator[Spans]:
     spans: Spans = []
     originals = {name: getattr(owner, name) for name in names}
 
-    def watch(method: Callable[..., Any]) -> Callable[..., Any]:
+    def watch(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(method)
         def timed(*arguments: Any, **more: Any) -> Any:
+            if calls is not None:
+                calls.append((name, arguments[1:], more))
             begun = time.perf_counter()
             try:
                 return method(*arguments, **more)
@@ -62,42 +66,81 @@ def watched(owner: type, names: Sequence[str]) -> Iterator[Spans]:
 
     try:
         for name, method in originals.items():
-            setattr(owner, name, watch(method))
+            setattr(owner, name, watch(name, method))
         yield spans
     finally:
         for name, method in originals.items():
             setattr(owner, name, method)
 
 
-def loop_share(data: Path, threads: int, updates: int, settings: Sequence[str]) -> float:
-    """Trains for real, and tells how much of the time is not forward, backward and update.
+class Loop:
+    """Training for real, set beside the same updates from batches that lie ready.
+
+    Batches are made in a thread while the present ones are learned from, so what they cost hides
+    inside the calls that learn. It shows where nothing has to be made.
 
     Args:
         data: The prepared folder.
         threads: Processor threads.
-        updates: How many updates.
+        updates: How many updates count.
         settings: What is set in the recipe.
-
-    Returns:
-        The share that goes into data, logging and checks.
     """
-    import seq2seq
-    from seq2seq.training.learner import Learner
 
-    more = [
-        "training.epochs=1000",
-        f"training.updates={updates + WARM_UP}",
-        "training.validation.bleu=false",
-        f"training.validation.every={updates + WARM_UP}",
-        "training.early_stopping.metric=loss",
-    ]
-    recipe = load_recipe(str(data / "recipe.toml"), [*settings, *more])
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        watched(Learner, ["gradient", "step"]) as spans,
-    ):
-        seq2seq.train(recipe, Path(folder) / "run", data=data, threads=threads)
-    return outside(spans[2 * WARM_UP :])
+    def __init__(self, data: Path, threads: int, updates: int, settings: Sequence[str]) -> None:
+        more = [
+            "training.epochs=1000",
+            f"training.updates={updates + WARM_UP}",
+            "training.validation.bleu=false",
+            f"training.validation.every={updates + WARM_UP}",
+            "training.early_stopping.metric=loss",
+        ]
+        self.recipe = load_recipe(str(data / "recipe.toml"), [*settings, *more])
+        self.data, self.threads = data, threads
+        self.calls: list[Call] = []
+
+    def turn(self, ready_first: bool) -> tuple[float, float]:
+        """Measures once.
+
+        Args:
+            ready_first: Which goes first, from the second turn on: what drifts is to hit both.
+
+        Returns:
+            The share of the time that is saved where batches lie ready and nothing is logged or
+            checked, and the share that lies between the calls that learn.
+        """
+        if not ready_first or not self.calls:
+            loop, between = self._loop()
+            return 1 - self._ready() / loop, between
+        ready = self._ready()
+        loop, between = self._loop()
+        return 1 - ready / loop, between
+
+    def _loop(self) -> tuple[float, float]:
+        import seq2seq
+        from seq2seq.training.learner import Learner
+
+        self.calls = []
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            watched(Learner, ["gradient", "step"], self.calls) as spans,
+        ):
+            seq2seq.train(self.recipe, Path(folder) / "run", data=self.data, threads=self.threads)
+        return _after_warm_up(spans), outside(spans[2 * WARM_UP :])
+
+    def _ready(self) -> float:
+        from seq2seq.data.dataset import PreparedData
+        from seq2seq.training.learner import Learner
+
+        prepared = PreparedData.open(self.data, verify=False)
+        learner = Learner(self.recipe, prepared.tokenizers)
+        with watched(Learner, ["gradient", "step"]) as spans:
+            for name, arguments, more in self.calls:
+                getattr(learner, name)(*arguments, **more)
+        return _after_warm_up(spans)
+
+
+def _after_warm_up(spans: Spans) -> float:
+    return spans[-1][1] - spans[2 * WARM_UP - 1][1]
 
 
 def validation_seconds(ours: Ours, data: Path, lines: int) -> tuple[float, int]:

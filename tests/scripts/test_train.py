@@ -15,7 +15,7 @@ from benchmarks.peers import PeerError
 from benchmarks.text import Side, Text
 from benchmarks.train_report import Figures, report
 from benchmarks.training import Bench, Cell, bare_flops, cells, forward_products
-from benchmarks.upkeep import loop_share, outside, prepare_speeds, watched
+from benchmarks.upkeep import Call, Loop, outside, prepare_speeds, watched
 from support.tiny import tiny_recipe
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -102,7 +102,13 @@ def test_the_loop_and_preparing_are_measured(tmp_path: Path) -> None:
     recipe = tiny_recipe(tmp_path, count=100)
     data = tmp_path / "data"
     prepare(recipe, data, processes=1)
-    assert 0 < loop_share(data, 1, 6, ["training.batch_tokens=99"]) < 1
+    sampling = ["training.batch_tokens=99", "tokenizer.sampling={alpha=0.3}"]
+    loop = Loop(data, 1, 6, sampling)
+    for ready_first in (False, True):
+        share, between = loop.turn(ready_first)
+        assert share < 1
+        assert 0 < between < 1
+    assert [name for name, *_ in loop.calls] == ["gradient", "step"] * 11
 
     side = Side(tmp_path / "train.en", tmp_path / "train.de")
     val = Side(tmp_path / "val.en", tmp_path / "val.de")
@@ -120,7 +126,8 @@ def test_methods_are_watched_and_given_back() -> None:
             return seconds
 
     original = Worker.work
-    with watched(Worker, ["work"]) as spans:
+    calls: list[Call] = []
+    with watched(Worker, ["work"], calls) as spans:
         assert Worker().work(0.01) == 0.01
         time.sleep(0.02)
         Worker().work(seconds=0.01)
@@ -128,6 +135,7 @@ def test_methods_are_watched_and_given_back() -> None:
     assert 0.01 <= spans[0][1] - spans[0][0] < 0.02 + spans[1][0] - spans[0][1]
     assert outside(spans) > 0
     assert Worker.work is original
+    assert calls == [("work", (0.01,), {}), ("work", (), {"seconds": 0.01})]
 
 
 RECORD = (
@@ -147,14 +155,17 @@ def test_the_report_sets_us_beside_fairseq() -> None:
     fast = Cell("LSTM, float32", (), [4000, 2000], [0.8, 0.7])
     fed = Cell("LSTM, float32, input feeding", (), [2000, 1000], [0.5, 0.5])
     figures = Figures(
-        [fast, fed], 2, 20, fairseq=[1000, 500], loop=[0.011], validation=[8.0], lines=1000,
-        prepare=[80, 60], bare=[100, 100], problems=["no GPU"],
+        [fast, fed], 2, 20, fairseq=[1000, 500], loop=[0.011], sampled=[0.02, 0.04],
+        between=[0.001], validation=[8.0], lines=1000, prepare=[80, 60], bare=[100, 100],
+        problems=["no GPU"],
     )  # fmt: skip
     words = " ".join(report(figures, {"processor": "abacus"}).split())
     assert "| LSTM, float32 | 3,000 (2,000–4,000) | 0.75 (0.70–0.80), aim 0.75 |" in words
     assert "| 4.00, aim 2.3 |" in words
     assert "| 2.00, aim 1 |" in words
     assert "| outside forward, backward, update, % | 1.1 | 3 |" in words
+    assert "| the same with subword sampling, % | 3.0 (2.0–4.0) | 3 |" in words
+    assert "| of it between their calls, % | 0.1 | – |" in words
     assert "| validation, BLEU of 1,000 lines, s | 8.0 | 10 |" in words
     assert "| prepare as a share of it | 0.70 (0.60–0.80) | 0.7 |" in words
     assert words.endswith("Not measured: no GPU")
@@ -165,5 +176,10 @@ def test_the_report_sets_us_beside_fairseq() -> None:
 def test_a_part_that_is_unknown_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--parts", "speed,lop"]) == 2
     assert capsys.readouterr().err == (
-        "bench: --parts: there is no 'lop'; allowed: speed, loop, validation, prepare\n"
+        "bench: --parts: there is no 'lop'; allowed: speed, loop, validation, prepare, bleu, "
+        "memory, costs, gpu\n"
+    )
+    assert main(["train", "--parts", "bleu", "--tools", "marian"]) == 2
+    assert capsys.readouterr().err == (
+        "bench: --tools: there is no 'marian'; allowed: ours, fairseq\n"
     )

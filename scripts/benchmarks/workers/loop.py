@@ -20,12 +20,12 @@ Answer = dict[str, Any]
 Translate = Callable[[Sequence[str], int, int], list[str]]
 
 
-def serve(load: Callable[[], tuple[Translate, dict[str, Callable[..., Answer]]]]) -> None:
+def serve(load: Callable[[], tuple[Translate | None, dict[str, Callable[..., Answer]]]]) -> None:
     """Answers until standard input ends.
 
     Args:
-        load: Loads the model; gives what translates lines with a batch size and a beam, and what
-            else can be asked for by name.
+        load: Loads the model; gives what translates lines with a batch size and a beam, if
+            it does, and what else can be asked for by name.
     """
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -39,7 +39,7 @@ def serve(load: Callable[[], tuple[Translate, dict[str, Callable[..., Answer]]]]
     for line in sys.stdin:
         question = json.loads(line)
         ask = question.pop("ask")
-        if ask == "translate":
+        if ask == "translate" and translate is not None:
             begun = time.perf_counter()
             texts = translate(question["lines"], question["batch"], question["beam"])
             answer({"seconds": time.perf_counter() - begun, "texts": texts})
