@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.data.dataset import PairDataset, Ragged
+from seq2seq.data.mixture import Mixture, Stretch
 from seq2seq.errors import DataError
 from seq2seq.recipe.data import Sampling
 from seq2seq.text.tokenizer import BOS, EOS, PAD, Tokenizer, Tokenizers
@@ -91,12 +92,16 @@ class BatchOrder:
         dataset: The pairs.
         bounds: How large a batch may be.
         seed: Decides the order.
+        mixture: The corpora that the pairs are from; None: there is one.
     """
 
-    def __init__(self, dataset: PairDataset, bounds: Bounds, seed: int) -> None:
+    def __init__(
+        self, dataset: PairDataset, bounds: Bounds, seed: int, mixture: Mixture | None = None
+    ) -> None:
         self.dataset = dataset
         self.bounds = bounds
         self.seed = seed
+        self.mixture = mixture or Mixture([Stretch("", 0, len(dataset))])
 
     def left_out(self) -> int:
         """Counts the pairs that the bounds leave out.
@@ -181,8 +186,9 @@ class BatchOrder:
                 yield pool, batch, plan[batch]
 
     def _blocks(self, epoch: int) -> Ints:
-        count = -(-len(self.dataset) // BLOCK)
-        return np.random.default_rng((_BLOCKS, self.seed, epoch)).permutation(count)
+        """The blocks of an epoch, or parts of blocks, in the order in which they are visited."""
+        units = self.mixture.units(self.seed, epoch, BLOCK)
+        return units[np.random.default_rng((_BLOCKS, self.seed, epoch)).permutation(len(units))]
 
     def _plan(self, epoch: int, pool: int, blocks: Ints) -> list[Ints]:
         """All batches of a pool, in their final order."""
@@ -201,11 +207,12 @@ class BatchOrder:
         """Indices and piece counts (n,) of all pairs of some blocks."""
         indices, sources, targets = [], [], []
         for block in blocks:
-            start, stop = int(block) * BLOCK, min((int(block) + 1) * BLOCK, len(self.dataset))
-            source, target = self.dataset.lengths(start, stop)
-            indices.append(np.arange(start, stop))
-            sources.append(source)
-            targets.append(target)
+            unit = self.mixture.unit(block, self.seed)
+            source, target = self.dataset.lengths(unit.start, unit.stop)
+            chosen = slice(None) if unit.chosen is None else unit.chosen
+            indices.append(np.arange(unit.start, unit.stop)[chosen])
+            sources.append(source[chosen])
+            targets.append(target[chosen])
         return (
             np.concatenate(indices),
             np.concatenate(sources).astype(np.int64),

@@ -69,7 +69,7 @@ def read_pairs(source: Source) -> Iterator[RawPair]:
     """
     for path in source_files(source):
         check_file(path)
-    reader: Callable[[Any], Iterator[RawPair]] = _READERS[type(source)]
+    reader: Callable[[Any], Iterator[RawPair]] = _READERS[source.kind]
     yield from reader(source)
 
 
@@ -296,11 +296,11 @@ def _phrasebook(source: PhrasebookSource) -> Iterator[RawPair]:
         yield RawPair(number, english, german)
 
 
-_READERS: dict[type, Callable[[Any], Iterator[RawPair]]] = {
-    LinesSource: _lines,
-    TsvSource: _tsv,
-    JsonlSource: _jsonl,
-    ParquetSource: _parquet,
-    HubSource: _hub,
-    PhrasebookSource: _phrasebook,
+_READERS: dict[str, Callable[[Any], Iterator[RawPair]]] = {
+    "lines": _lines,
+    "tsv": _tsv,
+    "jsonl": _jsonl,
+    "parquet": _parquet,
+    "hub": _hub,
+    "phrasebook": _phrasebook,
 }

@@ -10,6 +10,7 @@ from typing import Any
 from seq2seq.data.corpus import source_files
 from seq2seq.data.files import file_digest
 from seq2seq.data.manifest import RECIPE, SPLITS, check_files, data_tables, read_manifest
+from seq2seq.data.mixture import Mixture, sources_of
 from seq2seq.data.pairs import PairDataset, Ragged
 from seq2seq.data.report import PrepareReport
 from seq2seq.errors import DataError
@@ -91,6 +92,18 @@ class PreparedData:
         """A hash of the content: the pairs and the tokenizers."""
         return str(self.manifest["digest"])
 
+    def mixture(self, recipe: Recipe) -> Mixture | None:
+        """The training corpora, with a recipe's weights.
+
+        Args:
+            recipe: The recipe to train.
+
+        Returns:
+            They; None where the training set is one corpus.
+        """
+        known = self.manifest.get("mixture")
+        return None if known is None else Mixture.of(recipe.data, known)
+
     @property
     def report(self) -> PrepareReport:
         """What ``prepare`` found out."""
@@ -135,9 +148,10 @@ class PreparedData:
         """
         changed = []
         for split in SPLITS:
-            source = getattr(recipe.data, split)
+            named = sources_of(recipe.data, split)
+            paths = [path for one in named for path in source_files(one.source)]
             known = self.manifest["inputs"].get(split, {})
-            for path in source_files(source) if source is not None else []:
+            for path in paths:
                 if path in known and Path(path).is_file() and file_digest(path) != known[path]:
                     changed.append(path)
         return changed
@@ -162,6 +176,7 @@ class PreparedData:
         _, split, name = f"{key}..".split(".")[:3]
         if name not in _PATH_KEYS or not isinstance(theirs, str):
             return False
+        split = split.partition("[")[0]
         path = Path(theirs)
         return not path.exists() or file_digest(path) == self.manifest["inputs"][split].get(ours)
 
@@ -182,6 +197,9 @@ def _differences(prefix: str, here: Any, wanted: Any) -> Iterator[tuple[str, Any
             yield from _differences(
                 f"{prefix}.{key}" if prefix else key, here.get(key), wanted.get(key)
             )
+    elif isinstance(here, list) and isinstance(wanted, list) and len(here) == len(wanted):
+        for number, (ours, theirs) in enumerate(zip(here, wanted, strict=True)):
+            yield from _differences(f"{prefix}[{number}]", ours, theirs)
     elif here != wanted:
         yield prefix, here, wanted
 
@@ -191,4 +209,6 @@ def _show(value: Any) -> str:
         return "not given"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list) and any(isinstance(one, dict) for one in value):
+        return f"a list of {len(value)} corpora"
     return repr(value)

@@ -12,6 +12,7 @@ from typing import Any
 
 from seq2seq.data.corpus import source_files
 from seq2seq.data.files import file_digest
+from seq2seq.data.mixture import sources_of
 from seq2seq.data.report import PrepareReport
 from seq2seq.errors import DataError
 from seq2seq.recipe import Data, Recipe
@@ -38,7 +39,7 @@ _PACKAGES = ("numpy", "pyarrow", "sentencepiece", "seq2seq")
 def data_tables(recipe: Recipe) -> dict[str, Any]:
     """Takes from a recipe what determines the prepared data.
 
-    Subword sampling is left out: it happens in training.
+    Subword sampling, and how corpora are mixed, are left out: that happens in training.
 
     Args:
         recipe: The recipe.
@@ -48,6 +49,14 @@ def data_tables(recipe: Recipe) -> dict[str, Any]:
     """
     tables = recipe.model_dump(mode="json", include={"data", "cleaning", "tokenizer"})
     del tables["tokenizer"]["sampling"]
+    data = tables["data"]
+    del data["temperature"]
+    data["stream"] = data["stream"] is not None
+    if not data["stream"]:
+        del data["stream"]
+    if recipe.data.train is not None and isinstance(recipe.data.train, tuple):
+        for part in data["train"]:
+            del part["weight"], part["label"]
     return tables
 
 
@@ -79,14 +88,37 @@ def input_digests(data: Data) -> dict[str, dict[str, str]]:
     """
     digests: dict[str, dict[str, str]] = {}
     for split in SPLITS:
-        source = getattr(data, split)
-        if source is None:
+        sources = sources_of(data, split)
+        if not sources:
             continue
+        paths = [path for one in sources for path in source_files(one.source)]
         try:
-            digests[split] = {path: file_digest(path) for path in source_files(source)}
+            digests[split] = {path: file_digest(path) for path in paths}
         except OSError as error:
             raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from None
     return digests
+
+
+def mixture_of(data: Data, report: PrepareReport) -> dict[str, Any] | None:
+    """Describes the corpora in a prepared training file.
+
+    Args:
+        data: The recipe's table.
+        report: What was found out.
+
+    Returns:
+        The temperature, and for each corpus its name, its first pair, the pair after its last,
+        and its weight; None where the recipe names no list of corpora.
+    """
+    if not isinstance(data.train, tuple):
+        return None
+    corpora: list[tuple[str, int, int, float]] = []
+    start = 0
+    kept = {one.name: one.kept for split in report.splits for one in split.corpora}
+    for one in sources_of(data, "train"):
+        corpora.append((one.name, start, start + kept[one.name], one.weight))
+        start += kept[one.name]
+    return {"temperature": data.temperature, "corpora": corpora}
 
 
 def write_manifest(
@@ -103,6 +135,7 @@ def write_manifest(
     files = {path.name: file_digest(path) for path in sorted(folder.iterdir()) if path.is_file()}
     content = {name: digest for name, digest in files.items() if name != RECIPE}
     tables = data_tables(recipe)
+    mixture = mixture_of(recipe.data, report)
     manifest = {
         "format": FORMAT,
         "versions": {
@@ -115,6 +148,7 @@ def write_manifest(
         "recipe_digest": digest_of(tables),
         "recipe": tables,
         "report": report.to_json(),
+        **({"mixture": mixture} if mixture else {}),
     }
     (folder / MANIFEST).write_text(sealed(manifest), encoding="utf-8", newline="\n")
 

@@ -15,6 +15,7 @@ import shutil
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -35,6 +36,7 @@ from seq2seq.data.manifest import (
     read_manifest,
     write_manifest,
 )
+from seq2seq.data.mixture import Named, sources_of
 from seq2seq.data.progress import Progress, Silent
 from seq2seq.data.report import PrepareReport, peak_memory
 from seq2seq.data.storage import (
@@ -48,7 +50,6 @@ from seq2seq.data.tally import Tally
 from seq2seq.data.workers import worked
 from seq2seq.errors import DataError, RecipeError
 from seq2seq.recipe import Cleaning, Recipe
-from seq2seq.recipe.data import Source
 from seq2seq.recipe.files import recipe_to_toml
 from seq2seq.text.cleaning import Seen
 from seq2seq.text.tokenizer import Tokenizers, train_tokenizers
@@ -121,10 +122,8 @@ def is_prepared(recipe: Recipe, output: Path) -> bool:
     return bool(manifest["inputs"] == input_digests(recipe.data))
 
 
-def _sources(recipe: Recipe) -> dict[str, Source]:
-    sources: dict[str, Source] = {
-        split: getattr(recipe.data, split) for split in SPLITS if getattr(recipe.data, split)
-    }
+def _sources(recipe: Recipe) -> dict[str, tuple[Named, ...]]:
+    sources = {split: named for split in SPLITS if (named := sources_of(recipe.data, split))}
     example = '--set \'data.{}=["FILE.en","FILE.de"]\''
     problems = [
         f"data.{split}: missing: name the files, for instance {example.format(split)}"
@@ -133,8 +132,8 @@ def _sources(recipe: Recipe) -> dict[str, Source]:
     ]
     if problems:
         raise RecipeError(recipe.name, problems)
-    for source in sources.values():
-        for path in source_files(source):
+    for one in chain.from_iterable(sources.values()):
+        for path in source_files(one.source):
             check_file(path)
     return sources
 
@@ -228,7 +227,7 @@ class _Work:
         self._processes = processes
         self._progress = progress
 
-    def run(self, sources: dict[str, Source]) -> None:
+    def run(self, sources: dict[str, tuple[Named, ...]]) -> None:
         """Reads, trains, tokenizes, and describes the result."""
         begin = time.monotonic()
         inputs = input_digests(self._recipe.data)
@@ -255,34 +254,36 @@ class _Work:
     def _cleaning(self, split: str) -> Cleaning:
         return self._recipe.cleaning if split == "train" else _KEEP_ALL
 
-    def _prepare(self, split: str, source: Source, tokenizers: Tokenizers) -> Tally:
+    def _tally(self, split: str) -> Tally:
+        seen = Seen() if self._cleaning(split).duplicates else None
+        return Tally(split, seen, isinstance(getattr(self._recipe.data, split), tuple))
+
+    def _prepare(self, split: str, sources: tuple[Named, ...], tokenizers: Tokenizers) -> Tally:
         """Cleans and tokenizes a split in one go."""
-        cleaning = self._cleaning(split)
-        tally = Tally(split, Seen() if cleaning.duplicates else None)
-        self._progress.start(f"tokenizing {split}", None)
-        with (
-            writer(self._folder / f"{split}.arrow", SCHEMA) as prepared,
-            self._worked(read_blocks(source), Work(cleaning, tokenizers)) as results,
-        ):
-            for result in results:
-                batch = tally.cleaned(result)
-                prepared.write_batch(batch)
-                tally.tokenized(batch)
-                self._progress.advance(result.notes.read)
-        self._progress.finish()
+        work, tally = Work(self._cleaning(split), tokenizers), self._tally(split)
+        with writer(self._folder / f"{split}.arrow", SCHEMA) as prepared:
+            for named in sources:
+                self._progress.start(f"tokenizing {tally.begin(named.name)}", None)
+                with self._worked(read_blocks(named.source), work) as results:
+                    for result in results:
+                        batch = tally.cleaned(result)
+                        prepared.write_batch(batch)
+                        tally.tokenized(batch)
+                        self._progress.advance(result.notes.read)
+                self._progress.finish()
         tally.check()
         return tally
 
-    def _read(self, split: str, source: Source) -> Tally:
+    def _read(self, split: str, sources: tuple[Named, ...]) -> Tally:
         """Cleans a split, and keeps it until there is a tokenizer."""
-        cleaning = self._cleaning(split)
-        tally = Tally(split, Seen() if cleaning.duplicates else None)
-        self._progress.start(f"reading {split}", None)
+        work, tally = Work(self._cleaning(split), None), self._tally(split)
         with writer(self._raw / f"{split}.arrow", RAW_SCHEMA) as raw:
-            for result in map(Work(cleaning, None), read_blocks(source)):
-                raw.write_batch(tally.cleaned(result))
-                self._progress.advance(result.notes.read)
-        self._progress.finish()
+            for named in sources:
+                self._progress.start(f"reading {tally.begin(named.name)}", None)
+                for result in map(work, read_blocks(named.source)):
+                    raw.write_batch(tally.cleaned(result))
+                    self._progress.advance(result.notes.read)
+                self._progress.finish()
         tally.check()
         return tally
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,18 @@ class Side:
 
 
 @dataclass(frozen=True)
+class Corpus:
+    """One of several corpora of the training split; see ``Split`` for its figures."""
+
+    name: str
+    read: int
+    dropped: tuple[Dropped, ...]
+    kept: int
+    replaced: int
+    replaced_line: int | None
+
+
+@dataclass(frozen=True)
 class Split:
     """One split.
 
@@ -59,6 +71,7 @@ class Split:
         replaced_line: The line of the first of them.
         source: The source side.
         target: The target side.
+        corpora: The same for each corpus, in the recipe's order, where the recipe lists several.
     """
 
     name: str
@@ -69,6 +82,18 @@ class Split:
     replaced_line: int | None
     source: Side
     target: Side
+    corpora: tuple[Corpus, ...] = ()
+
+    def parts(self) -> Iterator[tuple[str, Split | Corpus]]:
+        """Where pairs were counted one by one.
+
+        Yields:
+            What to call it, and its figures: each corpus, or the split itself.
+        """
+        for corpus in self.corpora:
+            yield f"{self.name}: {corpus.name}", corpus
+        if not self.corpora:
+            yield self.name, self
 
 
 @dataclass(frozen=True)
@@ -107,7 +132,11 @@ class PrepareReport:
             Split(
                 **{
                     **split,
-                    "dropped": tuple(Dropped(**dropped) for dropped in split["dropped"]),
+                    "dropped": _dropped(split),
+                    "corpora": tuple(
+                        Corpus(**{**corpus, "dropped": _dropped(corpus)})
+                        for corpus in split.get("corpora", ())
+                    ),
                     "source": Side(**split["source"]),
                     "target": Side(**split["target"]),
                 }
@@ -115,6 +144,10 @@ class PrepareReport:
             for split in values["splits"]
         )
         return cls(splits, values["seconds"], values["peak_memory"])
+
+
+def _dropped(values: Mapping[str, Any]) -> tuple[Dropped, ...]:
+    return tuple(Dropped(**one) for one in values["dropped"])
 
 
 class SideCounter:
@@ -183,10 +216,13 @@ def report_table(report: PrepareReport) -> Group:
         for column in table.columns[texts:]:
             column.justify = "right"
     for split in report.splits:
-        drops = sum(one.count for one in split.dropped)
-        pairs.add_row(split.name, f"{split.read:,}", f"{drops:,}", f"{split.kept:,}")
-        for one in split.dropped:
-            dropped.add_row(split.name, one.rule, f"{one.count:,}", f"{one.first_line:,}")
+        names = [(split.name, split), *(split.parts() if split.corpora else ())]
+        for name, counted in names:
+            drops = sum(one.count for one in counted.dropped)
+            pairs.add_row(name, f"{counted.read:,}", f"{drops:,}", f"{counted.kept:,}")
+        for name, counted in split.parts():
+            for one in counted.dropped:
+                dropped.add_row(name, one.rule, f"{one.count:,}", f"{one.first_line:,}")
         for name, side in (("source", split.source), ("target", split.target)):
             lengths = (side.p50, side.p90, side.p99, side.longest)
             tokens.add_row(
@@ -196,10 +232,11 @@ def report_table(report: PrepareReport) -> Group:
                 *(f"{length:,}" for length in lengths),
             )
     notes = [
-        f"{split.name}: bytes that are not UTF-8 were replaced in {split.replaced:,} pairs, "
-        f"first at line {split.replaced_line:,}"
+        f"{name}: bytes that are not UTF-8 were replaced in {counted.replaced:,} pairs, "
+        f"first at line {counted.replaced_line:,}"
         for split in report.splits
-        if split.replaced
+        for name, counted in split.parts()
+        if counted.replaced
     ]
     notes.append(f"{report.seconds:.1f} seconds, {report.peak_memory / 2**20:,.0f} MiB at most")
     tables = [pairs, dropped, tokens] if dropped.row_count else [pairs, tokens]

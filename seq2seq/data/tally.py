@@ -9,10 +9,46 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from seq2seq.data.encoding import Result
-from seq2seq.data.report import SideCounter, Split
+from seq2seq.data.report import Corpus, SideCounter, Split
 from seq2seq.data.storage import flat_ids
 from seq2seq.errors import DataError
 from seq2seq.text.cleaning import DUPLICATES, Drops, Seen
+
+
+@dataclass
+class Count:
+    """What is known of a corpus so far.
+
+    Attributes:
+        name: What it is called.
+        drops: What was dropped.
+        read: Pairs in the input.
+        kept: Pairs that are kept.
+        replaced: Kept pairs in which bytes that are not UTF-8 were replaced.
+        replaced_line: The line of the first of them.
+    """
+
+    name: str
+    drops: Drops = field(default_factory=Drops)
+    read: int = 0
+    kept: int = 0
+    replaced: int = 0
+    replaced_line: int | None = None
+
+    def result(self) -> Corpus:
+        """Sums up.
+
+        Returns:
+            The corpus.
+        """
+        return Corpus(
+            self.name,
+            self.read,
+            self.drops.result(),
+            self.kept,
+            self.replaced,
+            self.replaced_line,
+        )
 
 
 @dataclass
@@ -22,24 +58,35 @@ class Tally:
     Attributes:
         split: Its name.
         seen: The pairs that there were, if repeated ones are dropped.
-        drops: What was dropped.
+        several: Whether the recipe lists several corpora.
         counters: The pieces of either side.
-        read: Pairs in the input.
-        kept: Pairs that are kept.
-        replaced: Kept pairs in which bytes that are not UTF-8 were replaced.
-        replaced_line: The line of the first of them.
+        counts: What is known of each of its corpora.
     """
 
     split: str
     seen: Seen | None
-    drops: Drops = field(default_factory=Drops)
+    several: bool = False
     counters: tuple[SideCounter, SideCounter] = field(
         default_factory=lambda: (SideCounter(), SideCounter())
     )
-    read: int = 0
-    kept: int = 0
-    replaced: int = 0
-    replaced_line: int | None = None
+    counts: list[Count] = field(default_factory=list)
+
+    @property
+    def kept(self) -> int:
+        """Pairs that are kept."""
+        return sum(one.kept for one in self.counts)
+
+    def begin(self, corpus: str) -> str:
+        """Begins the next corpus.
+
+        Args:
+            corpus: What it is called.
+
+        Returns:
+            What to call it beside the split.
+        """
+        self.counts.append(Count(corpus))
+        return f"{self.split}: {corpus}" if self.several else self.split
 
     def cleaned(self, result: Result) -> pa.RecordBatch:
         """Counts a batch that was cleaned, and drops the pairs that earlier ones had.
@@ -51,15 +98,16 @@ class Tally:
             The batch, without repeated pairs.
         """
         batch, notes = result
+        count = self.counts[-1]
         for one in notes.dropped:
-            self.drops.add(one.rule, one.first_line, one.count)
-        if notes.replaced and not self.replaced:
-            self.replaced_line = notes.replaced_line
-        self.read += notes.read
-        self.replaced += notes.replaced
+            count.drops.add(one.rule, one.first_line, one.count)
+        if notes.replaced and not count.replaced:
+            count.replaced_line = notes.replaced_line
+        count.read += notes.read
+        count.replaced += notes.replaced
         if self.seen is not None and batch.num_rows:
             batch = self._new(batch, self.seen.first_times(notes.numbers()))
-        self.kept += batch.num_rows
+        count.kept += batch.num_rows
         return batch
 
     def _new(self, batch: pa.RecordBatch, first_times: npt.NDArray[np.bool_]) -> pa.RecordBatch:
@@ -67,7 +115,7 @@ class Tally:
             return batch
         repeated = np.flatnonzero(~first_times)
         first_line = batch.column("line")[int(repeated[0])].as_py()
-        self.drops.add(DUPLICATES, first_line, len(repeated))
+        self.counts[-1].drops.add(DUPLICATES, first_line, len(repeated))
         return batch.filter(pa.array(first_times))
 
     def tokenized(self, batch: pa.RecordBatch) -> None:
@@ -80,20 +128,22 @@ class Tally:
             counter.add(*flat_ids(column))
 
     def check(self) -> None:
-        """Sees that there is something in the split.
+        """Sees that there is something in each corpus.
 
         Raises:
             DataError: If not; the message says why.
         """
-        if self.kept:
-            return
-        counts = ", ".join(f"{one.rule} {one.count:,}" for one in self.drops.result())
-        why = (
-            f"cleaning dropped all {self.read:,} pairs ({counts})"
-            if self.read
-            else "there are no pairs"
-        )
-        raise DataError(f"data.{self.split}: {why}")
+        for number, one in enumerate(self.counts):
+            if one.kept:
+                continue
+            counts = ", ".join(f"{drop.rule} {drop.count:,}" for drop in one.drops.result())
+            why = (
+                f"cleaning dropped all {one.read:,} pairs ({counts})"
+                if one.read
+                else "there are no pairs"
+            )
+            which = f"[{number}]" if self.several else ""
+            raise DataError(f"data.{self.split}{which}: {why}")
 
     def result(self) -> Split:
         """Sums up.
@@ -102,13 +152,19 @@ class Tally:
             The split.
         """
         source, target = (counter.side() for counter in self.counters)
+        corpora = [one.result() for one in self.counts]
+        drops = Drops()
+        for one in corpora:
+            for drop in one.dropped:
+                drops.add(drop.rule, drop.first_line, drop.count)
         return Split(
             self.split,
-            self.read,
-            self.drops.result(),
+            sum(one.read for one in corpora),
+            drops.result(),
             self.kept,
-            self.replaced,
-            self.replaced_line,
+            sum(one.replaced for one in corpora),
+            next((one.replaced_line for one in corpora if one.replaced), None),
             source,
             target,
+            tuple(corpora) if self.several else (),
         )

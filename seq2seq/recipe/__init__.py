@@ -39,4 +39,21 @@ class Recipe(Section):
             raise ValueError("model.tie = 'all' needs tokenizer.joint = true")
         if self.translation.coverage and self.model.decoder.attention == "none":
             raise ValueError("translation.coverage > 0 needs model.decoder.attention")
+        if self.data.stream is not None:
+            self._check_stream()
         return self
+
+    def _check_stream(self) -> None:
+        training = self.training
+        wrong = {
+            "training.epochs = 'none'": training.epochs is not None,
+            "training.updates": training.updates is None,
+            "training.validation.every": training.validation.every is None,
+        }
+        if missing := [key for key, is_wrong in wrong.items() if is_wrong]:
+            raise ValueError(f"data.stream has no epochs: it needs {', '.join(missing)}")
+        if self.cleaning.duplicates:
+            raise ValueError(
+                "cleaning.duplicates would remember every pair of a stream: data.stream needs "
+                "cleaning.duplicates = false"
+            )

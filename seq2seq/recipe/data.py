@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from seq2seq.recipe.base import PositiveInt, Section, Strings
+from seq2seq.recipe.shape import ONE, SEVERAL
 
 
 class LinesSource(Section):
@@ -64,20 +65,71 @@ class PhrasebookSource(Section):
     split: Literal["train", "val", "test"]
 
 
-_SUFFIX_KINDS = {".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}
+class Part(Section):
+    """What a corpus has besides, where several are mixed.
+
+    Twice the ``weight``, twice the chance of each of its pairs. ``label`` is what messages and
+    reports call it; by default it is the file's name, or the data set's.
+    """
+
+    weight: Annotated[float, Field(gt=0.0)] = 1.0
+    label: str | None = None
+
+
+class LinesPart(Part, LinesSource):
+    """Two files, one of several corpora."""
+
+
+class TsvPart(Part, TsvSource):
+    """A file of tab-separated pairs, one of several corpora."""
+
+
+class JsonlPart(Part, JsonlSource):
+    """A file of JSON Lines, one of several corpora."""
+
+
+class ParquetPart(Part, ParquetSource):
+    """A Parquet file, one of several corpora."""
+
+
+class HubPart(Part, HubSource):
+    """A data set of the hub, one of several corpora."""
+
+
+class PhrasebookPart(Part, PhrasebookSource):
+    """The corpus that comes with the package, one of several."""
+
+
+SUFFIX_KINDS = {".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}
+"""What a file is, by its name's end; ``.gz`` and ``.zst`` may follow."""
+
+
+def _kind_of_file(path: str) -> str | None:
+    suffixes = Path(path).suffixes
+    while suffixes and suffixes[-1] in (".gz", ".zst"):
+        suffixes.pop()
+    return SUFFIX_KINDS.get(suffixes[-1] if suffixes else "")
+
+
+def _with_kind(table: dict[str, Any]) -> dict[str, Any]:
+    """A table without a kind says it by its keys, or by its file's name."""
+    path = table.get("path")
+    kind = _kind_of_file(path) if isinstance(path, str) else None
+    if {"source_path", "target_path"} <= table.keys():
+        kind = "lines"
+    return table if "kind" in table or kind is None else {"kind": kind, **table}
 
 
 def _source_shorthand(value: Any) -> Any:
     """Two paths are line-aligned files; one path says its kind by its suffix."""
+    if isinstance(value, dict):
+        return _with_kind(value)
     if isinstance(value, list | tuple):
         if len(value) != 2 or not all(isinstance(item, str) for item in value):
             raise ValueError('a list here means ["source file", "target file"]: two strings')
         return {"kind": "lines", "source_path": value[0], "target_path": value[1]}
     if isinstance(value, str):
-        suffixes = Path(value).suffixes
-        while suffixes and suffixes[-1] in (".gz", ".zst"):
-            suffixes.pop()
-        kind = _SUFFIX_KINDS.get(suffixes[-1] if suffixes else "")
+        kind = _kind_of_file(value)
         if kind is None:
             raise ValueError(
                 f"cannot tell what {value!r} is: give two files, or one that ends in "
@@ -87,21 +139,78 @@ def _source_shorthand(value: Any) -> Any:
     return value
 
 
+_Shorthand = BeforeValidator(
+    _source_shorthand, json_schema_input_type=list[str] | str | dict[str, Any]
+)
+
 Source = Annotated[
     Annotated[
         LinesSource | TsvSource | JsonlSource | ParquetSource | HubSource | PhrasebookSource,
         Field(discriminator="kind"),
     ],
-    BeforeValidator(_source_shorthand, json_schema_input_type=list[str] | str | dict[str, Any]),
+    _Shorthand,
+]
+
+AnyPart = Annotated[
+    Annotated[
+        LinesPart | TsvPart | JsonlPart | ParquetPart | HubPart | PhrasebookPart,
+        Field(discriminator="kind"),
+    ],
+    _Shorthand,
 ]
 
 
-class Data(Section):
-    """Where the pairs come from. ``prepare`` needs train and val; translating needs none."""
+def _one_or_several(value: Any) -> str:
+    """Two strings are the two files of one corpus; tables or lists in a list are corpora."""
+    listed = isinstance(value, list | tuple)
+    return SEVERAL if listed and any(isinstance(i, list | dict | Part) for i in value) else ONE
 
-    train: Source | None = None
+
+Train = Annotated[
+    Annotated[Source, Tag(ONE)] | Annotated[tuple[AnyPart, ...], Field(strict=False), Tag(SEVERAL)],
+    Discriminator(_one_or_several),
+]
+
+
+class Stream(Section):
+    """Training pairs are read while training goes on, and never stored.
+
+    They are shuffled, and sorted into batches, ``buffer`` at a time: so many are in memory.
+    """
+
+    buffer: Annotated[int, Field(ge=1024)] = 65536
+
+
+def _switch(value: Any) -> Any:
+    """Lets ``stream = true`` stand for a table of defaults."""
+    return ({} if value else None) if isinstance(value, bool) else value
+
+
+class Data(Section):
+    """Where the pairs come from. ``prepare`` needs train and val; translating needs none.
+
+    Of several training corpora, each has a share of the pairs that is proportional to
+    (its pairs x its weight) ** (1 / ``temperature``); in a stream, whose sizes are unknown, to
+    weight ** (1 / ``temperature``).
+    """
+
+    train: Train | None = None
     val: Source | None = None
     test: Source | None = None
+    temperature: Annotated[float, Field(gt=0.0)] = 1.0
+    stream: Annotated[
+        Stream | None, BeforeValidator(_switch, json_schema_input_type=bool | Stream | None)
+    ] = None
+
+    @model_validator(mode="after")
+    def _mixture_fits(self) -> Data:
+        parts = self.train if isinstance(self.train, tuple) else ()
+        if self.temperature != 1.0 and len(parts) < 2:
+            raise ValueError("temperature needs several corpora in train")
+        labels = [part.label for part in parts if part.label is not None]
+        if twice := sorted({label for label in labels if labels.count(label) > 1}):
+            raise ValueError(f"two corpora in train have the label {twice[0]!r}")
+        return self
 
 
 class Cleaning(Section):

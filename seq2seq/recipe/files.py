@@ -207,16 +207,15 @@ def _make_paths_absolute(table: Table, base: Path) -> None:
         if isinstance(value, str) and value:
             home = value.startswith("~/")
             return str(Path(value).expanduser() if home else base / value)
+        if isinstance(value, dict):
+            keys = {"path", "source_path", "target_path"}
+            return {key: absolute(one) if key in keys else one for key, one in value.items()}
         return [absolute(item) for item in value] if isinstance(value, list) else value
 
     data, tokenizer = table.get("data"), table.get("tokenizer")
     for split in ("train", "val", "test"):
-        value = data.get(split) if isinstance(data, dict) else None
-        if isinstance(value, dict):
-            for key in {"path", "source_path", "target_path"} & value.keys():
-                value[key] = absolute(value[key])
-        elif isinstance(data, dict) and value is not None and value != "none":
-            data[split] = absolute(value)
+        if isinstance(data, dict) and data.get(split) not in (None, "none"):
+            data[split] = absolute(data[split])
     if isinstance(tokenizer, dict):
         for key in {"model", "source_model", "target_model"} & tokenizer.keys():
             tokenizer[key] = absolute(tokenizer[key])
@@ -228,8 +227,10 @@ def _table_of(section: Section) -> Table:
         value = getattr(section, key)
         if isinstance(value, Section):
             table[key] = _table_of(value)
+        elif isinstance(value, tuple):
+            table[key] = [_table_of(one) if isinstance(one, Section) else one for one in value]
         elif value is not None:
-            table[key] = list(value) if isinstance(value, tuple) else value
+            table[key] = value
         elif field.default is not None:
             table[key] = "none"
     return table

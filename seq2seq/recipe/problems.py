@@ -21,7 +21,7 @@ from seq2seq.recipe import Recipe
 from seq2seq.recipe.assignments import Assignment
 from seq2seq.recipe.base import Section, registered, unknown_name
 from seq2seq.recipe.model import OtherCell
-from seq2seq.recipe.shape import kind_of, says_none, sections_in
+from seq2seq.recipe.shape import ONE, SEVERAL, kind_of, listed_in, says_none, sections_in
 
 KeyPath = tuple[str | int, ...]
 _KIND_ERRORS = ("union_tag_invalid", "union_tag_not_found")
@@ -76,7 +76,7 @@ def kinds(annotation: Any) -> tuple[str, ...]:
         The kinds, those of registered cells included.
     """
     sections = sections_in(annotation)
-    named = [kind for kind in map(kind_of, sections) if kind is not None]
+    named = list(dict.fromkeys(kind for kind in map(kind_of, sections) if kind is not None))
     if OtherCell in sections:
         named += [kind for kind in registered("cells.py", "cell") if kind not in named]
     return tuple(named)
@@ -87,6 +87,12 @@ def _place(detail: ErrorDetails) -> Place:
     place = Place()
     choices: tuple[type[Section], ...] = (Recipe,)
     for part in detail["loc"]:
+        if part in (ONE, SEVERAL):
+            continue
+        if isinstance(part, int) and (listed := listed_in(place.annotation)):
+            choices = listed
+            place = Place((*place.path, part), place.section, place.field, place.outer)
+            continue
         if len(choices) > 1:  # this part says which section of the union
             choices = (next((s for s in choices if kind_of(s) == part), choices[-1]),)
             continue
@@ -168,7 +174,8 @@ def _bounds(field: FieldInfo | None) -> str:
 
 
 def _or_none(place: Place) -> str:
-    return ", or 'none'" if place.field is not None and says_none(place.field) else ""
+    absent = place.annotation is not None and place.field is not None and says_none(place.field)
+    return ", or 'none'" if absent else ""
 
 
 def _unknown_key(detail: ErrorDetails, place: Place) -> str:

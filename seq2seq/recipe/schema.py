@@ -9,6 +9,8 @@ from pydantic_core import core_schema
 
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.base import registered
+from seq2seq.recipe.data import SUFFIX_KINDS
+from seq2seq.recipe.shape import ONE, SEVERAL
 
 
 class _Schema(GenerateJsonSchema):
@@ -33,6 +35,14 @@ class _Schema(GenerateJsonSchema):
                 form.update(minItems=2, maxItems=2)
         return {"anyOf": [*tables, *forms]}
 
+    def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> JsonSchemaValue:
+        if SEVERAL not in schema["choices"]:
+            return super().tagged_union_schema(schema)
+        one, several = (self.generate_inner(schema["choices"][form]) for form in (ONE, SEVERAL))
+        # Two strings in a list are one corpus: a list of several holds something else, too.
+        several.update(contains={"not": {"type": "string"}})
+        return {"anyOf": [*one["anyOf"], several]}
+
 
 def json_schema() -> dict[str, Any]:
     """Describes recipes to editors (Taplo, Even Better TOML).
@@ -44,12 +54,30 @@ def json_schema() -> dict[str, Any]:
     sections = schema["$defs"]
     for section in sections.values():
         if "const" in section["properties"].get("kind", {}):
-            section.setdefault("required", []).append("kind")
+            _require_kind(section)
     sections["OtherCell"]["properties"]["kind"]["enum"] = list(registered("cells.py", "cell"))
     attention = sections["Decoder"]["properties"]["attention"]
     attention["enum"] = ["none", *registered("attention.py", "attention")]
     _without_null(schema)
     return {"$schema": GenerateJsonSchema.schema_dialect, **schema, "title": "seq2seq recipe"}
+
+
+def _require_kind(section: dict[str, Any]) -> None:
+    """A table needs its kind, unless its other keys or its file's name say it."""
+    properties = section["properties"]
+    if "source_path" in properties:
+        return
+    suffixes = [
+        suffix for suffix, kind in SUFFIX_KINDS.items() if kind == properties["kind"]["const"]
+    ]
+    if suffixes and "path" in properties:
+        pattern = rf"\{suffixes[0]}(\.gz|\.zst)*$"
+        section["anyOf"] = [
+            {"required": ["kind"]},
+            {"properties": {"path": {"pattern": pattern}}},
+        ]
+    else:
+        section.setdefault("required", []).append("kind")
 
 
 def _without_null(node: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
@@ -11,6 +11,9 @@ from pydantic.fields import FieldInfo
 from seq2seq.recipe.base import Section
 
 Table = dict[str, Any]
+
+ONE, SEVERAL = "<one>", "<several>"
+"""How pydantic's errors mark which form of a value was meant: a table, or a list of tables."""
 
 
 def sections_in(annotation: Any) -> tuple[type[Section], ...]:
@@ -25,6 +28,20 @@ def sections_in(annotation: Any) -> tuple[type[Section], ...]:
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return (annotation,)
     return tuple(found for part in get_args(annotation) for found in sections_in(part))
+
+
+def listed_in(annotation: Any) -> tuple[type[Section], ...]:
+    """Finds the sections that a list in a field may hold.
+
+    Args:
+        annotation: A field's annotation.
+
+    Returns:
+        The section types; empty where the field holds no list of tables.
+    """
+    if get_origin(annotation) is tuple:
+        return sections_in(annotation)
+    return tuple(found for part in get_args(annotation) for found in listed_in(part))
 
 
 def kind_of(section: type[Section]) -> str | None:

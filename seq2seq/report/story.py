@@ -104,7 +104,11 @@ def events(run: RunRecord) -> list[tuple[int, str]]:
                 files = ", ".join(redacted(str(file)) for file in record.get("files", ()))
                 told = f"the corpus had changed: {files}; training went on with the prepared one"
             case "skipped" if id(record) in shown:
-                lines = ", ".join(f"{line:,}" for line in record.get("lines", ())[:_LINES])
+                numbers = [f"{line:,}" for line in record.get("lines", ())[:_LINES]]
+                if corpora := record.get("corpora"):
+                    pairs = zip(numbers, corpora, strict=False)
+                    numbers = [f"{line} of {corpus}" for line, corpus in pairs]
+                lines = ", ".join(numbers)
                 more = len(record.get("lines", ())) - _LINES
                 told = "skipped, the numbers were not finite: lines " + lines
                 told += f" and {more:,} more" if more > 0 else ""

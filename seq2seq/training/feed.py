@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from seq2seq.data.batching import BatchOrder, Bounds, Ints, PaddedPairs, Place, collate, sampled
 from seq2seq.data.dataset import PreparedData
 from seq2seq.recipe import Recipe
+from seq2seq.training.lines import Lines
 from seq2seq.training.seeds import SAMPLING, mixed
 
 
@@ -121,7 +122,8 @@ class Feed:
         bounds = Bounds(options.batch_tokens, options.batch_pairs, options.max_pieces)
         self._train, self._tokenizers = prepared.train, prepared.tokenizers
         self._recipe, self._share = recipe, share or Share()
-        self._order = BatchOrder(prepared.train, bounds, recipe.seed)
+        self._mixture = prepared.mixture(recipe)
+        self._order = BatchOrder(prepared.train, bounds, recipe.seed, self._mixture)
 
     def __len__(self) -> int:
         """Pairs of an epoch, those that are left out counted."""
@@ -146,16 +148,17 @@ class Feed:
                 (indices,) = self._share.of([indices])  # noqa: PLW2901
             yield indices, self._padded(indices, 0)
 
-    def lines(self, indices: Ints) -> Ints:
+    def lines(self, indices: Ints) -> Lines:
         """Tells where pairs come from.
 
         Args:
             indices: Which pairs.
 
         Returns:
-            Their line numbers in the training text, from 1.
+            Their lines in the training text.
         """
-        return self._train.lines(indices)
+        corpora = None if self._mixture is None else self._mixture.names(indices)
+        return Lines(self._train.lines(indices), corpora)
 
     def sizes(self, index: int) -> tuple[int, int]:
         """Tells how long a pair is.

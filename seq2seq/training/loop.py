@@ -37,7 +37,6 @@ from seq2seq.training.watch import Page
 
 __all__ = ["Trainer", "TrainingResult", "train"]
 
-SHOWN_LINES = 20  # of a batch, in messages
 _LESS = "a lower training.batch_tokens or a smaller model needs less"
 LOG_EVERY = 20  # updates a record of metrics.jsonl
 
@@ -220,10 +219,10 @@ class Trainer(Session):
         state = self.state
         state.skipped += 1
         state.skipped_in_row += 1
-        lines = np.sort(self.feed.lines(np.concatenate(batches)))
+        lines = self.feed.lines(np.concatenate(batches))
         figures = {"loss": gradient.loss, "gradient_norm": gradient.norm}
         self.folder.journal.append(
-            {"kind": "skipped", "update": state.update, **figures, "lines": lines.tolist()}
+            {"kind": "skipped", "update": state.update, **figures, **lines.record()}
         )
         self.monitor.say(
             f"warning: update {state.update} skipped: loss {gradient.loss:.3g}, "
@@ -237,7 +236,7 @@ class Trainer(Session):
         why = (
             f"{state.skipped_in_row} updates in a row had a loss or gradient that is not finite, "
             "as some had before training went back to half the learning rate; the last batch is "
-            f"{_told(lines)} ({self.folder.journal.path} has those of all skipped updates)"
+            f"{lines.told()} ({self.folder.journal.path} has those of all skipped updates)"
         )
         raise TrainingError(
             self._stopped(
@@ -250,7 +249,7 @@ class Trainer(Session):
     def _too_large(self, batch: Ints, error: TooLargeError) -> TrainingError:
         pair = batch[[error.row]]
         source, target = self.feed.sizes(int(pair[0]))
-        line = _told(self.feed.lines(pair))
+        line = self.feed.lines(pair).told()
         why = f"out of memory: even one pair does not fit, {line} ({source} and {target} pieces)"
         advice = "a lower training.max_pieces leaves such pairs out, a smaller model needs less"
         return TrainingError(self._stopped(why, advice))
@@ -297,12 +296,3 @@ class Trainer(Session):
         if self._logged():
             self.folder.journal.append(step.record())
             self._log = Interval()
-
-
-def _told(lines: Ints) -> str:
-    """Line numbers in words, some of many."""
-    if len(lines) == 1:
-        return f"line {lines[0]} of the training text"
-    shown = ", ".join(str(line) for line in lines[:SHOWN_LINES])
-    more = f" and {len(lines) - SHOWN_LINES} more" if len(lines) > SHOWN_LINES else ""
-    return f"lines {shown}{more} of the training text"

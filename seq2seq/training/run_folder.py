@@ -352,7 +352,9 @@ def _shown(value: Any) -> str:
 
 
 def flat(recipe: Recipe) -> dict[str, Any]:
-    """A recipe's values by key path, without the data, which has a digest, and what only shows.
+    """A recipe's values by key path, without what only shows, and the data, which has a digest.
+
+    How corpora are mixed and streamed is no part of the data that the digest is of.
 
     Args:
         recipe: The recipe.
@@ -370,5 +372,8 @@ def flat(recipe: Recipe) -> dict[str, Any]:
             found[prefix] = value
 
     hidden = {"tensorboard"} & type(recipe.training).model_fields.keys()
-    walk("", recipe.model_dump(exclude={"data": True, "training": hidden}))
+    walk("", recipe.model_dump(exclude={"data": {"train", "val", "test"}, "training": hidden}))
+    if isinstance(recipe.data.train, tuple):
+        for number, part in enumerate(recipe.data.train):
+            found[f"data.train[{number}].weight"] = part.weight
     return found

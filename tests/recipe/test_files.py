@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 import seq2seq
 from seq2seq.errors import RecipeError
 from seq2seq.recipe import Recipe
-from seq2seq.recipe.data import JsonlSource, LinesSource, TsvSource
+from seq2seq.recipe.data import (
+    JsonlPart,
+    JsonlSource,
+    LinesPart,
+    LinesSource,
+    TsvPart,
+    TsvSource,
+)
 from seq2seq.recipe.files import (
     load_recipe,
     packaged_recipes,
@@ -234,6 +241,43 @@ def test_all_problems_at_once_in_plain_words() -> None:
             "data.train = {kind = 'hub', name = 'x', source = 'en', target = 'de'}",
             "data.train.split: missing",
         ),
+        (
+            "data.train = [['a', 'b'], {path = 'b.tsv', weigt = 2.0}]",
+            "data.train[1].weigt: unknown key (did you mean 'weight'?); allowed: kind, path, "
+            "source, target, weight, label",
+        ),
+        (
+            "data.train = [['a', 'b'], {path = 'b.tsv', weight = -1}]",
+            "data.train[1].weight: must be above 0, not -1",
+        ),
+        (
+            "data.train = [['a', 'b'], {path = 'b.foo'}]",
+            "data.train[1].kind: missing; allowed: lines, tsv, jsonl, parquet, hub, phrasebook",
+        ),
+        (
+            "data.train = [['a', 'b'], ['c']]",
+            'data.train[1]: a list here means ["source file", "target file"]: two strings',
+        ),
+        ("data.train = [['a', 'b'], 3]", "data.train[1]: must be a table, not 3"),
+        (
+            "data.train = [{path = 'a.tsv', label = 'x'}, {path = 'b.tsv', label = 'x'}]",
+            "data: two corpora in train have the label 'x'",
+        ),
+        (
+            "data.train = ['a', 'b']\ndata.temperature = 5.0",
+            "data: temperature needs several corpora in train",
+        ),
+        (
+            "data.stream = true",
+            "data.stream has no epochs: it needs training.epochs = 'none', training.updates, "
+            "training.validation.every",
+        ),
+        (
+            "data.stream = true\ncleaning.duplicates = true\n"
+            "training = {epochs = 'none', updates = 9, validation = {every = 3}}",
+            "cleaning.duplicates would remember every pair of a stream: data.stream needs "
+            "cleaning.duplicates = false",
+        ),
         ("data = []", "data: must be a table, not an empty list"),
         (
             '"a.b" = 1',
@@ -282,6 +326,29 @@ def test_paths_are_relative_to_the_file_and_assigned_ones_to_the_folder(
         source_path=str(elsewhere / "y.en"), target_path="/b.de"
     )
     assert assigned.data.test is None
+
+
+def test_several_corpora_are_tables_lists_or_names(tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text(
+        "[data]\ntemperature = 2.0\n"
+        "[[data.train]]\nkind = 'lines'\nsource_path = 'a.en'\ntarget_path = 'a.de'\n"
+        "[[data.train]]\npath = '/b.tsv'\nweight = 3.0\nlabel = 'talks'\n",
+        encoding="utf-8",
+    )
+    read = load_recipe(str(tmp_path / "r.toml"))
+    first = LinesPart(source_path=f"{tmp_path}/a.en", target_path=f"{tmp_path}/a.de")
+    assert read.data.train == (first, TsvPart(path="/b.tsv", weight=3.0, label="talks"))
+    inline = "[['{0}/a.en', '{0}/a.de'], {{path='/b.tsv', weight=3.0, label='talks'}}]"
+    given = load_recipe(
+        str(tmp_path / "r.toml"), [f"data.train={inline.format(tmp_path)}", "data.temperature=2.0"]
+    )
+    assert given == read
+    assert recipe_from_toml(recipe_to_toml(read), "r") == read
+    named = recipe_from_toml("data.train = [['a', 'b'], 'c.jsonl.zst']", "r", tmp_path)
+    assert named.data.train == (
+        LinesPart(source_path=f"{tmp_path}/a", target_path=f"{tmp_path}/b"),
+        JsonlPart(path=f"{tmp_path}/c.jsonl.zst"),
+    )
 
 
 def test_without_a_base_paths_stay_and_hub_names_are_no_paths(tmp_path: Path) -> None:

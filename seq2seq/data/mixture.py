@@ -1,0 +1,277 @@
+"""Several corpora as one training set: what they are called, and how often each is seen.
+
+An epoch has as many pairs as there are, and each corpus its share of them: whole passes over it,
+and a part of another. The parts of one epoch after the other make up passes too, each in an order
+of its own. So over the epochs every pair of a corpus is seen equally often, whatever its share,
+and what an epoch takes is a function of (seed, epoch).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seq2seq.recipe.data import (
+    Data,
+    HubSource,
+    LinesSource,
+    Part,
+    PhrasebookSource,
+    Source,
+)
+
+_PASSES, _CUTS = 3, 4  # random streams beside those of batching.py
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Named:
+    """A source, as messages and reports call it.
+
+    Attributes:
+        name: A label, the file's name or the data set's.
+        source: The recipe's table.
+        weight: How often each of its pairs is seen, against others; 1 where it is alone.
+    """
+
+    name: str
+    source: Source
+    weight: float = 1.0
+
+
+def sources_of(data: Data, split: str) -> tuple[Named, ...]:
+    """Lists what a split is read from.
+
+    Args:
+        data: The recipe's table.
+        split: "train", "val" or "test".
+
+    Returns:
+        The sources in the recipe's order, no two of one name; empty if the recipe names none.
+    """
+    given = getattr(data, split)
+    parts = given if isinstance(given, tuple) else () if given is None else (given,)
+    taken = {part.label for part in parts if isinstance(part, Part)}
+    found = []
+    for part in parts:
+        label = part.label if isinstance(part, Part) else None
+        name = label or _free(_name(part), taken)
+        taken.add(name)
+        found.append(Named(name, part, part.weight if isinstance(part, Part) else 1.0))
+    return tuple(found)
+
+
+def _name(source: Source) -> str:
+    if isinstance(source, PhrasebookSource):
+        return "phrasebook"
+    if isinstance(source, HubSource):
+        return source.name
+    path = source.source_path if isinstance(source, LinesSource) else source.path
+    name = Path(path).name
+    return name.partition(".")[0] or name
+
+
+def _free(name: str, taken: set[str | None]) -> str:
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name}-{number}"
+    return free
+
+
+def shares(amounts: Sequence[float], temperature: float) -> list[float]:
+    """The chances of corpora.
+
+    Args:
+        amounts: What each counts: its pairs times its weight, or its weight alone.
+        temperature: 1: in proportion to the amounts; higher: more alike.
+
+    Returns:
+        Numbers that add up to 1.
+    """
+    most = max(amounts)  # powers of large numbers overflow where temperatures are low
+    powers = [(amount / most) ** (1 / temperature) for amount in amounts]
+    return [power / sum(powers) for power in powers]
+
+
+def quotas(chances: Sequence[float], total: int) -> list[int]:
+    """Divides a number of pairs among corpora, each of which gets at least one.
+
+    Args:
+        chances: The corpora's shares; they add up to 1.
+        total: What is divided; at least one a corpus.
+
+    Returns:
+        Whole numbers that add up to the total, each within one of its share of it where that is
+        one or more.
+    """
+    wanted = [chance * total for chance in chances]
+    # A share of 299.9999999 pairs is 300: the powers are rounded, and a pass should be whole.
+    counts = [max(1, int(one + 1e-6)) for one in wanted]
+    rest = total - sum(counts)
+    order = sorted(range(len(counts)), key=lambda n: counts[n] - wanted[n], reverse=rest < 0)
+    while rest:
+        for n in order:
+            if rest > 0 or (rest < 0 and counts[n] > 1):
+                step = 1 if rest > 0 else -1
+                counts[n] += step
+                rest -= step
+    return counts
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Where a corpus lies in a prepared file.
+
+    Attributes:
+        name: What it is called.
+        start: Its first pair.
+        stop: The pair after its last.
+        weight: See the recipe.
+    """
+
+    name: str
+    start: int
+    stop: int
+    weight: float = 1.0
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Pairs that are visited together: a block of neighbours, or some of a block.
+
+    Attributes:
+        start: The block's first pair.
+        stop: The pair after its last.
+        chosen: Which of them (n,), from 0; None: all, in their order.
+    """
+
+    start: int
+    stop: int
+    chosen: Ints | None = None
+
+
+class Mixture:
+    """The corpora of a prepared file, and what an epoch takes of each.
+
+    Args:
+        stretches: Where they are, one after the other from 0 on.
+        temperature: See the recipe.
+    """
+
+    def __init__(self, stretches: Sequence[Stretch], temperature: float = 1.0) -> None:
+        self.stretches = tuple(stretches)
+        total = sum(map(len, stretches))
+        self.shares = shares([len(one) * one.weight for one in stretches], temperature)
+        self.quotas = quotas(self.shares, total)
+
+    @classmethod
+    def of(cls, data: Data, known: Mapping[str, Any]) -> Mixture:
+        """The corpora of a prepared folder, with a recipe's weights.
+
+        Args:
+            data: The recipe's table; where it names no corpora, they are mixed as they were when
+                they were prepared.
+            known: What the manifest has of them.
+
+        Returns:
+            The mixture.
+        """
+        weights = [one.weight for one in sources_of(data, "train")]
+        there = [Stretch(*values) for values in known["corpora"]]
+        if len(weights) != len(there):
+            return cls(there, known["temperature"])
+        here = [
+            Stretch(one.name, one.start, one.stop, weight)
+            for one, weight in zip(there, weights, strict=True)
+        ]
+        return cls(here, data.temperature)
+
+    def names(self, indices: Ints) -> list[str]:
+        """Tells which corpora pairs are from.
+
+        Args:
+            indices: The pairs.
+
+        Returns:
+            The corpora's names.
+        """
+        stops = [one.stop for one in self.stretches]
+        found = np.searchsorted(stops, indices, side="right")
+        return [self.stretches[n].name for n in found]
+
+    def described(self) -> list[dict[str, Any]]:
+        """The corpora in plain values.
+
+        Returns:
+            For each its name, its pairs, and its share of what training sees.
+        """
+        return [
+            {"name": one.name, "pairs": len(one), "share": share}
+            for one, share in zip(self.stretches, self.shares, strict=True)
+        ]
+
+    def units(self, seed: int, epoch: int, block: int) -> Ints:
+        """What an epoch takes, corpus by corpus and in the order of the file.
+
+        Args:
+            seed: Decides which part of a corpus is taken where not all of it is.
+            epoch: From 0.
+            block: Pairs that are visited together.
+
+        Returns:
+            (n, 6), a row what ``unit`` takes; of a corpus that is taken whole, its blocks once.
+        """
+        found = []
+        for corpus, quota in enumerate(self.quotas):
+            size = len(self.stretches[corpus])
+            passes, rest = divmod(quota, size)
+            found += [self._passed(corpus, 0, (0, size), seed, block)] * passes
+            begin, end = epoch * rest, (epoch + 1) * rest
+            for number in range(begin // size, -(-end // size)):
+                part = max(begin - number * size, 0), min(end - number * size, size)
+                found.append(self._passed(corpus, number, part, seed, block))
+        return np.concatenate(found)
+
+    def _passed(
+        self, corpus: int, number: int, part: tuple[int, int], seed: int, block: int
+    ) -> Ints:
+        """A part of a pass over a corpus: blocks, of which the first and the last may be cut."""
+        one = self.stretches[corpus]
+        starts = np.arange(one.start, one.stop, block)
+        if part != (0, len(one)):
+            random = np.random.default_rng((_PASSES, seed, corpus, number))
+            starts = starts[random.permutation(len(starts))]
+        sizes = np.minimum(one.stop - starts, block)
+        before = np.cumsum(sizes) - sizes
+        low, high = np.maximum(part[0] - before, 0), np.minimum(part[1] - before, sizes)
+        same = np.full_like(starts, 1)
+        rows = np.stack([starts, starts + sizes, low, high, corpus * same, number * same], axis=1)
+        rows = rows[low < high]
+        in_order: Ints = rows[np.argsort(rows[:, 0])]
+        return in_order
+
+    def unit(self, row: Ints, seed: int) -> Unit:
+        """The pairs of a unit.
+
+        Args:
+            row: (6,) of what ``units`` gave.
+            seed: The same as there.
+
+        Returns:
+            The unit.
+        """
+        start, stop, low, high, corpus, number = row.tolist()
+        if (low, high) == (0, stop - start):
+            return Unit(start, stop)
+        random = np.random.default_rng((_CUTS, seed, corpus, number, start))
+        return Unit(start, stop, np.sort(random.permutation(stop - start)[low:high]))
