@@ -111,6 +111,7 @@ def prepare(
     processes: int | None = None,
     progress: Progress | None = None,
     overwrite: bool = False,
+    init_from: str | Path | None = None,
 ) -> PreparedData:
     """Prepares a recipe's corpus: cleans, trains the tokenizer, tokenizes, stores.
 
@@ -120,6 +121,8 @@ def prepare(
         processes: How many processes tokenize; None: one a processor.
         progress: Told how far it is; None: nobody.
         overwrite: Whether a prepared folder under that name is replaced.
+        init_from: A run's or model's folder that is to be fine-tuned: its tokenizer is used, none
+            is trained.
 
     Returns:
         The prepared folder, opened.
@@ -130,6 +133,11 @@ def prepare(
     read = _as_recipe(recipe)
     with _training_packages("preparing a corpus"):
         from seq2seq.data.prepare import prepare as run
+
+        if init_from is not None:
+            from seq2seq.training.finetune import prepared_with
+
+            read = prepared_with(read, Path(init_from))
     folder = Path("data", read.name) if output is None else Path(output)
     return run(read, folder, processes=processes, progress=progress, overwrite=overwrite)
 
@@ -142,6 +150,8 @@ def train(
     threads: int | None = None,
     deterministic: bool = False,
     changed_data: bool = False,
+    init_from: str | Path | None = None,
+    old_val: tuple[str | Path, str | Path] | None = None,
     monitor: Monitor | None = None,
     progress: Progress | None = None,
 ) -> TrainingResult:
@@ -155,6 +165,11 @@ def train(
         deterministic: Whether torch is held to algorithms that give the same bits each time, and a
             run is not gone on with where the bits could differ.
         changed_data: Whether to go on with what was prepared, where the corpus has changed since.
+        init_from: An earlier run's or model's folder: its weights and tokenizer are what training
+            begins with, and what the recipe does not say on network and tokenizer is as it is
+            there. None: training begins with nothing.
+        old_val: Two files, source and target: what ``init_from`` was good at, to measure what is
+            forgotten; None: its own validation set, where it can be found.
         monitor: Told of the progress; None: it is shown on standard error.
         progress: Told how far preparing is, where the run prepares its own data; None: nobody.
 
@@ -167,9 +182,14 @@ def train(
     read = _as_recipe(recipe)
     with _training_packages("training"):
         from seq2seq.report.live import LivePage
+        from seq2seq.training.finetune import Begin
         from seq2seq.training.loop import train as loop
     folder = Path("runs", read.name) if run is None else Path(run)
     prepared = None if data is None else Path(data)
+    begin = Begin(
+        None if init_from is None else Path(init_from),
+        None if old_val is None else (Path(old_val[0]), Path(old_val[1])),
+    )
     return loop(
         read,
         folder,
@@ -177,6 +197,7 @@ def train(
         threads=threads,
         deterministic=deterministic,
         changed_data=changed_data,
+        begin=begin,
         monitor=monitor,
         progress=progress,
         page=LivePage(),

@@ -35,6 +35,12 @@ def prepare(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a prepared folder of that name.")
     ] = False,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Use the tokenizer of a run or model that is to be fine-tuned."
+        ),
+    ] = None,
 ) -> None:
     """Prepare a corpus for training.
 
@@ -45,7 +51,12 @@ def prepare(
     read = seq2seq.load_recipe(recipe, assignments or ())
     with console.progress() as progress:
         prepared = seq2seq.prepare(
-            read, output, processes=processes, progress=progress, overwrite=overwrite
+            read,
+            output,
+            processes=processes,
+            progress=progress,
+            overwrite=overwrite,
+            init_from=init_from,
         )
     from rich.console import Console
 
@@ -55,5 +66,7 @@ def prepare(
     Console(width=None if sys.stdout.isatty() else 200).print(report_table(prepared.report))
     settings = [word for one in assignments or () for word in ("--set", one)]
     folders = ["--data", str(prepared.folder), "-o", f"runs/{read.name}"]
+    if init_from is not None:
+        folders += ["--init-from", str(init_from)]
     console.show(f"\nprepared {prepared.folder}; next:")
     console.show(f"  {shlex.join(['seq2seq', 'train', recipe, *settings, *folders])}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = console.example(
     "seq2seq train quickstart --data data/quickstart -o runs/quickstart",
+    "seq2seq train domain.toml --init-from runs/general -o runs/domain",
 )
 
 
@@ -59,6 +60,22 @@ def train(
             help="Train on with what was prepared, though the corpus has changed since.",
         ),
     ] = False,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Fine-tune: begin with the weights and the tokenizer of a run or model, and "
+            "measure what is forgotten.",
+        ),
+    ] = None,
+    old_val: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            metavar="SOURCE TARGET",
+            help="With --init-from: two files of what RUN was good at.  [default: RUN's own "
+            "validation set]",
+        ),
+    ] = None,
 ) -> None:
     """Train a model, or go on training it.
 
@@ -77,6 +94,8 @@ def train(
             threads=threads,
             deterministic=deterministic,
             changed_data=changed_data,
+            init_from=init_from,
+            old_val=old_val,
             progress=progress,
         )
     for line in _summary(result):
@@ -109,6 +128,8 @@ def _summary(result: TrainingResult) -> list[str]:
         if bleu is not None:
             scores.insert(0, f"BLEU {bleu:.2f}")
         lines.append(f"best validation: {', '.join(scores)} at update {result.best['update']:,}")
+        if result.start:
+            lines += _changed(result.start, result.best)
     if result.finished:
         run = shlex.quote(str(result.run))
         lines += [
@@ -116,4 +137,20 @@ def _summary(result: TrainingResult) -> list[str]:
             f"  seq2seq translate {run} INPUT -o OUTPUT",
             f"  seq2seq evaluate {run} SOURCE REFERENCE",
         ]
+    return lines
+
+
+def _changed(start: dict[str, Any], best: dict[str, Any]) -> list[str]:
+    """What fine-tuning has done to both validation sets: before the first update, and now."""
+    sets = {"new": (start, best), "old": (start.get("old"), best.get("old"))}
+    lines = []
+    for name, (before, now) in sets.items():
+        if not (before and now):
+            continue
+        told = [
+            f"{label} {before[key]:.{digits}f} -> {now[key]:.{digits}f}"
+            for label, key, digits in (("BLEU", "bleu", 2), ("loss", "loss", 3))
+            if before[key] is not None and now[key] is not None
+        ]
+        lines.append(f"  {name} validation set: {', '.join(told)}")
     return lines

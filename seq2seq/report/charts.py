@@ -93,8 +93,12 @@ def charts(run: RunRecord) -> list[Chart]:
         ("Loss, nats a target token", False, [
             _curve(steps, "loss", label="training"),
             _curve(checks, "loss", label="validation", dots=True),
+            _curve(checks, "old", "loss", label="old validation set", dots=True),
         ]),
-        ("BLEU of the validation set, greedy", False, [_curve(checks, "bleu", dots=True)]),
+        ("BLEU of the validation set, greedy", False, [
+            _curve(checks, "bleu", label="validation", dots=True),
+            _curve(checks, "old", "bleu", label="old validation set", dots=True),
+        ]),
         ("Learning rate", False, [_curve(steps, "learning_rate")]),
         ("Gradient norm before clipping", True, [_curve(steps, "gradient_norm")]),
         ("Update over weights, norms", True, ratios),
@@ -148,10 +152,10 @@ def _svg(title: str, curves: Sequence[Curve], logarithmic: bool, best: object) -
         figure = Figure(figsize=(4.7, 2.5), layout="constrained")
         axes = figure.subplots()
         _draw(axes, curves, logarithmic)
-        for curve in curves:
+        for curve, colour in zip(curves, _SERIES, strict=False):
             if curve.dots and isinstance(best, int):
                 at = curve.points[:, curve.points[0] == best]
-                axes.plot(*at[:, -1:], "o", ms=7, mfc="none", color=_SERIES[len(curves) - 1])
+                axes.plot(*at[:, -1:], "o", ms=7, mfc="none", color=colour)
         written = io.StringIO()
         figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
     return _inlined(written.getvalue(), title)

@@ -44,6 +44,7 @@ def render(run: RunRecord) -> str:
             why=why,
             last=steps[-1] if steps else {},
             best=run.card.get("validation") or {},
+            start=next((one for one in run.of_kind("validation") if not one.get("update")), {}),
             counts=_counts(run),
             charts=charts(run),
             validations=_validations(run),

@@ -84,7 +84,7 @@ def _how(end: Json) -> str:
 
 
 def events(run: RunRecord) -> list[tuple[int, str]]:
-    """Reads what happened besides: where numbers were not finite, and what was done about it.
+    """Reads what happened besides: where the weights are from, and where numbers went wrong.
 
     Args:
         run: The run.
@@ -100,6 +100,8 @@ def events(run: RunRecord) -> list[tuple[int, str]]:
         match record.get("kind"):
             case "rollback":
                 told = f"back to the weights of update {record.get('to', 0):,}, at half the rate"
+            case "init":
+                told = _begun_with(record)
             case "changed_data":
                 files = ", ".join(redacted(str(file)) for file in record.get("files", ()))
                 told = f"the corpus had changed: {files}; training went on with the prepared one"
@@ -115,6 +117,16 @@ def events(run: RunRecord) -> list[tuple[int, str]]:
         if told:
             found.append((int(record.get("update", 0)), told))
     return found
+
+
+def _begun_with(record: Json) -> str:
+    (tensors, of_tensors), (weights, of_weights) = record["tensors"], record["parameters"]
+    update = record.get("of_update")
+    told = "begun with the weights of " + redacted(str(record.get("run")))
+    told += f", update {update:,}" if isinstance(update, int) else ""
+    told += f": {tensors} of {of_tensors} tensors, {weights:,} of {of_weights:,} parameters"
+    names = [*record.get("fresh", ()), *record.get("reshaped", ())]
+    return f"{told}; not taken: {', '.join(names)}" if names else told
 
 
 def standing(run: RunRecord) -> tuple[str, str]:

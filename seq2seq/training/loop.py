@@ -23,6 +23,7 @@ from seq2seq.data.progress import Progress
 from seq2seq.errors import TrainingError, is_out_of_memory
 from seq2seq.recipe import Recipe
 from seq2seq.training.feed import Work
+from seq2seq.training.finetune import Begin, fine_tuning
 from seq2seq.training.learner import Gradient, TooLargeError
 from seq2seq.training.meters import Interval, Movement, gpu_memory, memory
 from seq2seq.training.monitor import Monitor, Step, default_monitor
@@ -49,6 +50,7 @@ def train(
     threads: int | None = None,
     deterministic: bool = False,
     changed_data: bool = False,
+    begin: Begin | None = None,
     monitor: Monitor | None = None,
     progress: Progress | None = None,
     page: Page | None = None,
@@ -63,6 +65,7 @@ def train(
         deterministic: Whether torch is held to algorithms that give the same bits each time, and a
             run is not gone on with where the bits could differ.
         changed_data: Whether to go on with what was prepared, where the corpus has changed since.
+        begin: The model that training begins with; None: it begins with nothing.
         monitor: Told of progress; None: a progress bar in a terminal, plain lines elsewhere.
         progress: Told how far preparing is; None: nobody.
         page: Makes the run's page, after validations and at the end; None: there is none.
@@ -82,16 +85,21 @@ def train(
         check_installed()
     if threads is not None:
         torch.set_num_threads(threads)
+    recipe, tuning = fine_tuning(recipe, run, begin or Begin(), data)
     with RunFolder(run, recipe) as folder, same_bits(deterministic):
         prepared = _prepared(recipe, folder, data, progress)
+        if tuning is not None:
+            tuning.check_tokenizer(prepared)
         prepared.check_fits(recipe)
         changed = prepared.changed_inputs(recipe)
         if changed and not changed_data:
             raise prepared.changed_error(changed)
-        folder.claim(prepared)
+        if tuning is not None:
+            tuning.find_old(folder.path, prepared)
+        folder.claim(prepared, None if tuning is None else tuning.record)
         monitor = monitor or default_monitor()
         try:
-            trainer = Trainer(recipe, prepared, folder, monitor, page)
+            trainer = Trainer(recipe, prepared, folder, monitor, page, tuning)
             trainer.resume()
             with stop_on_signals() as stop, trainer.recorded(stop):
                 trainer.note_changed(changed)

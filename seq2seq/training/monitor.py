@@ -159,6 +159,8 @@ class Monitor:
             f"perplexity {result.perplexity:,.4g}{bleu}  {result.seconds:.1f} s"
             f"{'  best so far' if best else ''}"
         )
+        if result.old is not None:
+            self.say(f"  {result.old.line()}")
 
     def close(self) -> None:
         """Training has ended, well or not."""

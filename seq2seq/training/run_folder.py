@@ -44,7 +44,7 @@ from seq2seq.training.lock import Lock
 OWN = {
     "recipe.toml", "tokenizer.model", "source.model", "target.model", "weights.safetensors",
     "card.json", "run.json", "checkpoints", "best", "last", "metrics.jsonl", "curves.png", "data",
-    "examples.json", "report.html", "tensorboard",
+    "examples.json", "report.html", "tensorboard", "old_val.arrow",
 }  # fmt: skip
 
 
@@ -109,7 +109,11 @@ class RunFolder:
         """A folder without run.json is no run: whatever it holds is the user's."""
         if self.begun:
             return
-        early = {"checkpoints", "data"}  # of a run that was killed before it wrote run.json
+        early = {
+            "checkpoints",
+            "data",
+            "old_val.arrow",
+        }  # of a run that was killed before it wrote run.json
         names = sorted(entry.name for entry in self.path.iterdir())
         foreign = [name for name in names if name not in early and not name.startswith(".")]
         if foreign:
@@ -153,11 +157,12 @@ class RunFolder:
             return recipe_from_toml(read_recipe_text(str(copy)), str(copy))
         return None
 
-    def claim(self, prepared: PreparedData) -> None:
+    def claim(self, prepared: PreparedData, init: dict[str, Any] | None = None) -> None:
         """Writes what a new run begins with, or checks that a run goes on with its own data.
 
         Args:
             prepared: The prepared data.
+            init: Where the first weights are from; None: from nothing.
 
         Raises:
             ModelError: If the run was begun on other data.
@@ -170,7 +175,13 @@ class RunFolder:
                 "give --data the folder it was begun with, or -o a new folder"
             )
         text = recipe_to_toml(self.recipe)
-        about = {"data": prepared.digest, "report": prepared.manifest["report"], "recipe": text}
+        about = {
+            "data": prepared.digest,
+            "inputs": prepared.manifest["inputs"],
+            "report": prepared.manifest["report"],
+            "recipe": text,
+            **({} if init is None else {"init": init}),
+        }
         with self._writing("the run's first files"):
             _put(file, sealed(about).encode())
             for name, proto in prepared.tokenizers.files.items():
@@ -247,7 +258,7 @@ class RunFolder:
         needed = set(folders[:keep])
         best = checkpoint.state.best_update
         best_folder = self.checkpoints / f"update-{best or 0:08d}"
-        if best_folder in folders:
+        if best is not None and best_folder in folders:
             point(self.path / "best", best_folder)
             needed.add(best_folder)
         history = checkpoint.state.history

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from seq2seq.data.dataset import PreparedData
+from seq2seq.data.dataset import PairDataset, PreparedData
 from seq2seq.errors import ModelError, TrainingError
 from seq2seq.inference.torch_engine import TorchEngine
 from seq2seq.models.translation import TranslationModel
@@ -24,6 +24,7 @@ from seq2seq.training.card import environment, model_card
 from seq2seq.training.checkpoint import TEMPORARY, Checkpoint
 from seq2seq.training.curves import plot_curves
 from seq2seq.training.feed import Feed
+from seq2seq.training.finetune import FineTuning
 from seq2seq.training.learner import Learner
 from seq2seq.training.monitor import Monitor
 from seq2seq.training.run_folder import RunFolder
@@ -45,6 +46,7 @@ class Session:
         folder: The run's folder.
         monitor: Told of progress.
         page: Makes the run's page; None: there is none.
+        tuning: Where the weights come from; None: from nothing.
     """
 
     def __init__(
@@ -54,9 +56,11 @@ class Session:
         folder: RunFolder,
         monitor: Monitor,
         page: Page | None = None,
+        tuning: FineTuning | None = None,
     ) -> None:
         self.recipe, self.options = recipe, recipe.training
         self.prepared, self.folder, self.monitor = prepared, folder, monitor
+        self.tuning = tuning
         self.watch = Watch(folder.path, folder.journal, monitor.say, page)
         self.learner = Learner(recipe, prepared.tokenizers)
         self.feed = Feed(prepared, recipe)
@@ -139,8 +143,10 @@ class Session:
             Whether.
         """
         state, every = self.state, self.options.validation.every
-        if state.validated or not state.update:
+        if state.validated:
             return False
+        if not state.update:  # what others have trained is measured as it is
+            return self.tuning is not None and not state.history
         if self.ended():
             return True
         return state.update % every == 0 if every else state.place.pairs == 0
@@ -177,6 +183,7 @@ class Session:
             "loss": result.loss if math.isfinite(result.loss) else None,
             "bleu": result.bleu,
             "seconds": state.seconds,
+            **({"old": result.old.record()} if result.old else {}),
             **more,
         }
         state.history.append(record)
@@ -194,10 +201,15 @@ class Session:
         return result.loss < state.best_loss
 
     def _measure(self, model: TranslationModel) -> Validated:
-        prepared, precision = self.prepared, self.learner.precision
-        self.monitor.validating(len(prepared.val))
+        def measured(pairs: PairDataset) -> Validated:
+            self.monitor.validating(len(pairs))
+            precision = self.learner.precision
+            return validate(model, pairs, self.prepared.tokenizers, self.recipe, precision)
+
         try:
-            result = validate(model, prepared.val, prepared.tokenizers, self.recipe, precision)
+            result = measured(self.prepared.val)
+            if self.tuning is not None:
+                result = self.tuning.with_old(result, measured, self.state.history)
         except ModelError as error:
             last = self.folder.path / "last"
             raise TrainingError(
@@ -233,7 +245,7 @@ class Session:
         )
         weights: dict[str, Tensor] = dict(model.named_parameters())
         card = model_card(self.recipe, self.prepared, model, record, examples, self._environment())
-        self.folder.publish(weights, card)
+        self.folder.publish(weights, card | (self.tuning.card() if self.tuning else {}))
 
     def _environment(self) -> dict[str, Any]:
         return environment(self.learner.device, self.learner.precision)
@@ -260,7 +272,7 @@ class Session:
 
     def _publish_mean(self, count: int) -> None:
         own = [record for record in self.state.history if "mean_of_updates" not in record]
-        updates = [record["update"] for record in own[-count:]]
+        updates = [record["update"] for record in own if record["update"]][-count:]
         mean = mean_of(self.folder.validated_weights(updates))
         model = self.learner.with_weights(mean, self.folder.checkpoints)
         with self.stop.dropping():
@@ -306,7 +318,12 @@ class Session:
         """
         checkpoint = self.folder.latest(self.monitor.say)
         self.folder.journal.rewind(checkpoint.state.update if checkpoint else 0)
+        if self.tuning is not None:
+            self.tuning.tell(self.monitor.say)
         if checkpoint is None:
+            if self.tuning is not None:
+                self.tuning.start(self.learner, self.folder.journal, self.monitor.say)
+                self.save()  # from here on the run needs nothing of the other one
             return
         self.state = checkpoint.state
         self.learner.restore(checkpoint.groups, self.folder.checkpoints)
@@ -387,4 +404,5 @@ class Session:
             rollbacks=state.rollbacks,
             seconds=state.seconds,
             best=found[-1] if found else None,
+            start=next((record for record in state.history if not record["update"]), None),
         )

@@ -95,6 +95,7 @@ class TrainingResult:
         rollbacks: How often training went back to an earlier checkpoint, at half the rate.
         seconds: Time spent, over all sessions.
         best: The best validation's record ("update", "loss", "bleu", ...); None if there was none.
+        start: The record of the weights that fine-tuning began with; None where it did not.
     """
 
     run: Path
@@ -106,3 +107,4 @@ class TrainingResult:
     best: dict[str, Any] | None
     halved: int = 0
     rollbacks: int = 0
+    start: dict[str, Any] | None = None

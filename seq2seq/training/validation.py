@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,47 @@ from seq2seq.training.loss import smoothed_cross_entropy
 
 
 @dataclass(frozen=True)
+class Forgetting:
+    """What became of the validation set of the run that a model is fine-tuned from.
+
+    Attributes:
+        now: What was found on it.
+        loss_before: The loss before the first update.
+        bleu_before: BLEU then, or None where it was not asked for.
+    """
+
+    now: Validated
+    loss_before: float | None
+    bleu_before: float | None
+
+    def record(self) -> dict[str, Any]:
+        """The figures as ``metrics.jsonl`` has them.
+
+        Returns:
+            Plain values.
+        """
+        loss = self.now.loss
+        return {
+            "loss": loss if math.isfinite(loss) else None,
+            "bleu": self.now.bleu,
+            "seconds": self.now.seconds,
+        }
+
+    def line(self) -> str:
+        """The figures in words, with those of the beginning.
+
+        Returns:
+            One line.
+        """
+        before = "" if self.loss_before is None else f"{self.loss_before:.3f} -> "
+        told = f"old validation set: loss {before}{self.now.loss:.3f}"
+        if self.now.bleu is None:
+            return told
+        before = "" if self.bleu_before is None else f"{self.bleu_before:.2f} -> "
+        return f"{told}  BLEU {before}{self.now.bleu:.2f}  {self.now.seconds:.1f} s"
+
+
+@dataclass(frozen=True)
 class Validated:
     """What a validation found.
 
@@ -31,12 +73,27 @@ class Validated:
         bleu: BLEU of greedy translations (13a, cased), or None where it was not asked for.
         seconds: How long it took.
         translations: What BLEU was computed of, or None.
+        old: Of a fine-tuned model: what was found on the old validation set; else None.
     """
 
     loss: float
     bleu: float | None
     seconds: float
     translations: Translations | None = None
+    old: Forgetting | None = None
+
+    def beside(self, now: Validated, first: dict[str, Any] | None) -> Validated:
+        """Adds what was found on the old validation set.
+
+        Args:
+            now: It.
+            first: The record of what was found there before the first update; None: this is it.
+
+        Returns:
+            All of it.
+        """
+        before = first or {}
+        return replace(self, old=Forgetting(now, before.get("loss"), before.get("bleu")))
 
     @property
     def perplexity(self) -> float:

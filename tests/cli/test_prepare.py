@@ -49,3 +49,24 @@ def test_the_folder_has_the_recipes_name_by_default(run, monkeypatch) -> None:
     done = run("prepare", "mine.toml", "--processes", "1")
     assert done.code == 0, done.err
     assert PreparedData.open(Path("data/mine")).recipe.name == "mine"
+
+
+def test_preparing_for_fine_tuning_takes_the_models_tokenizer(run, trained) -> None:
+    write_corpus()
+    Path("mine.toml").write_text(
+        'name = "mine"\ndata = {train = ["train.en", "train.de"], val = ["val.en", "val.de"]}\n',
+        encoding="utf-8",
+    )
+    options = ["--init-from", str(trained / "run"), "-o", "out", "--processes", "1"]
+    done = run("prepare", "mine.toml", *options)
+    assert done.code == 0, done.err
+    model = (trained / "run" / "tokenizer.model").read_bytes()
+    assert Path("out/tokenizer.model").read_bytes() == model
+    words = ["seq2seq", "train", "mine.toml", "--data", "out", "-o", "runs/mine"]
+    assert shlex.split(done.out.splitlines()[-1]) == [*words, *options[:2]]
+    none = run("prepare", "mine.toml", "--init-from", "nowhere", "-o", "other")
+    assert none.code == 2
+    assert none.err == (
+        "error: nowhere: no such folder; expected one that seq2seq train or export wrote\n"
+    )
+    assert not Path("other").exists()

@@ -7,6 +7,7 @@ import pytest
 
 import seq2seq
 from seq2seq.errors import TrainingError
+from seq2seq.training.finetune import Begin
 from seq2seq.training.loop import TrainingResult
 
 BEST = {"update": 1000, "loss": 1.23456, "bleu": 34.567, "epoch": 2.0}
@@ -18,10 +19,10 @@ def trained(monkeypatch: pytest.MonkeyPatch):
     calls: list[tuple[Any, ...]] = []
 
     def arrange(**changes: Any) -> list[tuple[Any, ...]]:
-        def loop(recipe, run, *, data, threads, monitor, progress, **switches):
-            calls.append(
-                (recipe, run, data, threads, *(name for name in switches if switches[name] is True))
-            )
+        def loop(recipe, run, *, data, threads, monitor, progress, begin, **switches):
+            named = [name for name in switches if switches[name] is True]
+            begun = [] if begin == Begin() else [begin]
+            calls.append((recipe, run, data, threads, *named, *begun))
             values = {
                 "run": run,
                 "finished": True,
@@ -114,3 +115,25 @@ def test_a_training_that_went_wrong_ends_with_1(run, monkeypatch) -> None:
     done = run("train", "quickstart")
     assert (done.code, done.out) == (1, "")
     assert done.err == "error: training stopped: the loss is not finite\n"
+
+
+def test_fine_tuning_says_what_became_of_both_validation_sets(run, trained) -> None:
+    start = {"update": 0, "loss": 2.0, "bleu": 10.0, "old": {"loss": 1.5, "bleu": 36.2}}
+    calls = trained(best={**BEST, "old": {"loss": 1.75, "bleu": 31.0}}, start=start)
+    options = ["--init-from", "runs/general", "--old-val", "old.en", "old.de"]
+    done = run("train", "quickstart", *options)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.split("\n")[1:4] == [
+        "best validation: BLEU 34.57, loss 1.235 at update 1,000",
+        "  new validation set: BLEU 10.00 -> 34.57, loss 2.000 -> 1.235",
+        "  old validation set: BLEU 36.20 -> 31.00, loss 1.500 -> 1.750",
+    ]
+    assert calls[0][-1] == Begin(Path("runs/general"), (Path("old.en"), Path("old.de")))
+
+
+def test_sets_without_bleu_or_without_an_old_one_are_told_by_what_there_is(run, trained) -> None:
+    best = {"update": 5, "loss": 1.0, "bleu": None}
+    trained(best=best, start={"update": 0, "loss": 2.0, "bleu": None})
+    done = run("train", "quickstart", "--init-from", "runs/general")
+    assert "  new validation set: loss 2.000 -> 1.000\nthe model: " in done.out
+    assert "old validation set" not in done.out
