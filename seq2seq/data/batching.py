@@ -9,12 +9,14 @@ Shapes: B pairs of a batch, S source length, T target length, n pairs of a pool.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seq2seq.data.ahead import ahead
 from seq2seq.data.dataset import PairDataset, Ragged
 from seq2seq.data.mixture import Mixture, Stretch
 from seq2seq.errors import DataError
@@ -63,6 +65,45 @@ class Bounds:
     pieces: int | None = None
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Pairs that go together. Slicing chooses among them.
+
+    Attributes:
+        indices: Which pairs, (B,).
+        rows: Where they are in ``split``, (B,).
+        split: The pool's source and target ids, where they were split anew; else None.
+    """
+
+    indices: Ints
+    rows: Ints
+    split: tuple[Ragged, Ragged] | None = None
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, chosen: slice | Ints) -> Batch:
+        return Batch(self.indices[chosen], self.rows[chosen], self.split)
+
+    def ids(self, dataset: PairDataset) -> tuple[Ragged, Ragged]:
+        """The pairs' ids.
+
+        Args:
+            dataset: Has those that were not split anew.
+
+        Returns:
+            Source and target ids.
+        """
+        if self.split is None:
+            return dataset.ids(self.indices)
+        source, target = self.split
+        return source.take(self.rows), target.take(self.rows)
+
+
+Resplit = Callable[[Ragged, Ragged, int, int], tuple[Ragged, Ragged]]
+"""Splits a pool's pairs anew, from their ids, the epoch and the pool's number."""
+
+
 def cut(widths: Ints, bounds: Bounds) -> list[slice]:
     """Cuts a sorted run of pairs into batches within the bounds.
 
@@ -93,15 +134,22 @@ class BatchOrder:
         bounds: How large a batch may be.
         seed: Decides the order.
         mixture: The corpora that the pairs are from; None: there is one.
+        resplit: Splits pairs anew, before they are sorted by length; None: they stay as they are.
     """
 
     def __init__(
-        self, dataset: PairDataset, bounds: Bounds, seed: int, mixture: Mixture | None = None
+        self,
+        dataset: PairDataset,
+        bounds: Bounds,
+        seed: int,
+        mixture: Mixture | None = None,
+        resplit: Resplit | None = None,
     ) -> None:
         self.dataset = dataset
         self.bounds = bounds
         self.seed = seed
         self.mixture = mixture or Mixture([Stretch("", 0, len(dataset))])
+        self.resplit = resplit
 
     def left_out(self) -> int:
         """Counts the pairs that the bounds leave out.
@@ -117,11 +165,11 @@ class BatchOrder:
             count += int(np.count_nonzero(np.maximum(*sides) > self.bounds.pieces))
         return count
 
-    def largest(self) -> list[Ints]:
+    def largest(self) -> list[Batch]:
         """Finds the batches that need the most memory.
 
         Returns:
-            The indices (B,) of two: of the longest pairs of all, and the one with the most padded
+            Two: of the longest pairs of all, and the one with the most padded
             tokens of the first epoch's first pool. None where every pair is left out.
         """
         tokens, longest = self.bounds.tokens, np.zeros((0, 2), dtype=np.int64)
@@ -135,73 +183,109 @@ class BatchOrder:
             longest = longest[np.argsort(-longest[:, 0], kind="stable")][:tokens]
         if not len(longest):
             return []
-        first = longest[cut(longest[:, 0], self.bounds)[0], 1]
+        indices = longest[cut(longest[:, 0], self.bounds)[0], 1]
+        split = self._split_anew(indices, 0, 0)
+        first = Batch(indices, np.arange(len(indices)), split)
         plans = self._plan(0, 0, self._blocks(0)[: POOL // BLOCK])
         fullest = max(plans, key=self._padded, default=first)
         return [first, fullest]
 
-    def _padded(self, batch: Ints) -> int:
-        source, target = (ids.offsets for ids in self.dataset.ids(batch))
+    def _padded(self, batch: Batch) -> int:
+        source, target = (ids.offsets for ids in batch.ids(self.dataset))
         return len(batch) * int(np.diff(source).max() + np.diff(target).max())
 
     def batches(self, place: Place = Place()) -> Iterator[tuple[Ints, Place]]:
+        """``drawn``, where the indices (B,) are enough.
+
+        Args:
+            place: Where to begin.
+
+        Yields:
+            The pairs' indices and the place after this batch.
+        """
+        for batch, after in self.drawn(place):
+            yield batch.indices, after
+
+    def drawn(self, place: Place = Place()) -> Iterator[tuple[Batch, Place]]:
         """Batches from a place on, without end: epochs follow each other.
 
         Args:
             place: Where to begin.
 
         Yields:
-            The pairs' indices (B,) and the place after this batch. The last batch of an epoch
-            leads to the beginning of the next.
+            A batch and the place after it. The last batch of an epoch leads to the beginning of
+            the next.
 
         Raises:
             DataError: If every pair is longer than the bounds allow.
         """
+        batches = self._all(place)
+        upcoming = next(batches)
+        pairs = place.pairs if upcoming[0] == place.epoch else 0
         while True:
-            epoch, pairs = place.epoch, place.pairs
-            batches = self._epoch(place)
-            batch = next(batches, None)
-            if batch is None and pairs == 0:
+            epoch, _, _, batch = upcoming
+            upcoming = next(batches)
+            pairs += len(batch)
+            if upcoming[0] == epoch:
+                yield batch, Place(*upcoming[:3], pairs)
+            else:
+                yield batch, Place(upcoming[0])
+                pairs = 0
+
+    def _all(self, place: Place) -> Iterator[tuple[int, int, int, Batch]]:
+        """Epoch, pool, number in the pool, and the batch."""
+        plans = self._plans(place)
+        if self.resplit is not None:  # it takes a second or two a pool
+            plans = ahead(plans, "pool")
+        first = place.batch
+        for epoch, pool, plan in plans:
+            for number in range(first, len(plan)):
+                yield epoch, pool, number, plan[number]
+            first = 0
+
+    def _plans(self, place: Place) -> Iterator[tuple[int, int, list[Batch]]]:
+        """Epoch, pool, and all its batches."""
+        first, found = place.pool, place.pairs > 0
+        for epoch in count(place.epoch):
+            blocks = self._blocks(epoch)
+            pools = [blocks[i : i + POOL // BLOCK] for i in range(0, len(blocks), POOL // BLOCK)]
+            for pool in range(first, len(pools)):
+                plan = self._plan(epoch, pool, pools[pool])
+                found = found or bool(plan)
+                yield epoch, pool, plan
+            if not found:
                 raise DataError(
                     f"all {len(self.dataset)} training pairs have more than {self.bounds.pieces} "
                     "pieces on a side: raise training.max_pieces"
                 )
-            while batch is not None:
-                after = next(batches, None)
-                indices = batch[2]
-                pairs += len(indices)
-                place = Place(epoch, after[0], after[1], pairs) if after else Place(epoch + 1)
-                yield indices, place
-                batch = after
-            place = Place(epoch + 1)
-
-    def _epoch(self, place: Place) -> Iterator[tuple[int, int, Ints]]:
-        """What is left of an epoch: pool, batch in the pool, and the pairs' indices (B,)."""
-        blocks = self._blocks(place.epoch)
-        pools = [blocks[i : i + POOL // BLOCK] for i in range(0, len(blocks), POOL // BLOCK)]
-        for pool in range(place.pool, len(pools)):
-            plan = self._plan(place.epoch, pool, pools[pool])
-            first = place.batch if pool == place.pool else 0
-            for batch in range(first, len(plan)):
-                yield pool, batch, plan[batch]
+            first = 0
 
     def _blocks(self, epoch: int) -> Ints:
         """The blocks of an epoch, or parts of blocks, in the order in which they are visited."""
         units = self.mixture.units(self.seed, epoch, BLOCK)
         return units[np.random.default_rng((_BLOCKS, self.seed, epoch)).permutation(len(units))]
 
-    def _plan(self, epoch: int, pool: int, blocks: Ints) -> list[Ints]:
+    def _plan(self, epoch: int, pool: int, blocks: Ints) -> list[Batch]:
         """All batches of a pool, in their final order."""
         indices, sources, targets = self._lengths(blocks)
-        widths = np.maximum(sources, targets) + 1
         if self.bounds.pieces is not None:
-            fits = widths <= self.bounds.pieces + 1
+            fits = np.maximum(sources, targets) <= self.bounds.pieces
             indices, sources, targets = indices[fits], sources[fits], targets[fits]
-            widths = widths[fits]
+        split = self._split_anew(indices, epoch, pool)
+        if split is not None:
+            sources, targets = (np.diff(side.offsets) for side in split)
+        widths = np.maximum(sources, targets) + 1
         random = np.random.default_rng((_BATCHES, self.seed, epoch, pool))
         order = np.lexsort((random.random(len(indices)), sources, targets))
-        plan = [indices[order[batch]] for batch in cut(widths[order], self.bounds)]
+        plan = [
+            Batch(indices[order[one]], order[one], split) for one in cut(widths[order], self.bounds)
+        ]
         return [plan[i] for i in random.permutation(len(plan))]
+
+    def _split_anew(self, indices: Ints, epoch: int, pool: int) -> tuple[Ragged, Ragged] | None:
+        if self.resplit is None:
+            return None
+        return self.resplit(*self.dataset.ids(indices), epoch, pool)
 
     def _lengths(self, blocks: Ints) -> tuple[Ints, Ints, Ints]:
         """Indices and piece counts (n,) of all pairs of some blocks."""

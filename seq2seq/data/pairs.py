@@ -45,6 +45,37 @@ class Ragged:
         row %= len(self)
         return self.values[self.offsets[row] : self.offsets[row + 1]]
 
+    def take(self, rows: Indices) -> Ragged:
+        """Chooses rows.
+
+        Args:
+            rows: (n,) which, in any order, as often as one likes.
+
+        Returns:
+            n rows.
+        """
+        begins = self.offsets[rows]
+        return gathered(self.values, begins, self.offsets[np.asarray(rows) + 1] - begins)
+
+
+def gathered(values: _Int32s, begins: _Int64s, lengths: _Int64s) -> Ragged:
+    """Gathers stretches of an array.
+
+    Args:
+        values: The array.
+        begins: Where each stretch begins, (n,).
+        lengths: How long each is, (n,).
+
+    Returns:
+        n rows.
+    """
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    # Item k of the result, in row i, comes from begins[i] + (k - offsets[i]).
+    place = np.arange(offsets[-1], dtype=np.int64)
+    place += np.repeat(begins - offsets[:-1], lengths)
+    return Ragged(values[place], offsets)
+
 
 @dataclass(frozen=True)
 class _Places:
@@ -175,13 +206,7 @@ class PairDataset:
         return self._gather(source, batch, row), self._gather(target, batch, row)
 
     def _gather(self, places: _Places, batch: _Int64s, row: _Int64s) -> Ragged:
-        begin, length = self._bounds(places, batch, row)
-        offsets = np.zeros(len(row) + 1, dtype=np.int64)
-        np.cumsum(length, out=offsets[1:])
-        # Item k of the result, in row i, comes from begin[i] + (k - offsets[i]).
-        place = np.arange(offsets[-1], dtype=np.int64)
-        place += np.repeat(begin - offsets[:-1], length)
-        return Ragged(self._int32s[place], offsets)
+        return gathered(self._int32s, *self._bounds(places, batch, row))
 
     def _bounds(self, places: _Places, batch: _Int64s, row: _Int64s) -> tuple[_Int64s, _Int64s]:
         """Finds where rows begin, in items of their values, and how long they are."""

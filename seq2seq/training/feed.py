@@ -10,11 +10,20 @@ prepares its share of each update alone.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from seq2seq.data.batching import BatchOrder, Bounds, Ints, PaddedPairs, Place, collate, sampled
-from seq2seq.data.dataset import PreparedData
+from seq2seq.data.ahead import ahead
+from seq2seq.data.batching import (
+    Batch,
+    BatchOrder,
+    Bounds,
+    Ints,
+    PaddedPairs,
+    Place,
+    collate,
+    sampled,
+)
+from seq2seq.data.dataset import PreparedData, Ragged
 from seq2seq.recipe import Recipe
 from seq2seq.training.lines import Lines
 from seq2seq.training.seeds import SAMPLING, mixed
@@ -47,11 +56,11 @@ class Share:
         """
         return batches % self.world == 0
 
-    def of(self, batches: list[Ints]) -> list[Ints]:
+    def of(self, batches: list[Batch]) -> list[Batch]:
         """Takes the share.
 
         Args:
-            batches: The pairs (B,) of each batch of the update.
+            batches: The batches of the update.
 
         Returns:
             This process's. Where no pair is left for it, one pair that it reads and does not learn
@@ -62,11 +71,11 @@ class Share:
         shares = [batch[self.rank :: self.world] for batch in batches]
         return [share for share in shares if len(share)] or [batches[0][:1]]
 
-    def idle(self, batches: list[Ints]) -> bool:
+    def idle(self, batches: list[Batch]) -> bool:
         """Whether no pair is left for this process.
 
         Args:
-            batches: The pairs (B,) of each batch of the update.
+            batches: The batches of the update.
 
         Returns:
             Whether; it then takes part all the same, or the others would wait for it.
@@ -123,7 +132,8 @@ class Feed:
         self._train, self._tokenizers = prepared.train, prepared.tokenizers
         self._recipe, self._share = recipe, share or Share()
         self._mixture = prepared.mixture(recipe)
-        self._order = BatchOrder(prepared.train, bounds, recipe.seed, self._mixture)
+        resplit = self._resplit if recipe.tokenizer.sampling else None
+        self._order = BatchOrder(prepared.train, bounds, recipe.seed, self._mixture, resplit)
 
     def __len__(self) -> int:
         """Pairs of an epoch, those that are left out counted."""
@@ -143,10 +153,10 @@ class Feed:
         Yields:
             Indices and matrices.
         """
-        for indices in self._order.largest():
+        for batch in self._order.largest():
             if not self._share.whole(self._recipe.training.accumulate):
-                (indices,) = self._share.of([indices])  # noqa: PLW2901
-            yield indices, self._padded(indices, 0)
+                (batch,) = self._share.of([batch])  # noqa: PLW2901
+            yield batch.indices, self._padded(batch)
 
     def lines(self, indices: Ints) -> Lines:
         """Tells where pairs come from.
@@ -172,46 +182,39 @@ class Feed:
         source, target = self._train.lengths(index, index + 1)
         return int(source[0]), int(target[0])
 
-    def works(self, place: Place, update: int) -> Generator[Work]:
+    def works(self, place: Place) -> Generator[Work]:
         """What each update learns from, without end; no update spans two epochs.
 
         Args:
             place: Where to begin.
-            update: How many updates came before: new splits are drawn for each.
 
-        Yields:
-            The work, made ahead by one.
+        Returns:
+            The works, made ahead by one.
         """
-        works = self._works(place, update)
-        thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
-        try:
-            ahead = thread.submit(next, works)
-            while True:
-                work = ahead.result()
-                ahead = thread.submit(next, works)
-                yield work
-        finally:  # who ends training does not wait for what nobody will learn from
-            thread.shutdown(wait=False, cancel_futures=True)
+        return ahead(self._works(place), "feed")
 
-    def _works(self, place: Place, update: int) -> Iterator[Work]:
-        batches: list[Ints] = []
-        for indices, after in self._order.batches(place):
-            batches.append(indices)
+    def _works(self, place: Place) -> Iterator[Work]:
+        batches: list[Batch] = []
+        for batch, after in self._order.drawn(place):
+            batches.append(batch)
             if len(batches) == self._recipe.training.accumulate or after.pairs == 0:
-                yield self._work(batches, after, update * self._recipe.training.accumulate)
-                batches, update = [], update + 1
+                yield self._work(batches, after)
+                batches = []
 
-    def _work(self, batches: list[Ints], after: Place, number: int) -> Work:
+    def _work(self, batches: list[Batch], after: Place) -> Work:
         own = self._share.of(batches)
-        pairs = [self._padded(one, number + part) for part, one in enumerate(own)]
+        pairs = [self._padded(batch) for batch in own]
         if self._share.idle(batches):
             pairs = [unlearned(one) for one in pairs]
-        return Work(batches, own, pairs, after)
+        return Work([one.indices for one in batches], [one.indices for one in own], pairs, after)
 
-    def _padded(self, indices: Ints, number: int) -> PaddedPairs:
+    def _padded(self, batch: Batch) -> PaddedPairs:
+        return collate(*batch.ids(self._train))
+
+    def _resplit(
+        self, source: Ragged, target: Ragged, epoch: int, pool: int
+    ) -> tuple[Ragged, Ragged]:
         sampling = self._recipe.tokenizer.sampling
-        ids = self._train.ids(indices)
-        if sampling is not None:
-            seed = mixed(self._recipe.seed, SAMPLING, number, self._share.rank)
-            ids = sampled(*ids, self._tokenizers, sampling, seed)
-        return collate(*ids)
+        assert sampling is not None
+        seed = mixed(self._recipe.seed, SAMPLING, (epoch << 24) + pool)
+        return sampled(source, target, self._tokenizers, sampling, seed)

@@ -166,7 +166,7 @@ class Trainer(Session):
             self._rehearse()
         if self.validation_due():  # the session before was stopped in it
             self.milestone()
-        works = self.feed.works(self.state.place, self.state.update)
+        works = self.feed.works(self.state.place)
         with closing(works):
             while not (self.stop or self.ended()):
                 self._update(self._next(works))

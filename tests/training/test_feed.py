@@ -29,7 +29,7 @@ def works(
     corpus: tuple[str, PreparedData], share: Share, *assignments: str, place: Place = START
 ) -> list[Work]:
     feed = Feed(corpus[1], load_recipe(corpus[0], assignments), share)
-    return list(islice(feed.works(place, 0), UPDATES))
+    return list(islice(feed.works(place), UPDATES))
 
 
 @pytest.mark.parametrize("accumulate", [1, 2, 3])
@@ -102,14 +102,21 @@ def test_whole_batches_are_rehearsed_where_they_are_dealt_out(
     assert [(one + 1) // 2 for one in rows(2)] == rows(1)
 
 
-def test_processes_draw_other_splits(corpus: tuple[str, PreparedData]) -> None:
-    """The first draws what it would draw alone."""
+def test_processes_draw_the_same_splits(corpus: tuple[str, PreparedData]) -> None:
     wishes = ("tokenizer.sampling={alpha=0.1}", "training.accumulate=2")
-    alone = works(corpus, Share(), *wishes)[0].pairs
-    first, second = (works(corpus, Share(rank, 2), *wishes)[0].pairs for rank in range(2))
-    np.testing.assert_array_equal(first[0].source_BS, alone[0].source_BS)
-    again = works(corpus, Share(1, 2), *wishes)[0].pairs
-    np.testing.assert_array_equal(second[0].source_BS, again[0].source_BS)
-    assert second[0].source_BS.shape != alone[1].source_BS.shape or not np.array_equal(
-        second[0].source_BS, alone[1].source_BS
-    )
+    for number, alone in enumerate(works(corpus, Share(), *wishes)):
+        for rank in range(2):
+            (own,) = works(corpus, Share(rank, 2), *wishes)[number].pairs
+            np.testing.assert_array_equal(own.source_BS, alone.pairs[rank].source_BS)
+            np.testing.assert_array_equal(own.labels_BT, alone.pairs[rank].labels_BT)
+
+
+def test_new_splits_are_sorted_by_their_own_lengths(corpus: tuple[str, PreparedData]) -> None:
+    """Batches keep within their bound, which the lengths of the best splits would not tell."""
+    bound = load_recipe(corpus[0]).training.batch_tokens
+    drawn = [work.pairs[0] for work in works(corpus, Share(), "tokenizer.sampling={alpha=0.1}")]
+    for one in drawn:
+        rows = len(one.source_lengths_B)
+        assert rows == 1 or max(one.source_BS.size, one.labels_BT.size) <= bound
+    best = [work.pairs[0] for work in works(corpus, Share())]
+    assert sum(len(one.where_M) for one in drawn) != sum(len(one.where_M) for one in best)

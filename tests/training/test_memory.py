@@ -155,7 +155,7 @@ def test_a_single_pair_that_does_not_fit_is_named(
     with pytest.raises(TrainingError) as stopped:
         train(recipe, tmp_path / "r", data=prepared.folder, threads=1, monitor=Silent())
     order = BatchOrder(prepared.train, Bounds(400, pieces=256), recipe.seed)
-    pair = order.largest()[0][[0]]
+    pair = order.largest()[0].indices[[0]]
     source, target = (len(ids.values) for ids in prepared.train.ids(pair))
     assert str(stopped.value) == (
         "training stopped at update 0: out of memory: even one pair does not fit, "
@@ -268,7 +268,7 @@ def test_the_largest_batches_hold_the_longest_pairs_and_the_most_tokens(
     widths = np.maximum(source, target)
     for pieces in (None, int(np.sort(widths)[-20])):
         order = BatchOrder(dataset, Bounds(400, pieces=pieces), 3)
-        longest, fullest = order.largest()
+        longest, fullest = (one.indices for one in order.largest())
         allowed = widths if pieces is None else widths[widths <= pieces]
         assert sorted(widths[longest]) == sorted(np.sort(allowed)[-len(longest) :])
         assert len(longest) == 400 // (allowed.max() + 1)

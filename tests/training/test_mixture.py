@@ -37,7 +37,7 @@ def test_a_run_on_two_corpora(tmp_path: Path) -> None:
     prepared = prepare(recipe, tmp_path / "data")
     feed = Feed(prepared, recipe)
     seen: list[str] = []
-    for work in feed.works(Place(), 0):
+    for work in feed.works(Place()):
         for indices in work.batches:
             lines = feed.lines(indices)
             assert lines.corpora is not None
