@@ -18,6 +18,7 @@ from benchmarks.peers import say, stop, tail
 from benchmarks.processes import WorkerError, environment
 from benchmarks.text import Text
 from seq2seq.metrics import bleu
+from seq2seq.training.checkpoint import update_of
 
 BEAM = 5
 CORRECTED = (0.1, 0.5)  # shares of the time after which the number of updates is set anew
@@ -83,7 +84,8 @@ class Timed:
 
     It is one run. Its number of updates is unknown at first; it is stopped and gone on with after
     some shares of its time, each time with the number that its speed so far leads to. The clock
-    counts all of it: starting, validating, saving, stopping.
+    counts all of it: starting, validating, saving, stopping. Where the number was too high after
+    all, the weights at the end of the time count; only validating them comes after it.
 
     Args:
         command: Trains, but for the number of updates.
@@ -119,7 +121,11 @@ class Timed:
             if finished:
                 return time.monotonic() - begun, True
             updates = stretch.updates_until(time.monotonic(), end) or updates
-        return time.monotonic() - begun, False
+        seconds = time.monotonic() - begun
+        if (self.run / "last").exists():
+            reached = update_of((self.run / "last").resolve())
+            self._stretch(reached, float("inf"), float("inf"))
+        return seconds, False
 
     def _stretch(self, updates: int, until: float, end: float) -> tuple[Stretch, bool]:
         settings = options([f"training.epochs={FAR}", f"training.updates={updates}"])
@@ -192,7 +198,7 @@ def ours(
     from seq2seq.inference.translator import Translator
 
     data = prepared(text, work, settings, recipe)
-    run = data.with_name("bleu")
+    run = data.with_name("bleu")  # beside the data, which a later call finds again
     sets = options([*text.settings, *settings])
     command = [sys.executable, "-m", "seq2seq", "train", recipe, *sets]
     command += ["--data", str(data), "-o", str(run), "--threads", str(threads)]
@@ -229,9 +235,7 @@ def fairseqs(
     from sentencepiece import SentencePieceProcessor
 
     say(f"fairseq: training for {minutes:g} min, see {fairseq.log} ...")
-    begun = time.monotonic()
-    updates, epochs = fairseq.train(60 * minutes, threads, more)
-    seconds = time.monotonic() - begun
+    seconds, updates, epochs = fairseq.train(60 * minutes, threads, more)
     processor = SentencePieceProcessor(model_file=str(tokenizer))
     sources, references = text.val.lines()
     scores = {}

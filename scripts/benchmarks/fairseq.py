@@ -129,7 +129,7 @@ class Fairseq:
         )
         return statistics.median(speeds(said.splitlines())[WARM_UP:])
 
-    def train(self, seconds: float, threads: int, more: str = "") -> tuple[int, float]:
+    def train(self, seconds: float, threads: int, more: str = "") -> tuple[float, int, float]:
         """Trains anew for a time, validating and saving after every epoch and at the end.
 
         Args:
@@ -138,19 +138,23 @@ class Fairseq:
             more: Further options; they count where they contradict ours.
 
         Returns:
-            Updates and epochs.
+            Seconds by that clock, without the last validation, updates and epochs.
 
         Raises:
             PeerError: If it fails.
         """
         shutil.rmtree(self.saved, ignore_errors=True)
         options = f"{_OPTIONS} --max-tokens {_BATCH_TOKENS} --stop-time-hours {seconds / 3600}"
-        saving = f"--save-dir {self.saved} --keep-last-epochs {_LAST} --log-interval 20"
+        saving = f"--save-dir {self.saved} --keep-last-epochs {_LAST} --log-interval 10"
         said = self.call("fairseq-train", f"{self.data} {options} {saving} {more}", threads)
         last = records(said.splitlines())[-1:]
         if not last or not (self.saved / "checkpoint_best.pt").exists():
-            raise PeerError(f"fairseq saved nothing in {seconds:g} s of training")
-        return int(last[0]["num_updates"]), float(last[0]["update"])
+            raise PeerError(
+                f"fairseq made fewer than 10 updates, or saved nothing, in {seconds:g} s"
+            )
+        passed = re.search(r"cumulative_training_time: ([\d.]+) >", said)
+        spent = 3600 * float(passed[1]) if passed else float(last[0]["wall"])
+        return spent, int(last[0]["num_updates"]), float(last[0]["update"])
 
     @property
     def saved(self) -> Path:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +14,8 @@ import torch
 from benchmarks import bleu, costs, gpu, many, training, upkeep
 from benchmarks.fairseq import Fairseq
 from benchmarks.model import Ours
-from benchmarks.peers import PeerError, say
-from benchmarks.processes import WorkerError
+from benchmarks.peers import WORKERS, PeerError, say
+from benchmarks.processes import Worker, WorkerError
 from benchmarks.text import Text
 from benchmarks.train_report import Figures
 from seq2seq.training.precision import bound_primitive_cache
@@ -102,10 +105,11 @@ def measure(plan: Plan, peers: Path | None) -> Figures:
     if "speed" in plan.parts:
         _speed(plan, figures, fairseq)
     if rest := [part for part in plan.parts if part in ("loop", "validation", "prepare")]:
-        loops = _loops(plan)
-        for run in range(plan.turns):
-            say(f"the rest, run {run + 1} of {plan.turns}: {', '.join(rest)}")
-            _rest(plan, figures, loops, run)
+        with ExitStack() as stack:
+            loops = [stack.enter_context(worker) for worker in _loops(plan)]
+            for run in range(plan.turns):
+                say(f"the rest, run {run + 1} of {plan.turns}: {', '.join(rest)}")
+                _rest(plan, figures, loops, run)
     _on_request(plan, figures, fairseq)
     return figures
 
@@ -116,10 +120,12 @@ def _on_request(plan: Plan, figures: Figures, fairseq: Fairseq | None) -> None:
         "memory": lambda: _memory(plan, figures),
         "costs": lambda: _costs(plan, figures),
         "gpu": lambda: _gpu(plan, figures),
-        "bleu": lambda: _bleu(plan, figures, fairseq),
+        "bleu of ours": lambda: _bleu(plan, figures),
+        "bleu of fairseq": lambda: _fairseqs_bleu(plan, figures, fairseq),
     }
+    wanted = {*plan.parts, *(f"bleu of {tool}" for tool in plan.extent.tools)}
     for name, part in parts.items():
-        if name not in plan.parts:
+        if name not in wanted or name.split()[0] not in plan.parts:
             continue
         try:
             part()
@@ -157,32 +163,36 @@ def _gpu(plan: Plan, figures: Figures) -> None:
         say(f"gpu, {told}")
 
 
-def _bleu(plan: Plan, figures: Figures, fairseq: Fairseq | None) -> None:
-    extent, text = plan.extent, plan.text
-    if "ours" in extent.tools:
-        reached, ended = bleu.ours(
-            text, extent.recipe, plan.settings, extent.minutes, plan.threads, plan.work
-        )
-        figures.bleu.append(reached)
-        if not ended:
-            _leave_out(figures, f"{extent.recipe}: the end of its learning rate's cosine")
-    if "fairseq" in extent.tools and fairseq is None:
-        _leave_out(figures, "bleu: fairseq, without --peers")
-    elif "fairseq" in extent.tools and fairseq is not None:
-        theirs = bleu.fairseqs(
-            fairseq, text, plan.tokenizer, extent.minutes, plan.threads, extent.fairseq
-        )
-        figures.bleu.append(theirs)
+def _bleu(plan: Plan, figures: Figures) -> None:
+    extent = plan.extent
+    reached, ended = bleu.ours(
+        plan.text, extent.recipe, plan.settings, extent.minutes, plan.threads, plan.work
+    )
+    figures.bleu.append(reached)
+    if not ended:
+        _leave_out(figures, f"{extent.recipe}: the end of its learning rate, which came too late")
 
 
-def _loops(plan: Plan) -> list[upkeep.Loop]:
-    """Without subword sampling, and with it."""
+def _fairseqs_bleu(plan: Plan, figures: Figures, fairseq: Fairseq | None) -> None:
+    if fairseq is None:
+        raise PeerError("it is a peer: give --peers")
+    extent, minutes = plan.extent, plan.extent.minutes
+    figures.bleu.append(
+        bleu.fairseqs(fairseq, plan.text, plan.tokenizer, minutes, plan.threads, extent.fairseq)
+    )
+
+
+def _loops(plan: Plan) -> Iterator[Worker]:
+    """Without subword sampling, and with it; this process has trained much, they have not."""
     if "loop" not in plan.parts:
-        return []
+        return
     updates = max(plan.updates, 20)  # the share is small: few updates would not show it
     settings = [f"training.batch_tokens={training.BATCH_TOKENS}", "model.decoder.feeding=none"]
     sampling = [*settings, "tokenizer.sampling={alpha=0.3}"]
-    return [upkeep.Loop(plan.data, plan.threads, updates, one) for one in (settings, sampling)]
+    command = [sys.executable, str(WORKERS / "real_loop.py"), str(plan.data), str(updates)]
+    log = plan.work / "logs"
+    for name, more in (("loop", settings), ("sampled", sampling)):
+        yield Worker([*command, json.dumps(more)], plan.threads, log / f"{name}.log")
 
 
 def _speed(plan: Plan, figures: Figures, fairseq: Fairseq | None) -> None:
@@ -199,12 +209,12 @@ def _speed(plan: Plan, figures: Figures, fairseq: Fairseq | None) -> None:
             fairseq = None
 
 
-def _rest(plan: Plan, figures: Figures, loops: Sequence[upkeep.Loop], run: int) -> None:
+def _rest(plan: Plan, figures: Figures, loops: Sequence[Worker], run: int) -> None:
     for loop, shares in zip(loops, (figures.loop, figures.sampled), strict=False):
-        share, between = loop.turn(ready_first=run % 2 == 1)
-        shares.append(share)
+        found = loop.ask("turn", ready_first=run % 2 == 1)
+        shares.append(found["share"])
         if shares is figures.loop:
-            figures.between.append(between)
+            figures.between.append(found["between"])
     if "validation" in plan.parts:
         seconds, figures.lines = upkeep.validation_seconds(plan.model(), plan.data, 1000)
         figures.validation.append(seconds)
