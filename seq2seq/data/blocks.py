@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 import pyarrow as pa
 
 from seq2seq.data import storage
@@ -17,6 +18,8 @@ from seq2seq.recipe.data import LinesSource, Source
 from seq2seq.text.cleaning import RawPair
 
 _BYTES_A_CHARACTER = 4  # at most, of UTF-8
+_LINE_END = ord("\n")
+_NO_LINES = np.zeros(0, dtype=np.int64)
 
 
 def read_blocks(source: Source) -> Iterator[pa.RecordBatch]:
@@ -69,30 +72,49 @@ class _Side:
     """The lines of one file that were read and not yet taken."""
 
     def __init__(self, path: str) -> None:
-        self.path = path
-        self.lines: list[bytes] = []
-        self.size = 0  # bytes
         self._blocks = line_blocks(path)
+        self._data = b""
+        self._ends = _NO_LINES  # of each line: where its end, one byte, lies
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self._data)
 
     def fill(self) -> None:
         """Reads on until there are lines for a batch, were all their characters of one byte."""
         enough = _BYTES_A_CHARACTER * storage.BATCH_CHARACTERS
-        while len(self.lines) < storage.BATCH_PAIRS and self.size < enough:
+        while len(self) < storage.BATCH_PAIRS and self.size < enough:
             block = next(self._blocks, None)
             if block is None:
                 return
-            self.lines += block
-            self.size += sum(map(len, block))
+            ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == _LINE_END)
+            self._ends = np.concatenate([self._ends, ends + len(self._data)])
+            self._data += block
 
-    def take(self, count: int) -> list[bytes]:
+    def characters(self, count: int) -> list[int]:
+        """Counts the characters of each of the next lines."""
+        lines = self._data[: self._ends[count - 1]].split(b"\n")
+        return [len(line.decode("utf-8", "replace")) for line in lines]
+
+    def take(self, count: int) -> pa.BinaryArray:
         """Takes the next lines."""
-        taken, self.lines = self.lines[:count], self.lines[count:]
-        self.size -= sum(map(len, taken))
-        return taken
+        ends = self._ends[:count]
+        size = int(ends[-1]) + 1
+        bounds = np.zeros(count + 1, dtype=np.int32)
+        bounds[1:] = ends - np.arange(count)  # without the line ends that come before
+        text = self._data[:size].replace(b"\n", b"")
+        self._data = self._data[size:]
+        self._ends = self._ends[count:] - size
+        buffers = [None, pa.py_buffer(bounds), pa.py_buffer(text)]
+        return pa.Array.from_buffers(pa.binary(), count, buffers)
 
     def rest(self) -> int:
         """Counts the lines that were not taken, to the file's end."""
-        return len(self.lines) + sum(map(len, self._blocks))
+        return len(self) + sum(block.count(b"\n") for block in self._blocks)
 
 
 def _line_blocks(source_path: str, target_path: str) -> Iterator[pa.RecordBatch]:
@@ -103,36 +125,31 @@ def _line_blocks(source_path: str, target_path: str) -> Iterator[pa.RecordBatch]
     while True:
         source.fill()
         target.fill()
-        count = min(len(source.lines), len(target.lines), storage.BATCH_PAIRS)
+        count = min(len(source), len(target), storage.BATCH_PAIRS)
         if not count:
             break
         if source.size + target.size >= storage.BATCH_CHARACTERS:
-            count = _fitting(source.lines, target.lines, count)
+            count = _fitting(source.characters(count), target.characters(count))
         yield pa.record_batch(
             [
-                pa.array(source.take(count), pa.binary()),
-                pa.array(target.take(count), pa.binary()),
-                pa.array(range(first, first + count), pa.int64()),
-                pa.array([False] * count, pa.bool_()),
+                source.take(count),
+                target.take(count),
+                pa.array(np.arange(first, first + count)),
+                pa.array(np.zeros(count, dtype=np.bool_)),
             ],
             schema=storage.BLOCK_SCHEMA,
         )
         first += count
-    if source.lines or target.lines:
-        raise unequal(
-            source_path, first - 1 + source.rest(), target_path, first - 1 + target.rest()
-        )
+    if len(source) or len(target):
+        counts = (first - 1 + side.rest() for side in (source, target))
+        raise unequal(source_path, next(counts), target_path, next(counts))
 
 
-def _fitting(sources: list[bytes], targets: list[bytes], count: int) -> int:
-    """How many of the next pairs one batch has room for."""
+def _fitting(sources: list[int], targets: list[int]) -> int:
+    """How many of the next pairs, of so many characters, one batch has room for."""
     room = storage.BATCH_CHARACTERS
-    for n in range(count):
-        room -= _characters(sources[n]) + _characters(targets[n])
+    for n, (source, target) in enumerate(zip(sources, targets, strict=True), 1):
+        room -= source + target
         if room <= 0:
-            return n + 1
-    return count
-
-
-def _characters(text: bytes) -> int:
-    return len(text) if text.isascii() else len(text.decode("utf-8", "replace"))
+            return n
+    return len(sources)

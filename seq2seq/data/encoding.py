@@ -11,7 +11,7 @@ import io
 import json
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +23,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from seq2seq.data.storage import RAW_SCHEMA, SCHEMA, id_column
-from seq2seq.text.cleaning import Dropped, Rules, digests
+from seq2seq.text.cleaning import Dropped, Drops, Rules
+from seq2seq.text.columns import Texts
+from seq2seq.text.seen import digests
 from seq2seq.text.tokenizer import Tokenizers
 
 if TYPE_CHECKING:
@@ -109,55 +111,55 @@ class Work:
         Returns:
             The result.
         """
-        if self._rules is None:
-            notes = Notes(batch.num_rows)
-            sources, targets = (column.to_pylist() for column in batch.columns[:2])
-        else:
-            batch, sources, targets, notes = self._clean(batch, self._rules)
+        notes = Notes(batch.num_rows)
+        if self._rules is not None:
+            batch, notes = self._clean(batch, self._rules)
         if self._tokenizers is not None:
+            source, target = self._tokenizers.source, self._tokenizers.target
             ids = (
-                id_column(self._tokenizers.source.encode(sources)),
-                id_column(self._tokenizers.target.encode(targets)),
+                id_column(source.encode(_encoded(batch.column("source")))),
+                id_column(target.encode(_encoded(batch.column("target")))),
             )
             batch = pa.record_batch([*ids, *batch.columns], schema=SCHEMA)
         return Result(batch, notes)
 
-    def _clean(
-        self, block: pa.RecordBatch, rules: Rules
-    ) -> tuple[pa.RecordBatch, list[str], list[str], Notes]:
+    def _clean(self, block: pa.RecordBatch, rules: Rules) -> tuple[pa.RecordBatch, Notes]:
+        marks = block.column("invalid")
         invalid = set[int]()
-        if block.column("invalid").true_count:
-            invalid.update(np.flatnonzero(block.column("invalid").to_numpy(False)).tolist())
-        columns, texts = zip(*(_decoded(block.column(n), invalid) for n in (0, 1)), strict=True)
+        if marks.true_count:
+            invalid.update(np.flatnonzero(marks.to_numpy(zero_copy_only=False)).tolist())
+        columns = [_decoded(block.column(side), invalid) for side in ("source", "target")]
+        replaced = np.array(sorted(invalid), dtype=np.intp)
         batch = pa.record_batch([*columns, block.column("line")], schema=RAW_SCHEMA)
-        sources, targets = texts
-        failing = rules.failing(sources, targets, invalid)
-        dropped = _dropped(failing, block.column("line"))
-        if failing:
+        places, names = rules.failing(_texts(columns[0]), _texts(columns[1]), replaced)
+        lines = block.column("line").to_numpy()
+        drops = Drops()
+        for line, name in zip(lines[places].tolist(), names, strict=True):
+            drops.add(name, line)
+        if len(places):
             keep = np.ones(block.num_rows, dtype=np.bool_)
-            keep[list(failing)] = False
+            keep[places] = False
             batch = batch.filter(pa.array(keep))
-            sources, targets = (_without(column, failing) for column in texts)
-            invalid -= failing.keys()
-        notes = Notes(
+            replaced = replaced[keep[replaced]]
+        return batch, Notes(
             block.num_rows,
-            dropped,
-            len(invalid),
-            block.column("line")[min(invalid)].as_py() if invalid else None,
-            self._digests(sources, targets),
+            drops.result(),
+            len(replaced),
+            int(lines[replaced[0]]) if len(replaced) else None,
+            self._digests(batch),
         )
-        return batch, sources, targets, notes
 
-    def _digests(self, sources: list[str], targets: list[str]) -> str:
+    def _digests(self, batch: pa.RecordBatch) -> str:
         if self.cleaning is None or not self.cleaning.duplicates:
             return ""
-        return digests(sources, targets).astype("<u8").tobytes().hex()
+        hashes = digests(_encoded(batch.column("source")), _encoded(batch.column("target")))
+        return hashes.astype("<u8").tobytes().hex()
 
 
-def _decoded(column: pa.BinaryArray, invalid: set[int]) -> tuple[pa.StringArray, list[str]]:
+def _decoded(column: pa.BinaryArray, invalid: set[int]) -> pa.StringArray:
     """Decodes texts, and notes the places of those that are not UTF-8."""
     try:
-        strings = column.cast(pa.string())
+        return column.cast(pa.string())
     except pa.ArrowInvalid:
         texts = []
         for n, text in enumerate(column.to_pylist()):
@@ -166,21 +168,22 @@ def _decoded(column: pa.BinaryArray, invalid: set[int]) -> tuple[pa.StringArray,
             except UnicodeDecodeError:
                 texts.append(text.decode("utf-8", "replace"))
                 invalid.add(n)
-        return pa.array(texts, pa.string()), texts
-    return strings, strings.to_pylist()
+        return pa.array(texts, pa.string())
 
 
-def _dropped(failing: dict[int, str], lines: pa.Int64Array) -> tuple[Dropped, ...]:
-    counts: dict[str, int] = {}
-    first: dict[str, int] = {}
-    for n, rule in failing.items():
-        counts[rule] = counts.get(rule, 0) + 1
-        first.setdefault(rule, n)
-    return tuple(Dropped(rule, counts[rule], lines[first[rule]].as_py()) for rule in counts)
+def _encoded(column: pa.StringArray) -> list[bytes]:
+    """Opens a column of texts without decoding them, which SentencePiece does itself."""
+    texts: list[bytes] = column.cast(pa.binary()).to_pylist()
+    return texts
 
 
-def _without(texts: Sequence[str], failing: dict[int, str]) -> list[str]:
-    return [text for n, text in enumerate(texts) if n not in failing]
+def _texts(column: pa.StringArray) -> Texts:
+    _, bounds, data = column.buffers()
+    begin = column.offset
+    return Texts(
+        np.frombuffer(data or b"", dtype=np.uint8),
+        np.frombuffer(bounds, dtype=np.int32)[begin : begin + len(column) + 1],
+    )
 
 
 def main(folder: str, cleaning: str) -> None:

@@ -93,17 +93,23 @@ def read_lines(path: str) -> Iterator[bytes]:
         The lines, without their ends, read as they are asked for; then a DataError is raised if
         the file cannot be read or unpacked, is empty, or is not text.
     """
-    return chain.from_iterable(line_blocks(path))
+    return chain.from_iterable(map(_split, line_blocks(path)))
 
 
-def line_blocks(path: str) -> Iterator[list[bytes]]:
-    """Reads lines by the megabyte, since a call for each line would take most of the time.
+def _split(block: bytes) -> list[bytes]:
+    lines = block.split(b"\n")
+    lines.pop()  # what is behind the last line's end
+    return lines
+
+
+def line_blocks(path: str) -> Iterator[bytes]:
+    r"""Reads whole lines by the megabyte, since a call for each would take most of the time.
 
     Args:
         path: The file.
 
     Yields:
-        The next lines, as ``read_lines`` gives them one by one.
+        The next lines of ``read_lines``, each with a ``\n`` at its end, the last one too.
 
     Raises:
         DataError: As ``read_lines`` does.
@@ -113,21 +119,21 @@ def line_blocks(path: str) -> Iterator[list[bytes]]:
     rest = b""
     with _unpacked(path) as stream:
         _check_text(path, stream.peek(HEAD)[:HEAD])
-        while block := stream.read(_BUFFER):
-            block = rest + block
-            lines = block.split(b"\n")
-            rest = lines.pop()
+        while read := stream.read(_BUFFER):
+            end = read.rfind(b"\n") + 1
+            block, rest = (rest + read[:end], read[end:]) if end else (b"", rest + read)
+            lines = block.count(b"\n")
             if len(rest) > LONGEST_LINE:
                 raise DataError(
-                    f"{path}, line {number + len(lines) + 1}: longer than {LONGEST_LINE:,} bytes: "
+                    f"{path}, line {number + lines + 1}: longer than {LONGEST_LINE:,} bytes: "
                     "not a sentence"
                 )
-            number += len(lines)
+            number += lines
             if b"\r" in block:
-                lines = [line.removesuffix(b"\r") for line in lines]
-            yield lines
+                block = block.replace(b"\r\n", b"\n")
+            yield block
     if rest:
-        yield [rest]
+        yield rest + b"\n"
 
 
 @contextmanager

@@ -51,7 +51,7 @@ from seq2seq.data.workers import worked
 from seq2seq.errors import DataError, RecipeError
 from seq2seq.recipe import Cleaning, Recipe
 from seq2seq.recipe.files import recipe_to_toml
-from seq2seq.text.cleaning import Seen
+from seq2seq.text.seen import Seen
 from seq2seq.text.tokenizer import Tokenizers, train_tokenizers
 
 _KEEP_ALL = Cleaning(empty=False, max_length=None, invalid_utf8=False, control_characters=False)

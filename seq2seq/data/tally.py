@@ -12,7 +12,8 @@ from seq2seq.data.encoding import Result
 from seq2seq.data.report import Corpus, SideCounter, Split
 from seq2seq.data.storage import flat_ids
 from seq2seq.errors import DataError
-from seq2seq.text.cleaning import DUPLICATES, Drops, Seen
+from seq2seq.text.cleaning import DUPLICATES, Drops
+from seq2seq.text.seen import Seen
 
 
 @dataclass

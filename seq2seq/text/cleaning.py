@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from hashlib import blake2b
+from itertools import compress
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+
+from seq2seq.text.columns import Places, Texts
+from seq2seq.text.seen import Seen, digests
 
 if TYPE_CHECKING:
     from seq2seq import recipe
@@ -47,7 +49,7 @@ class Dropped:
 
 
 Fails = Callable[[RawPair], bool]
-Suspects = Callable[[Sequence[str]], Sequence[int]]
+Suspects = Callable[[Texts], Places]
 
 
 class _Rule(NamedTuple):
@@ -68,6 +70,12 @@ DUPLICATES = "duplicates"
 # Control characters apart from the tab: they come from broken conversions, never from writing.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
+_NONE = np.zeros(0, dtype=np.intp)
+# The bytes that white space can begin with: by them few texts are taken for blank ones wrongly.
+_MAY_BEGIN_SPACE = np.isin(
+    np.arange(256), [*range(0x09, 0x0E), *range(0x1C, 0x21), 0xC2, 0xE1, 0xE2, 0xE3]
+)
+
 
 def _rule(
     make: Callable[[recipe.Cleaning], _Rule | None],
@@ -79,7 +87,7 @@ def _rule(
 @_rule
 def invalid_utf8(options: recipe.Cleaning) -> _Rule | None:
     """Drops pairs whose bytes were not UTF-8."""
-    return _Rule(lambda pair: pair.invalid_utf8, lambda _: ()) if options.invalid_utf8 else None
+    return _Rule(lambda pair: pair.invalid_utf8, lambda _: _NONE) if options.invalid_utf8 else None
 
 
 @_rule
@@ -88,12 +96,19 @@ def empty(options: recipe.Cleaning) -> _Rule | None:
     if not options.empty:
         return None
 
-    def blank(texts: Sequence[str]) -> Sequence[int]:
-        if all(texts) and not any(map(str.isspace, texts)):
-            return ()
-        return [n for n, text in enumerate(texts) if not text or text.isspace()]
+    def suspects(texts: Texts) -> Places:
+        begins = texts.bounds[:-1]
+        if not texts.data.size:
+            return np.arange(len(texts))
+        first = texts.data[np.minimum(begins, texts.data.size - 1)]
+        return np.flatnonzero((texts.lengths == 0) | _MAY_BEGIN_SPACE[first])
 
-    return _Rule(lambda pair: bool(blank((pair.source, pair.target))), blank)
+    return _Rule(
+        lambda pair: (
+            not pair.source or not pair.target or pair.source.isspace() or pair.target.isspace()
+        ),
+        suspects,
+    )
 
 
 @_rule
@@ -102,17 +117,16 @@ def control_characters(options: recipe.Cleaning) -> _Rule | None:
     if not options.control_characters:
         return None
 
-    def with_control(texts: Sequence[str]) -> Sequence[int]:
-        # isprintable is ten times as fast as the search, and true for nearly every line.
-        if all(map(str.isprintable, texts)):
-            return ()
-        return [
-            n
-            for n, text in enumerate(texts)
-            if not text.isprintable() and _CONTROL.search(text) is not None
-        ]
+    def suspects(texts: Texts) -> Places:
+        data = texts.data
+        one_byte = np.flatnonzero(((data < 0x20) & (data != 0x09)) | (data == 0x7F))
+        lead = np.flatnonzero(data == 0xC2)  # U+0080 to U+00BF
+        return texts.with_bytes(np.concatenate([one_byte, lead[data[lead + 1] < 0xA0]]))
 
-    return _Rule(lambda pair: bool(with_control((pair.source, pair.target))), with_control)
+    def fails(pair: RawPair) -> bool:
+        return bool(_CONTROL.search(pair.source) or _CONTROL.search(pair.target))
+
+    return _Rule(fails, suspects)
 
 
 @_rule
@@ -123,13 +137,14 @@ def max_length(options: recipe.Cleaning) -> _Rule | None:
         return None
     length = _length(options.unit)
 
-    def too_long(texts: Sequence[str]) -> Sequence[int]:
+    def too_long(text: str) -> bool:
         # Most texts have too few characters to hold so many words: no need to split them.
-        if max(map(len, texts), default=0) <= bound:
-            return ()
-        return [n for n, text in enumerate(texts) if len(text) > bound and length(text) > bound]
+        return len(text) > bound and length(text) > bound
 
-    return _Rule(lambda pair: bool(too_long((pair.source, pair.target))), too_long)
+    return _Rule(
+        lambda pair: too_long(pair.source) or too_long(pair.target),
+        lambda texts: np.flatnonzero(texts.lengths > bound),
+    )
 
 
 @_rule
@@ -193,68 +208,6 @@ def share_of_letters(text: str) -> float:
     return letters / len(characters)
 
 
-def digests(sources: Iterable[str], targets: Iterable[str]) -> npt.NDArray[np.uint64]:
-    """Hashes pairs, for ``Seen``.
-
-    Args:
-        sources: Their sources.
-        targets: Their targets.
-
-    Returns:
-        A number a pair.
-    """
-    # The source's length keeps ("a b", "c") and ("a", "b c") apart.
-    hashes = b"".join(
-        blake2b(
-            f"{len(source)} {source}{target}".encode("utf-8", "replace"), digest_size=8
-        ).digest()
-        for source, target in zip(sources, targets, strict=True)
-    )
-    return np.frombuffer(hashes, dtype="<u8").astype(np.uint64)
-
-
-class Seen:
-    """A growing set of 64-bit numbers, in 8 bytes each.
-
-    Sorted runs, each at least twice as long as the next: a batch of n numbers costs a binary
-    search in log2(all / n) runs, and merging moves each number as often. The largest merge needs
-    as much again for a moment.
-    """
-
-    def __init__(self) -> None:
-        self._runs: list[npt.NDArray[np.uint64]] = []
-
-    def first_times(self, numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-        """Adds numbers to the set.
-
-        Args:
-            numbers: The numbers, in their order.
-
-        Returns:
-            For each, whether it was new: neither in the set nor earlier in ``numbers``.
-        """
-        unique, first = np.unique(numbers, return_index=True)
-        new = np.ones(unique.shape, dtype=np.bool_)
-        for run in self._runs:
-            place = np.minimum(np.searchsorted(run, unique), run.size - 1)
-            new &= run[place] != unique
-        fresh = np.zeros(numbers.shape, dtype=np.bool_)
-        fresh[first[new]] = True
-        self._add(unique[new])
-        return fresh
-
-    def _add(self, run: npt.NDArray[np.uint64]) -> None:
-        if run.size:
-            self._runs.append(run)
-        while len(self._runs) > 1 and self._runs[-2].size < 2 * self._runs[-1].size:
-            merged = np.concatenate([self._runs.pop(), self._runs.pop()])
-            merged.sort(kind="stable")  # numpy's merges sorted runs in one pass
-            self._runs.append(merged)
-
-    def __len__(self) -> int:
-        return sum(run.size for run in self._runs)
-
-
 class Rules:
     """The rules that judge a pair by itself: all but the one against repeated pairs.
 
@@ -269,8 +222,8 @@ class Rules:
         self._rules = [(name, rule) for name, rule in made.items() if rule is not None]
 
     def failing(
-        self, sources: Sequence[str], targets: Sequence[str], invalid: Iterable[int] = ()
-    ) -> dict[int, str]:
+        self, sources: Texts, targets: Texts, invalid: Places = _NONE
+    ) -> tuple[Places, list[str]]:
         """Finds the pairs that are to be dropped.
 
         Args:
@@ -279,22 +232,28 @@ class Rules:
             invalid: The places of pairs in which bytes that are not UTF-8 were replaced.
 
         Returns:
-            The rule that drops a pair, by the pair's place, in the order of places.
+            Their places, in order, and the rule that drops each of them.
         """
-        invalid = frozenset(invalid)
-        suspects: set[int] = set(invalid)
+        found = [invalid]
         for _, rule in self._rules:
             if rule.suspects is None:
-                suspects.update(range(len(sources)))
+                found.append(np.arange(len(sources)))
                 break
-            suspects.update(rule.suspects(sources), rule.suspects(targets))
-        failing = {}
-        for n in sorted(suspects):
-            pair = RawPair(0, sources[n], targets[n], n in invalid)
-            name = next((name for name, rule in self._rules if rule.fails(pair)), None)
-            if name is not None:
-                failing[n] = name
-        return failing
+            found += [rule.suspects(sources), rule.suspects(targets)]
+        suspects = np.unique(np.concatenate(found))
+        pairs = map(
+            RawPair,
+            suspects.tolist(),
+            sources.some(suspects),
+            targets.some(suspects),
+            np.isin(suspects, invalid).tolist(),
+        )
+        names = [self._first_failed(pair) for pair in pairs]
+        places = suspects[[name is not None for name in names]]
+        return places, [name for name in names if name is not None]
+
+    def _first_failed(self, pair: RawPair) -> str | None:
+        return next((name for name, rule in self._rules if rule.fails(pair)), None)
 
 
 class Drops:
@@ -354,21 +313,24 @@ class Cleaner:
             Those that are kept, in their order.
         """
         pairs = list(pairs)
-        sources, targets = [pair.source for pair in pairs], [pair.target for pair in pairs]
-        failing = self._rules.failing(
-            sources, targets, [n for n, pair in enumerate(pairs) if pair.invalid_utf8]
-        )
-        for n, name in failing.items():
+        if not pairs:
+            return pairs
+        sources = [pair.source.encode("utf-8", "surrogatepass") for pair in pairs]
+        targets = [pair.target.encode("utf-8", "surrogatepass") for pair in pairs]
+        invalid = np.flatnonzero([pair.invalid_utf8 for pair in pairs])
+        places, names = self._rules.failing(Texts.of(sources), Texts.of(targets), invalid)
+        keep = np.ones(len(pairs), dtype=np.bool_)
+        keep[places] = False
+        for n, name in zip(places.tolist(), names, strict=True):
             self._drops.add(name, pairs[n].line)
-        kept = [pair for n, pair in enumerate(pairs) if n not in failing] if failing else pairs
-        if self._seen is None or not kept:
-            return kept
-        hashes = digests([pair.source for pair in kept], [pair.target for pair in kept])
-        first_times = self._seen.first_times(hashes).tolist()
-        for pair, first_time in zip(kept, first_times, strict=True):
-            if not first_time:
-                self._drops.add(DUPLICATES, pair.line)
-        return [pair for pair, first_time in zip(kept, first_times, strict=True) if first_time]
+        if self._seen is not None:
+            kept = np.flatnonzero(keep)
+            hashes = digests([sources[n] for n in kept], [targets[n] for n in kept])
+            repeated = kept[~self._seen.first_times(hashes)]
+            keep[repeated] = False
+            for n in repeated.tolist():
+                self._drops.add(DUPLICATES, pairs[n].line)
+        return list(compress(pairs, keep.tolist()))
 
     @property
     def dropped(self) -> tuple[Dropped, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+import unicodedata
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seq2seq.recipe import Cleaning
-from seq2seq.text.cleaning import RULES, Cleaner, Dropped, RawPair, Seen, share_of_letters
+from seq2seq.text.cleaning import RULES, Cleaner, Dropped, RawPair, share_of_letters
+from seq2seq.text.seen import Seen
 
 NOTHING = {
     "empty": False,
@@ -110,6 +112,37 @@ def test_the_first_rule_that_fails_is_the_one_that_counts() -> None:
     assert work.clean(pairs) == pairs[:1]
     once = [Dropped(rule, 1, n) for n, rule in enumerate(RULES[:-1], 2)]
     assert work.dropped == (*once, Dropped("duplicates", 2, 9))
+
+
+def test_no_character_escapes_the_search_for_suspects() -> None:
+    every = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    space = [character for character in every if character.isspace()]
+    control = [one for one in every if unicodedata.category(one) == "Cc" and one != "\t"]
+    for rule, bad in (("empty", space), ("control_characters", control)):
+        pairs = [RawPair(n, "a", "b") for n in range(3)]
+        pairs += [RawPair(3, *sides) for one in bad for sides in ((one, "ä"), ("ä", one))]
+        assert cleaner(**{rule: True}).clean(pairs) == pairs[:3]
+
+
+def by_definition(pair: RawPair, bound: int) -> bool:
+    """Whether the rules keep a pair, each tested in the plainest way."""
+    texts = (pair.source, pair.target)
+    control = [one for one in "".join(texts) if unicodedata.category(one) == "Cc" and one != "\t"]
+    long = [text for text in texts if len(text.split()) > bound]
+    return not (pair.invalid_utf8 or control or long) and all(text.strip() for text in texts)
+
+
+TEXT = st.text(st.sampled_from("ab \t\0\x7f\x85\u00a0\u3000é„😀\ud800"), max_size=9)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(TEXT, TEXT, st.booleans()), max_size=8), st.integers(1, 4))
+def test_looking_for_suspects_drops_what_testing_each_pair_drops(
+    values: list[tuple[str, str, bool]], bound: int
+) -> None:
+    pairs = [RawPair(n, *value) for n, value in enumerate(values, 1)]
+    work = cleaner(empty=True, invalid_utf8=True, control_characters=True, max_length=bound)
+    assert work.clean(pairs) == [pair for pair in pairs if by_definition(pair, bound)]
 
 
 def test_counts_go_on_over_calls() -> None:
