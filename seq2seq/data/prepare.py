@@ -288,8 +288,10 @@ class _Work:
         return tally
 
     def _tokenizers(self, sources: Iterable[str], targets: Iterable[str]) -> Tokenizers:
-        self._progress.start("training the tokenizer", None)
-        tokenizers = train_tokenizers(self._recipe.tokenizer, sources, targets)
+        options = self._recipe.tokenizer
+        given = options.model is not None or options.source_model is not None
+        self._progress.start(f"{'reading' if given else 'training'} the tokenizer", None)
+        tokenizers = train_tokenizers(options, sources, targets)
         for name, proto in tokenizers.files.items():
             (self._folder / name).write_bytes(proto)
         self._progress.finish()

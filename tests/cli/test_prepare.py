@@ -60,6 +60,8 @@ def test_preparing_for_fine_tuning_takes_the_models_tokenizer(run, trained) -> N
     options = ["--init-from", str(trained / "run"), "-o", "out", "--processes", "1"]
     done = run("prepare", "mine.toml", *options)
     assert done.code == 0, done.err
+    assert "reading the tokenizer: " in done.err
+    assert "training the tokenizer" not in done.err
     model = (trained / "run" / "tokenizer.model").read_bytes()
     assert Path("out/tokenizer.model").read_bytes() == model
     words = ["seq2seq", "train", "mine.toml", "--data", "out", "-o", "runs/mine"]

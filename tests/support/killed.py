@@ -1,6 +1,6 @@
 """Trains in a process that sends itself a signal at a given moment.
 
-    python -m support.killed RECIPE DATA RUN update|sync NUMBER
+    python -m support.killed RECIPE DATA RUN update|sync NUMBER [INIT_FROM]
     python -m support.killed SIGTERM|SIGINT NUMBER train ARGUMENTS
 
 The first sends SIGKILL: "update" counts updates of this process, "sync" the times that it waits for
@@ -48,7 +48,7 @@ def main() -> None:
     if sys.argv[1].startswith("SIG"):
         command_line()
         return
-    recipe, data, run, what, number = sys.argv[1:]
+    recipe, data, run, what, number, *first = sys.argv[1:]
     countdown = Countdown(int(number))
     monitor = Deadly(countdown) if what == "update" else Silent()
     if what == "sync":
@@ -59,7 +59,8 @@ def main() -> None:
             real(path)
 
         checkpoint.sync = counted
-    seq2seq.train(recipe, run, data=data, threads=1, monitor=monitor)
+    begin = first[0] if first else None
+    seq2seq.train(recipe, run, data=data, init_from=begin, threads=1, monitor=monitor)
 
 
 def command_line() -> None:

@@ -462,3 +462,49 @@ def test_the_mean_of_the_last_weights_leaves_out_those_of_the_first_run(
     mean = records(tmp_path / "run", "validation")[-1]
     assert mean["mean_of_updates"] == [2, 4, 6]
     assert np.isfinite(mean["old"]["loss"])
+
+
+def test_separate_tokenizers_and_another_cell(place: Path, tmp_path: Path) -> None:
+    """A GRU's matrices are of other shapes than an LSTM's; the rest is taken."""
+    options = ["tokenizer.joint=false", "tokenizer.vocab_size=90", "training.epochs=1"]
+    general = tmp_path / "general"
+    seq2seq.train(tiny_recipe(tmp_path, options), general, threads=1, monitor=Silent())
+    cell = ["model.decoder.cell=gru", "training.updates=1"]
+    tuned(place, tmp_path / "run", *cell, init_from=general)
+    for name in ("source.model", "target.model"):
+        assert (tmp_path / "run" / name).read_bytes() == (general / name).read_bytes()
+    init = records(tmp_path / "run", "init")[0]
+    weights = list(load_file(general / "weights.safetensors"))
+    cells = [name for name in weights if name.startswith("decoder.stack.layers.0.0.")]
+    assert set(init["reshaped"]) | set(init["left"]) >= {one for one in cells if "weight" in one}
+    assert set(weights) - set(cells) <= set(init["taken"])
+    assert init["differing"] == {"model.decoder.cell.kind": ["lstm", "gru"]}
+
+
+def test_an_exported_model_without_weights_is_refused(place: Path, tmp_path: Path) -> None:
+    exported = tmp_path / "exported"
+    shutil.copytree(place / "general", exported)
+    (exported / "weights.safetensors").rename(exported / "encoder.onnx")
+    (exported / "card.json").unlink()
+    with pytest.raises(ModelError, match=r"an exported model has no weights\.safetensors"):
+        tuned(place, tmp_path / "run", init_from=exported)
+
+
+def test_a_run_that_publishes_meanwhile_is_read_again(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights and card are replaced one right after the other: never one of each is taken."""
+    general = tmp_path / "general"
+    shutil.copytree(place / "general", general)
+    card = general / "card.json"
+    whole = card.read_bytes()
+    about = json.loads(whole)
+    del about["own_sha256"]
+    card.write_text(json.dumps({**about, "weights_sha256": "of the update before"}))
+    monkeypatch.setattr("seq2seq.training.origin.time.sleep", lambda _: card.write_bytes(whole))
+    origin = Origin.read(general)
+    assert (origin.update, origin.digest) == (update_of(place), about["weights_sha256"])
+    card.write_text(json.dumps({**about, "weights_sha256": "of another"}))
+    monkeypatch.setattr("seq2seq.training.origin.time.sleep", lambda _: None)
+    with pytest.raises(ModelError, match="damaged: its sha256 is not the one in card"):
+        Origin.read(general)
