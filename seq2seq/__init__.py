@@ -166,8 +166,8 @@ def train(
             run is not gone on with where the bits could differ.
         changed_data: Whether to go on with what was prepared, where the corpus has changed since.
         init_from: An earlier run's or model's folder: its weights and tokenizer are what training
-            begins with, and what the recipe does not say on network and tokenizer is as it is
-            there. None: training begins with nothing.
+            begins with, and what the recipe does not say on network, tokenizer and translation is
+            as it is there. None: training begins with nothing.
         old_val: Two files, source and target: what ``init_from`` was good at, to measure what is
             forgotten; None: its own validation set, where it can be found.
         monitor: Told of the progress; None: it is shown on standard error.

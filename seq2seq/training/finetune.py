@@ -1,8 +1,8 @@
 """Fine-tuning: a training that begins with the weights and the tokenizer of an earlier run.
 
-The recipe's tables on the network and the tokenizer need to say only what is to be different; the
-rest is as it is there. What the earlier run was good at may be forgotten, so its validation set is
-measured too, before the first update and with each validation.
+The recipe's tables on the network, the tokenizer and the translation need to say only what is to be
+different; the rest is as it is there. What the earlier run was good at may be forgotten, so its
+validation set is measured too, before the first update and with each validation.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from seq2seq.training.old_val import OLD_VAL, Search, described, kept, same_pair
 from seq2seq.training.origin import Origin, Taken, named, take
 from seq2seq.training.validation import Validated
 
-Measure = Callable[[PairDataset], Validated]
+Measure = Callable[[PairDataset, Recipe], Validated]
 _MANY_UNKNOWN = 0.005  # of the pieces; a tokenizer knows nearly all of its own training text
 
 
@@ -121,7 +121,8 @@ class FineTuning:
             path.unlink()
             self.notes.append("the old validation set is the new one: it is measured once")
             return
-        self.record["old_val"] = described(path, found)
+        lines = self.origin.recipe.training.validation.lines
+        self.record["old_val"] = {**described(path, found), "lines": lines}
         self.old = PairDataset.open(path)
 
     def _warn_of_unknown(self, prepared: PreparedData) -> None:
@@ -164,13 +165,18 @@ class FineTuning:
         self.notes.clear()
 
     def with_old(
-        self, result: Validated, measure: Measure, history: list[dict[str, Any]]
+        self,
+        result: Validated,
+        measure: Measure,
+        recipe: Recipe,
+        history: list[dict[str, Any]],
     ) -> Validated:
-        """Measures the old validation set too.
+        """Measures the old validation set too, by as many lines as the earlier run has.
 
         Args:
             result: What was found on the new one.
             measure: Validates the weights that it was found with on another set.
+            recipe: The run's.
             history: The validations before.
 
         Returns:
@@ -178,7 +184,11 @@ class FineTuning:
         """
         if self.old is None:
             return result
-        return result.beside(measure(self.old), history[0].get("old") if history else None)
+        lines = {"lines": self.record["old_val"].get("lines")}
+        validation = recipe.training.validation.model_copy(update=lines)
+        training = recipe.training.model_copy(update={"validation": validation})
+        found = measure(self.old, recipe.model_copy(update={"training": training}))
+        return result.beside(found, history[0].get("old") if history else None)
 
     def card(self) -> dict[str, Any]:
         """What the model's card says: no path of this machine.
@@ -245,7 +255,7 @@ def fine_tuning(
 
 
 def adapted(recipe: Recipe, theirs: Recipe, tokenizer: dict[str, Any]) -> Recipe:
-    """Fills what a recipe leaves open on network and tokenizer with another recipe's values.
+    """Fills what a recipe leaves open with what another says: network, tokenizer, translation.
 
     Args:
         recipe: The recipe.
@@ -262,6 +272,7 @@ def adapted(recipe: Recipe, theirs: Recipe, tokenizer: dict[str, Any]) -> Recipe
     sampling = own if "sampling" in own.model_fields_set else theirs.tokenizer
     tables = {
         "model": _laid_over(theirs.model, recipe.model),
+        "translation": _laid_over(theirs.translation, recipe.translation),
         "tokenizer": {
             **theirs.tokenizer.model_dump(),
             "sampling": sampling.sampling,

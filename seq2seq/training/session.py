@@ -201,15 +201,15 @@ class Session:
         return result.loss < state.best_loss
 
     def _measure(self, model: TranslationModel) -> Validated:
-        def measured(pairs: PairDataset) -> Validated:
+        def measured(pairs: PairDataset, recipe: Recipe) -> Validated:
             self.monitor.validating(len(pairs))
             precision = self.learner.precision
-            return validate(model, pairs, self.prepared.tokenizers, self.recipe, precision)
+            return validate(model, pairs, self.prepared.tokenizers, recipe, precision)
 
         try:
-            result = measured(self.prepared.val)
+            result = measured(self.prepared.val, self.recipe)
             if self.tuning is not None:
-                result = self.tuning.with_old(result, measured, self.state.history)
+                result = self.tuning.with_old(result, measured, self.recipe, self.state.history)
         except ModelError as error:
             last = self.folder.path / "last"
             raise TrainingError(

@@ -21,6 +21,7 @@ from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.inference.torch_engine import TorchEngine, load_model
 from seq2seq.metrics import bleu
 from seq2seq.recipe.files import load_recipe
+from seq2seq.recipe.training import Validation
 from seq2seq.report.record import RunRecord
 from seq2seq.text.phrasebook import pairs
 from seq2seq.training.monitor import Silent
@@ -138,14 +139,23 @@ def test_both_sets_are_measured_and_the_old_one_is_what_the_first_run_measured(
     model = load_model(there.path, there.recipe, there.tokenizers)
     old, new = PreparedData.open(place / "general/data"), PreparedData.open(run / "data")
     recipe = load_recipe(str(run / "recipe.toml"))
-    for found, held in ((validations[0], new.val), (validations[0]["old"], old.val)):
+    count = {"training": recipe.training.model_copy(update={"validation": Validation(lines=4)})}
+    of_general = recipe.model_copy(update=count)
+    for found, held, by in (
+        (validations[0], new.val, recipe),
+        (validations[0]["old"], old.val, of_general),
+    ):
         loss = validation_loss(model, held, 4096, torch.float32)
         assert found["loss"] == pytest.approx(loss, rel=2e-2)  # matrix products in bfloat16
-        texts = translated(TorchEngine(model), held, new.tokenizers, recipe)
+        texts = translated(TorchEngine(model), held, new.tokenizers, by)
         assert found["bleu"] == pytest.approx(bleu(texts.hypotheses, texts.references), abs=0.5)
     card = json.loads((run / "card.json").read_text(encoding="utf-8"))
     best = next(one for one in validations if one["update"] == card["update"])
     assert card["validation"]["old"] == best["old"]
+    # By the same lines and the same limits the first run had measured the same weights.
+    first = json.loads((place / "general/card.json").read_text(encoding="utf-8"))["validation"]
+    for key in ("loss", "bleu"):
+        assert validations[0]["old"][key] == first[key]
     assert RunRecord.read(run).of_kind("validation")[0]["old"] == validations[0]["old"]
 
 
@@ -173,6 +183,9 @@ def test_tokenizer_and_open_keys_are_the_first_runs_and_given_ones_are_not(
     ours = load_recipe(str(run / "recipe.toml"))
     assert ours.model == general.model
     assert ours.model.encoder.dropout == 0.05
+    assert ours.translation == general.translation
+    assert ours.training.validation.lines is None
+    assert general.training.validation.lines == 4
     assert ours.tokenizer.model == str(place / "general" / "tokenizer.model")
     assert ours.tokenizer.vocab_size == 150
     for folder in (run, run / "data"):
