@@ -230,7 +230,7 @@ def fine_tuning(
         return recipe, None
     if first is not None and checkpoint_folders(run / "checkpoints"):
         then = recipe_from_toml(stored["recipe"], str(run / "run.json"))
-        return adapted(recipe, then, {}), FineTuning(first, begin)
+        return adapted(recipe, then, {}, run), FineTuning(first, begin)
     folder = Path(first["run"]) if begin.folder is None and first else begin.folder
     assert folder is not None
     if run.resolve() == folder.resolve():
@@ -241,7 +241,7 @@ def fine_tuning(
     if first is not None and begin.old_val is None and first.get("old_val_files"):
         begin = Begin(folder, tuple(map(Path, first["old_val_files"])))  # type: ignore[arg-type]
     origin = Origin.read(folder)
-    recipe = adapted(recipe, origin.recipe, _tokenizer_table(origin, data))
+    recipe = adapted(recipe, origin.recipe, _tokenizer_table(origin, data), folder)
     taken = Taken.by(recipe, origin)
     record = {
         "run": str(origin.folder),
@@ -254,13 +254,14 @@ def fine_tuning(
     return recipe, FineTuning(record, begin, origin, taken)
 
 
-def adapted(recipe: Recipe, theirs: Recipe, tokenizer: dict[str, Any]) -> Recipe:
+def adapted(recipe: Recipe, theirs: Recipe, tokenizer: dict[str, Any], of: Path) -> Recipe:
     """Fills what a recipe leaves open with what another says: network, tokenizer, translation.
 
     Args:
         recipe: The recipe.
         theirs: The other one. Of its tokenizer, all counts but the sampling that the recipe gives.
         tokenizer: Keys of the tokenizer's table that count more than either.
+        of: Whose the other one is, for messages.
 
     Returns:
         The recipe with all keys given.
@@ -283,7 +284,8 @@ def adapted(recipe: Recipe, theirs: Recipe, tokenizer: dict[str, Any]) -> Recipe
     try:
         return Recipe.model_validate(values | tables)
     except ValidationError as error:
-        raise RecipeError(recipe.name, problems_of(error)) from None
+        name = f"{recipe.name}, its open keys being those of {of}"
+        raise RecipeError(name, problems_of(error)) from None
 
 
 def prepared_with(recipe: Recipe, folder: Path) -> Recipe:
@@ -301,7 +303,7 @@ def prepared_with(recipe: Recipe, folder: Path) -> Recipe:
         RecipeError: If the recipe does not fit the model's.
     """
     origin = Origin.read(folder)
-    fitted = adapted(recipe, origin.recipe, origin.tokenizer_files())
+    fitted = adapted(recipe, origin.recipe, origin.tokenizer_files(), folder)
     Taken.by(fitted, origin)
     return fitted
 

@@ -110,6 +110,11 @@ class Search:
             then = next((one for one in splits if one.name == "val"), None)
             if then is not None and _counts(then) != _counts(found):
                 changed = list(files) or ["it"]
+        elif not known and files:
+            self.notes.append(
+                f"the old validation set is {', '.join(files)} as it is now: "
+                f"{self.origin.folder} does not say what it was"
+            )
         if changed:
             self.wanted.unlink(missing_ok=True)
             raise DataError(f"{', '.join(changed)}: changed since {self.origin.folder} used it")

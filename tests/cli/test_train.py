@@ -137,3 +137,20 @@ def test_sets_without_bleu_or_without_an_old_one_are_told_by_what_there_is(run, 
     done = run("train", "quickstart", "--init-from", "runs/general")
     assert "  new validation set: loss 2.000 -> 1.000\nthe model: " in done.out
     assert "old validation set" not in done.out
+
+
+def test_what_fine_tuning_cannot_begin_with(run) -> None:
+    done = run("train", "quickstart", "--init-from", "nowhere")
+    assert (done.code, done.err) == (
+        2,
+        "error: nowhere: no such folder; expected one that seq2seq train or export wrote\n",
+    )
+    done = run("train", "quickstart", "--old-val", "a.en", "a.de")
+    assert (done.code, done.err) == (
+        2,
+        "error: --old-val needs --init-from RUN: it measures what is forgotten\n",
+    )
+    done = run("train", "quickstart", "--init-from", "runs/quickstart")
+    assert done.code == 2
+    assert "runs/quickstart: --init-from and the run's folder are the same: give -o" in done.err
+    assert not Path("runs").exists()

@@ -252,8 +252,13 @@ def test_nothing_that_fits_is_an_error_that_compares_the_tables(
 
 def test_keys_that_do_not_go_together_are_named(place: Path, tmp_path: Path) -> None:
     keys = "model.encoder.hidden=512", "model.decoder.attention=dot"
-    with pytest.raises(RecipeError, match=r"encoder\.hidden = decoder\.hidden, not 512 and 16"):
+    with pytest.raises(RecipeError) as caught:
         tuned(place, tmp_path / "run", *keys)
+    assert str(caught.value) == (
+        f"recipe domain, its open keys being those of {place / 'general'}: model: "
+        "decoder.attention = 'dot' needs encoder.hidden = decoder.hidden, not 512 and 16; "
+        "'general' takes any sizes"
+    )
 
 
 def test_prepared_data_must_have_the_tokenizer(place: Path, tmp_path: Path) -> None:
@@ -415,6 +420,12 @@ def test_a_set_that_is_nowhere_is_warned_of_once_and_one_that_is_given_is_used(
     heard, _ = tuned(place, tmp_path / "run", "training.updates=1", init_from=bare)
     assert len(heard.about("warning")) == 1
     assert heard.about("the old validation set cannot be used: ")
+    (bare / "recipe.toml").write_text(text, encoding="utf-8")
+    heard, _ = tuned(place, tmp_path / "found", "training.updates=1", init_from=bare)
+    assert heard.about("as it is now") == [
+        f"the old validation set is {place / 'val.en'}, {place / 'val.de'} as it is now: {bare} "
+        "does not say what it was"
+    ]
     files = place / "val.en", place / "val.de"
     quick = ["training.updates=1", "training.validation.bleu=false"]
     loss = [*quick, "training.early_stopping.metric=loss"]
