@@ -59,8 +59,8 @@ def _block(pairs: list[RawPair]) -> pa.RecordBatch:
     lines, sources, targets, invalid = zip(*pairs, strict=True)
     return pa.record_batch(
         [
-            pa.array(sources, pa.string()).cast(pa.binary()),
-            pa.array(targets, pa.string()).cast(pa.binary()),
+            pa.array(sources, pa.string()).view(pa.binary()),
+            pa.array(targets, pa.string()).view(pa.binary()),
             pa.array(lines, pa.int64()),
             pa.array(invalid, pa.bool_()),
         ],

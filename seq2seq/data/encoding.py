@@ -7,6 +7,7 @@ from its standard input and answers with a stream of results; ``seq2seq.data.wor
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import signal
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import compress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -26,7 +28,7 @@ from seq2seq.data.storage import RAW_SCHEMA, SCHEMA, id_column
 from seq2seq.text.cleaning import Dropped, Drops, Rules
 from seq2seq.text.columns import Texts
 from seq2seq.text.seen import digests
-from seq2seq.text.tokenizer import Tokenizers
+from seq2seq.text.tokenizer import Tokenizer, Tokenizers
 
 if TYPE_CHECKING:
     from seq2seq.recipe import Cleaning
@@ -115,10 +117,9 @@ class Work:
         if self._rules is not None:
             batch, notes = self._clean(batch, self._rules)
         if self._tokenizers is not None:
-            source, target = self._tokenizers.source, self._tokenizers.target
             ids = (
-                id_column(source.encode(_encoded(batch.column("source")))),
-                id_column(target.encode(_encoded(batch.column("target")))),
+                _ids(self._tokenizers.source, batch.column("source")),
+                _ids(self._tokenizers.target, batch.column("target")),
             )
             batch = pa.record_batch([*ids, *batch.columns], schema=SCHEMA)
         return Result(batch, notes)
@@ -139,7 +140,8 @@ class Work:
         if len(places):
             keep = np.ones(block.num_rows, dtype=np.bool_)
             keep[places] = False
-            batch = batch.filter(pa.array(keep))
+            columns = [_some(column, keep) for column in columns]
+            batch = pa.record_batch([*columns, pa.array(lines[keep])], schema=RAW_SCHEMA)
             replaced = replaced[keep[replaced]]
         return batch, Notes(
             block.num_rows,
@@ -158,8 +160,10 @@ class Work:
 
 def _decoded(column: pa.BinaryArray, invalid: set[int]) -> pa.StringArray:
     """Decodes texts, and notes the places of those that are not UTF-8."""
+    # Not cast(), nor filter() above: they import pyarrow.compute, which a helper would wait for.
+    strings = column.view(pa.string())
     try:
-        return column.cast(pa.string())
+        strings.validate(full=True)
     except pa.ArrowInvalid:
         texts = []
         for n, text in enumerate(column.to_pylist()):
@@ -169,11 +173,29 @@ def _decoded(column: pa.BinaryArray, invalid: set[int]) -> pa.StringArray:
                 texts.append(text.decode("utf-8", "replace"))
                 invalid.add(n)
         return pa.array(texts, pa.string())
+    return strings
+
+
+def _some(column: pa.StringArray, keep: npt.NDArray[np.bool_]) -> pa.StringArray:
+    texts = list(compress(_encoded(column), keep.tolist()))
+    return pa.array(texts, pa.binary()).view(pa.string())
+
+
+def _ids(tokenizer: Tokenizer, texts: pa.StringArray) -> pa.ListArray:
+    # Thousands of lists come and go at once, none of them in a cycle: Python would spend an eighth
+    # of the time looking for one.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return id_column(tokenizer.encode(_encoded(texts)))
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _encoded(column: pa.StringArray) -> list[bytes]:
     """Opens a column of texts without decoding them, which SentencePiece does itself."""
-    texts: list[bytes] = column.cast(pa.binary()).to_pylist()
+    texts: list[bytes] = column.view(pa.binary()).to_pylist()
     return texts
 
 

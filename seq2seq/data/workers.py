@@ -36,6 +36,10 @@ WORTH_A_PROCESS = 4 * BATCH_PAIRS
 
 _PATIENCE = 5.0  # seconds that a process which has failed may take to end
 
+_SPARE = 4  # batches: what this process does while the first helper starts
+
+_PIPE = 2**18  # bytes, where the system can be asked: four times the usual, for fewer waits
+
 Worker = Callable[[pa.RecordBatch], Result]
 
 
@@ -71,7 +75,7 @@ def worked(
             if pairs > WORTH_A_PROCESS and team.size < processes:
                 team.add(stack.enter_context(_helper(folder, work)))
             results.append(pool.submit(team.work, batch))
-            while results and (results[0].done() or len(results) > 2 * processes + 2):
+            while results and (results[0].done() or len(results) > 2 * processes + _SPARE):
                 yield results.popleft().result()
         while results:
             yield results.popleft().result()
@@ -141,15 +145,12 @@ class _Helper:
         return self._process.stdin
 
     def finish(self) -> None:
-        """Says that there are no more batches, and waits for the end."""
-        try:
-            if self._batches is not None:
-                self._batches.close()
-            self._input.close()
-        except (pa.ArrowInvalid, OSError):
-            raise self._failure() from None
-        if self._process.wait():
-            raise self._failure()
+        """Sees that it was able to work, if it was not needed; else its answers have shown it."""
+        if self._results is None:
+            with suppress(OSError):
+                self._input.close()
+            if self._process.wait():
+                raise self._failure()
 
     def _failure(self) -> DataError:
         try:
@@ -178,6 +179,7 @@ def _helper(folder: Path, work: Work) -> Iterator[_Helper]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,
+            pipesize=_PIPE,
             # Its work is SentencePiece's, on one thread; arithmetic libraries need no pool.
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
         )
