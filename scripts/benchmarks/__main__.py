@@ -79,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
         "--device",
         choices=("cpu", "cuda"),
         default="cpu",
-        help="where all but the part gpu train (default: cpu)",
+        help="where speed, loop and validation run (default: cpu)",
     )
     _on_request(two)
     return whole

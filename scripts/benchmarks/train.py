@@ -190,9 +190,10 @@ def _loops(plan: Plan) -> Iterator[Worker]:
     settings = [f"training.batch_tokens={training.BATCH_TOKENS}", "model.decoder.feeding=none"]
     sampling = [*settings, "tokenizer.sampling={alpha=0.3}"]
     command = [sys.executable, str(WORKERS / "real_loop.py"), str(plan.data), str(updates)]
-    log = plan.work / "logs"
+    gpu = torch.cuda.is_available()  # not where GPUs are hidden from this process
     for name, more in (("loop", settings), ("sampled", sampling)):
-        yield Worker([*command, json.dumps(more)], plan.threads, log / f"{name}.log")
+        log = plan.work / "logs" / f"{name}.log"
+        yield Worker([*command, json.dumps(more)], plan.threads, log, gpu=gpu)
 
 
 def _speed(plan: Plan, figures: Figures, fairseq: Fairseq | None) -> None:
