@@ -36,7 +36,7 @@ WORTH_A_PROCESS = 4 * BATCH_PAIRS
 
 _PATIENCE = 5.0  # seconds that a process which has failed may take to end
 
-_SPARE = 4  # batches: what this process does while the first helper starts
+_SPARE = 4  # batches more under way while helpers start, for this process to work on
 
 _PIPE = 2**18  # bytes, where the system can be asked: four times the usual, for fewer waits
 
@@ -75,7 +75,8 @@ def worked(
             if pairs > WORTH_A_PROCESS and team.size < processes:
                 team.add(stack.enter_context(_helper(folder, work)))
             results.append(pool.submit(team.work, batch))
-            while results and (results[0].done() or len(results) > 2 * processes + _SPARE):
+            most = 2 * processes + (0 if team.ready else _SPARE)
+            while results and (results[0].done() or len(results) > most):
                 yield results.popleft().result()
         while results:
             yield results.popleft().result()
@@ -94,6 +95,10 @@ class _Team:
     @property
     def size(self) -> int:
         return 1 + len(self._helpers)
+
+    @property
+    def ready(self) -> bool:
+        return all(helper.ready for helper in self._helpers)
 
     def add(self, helper: _Helper) -> None:
         self._helpers.append(helper)
@@ -144,9 +149,13 @@ class _Helper:
         assert self._process.stdin is not None
         return self._process.stdin
 
+    @property
+    def ready(self) -> bool:
+        return self._results is not None
+
     def finish(self) -> None:
         """Sees that it was able to work, if it was not needed; else its answers have shown it."""
-        if self._results is None:
+        if not self.ready:
             with suppress(OSError):
                 self._input.close()
             if self._process.wait():
