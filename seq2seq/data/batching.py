@@ -10,8 +10,9 @@ Shapes: B pairs of a batch, S source length, T target length, n pairs of a pool.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,12 +43,14 @@ class Place:
         pool: From 0 in each epoch.
         batch: From 0 in each pool.
         pairs: Pairs of this epoch that lie before.
+        mark: Where a stream is to be read on from; None: nothing is streamed.
     """
 
     epoch: int = 0
     pool: int = 0
     batch: int = 0
     pairs: int = 0
+    mark: dict[str, Any] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,33 @@ def cut(widths: Ints, bounds: Bounds) -> list[slice]:
         slices.append(slice(begin, begin + count))
         begin += count
     return slices
+
+
+def planned(
+    indices: Ints,
+    lengths: tuple[Ints, Ints],
+    split: tuple[Ragged, Ragged] | None,
+    bounds: Bounds,
+    chance: tuple[int, int, int],
+) -> list[Batch]:
+    """Sorts a pool of pairs into batches.
+
+    Args:
+        indices: The pairs (n,).
+        lengths: The pieces (n,) of their sources and of their targets.
+        split: Their ids, where the batches are to have them.
+        bounds: How large a batch may be.
+        chance: Seed, epoch and pool, which decide the order.
+
+    Returns:
+        The batches, in their final order.
+    """
+    sources, targets = lengths
+    widths = np.maximum(sources, targets) + 1
+    random = np.random.default_rng((_BATCHES, *chance))
+    order = np.lexsort((random.random(len(indices)), sources, targets))
+    plan = [Batch(indices[order[one]], order[one], split) for one in cut(widths[order], bounds)]
+    return [plan[i] for i in random.permutation(len(plan))]
 
 
 class BatchOrder:
@@ -274,13 +304,8 @@ class BatchOrder:
         split = self._split_anew(indices, epoch, pool)
         if split is not None:
             sources, targets = (np.diff(side.offsets) for side in split)
-        widths = np.maximum(sources, targets) + 1
-        random = np.random.default_rng((_BATCHES, self.seed, epoch, pool))
-        order = np.lexsort((random.random(len(indices)), sources, targets))
-        plan = [
-            Batch(indices[order[one]], order[one], split) for one in cut(widths[order], self.bounds)
-        ]
-        return [plan[i] for i in random.permutation(len(plan))]
+        chance = (self.seed, epoch, pool)
+        return planned(indices, (sources, targets), split, self.bounds, chance)
 
     def _split_anew(self, indices: Ints, epoch: int, pool: int) -> tuple[Ragged, Ragged] | None:
         if self.resplit is None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from seq2seq.data import storage
 from seq2seq.data.corpus import read_pairs, unequal
-from seq2seq.data.files import check_file, line_blocks
+from seq2seq.data.files import FROM_START, Start, check_file, line_blocks
 from seq2seq.recipe.data import LinesSource, Source
 from seq2seq.text.cleaning import RawPair
 
@@ -22,11 +22,12 @@ _LINE_END = ord("\n")
 _NO_LINES = np.zeros(0, dtype=np.int64)
 
 
-def read_blocks(source: Source) -> Iterator[pa.RecordBatch]:
+def read_blocks(source: Source, start: Start = FROM_START) -> Iterator[pa.RecordBatch]:
     """Reads the pairs of a source, in order and in constant memory, many at a time.
 
     Args:
         source: The recipe's table.
+        start: Where to begin.
 
     Yields:
         Batches of ``storage.BLOCK_SCHEMA``, of at most ``storage.BATCH_PAIRS`` pairs, and fewer
@@ -37,9 +38,21 @@ def read_blocks(source: Source) -> Iterator[pa.RecordBatch]:
         MissingExtraError: As ``read_pairs`` does.
     """
     if isinstance(source, LinesSource):
-        yield from _line_blocks(source.source_path, source.target_path)
+        yield from _line_blocks(source.source_path, source.target_path, start)
     else:
-        yield from map(_block, _cut(read_pairs(source)))
+        yield from blocks_of(read_pairs(source, start))
+
+
+def blocks_of(pairs: Iterable[RawPair]) -> Iterator[pa.RecordBatch]:
+    """Puts pairs together.
+
+    Args:
+        pairs: The pairs.
+
+    Returns:
+        The batches, as ``read_blocks`` gives them; no more pairs are read than one has.
+    """
+    return map(_block, _cut(pairs))
 
 
 def _cut(pairs: Iterable[RawPair]) -> Iterator[list[RawPair]]:
@@ -71,8 +84,8 @@ def _block(pairs: list[RawPair]) -> pa.RecordBatch:
 class _Side:
     """The lines of one file that were read and not yet taken."""
 
-    def __init__(self, path: str) -> None:
-        self._blocks = line_blocks(path)
+    def __init__(self, path: str, start: Start) -> None:
+        self._blocks = line_blocks(path, start)
         self._data = b""
         self._ends = _NO_LINES  # of each line: where its end, one byte, lies
 
@@ -117,11 +130,11 @@ class _Side:
         return len(self) + sum(block.count(b"\n") for block in self._blocks)
 
 
-def _line_blocks(source_path: str, target_path: str) -> Iterator[pa.RecordBatch]:
+def _line_blocks(source_path: str, target_path: str, start: Start) -> Iterator[pa.RecordBatch]:
     for path in (source_path, target_path):
         check_file(path)
-    source, target = _Side(source_path), _Side(target_path)
-    first = 1
+    source, target = _Side(source_path, start.of(0)), _Side(target_path, start.of(1))
+    first = start.lines + 1
     while True:
         source.fill()
         target.fill()

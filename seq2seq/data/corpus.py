@@ -9,17 +9,17 @@ a stream: nothing is kept on the disk. Only the hub can touch the network.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from seq2seq.data.files import check_file, read_lines
-from seq2seq.errors import DataError, MissingExtraError
+from seq2seq.data.files import FROM_START, Start, check_file, read_lines
+from seq2seq.data.hub import HubRows
+from seq2seq.errors import DataError
 from seq2seq.recipe.data import (
     HubSource,
     JsonlSource,
@@ -50,7 +50,7 @@ def source_files(source: Source) -> tuple[str, ...]:
     return ()
 
 
-def read_pairs(source: Source) -> Iterator[RawPair]:
+def read_pairs(source: Source, start: Start = FROM_START) -> Iterator[RawPair]:
     r"""Reads the pairs of a source, in order and in constant memory.
 
     Nothing is trimmed but a line's end: ``\n``, or ``\r\n``. Bytes that are not UTF-8 (and halves
@@ -58,6 +58,7 @@ def read_pairs(source: Source) -> Iterator[RawPair]:
 
     Args:
         source: The recipe's table.
+        start: Where to begin.
 
     Yields:
         The pairs. Their lines count from 1; in Parquet and on the hub they are rows.
@@ -69,13 +70,14 @@ def read_pairs(source: Source) -> Iterator[RawPair]:
     """
     for path in source_files(source):
         check_file(path)
-    reader: Callable[[Any], Iterator[RawPair]] = _READERS[source.kind]
-    yield from reader(source)
+    yield from _READERS[source.kind](source, start)
 
 
-def _lines(source: LinesSource) -> Iterator[RawPair]:
-    sources, targets = read_lines(source.source_path), read_lines(source.target_path)
-    for number, (source_line, target_line) in enumerate(zip_longest(sources, targets), 1):
+def _lines(source: LinesSource, start: Start) -> Iterator[RawPair]:
+    sources = read_lines(source.source_path, start.of(0))
+    targets = read_lines(source.target_path, start.of(1))
+    both = zip_longest(sources, targets)
+    for number, (source_line, target_line) in enumerate(both, start.lines + 1):
         if source_line is None or target_line is None:
             raise unequal(
                 source.source_path,
@@ -117,9 +119,9 @@ def _pair(number: int, source: bytes, target: bytes) -> RawPair:
         )
 
 
-def _tsv(source: TsvSource) -> Iterator[RawPair]:
+def _tsv(source: TsvSource, start: Start) -> Iterator[RawPair]:
     needed = 1 + max(source.source, source.target)
-    for number, line in enumerate(read_lines(source.path), 1):
+    for number, line in enumerate(read_lines(source.path, start), start.lines + 1):
         columns = line.split(b"\t")
         if len(columns) < needed:
             raise DataError(
@@ -130,8 +132,8 @@ def _tsv(source: TsvSource) -> Iterator[RawPair]:
         yield _pair(number, columns[source.source], columns[source.target])
 
 
-def _jsonl(source: JsonlSource) -> Iterator[RawPair]:
-    for number, line in enumerate(read_lines(source.path), 1):
+def _jsonl(source: JsonlSource, start: Start) -> Iterator[RawPair]:
+    for number, line in enumerate(read_lines(source.path, start), start.lines + 1):
         if not line.strip():
             continue
         place = f"{source.path}, line {number}"
@@ -204,7 +206,7 @@ def _kind(value: Any) -> str:
     return names.get(type(value), "a list" if isinstance(value, list) else "an object")
 
 
-def _parquet(source: ParquetSource) -> Iterator[RawPair]:
+def _parquet(source: ParquetSource, start: Start) -> Iterator[RawPair]:
     try:
         file = pq.ParquetFile(source.path)
     except (pa.ArrowInvalid, OSError) as error:
@@ -215,12 +217,18 @@ def _parquet(source: ParquetSource) -> Iterator[RawPair]:
             _column_path(file.schema_arrow, key, source.path)
             for key in (source.source, source.target)
         ]
-        number = 0
+        groups, number = _groups_after(file, start.lines)
+        names = [".".join(path) for path in paths]
         try:
-            for batch in file.iter_batches(_ROWS, columns=[".".join(path) for path in paths]):
+            for batch in file.iter_batches(_ROWS, row_groups=groups, columns=names):
+                if number + batch.num_rows <= start.lines:
+                    number += batch.num_rows
+                    continue
                 columns = [_column(batch, path) for path in paths]
                 for values in zip(*columns, strict=True):
                     number += 1
+                    if number <= start.lines:
+                        continue
                     if None in values:
                         key = (source.source, source.target)[values.index(None)]
                         raise DataError(
@@ -230,6 +238,17 @@ def _parquet(source: ParquetSource) -> Iterator[RawPair]:
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0]
             raise DataError(f"{source.path}, after row {number}: damaged ({reason})") from None
+
+
+def _groups_after(file: pq.ParquetFile, rows: int) -> tuple[list[int], int]:
+    """The row groups in which rows are after the first so many, and the rows before those."""
+    before = 0
+    for group in range(file.num_row_groups):
+        size = file.metadata.row_group(group).num_rows
+        if before + size > rows:
+            return list(range(group, file.num_row_groups)), before
+        before += size
+    return [], before
 
 
 def _column_path(schema: pa.Schema, key: str, path: str) -> list[str]:
@@ -257,46 +276,36 @@ def _column(batch: pa.RecordBatch, path: list[str]) -> list[bytes | None]:
     return values
 
 
-def _hub(source: HubSource) -> Iterator[RawPair]:
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    try:
-        import datasets
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("the hub", "train", "datasets") from error
-    name = f"data set {source.name!r}"
-    number = 0
-    try:
-        rows = datasets.load_dataset(
-            source.name,
-            name=source.config,
-            split=source.split,
-            revision=source.revision,
-            streaming=True,
-        )
-        for number, row in enumerate(rows, 1):
-            yield _row_pair(number, row, source, f"{name}, split {source.split!r}, row {number}")
-    except DataError:
-        raise
-    # What it raises is not documented, differs between releases, and nearly always is the
-    # network, the name, the configuration or the split: all of them the user's to mend.
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        place = f", after row {number}" if number else ""
-        raise DataError(
-            f"{name}, split {source.split!r}{place}: cannot be read: {reason}"
-        ) from None
-    if number == 0:
-        raise DataError(f"{name}, split {source.split!r}: the split is empty")
+def _hub(source: HubSource, start: Start) -> Iterator[RawPair]:
+    rows = islice(HubRows(source), start.lines, None)
+    for number, row in enumerate(rows, start.lines + 1):
+        yield hub_pair(number, row, source)
 
 
-def _phrasebook(source: PhrasebookSource) -> Iterator[RawPair]:
+def hub_pair(number: int, row: Mapping[str, Any], source: HubSource) -> RawPair:
+    """Takes a pair from a row of a data set.
+
+    Args:
+        number: The row's, from 1.
+        row: The row.
+        source: The recipe's table.
+
+    Returns:
+        The pair.
+    """
+    place = f"data set {source.name!r}, split {source.split!r}, row {number}"
+    return _row_pair(number, row, source, place)
+
+
+def _phrasebook(source: PhrasebookSource, start: Start) -> Iterator[RawPair]:
     from seq2seq.text.phrasebook import pairs
 
-    for number, (english, german) in enumerate(pairs(source.split), 1):
+    rest = islice(pairs(source.split), start.lines, None)
+    for number, (english, german) in enumerate(rest, start.lines + 1):
         yield RawPair(number, english, german)
 
 
-_READERS: dict[str, Callable[[Any], Iterator[RawPair]]] = {
+_READERS: dict[str, Callable[[Any, Start], Iterator[RawPair]]] = {
     "lines": _lines,
     "tsv": _tsv,
     "jsonl": _jsonl,

@@ -8,8 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq.data.corpus import source_files
-from seq2seq.data.files import file_digest
-from seq2seq.data.manifest import RECIPE, SPLITS, check_files, data_tables, read_manifest
+from seq2seq.data.files import file_digest, sketch_digest
+from seq2seq.data.manifest import (
+    RECIPE,
+    SPLITS,
+    check_files,
+    data_tables,
+    digester,
+    read_manifest,
+    streamed,
+)
 from seq2seq.data.mixture import Mixture, sources_of
 from seq2seq.data.pairs import PairDataset, Ragged
 from seq2seq.data.report import PrepareReport
@@ -33,7 +41,7 @@ class PreparedData:
         recipe: What it was made by.
         tokenizers: One a side.
         manifest: What it says of itself; see :mod:`seq2seq.data.manifest`.
-        train: The cleaned training pairs.
+        stored: The cleaned training pairs; None where they are streamed.
         val: All validation pairs.
         test: All test pairs, where the recipe names any.
     """
@@ -42,7 +50,7 @@ class PreparedData:
     recipe: Recipe
     tokenizers: Tokenizers
     manifest: dict[str, Any]
-    train: PairDataset
+    stored: PairDataset | None
     val: PairDataset
     test: PairDataset | None
 
@@ -75,14 +83,15 @@ class PreparedData:
             for split in SPLITS
             if f"{split}.arrow" in manifest["files"]
         }
-        if missing := [split for split in ("train", "val") if split not in splits]:
+        needed = ("val",) if streamed(manifest) else ("train", "val")
+        if missing := [split for split in needed if split not in splits]:
             raise DataError(f"{folder}: damaged (no {' and no '.join(missing)}): prepare it again")
         return cls(
             folder,
             recipe_from_toml(text, str(path)),
             Tokenizers.load(folder),
             manifest,
-            splits["train"],
+            splits.get("train"),
             splits["val"],
             splits.get("test"),
         )
@@ -91,6 +100,20 @@ class PreparedData:
     def digest(self) -> str:
         """A hash of the content: the pairs and the tokenizers."""
         return str(self.manifest["digest"])
+
+    @property
+    def train(self) -> PairDataset:
+        """The cleaned training pairs.
+
+        Raises:
+            DataError: If they are streamed.
+        """
+        if self.stored is None:
+            raise DataError(
+                f"{self.folder}: its training pairs are streamed (data.stream), and none are "
+                "stored: prepare a part of them by a recipe without data.stream"
+            )
+        return self.stored
 
     def mixture(self, recipe: Recipe) -> Mixture | None:
         """The training corpora, with a recipe's weights.
@@ -151,8 +174,9 @@ class PreparedData:
             named = sources_of(recipe.data, split)
             paths = [path for one in named for path in source_files(one.source)]
             known = self.manifest["inputs"].get(split, {})
+            digest = digester(recipe.data, split)
             for path in paths:
-                if path in known and Path(path).is_file() and file_digest(path) != known[path]:
+                if path in known and Path(path).is_file() and digest(path) != known[path]:
                     changed.append(path)
         return changed
 
@@ -177,8 +201,9 @@ class PreparedData:
         if name not in _PATH_KEYS or not isinstance(theirs, str):
             return False
         split = split.partition("[")[0]
+        digest = sketch_digest if split == "train" and streamed(self.manifest) else file_digest
         path = Path(theirs)
-        return not path.exists() or file_digest(path) == self.manifest["inputs"][split].get(ours)
+        return not path.exists() or digest(path) == self.manifest["inputs"][split].get(ours)
 
     def _is_our_model(self, key: str, path: object) -> bool:
         name = key.removeprefix("tokenizer.")

@@ -13,6 +13,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
@@ -80,7 +81,88 @@ def file_digest(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_lines(path: str) -> Iterator[bytes]:
+@dataclass(frozen=True)
+class Start:
+    """Where reading begins, if not at the beginning.
+
+    Attributes:
+        lines: Lines (or rows) before it.
+        offsets: Bytes before it, in each of a source's files; None: so many lines are passed over.
+    """
+
+    lines: int = 0
+    offsets: tuple[int, ...] | None = None
+
+    def of(self, file: int) -> Start:
+        """The same for one of a source's files.
+
+        Args:
+            file: Which, from 0.
+
+        Returns:
+            Where to begin there.
+        """
+        return Start(self.lines, self.offsets and (self.offsets[file],))
+
+
+FROM_START = Start()
+
+
+def sketch_digest(path: Path | str) -> str:
+    """Hashes a file's size and some of its content, for files that are too large to be read twice.
+
+    Args:
+        path: The file.
+
+    Returns:
+        A SHA-256, in hexadecimal digits, of the size and a mebibyte each at the beginning, in the
+        middle and at the end.
+    """
+    size = Path(path).stat().st_size
+    found = hashlib.sha256(f"{size} ".encode())
+    with Path(path).open("rb") as file:
+        for place in (0, size // 2, max(0, size - _BUFFER)):
+            file.seek(place)
+            found.update(file.read(_BUFFER))
+    return found.hexdigest()
+
+
+def can_seek(path: str) -> bool:
+    """Whether reading can begin in the midst of a text file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Whether; not if it is packed.
+    """
+    return Path(path).suffix not in _CODECS
+
+
+def offset_after(path: str, offset: int, lines: int) -> int:
+    """Finds where a line begins.
+
+    Args:
+        path: A file that is not packed.
+        offset: Where another line begins.
+        lines: How many lines there are from there to the wanted one.
+
+    Returns:
+        Its offset; the file's size, if it ends before.
+    """
+    with Path(path).open("rb") as file:
+        file.seek(offset)
+        while lines and (block := file.read(_BUFFER)):
+            count = block.count(b"\n")
+            if count < lines:
+                lines -= count
+                offset += len(block)
+                continue
+            return offset + _place_after(block, lines)
+    return offset
+
+
+def read_lines(path: str, start: Start = FROM_START) -> Iterator[bytes]:
     r"""Reads the lines of a text file, in constant memory.
 
     ``.gz`` and ``.zst`` are unpacked. One ``\r`` before the ``\n`` goes with it, so that files
@@ -88,12 +170,13 @@ def read_lines(path: str) -> Iterator[bytes]:
 
     Args:
         path: The file.
+        start: Where to begin.
 
     Returns:
         The lines, without their ends, read as they are asked for; then a DataError is raised if
         the file cannot be read or unpacked, is empty, or is not text.
     """
-    return chain.from_iterable(map(_split, line_blocks(path)))
+    return chain.from_iterable(map(_split, line_blocks(path, start)))
 
 
 def _split(block: bytes) -> list[bytes]:
@@ -102,11 +185,12 @@ def _split(block: bytes) -> list[bytes]:
     return lines
 
 
-def line_blocks(path: str) -> Iterator[bytes]:
+def line_blocks(path: str, start: Start = FROM_START) -> Iterator[bytes]:
     r"""Reads whole lines by the megabyte, since a call for each would take most of the time.
 
     Args:
         path: The file.
+        start: Where to begin.
 
     Yields:
         The next lines of ``read_lines``, each with a ``\n`` at its end, the last one too.
@@ -114,11 +198,39 @@ def line_blocks(path: str) -> Iterator[bytes]:
     Raises:
         DataError: As ``read_lines`` does.
     """
+    blocks = _line_blocks(path, start)
+    if start.offsets is None and start.lines:
+        blocks = _after(blocks, start.lines)
+    yield from blocks
+
+
+def _after(blocks: Iterator[bytes], left: int) -> Iterator[bytes]:
+    for block in blocks:
+        count = block.count(b"\n") if left else 0
+        if left < count or not left:
+            yield block[_place_after(block, left) :]
+            left = 0
+        else:
+            left -= count
+
+
+def _place_after(block: bytes, lines: int) -> int:
+    """Where a block goes on after its first lines."""
+    place = 0
+    for _ in range(lines):
+        place = block.index(b"\n", place) + 1
+    return place
+
+
+def _line_blocks(path: str, start: Start) -> Iterator[bytes]:
     check_file(path)
     number = 0
     rest = b""
     with _unpacked(path) as stream:
         _check_text(path, stream.peek(HEAD)[:HEAD])
+        if start.offsets is not None:
+            stream.seek(start.offsets[0])
+            number = start.lines
         while read := stream.read(_BUFFER):
             end = read.rfind(b"\n") + 1
             block, rest = (rest + read[:end], read[end:]) if end else (b"", rest + read)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from seq2seq.data.corpus import source_files
-from seq2seq.data.files import file_digest
+from seq2seq.data.files import file_digest, sketch_digest
 from seq2seq.data.mixture import sources_of
 from seq2seq.data.report import PrepareReport
 from seq2seq.errors import DataError
@@ -73,6 +73,31 @@ def digest_of(values: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def digester(data: Data, split: str) -> Callable[[str], str]:
+    """How the files of a split are hashed.
+
+    Args:
+        data: The recipe's table.
+        split: Which.
+
+    Returns:
+        What hashes a file: all of it, or a part where it is streamed and may be very large.
+    """
+    return sketch_digest if split == "train" and data.stream is not None else file_digest
+
+
+def streamed(manifest: Mapping[str, Any]) -> bool:
+    """Whether a prepared folder's training pairs are streamed.
+
+    Args:
+        manifest: The folder's.
+
+    Returns:
+        Whether.
+    """
+    return bool(manifest["recipe"]["data"].get("stream"))
+
+
 def input_digests(data: Data) -> dict[str, dict[str, str]]:
     """Hashes the files that a recipe reads.
 
@@ -93,7 +118,8 @@ def input_digests(data: Data) -> dict[str, dict[str, str]]:
             continue
         paths = [path for one in sources for path in source_files(one.source)]
         try:
-            digests[split] = {path: file_digest(path) for path in paths}
+            digest = digester(data, split)
+            digests[split] = {path: digest(path) for path in paths}
         except OSError as error:
             raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from None
     return digests
@@ -108,9 +134,9 @@ def mixture_of(data: Data, report: PrepareReport) -> dict[str, Any] | None:
 
     Returns:
         The temperature, and for each corpus its name, its first pair, the pair after its last,
-        and its weight; None where the recipe names no list of corpora.
+        and its weight; None where the recipe names no list of corpora, or streams them.
     """
-    if not isinstance(data.train, tuple):
+    if not isinstance(data.train, tuple) or data.stream is not None:
         return None
     corpora: list[tuple[str, int, int, float]] = []
     start = 0

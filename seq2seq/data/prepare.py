@@ -46,14 +46,16 @@ from seq2seq.data.storage import (
     read_batches,
     writer,
 )
+from seq2seq.data.stream import sampled_blocks
 from seq2seq.data.tally import Tally
-from seq2seq.data.workers import worked
+from seq2seq.data.workers import processors, worked
 from seq2seq.errors import DataError, RecipeError
 from seq2seq.recipe import Cleaning, Recipe
 from seq2seq.recipe.files import recipe_to_toml
 from seq2seq.text.seen import Seen
 from seq2seq.text.tokenizer import Tokenizers, train_tokenizers
 
+_GLANCE = 2**16  # pairs of a stream that are looked at where no tokenizer is to be trained
 _KEEP_ALL = Cleaning(empty=False, max_length=None, invalid_utf8=False, control_characters=False)
 
 
@@ -93,7 +95,7 @@ def prepare(
         return PreparedData.open(output)
     _check_output(output, overwrite)
     with _disk_errors(output), _appearing(output) as folder:
-        work = _Work(recipe, folder, processes or _processors(), progress or Silent())
+        work = _Work(recipe, folder, processes or processors(), progress or Silent())
         work.run(sources)
     return PreparedData.open(output, verify=False)
 
@@ -162,12 +164,6 @@ def _check_output(output: Path, overwrite: bool) -> None:
         )
 
 
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 @contextmanager
 def _disk_errors(output: Path) -> Iterator[None]:
     try:
@@ -232,24 +228,56 @@ class _Work:
         begin = time.monotonic()
         inputs = input_digests(self._recipe.data)
         options = self._recipe.tokenizer
-        if options.model or options.source_model:
+        if self._recipe.data.stream is not None:
+            tallies = self._prepare_stream(sources)
+        elif options.model or options.source_model:
             tokenizers = self._tokenizers((), ())
             tallies = [self._prepare(*one, tokenizers) for one in sources.items()]
         else:
             self._raw.mkdir()
             tallies = [self._read(*one) for one in sources.items()]
-            train = self._raw / "train.arrow", tallies[0].kept
-            tokenizers = self._tokenizers(
-                *(Column(train[0], side, train[1]) for side in ("source", "target"))
-            )
+            tokenizers = self._tokenizers(*self._columns(tallies[0]))
             for tally in tallies:
-                self._tokenize(tally, tokenizers)
+                self._tokenize(tally, tokenizers, self._folder / f"{tally.split}.arrow")
             shutil.rmtree(self._raw)
         splits = tuple(tally.result() for tally in tallies)
         text = recipe_to_toml(self._recipe)
         (self._folder / RECIPE).write_text(text, encoding="utf-8", newline="\n")
         report = PrepareReport(splits, round(time.monotonic() - begin, 3), peak_memory())
         write_manifest(self._folder, self._recipe, inputs, report)
+
+    def _columns(self, tally: Tally) -> Iterator[Column]:
+        path = self._raw / f"{tally.split}.arrow"
+        return (Column(path, side, tally.kept) for side in ("source", "target"))
+
+    def _prepare_stream(self, sources: dict[str, tuple[Named, ...]]) -> list[Tally]:
+        """Trains the tokenizer on a sample; of the training pairs nothing else is kept."""
+        self._raw.mkdir()
+        train = self._sample(sources["train"])
+        tokenizers = self._tokenizers(*self._columns(train))
+        self._tokenize(train, tokenizers, self._raw / "tokenized.arrow")
+        shutil.rmtree(self._raw)
+        train.split = "train (sample)"
+        held_out = ((split, named) for split, named in sources.items() if split != "train")
+        return [train, *(self._prepare(split, named, tokenizers) for split, named in held_out)]
+
+    def _sample(self, sources: tuple[Named, ...]) -> Tally:
+        options = self._recipe.tokenizer
+        wanted = _GLANCE if options.model or options.source_model else options.max_lines
+        work, tally = Work(self._cleaning("train"), None), self._tally("train")
+        for named in sources:
+            tally.begin(named.name)
+        self._progress.start("reading a sample of train", wanted)
+        with writer(self._raw / "train.arrow", RAW_SCHEMA) as raw:
+            for corpus, block in sampled_blocks(self._recipe.data):
+                batch = tally.cleaned(work(block), corpus)
+                raw.write_batch(batch)
+                self._progress.advance(batch.num_rows)
+                if tally.kept >= wanted:
+                    break
+        self._progress.finish()
+        tally.check()
+        return tally
 
     def _cleaning(self, split: str) -> Cleaning:
         return self._recipe.cleaning if split == "train" else _KEEP_ALL
@@ -297,11 +325,11 @@ class _Work:
         self._progress.finish()
         return tokenizers
 
-    def _tokenize(self, tally: Tally, tokenizers: Tokenizers) -> None:
+    def _tokenize(self, tally: Tally, tokenizers: Tokenizers, output: Path) -> None:
         self._progress.start(f"tokenizing {tally.split}", tally.kept)
         batches = read_batches(self._raw / f"{tally.split}.arrow")
         with (
-            writer(self._folder / f"{tally.split}.arrow", SCHEMA) as prepared,
+            writer(output, SCHEMA) as prepared,
             self._worked(batches, Work(None, tokenizers)) as results,
         ):
             for batch, _ in results:

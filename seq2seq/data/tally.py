@@ -89,17 +89,18 @@ class Tally:
         self.counts.append(Count(corpus))
         return f"{self.split}: {corpus}" if self.several else self.split
 
-    def cleaned(self, result: Result) -> pa.RecordBatch:
+    def cleaned(self, result: Result, corpus: int = -1) -> pa.RecordBatch:
         """Counts a batch that was cleaned, and drops the pairs that earlier ones had.
 
         Args:
             result: The next batch's.
+            corpus: Which of the corpora it is from, if not from the one that was begun last.
 
         Returns:
             The batch, without repeated pairs.
         """
         batch, notes = result
-        count = self.counts[-1]
+        count = self.counts[corpus]
         for one in notes.dropped:
             count.drops.add(one.rule, one.first_line, one.count)
         if notes.replaced and not count.replaced:
@@ -135,7 +136,7 @@ class Tally:
             DataError: If not; the message says why.
         """
         for number, one in enumerate(self.counts):
-            if one.kept:
+            if one.kept or (not one.read and self.kept):
                 continue
             counts = ", ".join(f"{drop.rule} {drop.count:,}" for drop in one.drops.result())
             why = (

@@ -43,6 +43,17 @@ _PIPE = 2**18  # bytes, where the system can be asked: four times the usual, for
 Worker = Callable[[pa.RecordBatch], Result]
 
 
+def processors() -> int:
+    """Counts the processors that this process may use.
+
+    Returns:
+        How many.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def worked(
     batches: Iterable[pa.RecordBatch], work: Work, folder: Path, processes: int
 ) -> Generator[Result, None, None]:
@@ -174,6 +185,53 @@ class _Helper:
         else:
             reason = lines[-1] if lines else f"exit status {code}"
         return DataError(f"a tokenizing process failed: {reason}; try fewer processes")
+
+
+class Crew:
+    """Helpers that stay, and work on batches whenever there are some.
+
+    Args:
+        work: What is done to each batch.
+        folder: Where the tokenizers are saved.
+        helpers: How many there are; 0: this process works itself.
+    """
+
+    def __init__(self, work: Work, folder: Path, helpers: int) -> None:
+        self._stack = ExitStack()
+        self._pool = ThreadPoolExecutor(max(1, helpers), thread_name_prefix="crew")
+        self._free = SimpleQueue[Worker]()
+        self._closed = False
+        if not helpers or not sys.executable:
+            self._free.put(work)
+        else:
+            for _ in range(helpers):
+                self._free.put(self._stack.enter_context(_helper(folder, work)))
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> list[Result]:
+        """Works on batches.
+
+        Args:
+            batches: Some.
+
+        Returns:
+            Their results, in their order.
+        """
+        return list(self._pool.map(self._work, batches))
+
+    def _work(self, batch: pa.RecordBatch) -> Result:
+        worker = self._free.get()
+        try:
+            if self._closed:
+                raise CancelledError
+            return worker(batch)
+        finally:
+            self._free.put(worker)
+
+    def close(self) -> None:
+        """Ends the helpers, whatever they are at."""
+        self._closed = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._stack.close()
 
 
 @contextmanager

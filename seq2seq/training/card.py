@@ -64,6 +64,7 @@ def model_card(
     signed = {} if examples is None else {"chrf_signature": f"greedy, {examples['signature']}"}
     mixture = prepared.mixture(recipe)
     mixed = {} if mixture is None else {"corpora": mixture.described()}
+    stored = {} if prepared.stored is None else {"train": len(prepared.stored)}
     parts = dict.fromkeys(PARTS, 0)
     for name, parameter in model.named_parameters():
         parts[part_of(name)] += parameter.numel()
@@ -76,7 +77,7 @@ def model_card(
         **signed,
         "parameters": sum(parts.values()),
         "parameters_of": {part: count for part, count in parts.items() if count},
-        "pairs": {"train": len(prepared.train), "val": len(prepared.val)},
+        "pairs": {**stored, "val": len(prepared.val)},
         **mixed,
         "source_vocabulary": prepared.tokenizers.source.size,
         "target_vocabulary": prepared.tokenizers.target.size,

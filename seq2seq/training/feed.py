@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from seq2seq.data.ahead import ahead
 from seq2seq.data.batching import (
@@ -105,12 +106,14 @@ class Work:
         pairs: The batches of ``own`` as matrices; never none. Where no pair was left for this
             process they are ``unlearned``.
         place: The place after the update.
+        notes: What ``metrics.jsonl`` is to remember of a stream here; None: nothing.
     """
 
     batches: list[Ints]
     own: list[Ints]
     pairs: list[PaddedPairs]
     place: Place
+    notes: dict[str, Any] | None = None
 
 
 class Feed:
@@ -125,6 +128,8 @@ class Feed:
         recipe: Its seed decides the order.
         share: What this process learns from; None: all.
     """
+
+    unit = "epoch"
 
     def __init__(self, prepared: PreparedData, recipe: Recipe, share: Share | None = None) -> None:
         options = recipe.training

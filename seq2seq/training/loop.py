@@ -206,6 +206,8 @@ class Trainer(Session):
         state.update, state.place = state.update + 1, work.place
         state.tokens += gradient.tokens
         state.validated = False
+        if work.notes is not None:
+            self.folder.journal.append({"kind": "buffer", "update": state.update, **work.notes})
         if gradient.halved and not state.halved:
             self.monitor.say(
                 f"warning: out of memory at update {state.update}: batches that do not fit are "
@@ -299,6 +301,7 @@ class Trainer(Session):
             memory=memory(),
             gpu_memory=gpu_memory(self.learner.device),
             update_ratio=ratios,
+            unit=self.feed.unit,
         )
         self.monitor.step(step)
         if self._logged():

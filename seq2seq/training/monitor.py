@@ -33,6 +33,7 @@ class Step:
         gpu_memory: The most bytes that tensors have taken on the GPU; None where there is none.
         update_ratio: Norm of the change over norm of the weights, for "all" and for each part of
             the network; empty where this update was not measured.
+        unit: What ``epoch`` counts; of a stream, whose end nobody knows, they are buffers.
     """
 
     update: int
@@ -49,6 +50,7 @@ class Step:
     memory: int = 0
     gpu_memory: int | None = None
     update_ratio: dict[str, float] = field(default_factory=dict)
+    unit: str = "epoch"
 
     @property
     def perplexity(self) -> float:
@@ -61,7 +63,9 @@ class Step:
         Returns:
             Plain values.
         """
-        return {"kind": "train", **asdict(self), "perplexity": self.perplexity}
+        figures = {"kind": "train", **asdict(self), "perplexity": self.perplexity}
+        del figures["unit"]
+        return figures
 
     def line(self, width: int | None = None) -> str:
         """The figures in words, those that matter most first.
@@ -76,7 +80,7 @@ class Step:
         figures = [
             f"update {self.update}",
             left,
-            f"epoch {self.epoch:.2f}",
+            f"{self.unit} {self.epoch:.2f}",
             f"loss {self.loss:.3f}",
             f"{self.tokens_per_second:,.0f} tokens/s",
             f"gradient {self.gradient_norm:.2g}",
@@ -112,7 +116,12 @@ class Monitor:
     Args:
         stream: Where lines go; None: standard error.
         interval: Seconds between lines on updates.
+
+    Attributes:
+        unit: What is counted as epochs: "epoch", or "buffer" in a stream.
     """
+
+    unit = "epoch"
 
     def __init__(self, stream: TextIO | None = None, interval: float = 10.0) -> None:
         self.stream = stream
@@ -155,7 +164,7 @@ class Monitor:
         """
         bleu = "" if result.bleu is None else f"  BLEU {result.bleu:.2f}"
         self.say(
-            f"validation at update {update} (epoch {epoch:.2f}): loss {result.loss:.3f}  "
+            f"validation at update {update} ({self.unit} {epoch:.2f}): loss {result.loss:.3f}  "
             f"perplexity {result.perplexity:,.4g}{bleu}  {result.seconds:.1f} s"
             f"{'  best so far' if best else ''}"
         )

@@ -23,7 +23,7 @@ from seq2seq.training.averaging import mean_of
 from seq2seq.training.card import environment, model_card
 from seq2seq.training.checkpoint import TEMPORARY, Checkpoint
 from seq2seq.training.curves import plot_curves
-from seq2seq.training.feed import Feed
+from seq2seq.training.feeds import feed_for
 from seq2seq.training.finetune import FineTuning
 from seq2seq.training.learner import Learner
 from seq2seq.training.monitor import Monitor
@@ -63,7 +63,8 @@ class Session:
         self.tuning = tuning
         self.watch = Watch(folder.path, folder.journal, monitor.say, page)
         self.learner = Learner(recipe, prepared.tokenizers)
-        self.feed = Feed(prepared, recipe)
+        self.feed = feed_for(prepared, recipe)
+        monitor.unit = self.feed.unit
         self.state = TrainingState()
         self.stop = StopRequest()
         self.clock = time.monotonic()
