@@ -189,10 +189,11 @@ class PreparedData:
         Returns:
             The error.
         """
+        trained_on = "what was prepared" if self.stored is not None else "what they are now"
         return DataError(
             f"{', '.join(files)}: changed since {self.folder} was prepared (the SHA-256 is another "
             "one): prepare again into another folder and begin a new run with it, or train on "
-            "with what was prepared: --changed-data"
+            f"with {trained_on}: --changed-data"
         )
 
     def _is_our_input(self, key: str, ours: object, theirs: object) -> bool:

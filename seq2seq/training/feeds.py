@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from datetime import timedelta
 from typing import Protocol
+
+import torch
+import torch.distributed as dist
 
 from seq2seq.data.batching import Ints, PaddedPairs, Place
 from seq2seq.data.dataset import PreparedData
@@ -11,6 +15,8 @@ from seq2seq.recipe import Recipe
 from seq2seq.training.feed import Feed, Share, Work
 from seq2seq.training.lines import Lines
 from seq2seq.training.stream_feed import Exchange, StreamFeed
+
+_PATIENCE = timedelta(minutes=30)  # for another process, which may be validating
 
 
 class AnyFeed(Protocol):
@@ -37,24 +43,46 @@ class AnyFeed(Protocol):
         """What each update learns from, without end."""
 
 
+def exchange() -> Exchange:
+    """Makes a way for processes to exchange bytes that no other exchange of theirs can disturb.
+
+    Returns:
+        It. All processes of the default group call this at the same time.
+    """
+    group = dist.new_group(backend="gloo", timeout=_PATIENCE)
+    world = dist.get_world_size()
+
+    def everyone(own: bytes) -> list[bytes]:
+        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(world)]
+        dist.all_gather(sizes, torch.tensor([len(own)]), group)
+        longest = max(int(size) for size in sizes)
+        padded = torch.zeros(longest, dtype=torch.uint8)
+        padded[: len(own)] = torch.frombuffer(bytearray(own), dtype=torch.uint8)
+        found = [torch.empty_like(padded) for _ in range(world)]
+        dist.all_gather(found, padded, group)
+        both = zip(found, sizes, strict=True)
+        return [one[: int(size)].numpy().tobytes() for one, size in both]
+
+    return everyone
+
+
 def feed_for(
     prepared: PreparedData,
     recipe: Recipe,
     share: Share | None = None,
-    exchange: Exchange | None = None,
 ) -> AnyFeed:
     """Makes the feed of a training.
 
     Args:
         prepared: The prepared folder.
         recipe: The recipe.
-        share: What this process learns from; None: all.
-        exchange: How processes that train together share out the work on a stream; None: each
-            does all of it.
+        share: What this process learns from; None: all. If there are other processes, all of
+            them make their feeds at the same time.
 
     Returns:
         The feed.
     """
     if recipe.data.stream is not None:
-        return StreamFeed(prepared, recipe, share, exchange)
+        together = share is not None and share.world > 1 and dist.is_initialized()
+        return StreamFeed(prepared, recipe, share, exchange() if together else None)
     return Feed(prepared, recipe, share)

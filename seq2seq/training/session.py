@@ -380,9 +380,10 @@ class Session:
             files: Those that are not what they were; none: nothing is said.
         """
         if files and not self.state.stopped:
+            streamed = self.prepared.stored is None
             self.monitor.say(
                 f"warning: changed since they were prepared: {', '.join(files)}; training goes on "
-                "with what was prepared"
+                f"with what {'they are now' if streamed else 'was prepared'}"
             )
             record = {"kind": "changed_data", "update": self.state.update, "files": files}
             self.folder.journal.append(record)

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ thread, as often and in the same order in each process."""
 _ROWS = 2**32  # more than a buffer has: an index says the buffer and the row in it
 _KEPT = 3  # buffers: the one that is learned from, the next, which is begun ahead, and the last
 _HELPERS = 4
+_PATIENCE = 10.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Buffer:
         after: The same of the next one.
         split: The ids of its sources and of its targets.
         lines: Where the pairs are from.
+        plan: Its batches, in their final order.
     """
 
     number: int
@@ -61,6 +64,7 @@ class Buffer:
     after: Mark
     split: tuple[Ragged, Ragged]
     lines: Lines
+    plan: list[Batch] = field(default_factory=list)
 
     def lengths(self) -> tuple[Ints, Ints]:
         """The pieces (n,) of each source and target."""
@@ -96,6 +100,8 @@ class StreamFeed:
         self._exchange = exchange if self._share.world > 1 else None
         self._buffers: dict[int, Buffer] = {}
         self._crew: Crew | None = None
+        self._making = Lock()
+        self._ended = False
 
     def __len__(self) -> int:
         """Pairs of a buffer, those counted that are dropped."""
@@ -117,13 +123,12 @@ class StreamFeed:
         """
         buffer = next(self._made(Place()))
         self._buffers[0] = buffer
-        plan = self._plan(buffer)
         sources, targets = buffer.lengths()
         widths = np.maximum(sources, targets) + 1
         order = np.argsort(-widths, kind="stable")
         order = order[widths[order] <= self._recipe.training.max_pieces + 1]
         longest = order[cut_batches(widths[order], self._bounds)[0]]
-        fullest = max(plan, key=_padded_tokens)
+        fullest = max(buffer.plan, key=_padded_tokens)
         for batch in (Batch(longest, longest, buffer.split), fullest):
             if not self._share.whole(self._recipe.training.accumulate):
                 (batch,) = self._share.of([batch])  # noqa: PLW2901
@@ -164,9 +169,15 @@ class StreamFeed:
         Yields:
             The works, made ahead by one; the next buffer is made ahead, too.
         """
+        self._ended = False
         try:
             yield from ahead(self._works(place), "feed")
         finally:
+            # A buffer that is being made is finished first, if others wait for a part of it.
+            waited = self._exchange is not None and self._making.acquire(timeout=_PATIENCE)
+            self._ended = True
+            if waited:
+                self._making.release()
             if self._crew is not None:
                 self._crew.close()
                 self._crew = None
@@ -176,7 +187,7 @@ class StreamFeed:
         for buffer in ahead(self._made(place), "buffer"):
             self._buffers[buffer.number] = buffer
             self._buffers.pop(buffer.number - _KEPT, None)
-            plan = self._plan(buffer)
+            plan = buffer.plan
             first = place.batch if buffer.number == place.pool else 0
             notes: dict[str, Any] | None = None if first else self._notes(buffer)
             for begin in range(first, len(plan), accumulate):
@@ -243,17 +254,21 @@ class StreamFeed:
         counts = Counter[str]() if mark is None else Counter(mark["counts"])
         while True:
             number, begin = streams.number, {**streams.mark(), "counts": dict(counts)}
-            found = streams.read()
-            results = self._results([block for _, block in found])
+            with self._making:
+                if self._ended:
+                    return
+                found = streams.read()
+                results = self._results([block for _, block in found])
             split = tuple(_joined([one.batch.column(n) for one in results]) for n in (0, 1))
             self._count(counts, results, split)
-            yield Buffer(
+            buffer = Buffer(
                 number,
                 {**begin, "first": first_rows(found)},
                 {**streams.mark(), "counts": dict(counts)},
                 (split[0], split[1]),
                 _lines(streams, [corpus for corpus, _ in found], results),
             )
+            yield replace(buffer, plan=self._plan(buffer))
 
     def _count(
         self, counts: Counter[str], results: list[Result], split: tuple[Ragged, ...]
