@@ -10,9 +10,14 @@ from collections.abc import Sequence
 
 
 class Seq2SeqError(Exception):
-    """Something the user can mend: bad input, a missing file, an impossible wish."""
+    """Something the user can mend: bad input, a missing file, an impossible wish.
+
+    Attributes:
+        told: Whether another process that works on the same has said it already.
+    """
 
     exit_code = 2
+    told = False
 
 
 class RecipeError(Seq2SeqError):

@@ -13,7 +13,8 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
@@ -29,6 +30,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 INTERRUPTED = start.INTERRUPTED
 _PIPE_CLOSED = 141  # as a shell counts SIGPIPE
+_GRACE = 3.0  # seconds
 _NOT_THE_INPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
@@ -113,13 +115,40 @@ def reported(verb: Callable[P, R]) -> Callable[P, R]:
             if settings.debug:
                 traceback.print_exc()
             text, code = _told(error)
-            tell(text)
+            if getattr(error, "told", False):
+                time.sleep(_GRACE)  # torchrun ends all when one ends: let the other tell it
+            else:
+                tell(text)
         else:
             return result
         _drop_output()
         raise typer.Exit(code)
 
     return run
+
+
+@contextmanager
+def told_by_one() -> Iterator[None]:
+    """Lets one process a machine tell an error that all those started together run into.
+
+    Yields:
+        Nothing.
+    """
+    try:
+        yield
+    except Seq2SeqError:
+        if os.environ.get("LOCAL_RANK", "0") != "0":
+            time.sleep(_GRACE)  # torchrun ends this process, if the first had the same error
+        raise
+
+
+def first_process() -> bool:
+    """Whether this process is the first of those started together, or alone.
+
+    Returns:
+        Whether; the others print no results.
+    """
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _told(error: Exception) -> tuple[str, int]:

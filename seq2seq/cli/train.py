@@ -80,12 +80,14 @@ def train(
     """Train a model, or go on training it.
 
     A run that was stopped goes on from its last checkpoint. Ctrl-C saves and stops; the same
-    command goes on.
+    command goes on. Several processes train together where torchrun starts them:
+    torchrun --nproc-per-node N -m seq2seq train ...
     """
     import seq2seq
 
     wished = ["training.tensorboard=true"] if tensorboard else []
-    read = seq2seq.load_recipe(recipe, [*(assignments or ()), *wished])
+    with console.told_by_one():
+        read = seq2seq.load_recipe(recipe, [*(assignments or ()), *wished])
     with console.progress() as progress:
         result = seq2seq.train(
             read,
@@ -98,8 +100,9 @@ def train(
             old_val=old_val,
             progress=progress,
         )
-    for line in _summary(result):
-        console.show(line)
+    if console.first_process():
+        for line in _summary(result):
+            console.show(line)
     if not result.finished:
         raise typer.Exit(console.INTERRUPTED)
 

@@ -18,15 +18,17 @@ from seq2seq.training.meters import PARTS, part_of
 _PACKAGES = ("numpy", "sacrebleu", "safetensors", "sentencepiece")
 
 
-def environment(device: torch.device, precision: torch.dtype) -> dict[str, Any]:
+def environment(device: torch.device, precision: torch.dtype, processes: int = 1) -> dict[str, Any]:
     """What a run's numbers may depend on besides recipe and data.
 
     Args:
         device: Where training runs.
         precision: The type for matrix products.
+        processes: How many train together.
 
     Returns:
-        Versions, device, precision, threads, and whether torch is held to its deterministic ways.
+        Versions, device, precision, processes, threads of each, and whether torch is held to its
+        deterministic ways.
     """
     return {
         "seq2seq": __version__,
@@ -34,6 +36,7 @@ def environment(device: torch.device, precision: torch.dtype) -> dict[str, Any]:
         "python": platform.python_version(),
         "device": device.type,
         "precision": str(precision).removeprefix("torch."),
+        "processes": processes,
         "threads": torch.get_num_threads(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
     }

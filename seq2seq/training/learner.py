@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +15,13 @@ from seq2seq.data.batching import PaddedPairs, halves
 from seq2seq.errors import is_out_of_memory
 from seq2seq.inference.torch_engine import load_weights
 from seq2seq.models.translation import TranslationModel
-from seq2seq.recipe import Recipe
+from seq2seq.recipe import Model, Recipe
 from seq2seq.recipe.training import Ema
 from seq2seq.text.tokenizer import Tokenizers
 from seq2seq.training.averaging import MovingAverage
 from seq2seq.training.checkpoint import Tensors
-from seq2seq.training.loss import smoothed_cross_entropy
+from seq2seq.training.loss import Losses
+from seq2seq.training.meters import gpu_memory, memory
 from seq2seq.training.optimizers import (
     build_optimizer,
     optimizer_copies,
@@ -28,6 +29,7 @@ from seq2seq.training.optimizers import (
     restore_optimizer,
 )
 from seq2seq.training.precision import resolve_precision
+from seq2seq.training.team import Team
 from seq2seq.training.validation import to_batch
 
 
@@ -41,6 +43,8 @@ class Gradient:
         tokens: Target tokens.
         norm: The gradient's norm, before clipping.
         halved: How often a batch had to be halved to fit into memory.
+        memory: The most bytes that a process has held.
+        gpu_memory: The most bytes that tensors have taken on a GPU; None where there is none.
     """
 
     loss: float
@@ -48,6 +52,8 @@ class Gradient:
     tokens: int
     norm: float
     halved: int = 0
+    memory: int = 0
+    gpu_memory: int | None = None
 
     @property
     def finite(self) -> bool:
@@ -100,17 +106,25 @@ class Part:
         ]
 
 
+def _ignores_sources(model: Model) -> bool:
+    """Whether nothing of the encoder reaches the decoder, and its weights get no gradient."""
+    decoder = model.decoder
+    return model.bridge == "zero" and decoder.attention == "none" and not decoder.state_feeding
+
+
 class Learner:
     """The tensors of a training.
 
     Args:
         recipe: The recipe; its seed decides the first weights.
         tokenizers: They give the vocabulary sizes.
+        team: The processes that learn together; None: this one alone.
     """
 
-    def __init__(self, recipe: Recipe, tokenizers: Tokenizers) -> None:
+    def __init__(self, recipe: Recipe, tokenizers: Tokenizers, team: Team | None = None) -> None:
         self.options = recipe.training
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.team = team or Team()
+        self.device = self.team.device
         self.precision = resolve_precision(self.options.precision, self.device)
         torch.manual_seed(recipe.seed)
         sizes = tokenizers.source.size, tokenizers.target.size
@@ -120,30 +134,46 @@ class Learner:
         if isinstance(self.options.average, Ema):
             self.judged = copy.deepcopy(self.model)
             self.average = MovingAverage(self.model, self.judged, self.options.average.decay)
+        losses = Losses(self.model, self.options.label_smoothing)
+        self.losses = self.team.joined(losses, unused=_ignores_sources(recipe.model))
+        self._waited_for = False  # whether the others are in the midst of a pass backward with us
         self.names = [name for name, _ in self.model.named_parameters()]
         self.optimizer = build_optimizer(self.options, self.model)
 
     def gradient(self, pairs: list[PaddedPairs], seed: int) -> Gradient:
-        """Leaves the clipped gradient of the mean loss over all target tokens of some batches.
+        """Leaves the clipped gradient of the mean loss over all target tokens of an update.
 
         A batch that does not fit into memory is halved, and the update begun again: being a sum,
         the gradient is the same.
 
         Args:
-            pairs: The batches of one update.
+            pairs: This process's batches.
             seed: Decides dropout.
 
         Returns:
-            The figures.
+            The figures, of all processes together.
 
         Raises:
             TooLargeError: If a single pair does not fit into memory.
         """
-        parts, loss, nll = self._halving(pairs, seed)
+        tokens = int(self.team.gather([sum(len(one.where_M) for one in pairs)]).sum())
+        # The processes' gradients are averaged, not added up.
+        parts, *losses = self._halving(pairs, seed, tokens / self.team.world)
         limit = self.options.clip_norm or math.inf
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        tokens, halved = sum(part.tokens for part in parts), len(parts) - len(pairs)
-        return Gradient(loss / tokens, nll, tokens, float(norm), halved)
+        taken = gpu_memory(self.device)
+        found = [*losses, len(parts) - len(pairs), float(norm), memory(), taken or 0]
+        sums = (everyone := self.team.gather(found)).sum(0).tolist()
+        most = everyone.max(0).tolist()
+        return Gradient(
+            loss=sums[0] / tokens,
+            nll=sums[1],
+            tokens=tokens,
+            norm=most[3],
+            halved=int(sums[2]),
+            memory=int(most[4]),
+            gpu_memory=None if taken is None else int(most[5]),
+        )
 
     def rehearse(self, pairs: PaddedPairs) -> int:
         """Finds out whether a batch fits into memory, and changes nothing.
@@ -164,18 +194,21 @@ class Learner:
                 copies = optimizer_copies(self.optimizer)
                 weights = self.model.parameters()
                 reserved = [torch.ones_like(one) for one in weights for _ in range(copies)]
-            return len(self._halving([pairs], 0)[0]) - 1
+            with self.team.apart(self.losses):
+                return len(self._halving([pairs], 0, len(pairs.where_M))[0]) - 1
         finally:
             reserved.clear()
             torch.random.set_rng_state(state)
             self._give_back()
 
-    def _halving(self, pairs: list[PaddedPairs], seed: int) -> tuple[list[Part], float, float]:
+    def _halving(
+        self, pairs: list[PaddedPairs], seed: int, tokens: float
+    ) -> tuple[list[Part], float, float]:
         """Adds up gradients, of ever smaller parts until they fit; the parts, and both losses."""
         parts = [Part(one, number, 0) for number, one in enumerate(pairs)]
         while True:
             try:
-                return parts, *self._accumulate(parts, seed)
+                return parts, *self._accumulate(parts, seed, tokens)
             except _NoMemory as error:
                 failed = error.index
             self._give_back()  # not in the except block, whose traceback holds tensors
@@ -186,34 +219,30 @@ class Learner:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _accumulate(self, parts: list[Part], seed: int) -> tuple[float, float]:
-        """Adds up the gradients of all parts; the sums of both losses."""
+    def _accumulate(self, parts: list[Part], seed: int, tokens: float) -> tuple[float, float]:
+        """Adds up the gradients of all parts, divided by a count; the sums of both losses."""
         torch.manual_seed(seed)
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        tokens = sum(part.tokens for part in parts)
         total = torch.zeros(2, device=self.device)
+        self._waited_for = False
         for index, part in enumerate(parts):
+            last = index == len(parts) - 1  # with it the processes add up what all have gathered
             try:
-                total += self._backward(part.pairs, tokens)
+                with nullcontext() if last else self.team.apart(self.losses):
+                    total += self._backward(part.pairs, tokens)
             except Exception as error:
-                if is_out_of_memory(error):
+                if is_out_of_memory(error) and not self._waited_for:
                     raise _NoMemory(index) from error
                 raise
         return float(total[0]), float(total[1])
 
-    def _backward(self, pairs: PaddedPairs, tokens: int) -> Tensor:
+    def _backward(self, pairs: PaddedPairs, tokens: float) -> Tensor:
         batch = to_batch(pairs, self.device)
         with self._autocast():
-            output = self.model.output
-            loss, nll = smoothed_cross_entropy(
-                self.model(batch),
-                output.weight,
-                output.bias,
-                batch.labels(),
-                self.options.label_smoothing,
-            )
-        (loss / tokens).backward()  # type: ignore[no-untyped-call]
+            loss, nll = self.losses(batch)
+        self._waited_for = self.team.joins(self.losses)
+        (loss / tokens).backward()
         return torch.stack([loss.detach(), nll])
 
     def _autocast(self) -> AbstractContextManager[None]:

@@ -7,6 +7,7 @@ goes through the same numbers, bit for bit, as one that never was.
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Iterator
@@ -22,17 +23,21 @@ from seq2seq.data.prepare import prepare
 from seq2seq.data.progress import Progress
 from seq2seq.errors import TrainingError, is_out_of_memory
 from seq2seq.recipe import Recipe
+from seq2seq.recipe.files import recipe_from_toml, recipe_to_toml
+from seq2seq.training.absent_folder import AbsentFolder
+from seq2seq.training.distributed import check_same, started_team
 from seq2seq.training.feed import Work
-from seq2seq.training.finetune import Begin, fine_tuning
+from seq2seq.training.finetune import Begin, FineTuning, fine_tuning
 from seq2seq.training.learner import Gradient, TooLargeError
-from seq2seq.training.meters import Interval, Movement, gpu_memory, memory
-from seq2seq.training.monitor import Monitor, Step, default_monitor
+from seq2seq.training.meters import Interval, Movement
+from seq2seq.training.monitor import Monitor, Silent, Step, default_monitor
 from seq2seq.training.precision import bound_primitive_cache, same_bits
 from seq2seq.training.run_folder import RunFolder
 from seq2seq.training.seeds import DROPOUT, mixed
 from seq2seq.training.session import CURVES, Session
-from seq2seq.training.signals import Interrupted, stop_on_signals
+from seq2seq.training.signals import Interrupted
 from seq2seq.training.state import TrainingResult
+from seq2seq.training.team import Team
 from seq2seq.training.tensorboard import check_installed
 from seq2seq.training.watch import Page
 
@@ -85,40 +90,75 @@ def train(
         check_installed()
     if threads is not None:
         torch.set_num_threads(threads)
-    recipe, tuning = fine_tuning(recipe, run, begin or Begin(), data)
-    with RunFolder(run, recipe) as folder, same_bits(deterministic):
-        prepared = _prepared(recipe, folder, data, progress)
-        if tuning is not None:
-            tuning.check_tokenizer(prepared)
-        prepared.check_fits(recipe)
-        changed = prepared.changed_inputs(recipe)
-        if changed and not changed_data:
-            raise prepared.changed_error(changed)
-        if tuning is not None:
-            tuning.find_old(folder.path, prepared)
-        folder.claim(prepared, None if tuning is None else tuning.record)
-        monitor = monitor or default_monitor()
-        try:
-            trainer = Trainer(recipe, prepared, folder, monitor, page, tuning)
-            trainer.resume()
-            with stop_on_signals() as stop, trainer.recorded(stop):
-                trainer.note_changed(changed)
-                trainer.run()
-        finally:
-            monitor.close()
-        return trainer.result()
+    with started_team() as team, same_bits(deterministic):
+        recipe, tuning = _begun(recipe, run, begin or Begin(), data, team)
+        with _opened(run, recipe, team) as folder:
+            with team.leader_first():
+                prepared = _prepared(recipe, folder, data, progress, team)
+                changed: list[str] = []
+                if team.leads:
+                    changed = _checked(prepared, recipe, tuning, folder, changed_data)
+            check_same(team, prepared)
+            folder.claim(prepared, None if tuning is None else tuning.record)
+            monitor = (monitor or default_monitor()) if team.leads else Silent()
+            try:
+                trainer = Trainer(recipe, prepared, folder, monitor, page, tuning, team)
+                trainer.resume()
+                with team.stop_on_signals() as stop, trainer.recorded(stop):
+                    trainer.note_changed(changed)
+                    trainer.run()
+            finally:
+                monitor.close()
+            return trainer.result()
+
+
+def _begun(
+    recipe: Recipe, run: Path, begin: Begin, data: Path | None, team: Team
+) -> tuple[Recipe, FineTuning | None]:
+    """The leader's recipe, made to fit the weights to begin with, and, for the leader, those."""
+    tuning = None
+    if team.leads:
+        recipe, tuning = fine_tuning(recipe, run, begin, data)
+    told = team.texts(json.dumps([recipe_to_toml(recipe), tuning is not None]))[0]
+    if team.leads:
+        return recipe, tuning
+    text, tuned = json.loads(told)
+    return recipe_from_toml(text, "of process 0"), FineTuning({}, Begin()) if tuned else None
+
+
+def _opened(run: Path, recipe: Recipe, team: Team) -> RunFolder:
+    return RunFolder(run, recipe) if team.leads else AbsentFolder(run, recipe)
 
 
 def _prepared(
-    recipe: Recipe, folder: RunFolder, data: Path | None, progress: Progress | None
+    recipe: Recipe, folder: RunFolder, data: Path | None, progress: Progress | None, team: Team
 ) -> PreparedData:
     """The data; a run that has prepared its own goes on with it, whatever became of the files."""
     own = folder.path / "data"
     if data is not None:
         return PreparedData.open(data)
-    if folder.begun and own.is_dir():
+    if (folder.begun and own.is_dir()) or not team.leads:
         return PreparedData.open(own)
     return prepare(recipe, own, progress=progress)
+
+
+def _checked(
+    prepared: PreparedData,
+    recipe: Recipe,
+    tuning: FineTuning | None,
+    folder: RunFolder,
+    changed_data: bool,
+) -> list[str]:
+    """Makes sure that the data fits; the files of the corpus that have changed since."""
+    if tuning is not None:
+        tuning.check_tokenizer(prepared)
+    prepared.check_fits(recipe)
+    changed = prepared.changed_inputs(recipe)
+    if changed and not changed_data:
+        raise prepared.changed_error(changed)
+    if tuning is not None:
+        tuning.find_old(folder.path, prepared)
+    return changed
 
 
 class Trainer(Session):
@@ -147,7 +187,7 @@ class Trainer(Session):
             pass  # what was dropped is done again by the session that goes on
         except Exception as error:
             if is_out_of_memory(error):
-                raise TrainingError(self._stopped("out of memory", _LESS)) from error
+                raise TrainingError(self.stopped("out of memory", _LESS)) from error
             raise
         if not self.state.stopped:
             self.tick()
@@ -162,7 +202,9 @@ class Trainer(Session):
                 f"{long:,} of {len(self.feed):,} training pairs have more than "
                 f"{self.options.max_pieces} pieces on a side (training.max_pieces): left out"
             )
-        with self.stop.dropping():
+        if note := self.team.note(torch.get_num_threads()):
+            self.monitor.say(note)
+        with self.team.dropped_together():
             self._rehearse()
         if self.validation_due():  # the session before was stopped in it
             self.milestone()
@@ -190,15 +232,15 @@ class Trainer(Session):
                 )
 
     def _next(self, works: Iterator[Work]) -> Work:
-        with self.stop.dropping():
+        with self.team.dropped_alone():
             return next(works)
 
     def _update(self, work: Work) -> None:
         """One update of the weights, skipped if loss or gradient is not finite."""
         state = self.state
-        with self.stop.dropping():
+        with self.team.dropped_alone():
             try:
-                seed = mixed(self.recipe.seed, DROPOUT, state.update)
+                seed = mixed(self.recipe.seed, DROPOUT, state.update, self.team.rank)
                 gradient = self.learner.gradient(work.pairs, seed)
             except TooLargeError as error:
                 raise self._too_large(work.own[error.batch], error) from error
@@ -249,7 +291,7 @@ class Trainer(Session):
             f"{lines.told()} ({self.folder.journal.path} has those of all skipped updates)"
         )
         raise TrainingError(
-            self._stopped(
+            self.stopped(
                 why,
                 "look at those lines; in a new run a lower training.learning_rate, a longer "
                 "warm-up or a lower training.clip_norm may help",
@@ -262,12 +304,7 @@ class Trainer(Session):
         line = self.feed.lines(pair).told()
         why = f"out of memory: even one pair does not fit, {line} ({source} and {target} pieces)"
         advice = "a lower training.max_pieces leaves such pairs out, a smaller model needs less"
-        return TrainingError(self._stopped(why, advice))
-
-    def _stopped(self, why: str, advice: str) -> str:
-        last = self.folder.path / "last"
-        kept = f"the last checkpoint is {last}" if last.exists() else "nothing was saved"
-        return f"training stopped at update {self.state.update}: {why}; {kept}; {advice}"
+        return TrainingError(self.stopped(why, advice))
 
     def _logged(self) -> bool:
         return self.state.update % LOG_EVERY == 0
@@ -298,8 +335,8 @@ class Trainer(Session):
             padding=self._log.padding,
             skipped=self.state.skipped,
             halved=self.state.halved,
-            memory=memory(),
-            gpu_memory=gpu_memory(self.learner.device),
+            memory=gradient.memory,
+            gpu_memory=gradient.gpu_memory,
             update_ratio=ratios,
             unit=self.feed.unit,
         )

@@ -11,7 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from seq2seq.models.translation import Batch, TranslationModel
 
 ROWS = 256
 """Rows at a time: 256 x 8,000 logits stay in a processor's last-level cache."""
@@ -124,3 +126,31 @@ def smoothed_cross_entropy(
         readouts_ME, weight_VE, bias_V, labels_M, smoothing
     )
     return result
+
+
+class Losses(nn.Module):
+    """A model and its loss as one module: from pairs to both sums.
+
+    Args:
+        model: The model.
+        smoothing: See ``smoothed_cross_entropy``.
+    """
+
+    def __init__(self, model: TranslationModel, smoothing: float) -> None:
+        super().__init__()
+        self.model = model
+        self.smoothing = smoothing
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Teacher forcing, judged.
+
+        Args:
+            batch: Pairs.
+
+        Returns:
+            What ``smoothed_cross_entropy`` gives.
+        """
+        output = self.model.output
+        return smoothed_cross_entropy(
+            self.model(batch), output.weight, output.bias, batch.labels(), self.smoothing
+        )

@@ -29,7 +29,7 @@ class Step:
         padding: The share of padding in the batches.
         skipped: Updates so far whose numbers were not finite.
         halved: Batches so far that did not fit into memory and were taken in parts.
-        memory: The most bytes that the process has held.
+        memory: The most bytes that the process has held; of several, the one that held most.
         gpu_memory: The most bytes that tensors have taken on the GPU; None where there is none.
         update_ratio: Norm of the change over norm of the weights, for "all" and for each part of
             the network; empty where this update was not measured.

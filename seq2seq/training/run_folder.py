@@ -243,6 +243,15 @@ class RunFolder:
                 return checkpoint
         return None
 
+    def kept(self) -> str:
+        """Says what is left where training fails.
+
+        Returns:
+            A part of a sentence.
+        """
+        last = self.path / "last"
+        return f"the last checkpoint is {last}" if last.exists() else "nothing was saved"
+
     def save(self, checkpoint: Checkpoint, keep: int, keep_validated: int) -> None:
         """Writes a checkpoint, moves the links, and drops checkpoints no longer needed.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from torch import Tensor
@@ -31,6 +31,7 @@ from seq2seq.training.run_folder import RunFolder
 from seq2seq.training.schedules import learning_rate
 from seq2seq.training.signals import StopRequest
 from seq2seq.training.state import TrainingResult, TrainingState
+from seq2seq.training.team import Team
 from seq2seq.training.validation import Validated, validate
 from seq2seq.training.watch import Page, Watch
 
@@ -47,6 +48,7 @@ class Session:
         monitor: Told of progress.
         page: Makes the run's page; None: there is none.
         tuning: Where the weights come from; None: from nothing.
+        team: The processes that train together; None: this one alone.
     """
 
     def __init__(
@@ -57,13 +59,15 @@ class Session:
         monitor: Monitor,
         page: Page | None = None,
         tuning: FineTuning | None = None,
+        team: Team | None = None,
     ) -> None:
         self.recipe, self.options = recipe, recipe.training
+        self.team = team or Team()
         self.prepared, self.folder, self.monitor = prepared, folder, monitor
         self.tuning = tuning
         self.watch = Watch(folder.path, folder.journal, monitor.say, page)
-        self.learner = Learner(recipe, prepared.tokenizers)
-        self.feed = feed_for(prepared, recipe)
+        self.learner = Learner(recipe, prepared.tokenizers, self.team)
+        self.feed = feed_for(prepared, recipe, self.team.share)
         monitor.unit = self.feed.unit
         self.state = TrainingState()
         self.stop = StopRequest()
@@ -158,7 +162,7 @@ class Session:
 
     def _validate(self) -> None:
         """Measures, remembers, saves, and makes the best weights the run's model."""
-        with self.stop.dropping():
+        with self.team.dropped_alone():
             result = self._measure(self.learner.judged)
         state = self.state
         best = self._is_best(result)
@@ -202,23 +206,34 @@ class Session:
         return result.loss < state.best_loss
 
     def _measure(self, model: TranslationModel) -> Validated:
-        def measured(pairs: PairDataset, recipe: Recipe) -> Validated:
+        def measured(pairs: PairDataset, recipe: Recipe, team: Team | None = None) -> Validated:
             self.monitor.validating(len(pairs))
             precision = self.learner.precision
-            return validate(model, pairs, self.prepared.tokenizers, recipe, precision)
+            return validate(model, pairs, self.prepared.tokenizers, recipe, precision, team)
 
         try:
-            result = measured(self.prepared.val, self.recipe)
-            if self.tuning is not None:
+            result = measured(self.prepared.val, self.recipe, self.team)
+            if self.tuning is not None:  # the old set is the leader's alone
                 result = self.tuning.with_old(result, measured, self.recipe, self.state.history)
         except ModelError as error:
-            last = self.folder.path / "last"
-            raise TrainingError(
-                f"training stopped at update {self.state.update}: validation failed: {error}; "
-                f"the last checkpoint is {last}; a lower training.learning_rate may help"
-            ) from error
+            why = f"validation failed: {error}"
+            advice = "a lower training.learning_rate may help"
+            raise TrainingError(self.stopped(why, advice)) from error
         self.tick()
         return result
+
+    def stopped(self, why: str, advice: str) -> str:
+        """Says where training fails.
+
+        Args:
+            why: What is wrong.
+            advice: What may help.
+
+        Returns:
+            The message.
+        """
+        kept = self.folder.kept()
+        return f"training stopped at update {self.state.update}: {why}; {kept}; {advice}"
 
     def _reduce_on_plateau(self, best: bool) -> None:
         schedule, state = self.options.schedule, self.state
@@ -239,6 +254,8 @@ class Session:
     def _publish(
         self, model: TranslationModel, record: dict[str, Any], found: Validated | None = None
     ) -> None:
+        if not self.team.leads:
+            return
         translations = None if found is None else found.translations
         engine = TorchEngine(model, self.learner.precision)
         examples = self.watch.examples(
@@ -249,10 +266,12 @@ class Session:
         self.folder.publish(weights, card | (self.tuning.card() if self.tuning else {}))
 
     def _environment(self) -> dict[str, Any]:
-        return environment(self.learner.device, self.learner.precision)
+        return environment(self.learner.device, self.learner.precision, self.team.world)
 
     def plot(self) -> None:
         """Draws the curves; a picture is not worth a failed training."""
+        if not self.team.leads:
+            return
         curves = self.folder.path / CURVES
         try:
             plot_curves(self.folder.journal.records(), curves, self.recipe.name)
@@ -274,9 +293,11 @@ class Session:
     def _publish_mean(self, count: int) -> None:
         own = [record for record in self.state.history if "mean_of_updates" not in record]
         updates = [record["update"] for record in own if record["update"]][-count:]
-        mean = mean_of(self.folder.validated_weights(updates))
-        model = self.learner.with_weights(mean, self.folder.checkpoints)
-        with self.stop.dropping():
+        mean = {"model": mean_of(self.folder.validated_weights(updates))}
+        shared = self.team.shared(Checkpoint(self.state, mean))
+        assert shared is not None
+        model = self.learner.with_weights(shared.groups["model"], self.folder.checkpoints)
+        with self.team.dropped_alone():
             result = self._measure(model)
         told = ", ".join(map(str, updates))
         self.monitor.say(f"the mean of the weights at updates {told}:")
@@ -292,9 +313,10 @@ class Session:
         wrong is not met again at once, and a process killed right after this resumes after it.
         """
         state = self.state
-        checkpoint = self.folder.good(state.update - state.skipped_in_row, self.monitor.say)
+        good = self.folder.good(state.update - state.skipped_in_row, self.monitor.say)
+        checkpoint = self.team.shared(good)
         if checkpoint is None:
-            self.learner, back = Learner(self.recipe, self.prepared.tokenizers), 0
+            self.learner, back = Learner(self.recipe, self.prepared.tokenizers, self.team), 0
         else:
             self.learner.restore(checkpoint.groups, self.folder.checkpoints)
             back = checkpoint.state.update
@@ -317,14 +339,13 @@ class Session:
             ModelError: If none can be read, or deterministic algorithms are asked for and the
                 numbers cannot be the same.
         """
-        checkpoint = self.folder.latest(self.monitor.say)
+        checkpoint = self.team.shared(self.folder.latest(self.monitor.say))
         self.folder.journal.rewind(checkpoint.state.update if checkpoint else 0)
         if self.tuning is not None:
             self.tuning.tell(self.monitor.say)
         if checkpoint is None:
             if self.tuning is not None:
-                self.tuning.start(self.learner, self.folder.journal, self.monitor.say)
-                self.save()  # from here on the run needs nothing of the other one
+                self._start(self.tuning)
             return
         self.state = checkpoint.state
         self.learner.restore(checkpoint.groups, self.folder.checkpoints)
@@ -332,11 +353,21 @@ class Session:
             self.state.stopped = ""
         if not self.state.stopped:
             self.monitor.say(f"going on from update {self.state.update}")
-            self._tell_changes()
-            self._tell_environment(checkpoint.environment)
+            if self.team.leads:
+                self._tell_changes()
+                self._tell_environment(checkpoint.environment)
         unpublished = self.folder.published() != self.state.update  # killed right before
         if self.state.validated and self.state.best_update == self.state.update and unpublished:
             self._publish(self.learner.judged, self.state.history[-1])
+
+    def _start(self, tuning: FineTuning) -> None:
+        """Begins with another run's weights; from here on nothing of it is needed."""
+        if self.team.leads:
+            tuning.start(self.learner, self.folder.journal, self.monitor.say)
+        begun = self.team.shared(Checkpoint(self.state, self.learner.groups()))
+        assert begun is not None
+        self.learner.restore(begun.groups, self.folder.checkpoints)
+        self.save()
 
     def _tell_changes(self) -> None:
         changed = self.folder.changed
@@ -371,6 +402,8 @@ class Session:
             A context for ``run``.
         """
         self.stop = stop
+        if not self.team.leads:
+            return nullcontext()
         return self.watch.session(self.recipe, lambda: self.state, stop, self._environment())
 
     def note_changed(self, files: list[str]) -> None:

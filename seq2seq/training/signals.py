@@ -16,12 +16,19 @@ class Interrupted(KeyboardInterrupt):
 class StopRequest:
     """Whether a signal has asked training to save and end.
 
+    Args:
+        alone: Whether this process ends by itself. If not, it ends when it has agreed with others.
+
     Attributes:
-        by: The signal's name; empty while there was none.
+        asked: The name of the signal that came; empty while there was none.
+        by: The name of the signal by which training ends; empty while it does not.
     """
 
-    def __init__(self) -> None:
-        self.by = ""
+    NAMES = ("SIGTERM", "SIGINT")
+
+    def __init__(self, *, alone: bool = True) -> None:
+        self.asked = self.by = ""
+        self._alone = alone
         self._dropping = False
 
     def __bool__(self) -> bool:
@@ -37,13 +44,13 @@ class StopRequest:
         Raises:
             Interrupted: When the first signal comes, or if it has come before.
         """
-        self._dropping = True
+        before, self._dropping = self._dropping, True
         try:
-            if self.by:
+            if self.asked or self.by:
                 raise Interrupted
             yield
         finally:
-            self._dropping = False
+            self._dropping = before
 
     def ask(self, number: int) -> None:
         """Takes a signal in.
@@ -53,24 +60,40 @@ class StopRequest:
 
         Raises:
             Interrupted: If it is the first, and work is under way that can be dropped.
-            KeyboardInterrupt: If it is not the first.
+            KeyboardInterrupt: If it is not the first. Of several processes none may insist: a
+                signal to all of them can come twice, and who started them kills them in time.
         """
-        if self.by:
-            raise KeyboardInterrupt
-        self.by = signal.Signals(number).name
+        if self.asked:
+            if self._alone:
+                raise KeyboardInterrupt
+            return
+        self.asked = signal.Signals(number).name
+        if self._alone:
+            self.by = self.asked
         if self._dropping:
             raise Interrupted
 
+    def agree(self, name: str) -> None:
+        """Ends training by a signal that came to any of several processes.
+
+        Args:
+            name: The signal's.
+        """
+        self.by = self.by or name
+
 
 @contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
+def stop_on_signals(*, alone: bool = True) -> Iterator[StopRequest]:
     """Turns the first SIGINT or SIGTERM into a request, the second into KeyboardInterrupt.
+
+    Args:
+        alone: Whether this process ends by itself; see ``StopRequest``.
 
     Yields:
         The request. In a thread other than the main one signals cannot be caught, and it is never
         set.
     """
-    request = StopRequest()
+    request = StopRequest(alone=alone)
 
     def handle(number: int, frame: FrameType | None) -> None:
         request.ask(number)

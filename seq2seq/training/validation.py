@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,9 @@ from seq2seq.models.translation import Batch, TranslationModel
 from seq2seq.recipe import Recipe
 from seq2seq.text.tokenizer import Tokenizers
 from seq2seq.training.examples import Translations
-from seq2seq.training.loss import smoothed_cross_entropy
+from seq2seq.training.feed import Share
+from seq2seq.training.loss import Losses
+from seq2seq.training.team import Team
 
 
 @dataclass(frozen=True)
@@ -131,39 +135,44 @@ def to_batch(pairs: PaddedPairs, device: torch.device) -> Batch:
 
 @torch.no_grad()
 def validation_loss(
-    model: TranslationModel, dataset: PairDataset, tokens: int, precision: torch.dtype
-) -> float:
-    """Mean negative log-likelihood of a data set's targets.
+    model: TranslationModel,
+    dataset: PairDataset,
+    tokens: int,
+    precision: torch.dtype,
+    share: Share,
+) -> tuple[float, int]:
+    """Negative log-likelihood of a data set's targets.
 
     Args:
         model: The model, put into evaluation mode.
         dataset: The pairs; all of them count.
         tokens: Bound of padded tokens a batch.
         precision: The type for matrix products.
+        share: Which of the batches are taken: every ``world``-th.
 
     Returns:
-        Nats a target token.
+        The sum, in nats, and how many tokens they are.
     """
     model.eval()
+    losses = Losses(model, 0.0)
     device = model.output.weight.device
     total, count = 0.0, 0
-    for indices in in_length_order(dataset, Bounds(tokens)):
+    batches = in_length_order(dataset, Bounds(tokens))
+    for indices in islice(batches, share.rank, None, share.world):
         waiting = [collate(*dataset.ids(indices))]
         while waiting:
             pairs = waiting.pop()
             try:
                 batch = to_batch(pairs, device)
                 with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-                    _, nll = smoothed_cross_entropy(
-                        model(batch), model.output.weight, model.output.bias, batch.labels(), 0.0
-                    )
+                    _, nll = losses(batch)
                 total += float(nll)
                 count += batch.tokens
             except Exception as error:
                 if not is_out_of_memory(error) or len(pairs.source_lengths_B) == 1:
                     raise
                 waiting += halves(pairs)
-    return total / max(count, 1)
+    return total, count
 
 
 def validate(
@@ -172,6 +181,7 @@ def validate(
     tokenizers: Tokenizers,
     recipe: Recipe,
     precision: torch.dtype,
+    team: Team | None = None,
 ) -> Validated:
     """Measures a model on the validation set.
 
@@ -181,22 +191,42 @@ def validate(
         tokenizers: Both sides' tokenizers.
         recipe: For what is to be measured, and how long translations may get.
         precision: The type for matrix products.
+        team: The processes that share the work; all get the same figures. None: this one alone.
 
     Returns:
         The figures.
     """
     begun = time.monotonic()
-    options = recipe.training.validation
-    loss = validation_loss(model, dataset, max(recipe.training.batch_tokens, 4096), precision)
+    team = team or Team()
+    tokens = max(recipe.training.batch_tokens, 4096)
+    found = None
+    with team.dropped_together():
+        own = validation_loss(model, dataset, tokens, precision, team.share)
+        if recipe.training.validation.bleu:
+            engine = TorchEngine(model, precision)
+            found = translated(engine, dataset, tokenizers, recipe, team.share)
+    loss, count = team.gather(own).sum(0).tolist()
     score, translations = None, None
-    if options.bleu:
-        translations = translated(TorchEngine(model, precision), dataset, tokenizers, recipe)
+    if found is not None:
+        translations = _together(found, team)
         score = bleu(translations.hypotheses, translations.references)
-    return Validated(loss, score, time.monotonic() - begun, translations)
+    return Validated(loss / max(count, 1), score, time.monotonic() - begun, translations)
+
+
+def _together(found: Translations, team: Team) -> Translations:
+    """The translations of all processes, line by line."""
+    hypotheses = list(found.references)
+    for rank, told in enumerate(team.texts(json.dumps(found.hypotheses))):
+        hypotheses[rank :: team.world] = json.loads(told)
+    return replace(found, hypotheses=hypotheses)
 
 
 def translated(
-    engine: TorchEngine, dataset: PairDataset, tokenizers: Tokenizers, recipe: Recipe
+    engine: TorchEngine,
+    dataset: PairDataset,
+    tokenizers: Tokenizers,
+    recipe: Recipe,
+    share: Share | None = None,
 ) -> Translations:
     """Translates the validation set greedily.
 
@@ -205,17 +235,20 @@ def translated(
         dataset: The validation set.
         tokenizers: Both sides' tokenizers.
         recipe: For how many lines, and how long translations may get.
+        share: Which of the lines are translated: every ``world``-th. None: all.
 
     Returns:
-        Sources, references and translations.
+        Sources, references, and the translations of those lines.
     """
+    share = share or Share()
     count = min(len(dataset), recipe.training.validation.lines or len(dataset))
     sources, references = dataset.texts(np.arange(count))
     translator = Translator(engine, tokenizers, recipe.translation)
     size = 128
     while True:
         try:
-            hypotheses = translator.translate(sources, beam=1, batch_size=size)
+            own = sources[share.rank :: share.world]
+            hypotheses = translator.translate(own, beam=1, batch_size=size)
             return Translations(sources, references, hypotheses)
         except Exception as error:
             if not is_out_of_memory(error) or size == 1:

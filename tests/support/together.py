@@ -1,0 +1,156 @@
+"""What several processes compute together; the same functions serve one alone.
+
+    torchrun --nproc-per-node N -m support.together RECIPE DATA OUT
+
+Every process writes what it has found into OUT.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from seq2seq.data.batching import Place
+from seq2seq.data.dataset import PreparedData
+from seq2seq.recipe import Recipe
+from seq2seq.recipe.files import load_recipe
+from seq2seq.training.checkpoint import Checkpoint
+from seq2seq.training.distributed import started_team
+from seq2seq.training.feed import Feed
+from seq2seq.training.learner import Learner
+from seq2seq.training.loss import Losses
+from seq2seq.training.seeds import DROPOUT, mixed
+from seq2seq.training.state import TrainingState
+from seq2seq.training.team import Team
+from seq2seq.training.validation import validate
+
+STILL = ["training.precision=float32", "model.encoder.dropout=0.0", "model.decoder.dropout=0.0"]
+CASES = {
+    "pairs": [],
+    "two batches": ["training.accumulate=2", "training.clip_norm=0.1"],
+    "three batches": ["training.accumulate=3", "training.label_smoothing=0.1"],
+    "fewer pairs than processes": ["training.batch_pairs=2"],
+    "halved": ["training.accumulate=2"],
+    "without sources": ["model.bridge=zero"],
+    "gru, dot": [
+        'model.encoder.cell="gru"', 'model.decoder.cell="gru"', 'model.decoder.attention="dot"',
+        'model.tie="all"',
+    ],
+    "rnn, general": [
+        'model.encoder.cell="rnn"', 'model.decoder.cell="rnn"', 'model.decoder.attention="general"',
+        'model.decoder.feeding="input"', "training.batch_pairs=2",
+    ],
+    "lstm, additive": [
+        'model.decoder.attention="additive"', "model.decoder.layers=2",
+        'model.decoder.feeding="upper"', 'training.average={kind="ema",decay=0.9}',
+    ],
+}  # fmt: skip
+UPDATES = 3
+NO_MEMORY = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 512 bytes."
+
+
+def of_case(recipe: Path, name: str) -> Recipe:
+    return load_recipe(str(recipe), [*STILL, *CASES[name]])
+
+
+def gradients(
+    team: Team, recipe: Recipe, prepared: PreparedData
+) -> Iterator[tuple[dict[str, Any], dict[str, Tensor]]]:
+    """The figures and gradients of some updates, with a step after each."""
+    learner = Learner(recipe, prepared.tokenizers, team)
+    feed = Feed(prepared, recipe, team.share)
+    for update, work in enumerate(islice(feed.works(Place()), UPDATES), start=1):
+        seed = mixed(recipe.seed, DROPOUT, update, team.rank)
+        figures = asdict(learner.gradient(work.pairs, seed))
+        parameters = dict(learner.model.named_parameters())
+        yield (
+            {name: figures[name] for name in ("loss", "nll", "tokens", "norm", "halved")},
+            {name: one.grad.clone() for name, one in parameters.items() if one.grad is not None},
+        )
+        learner.step(1e-3, update)
+
+
+class Scarce:
+    """Memory that does not suffice for batches of many pairs, in one process."""
+
+    def __init__(self, pairs: int) -> None:
+        self.pairs = pairs
+        self.real = Losses.forward
+
+    def __enter__(self) -> None:
+        def forward(losses: Losses, batch: Any) -> tuple[Tensor, Tensor]:
+            found = self.real(losses, batch)
+            if len(batch.source_lengths_B) > self.pairs and losses.training:
+                raise RuntimeError(NO_MEMORY)
+            return found
+
+        Losses.forward = forward  # type: ignore[method-assign]
+
+    def __exit__(self, *_: object) -> None:
+        Losses.forward = self.real  # type: ignore[method-assign]
+
+
+def validation(team: Team, recipe: Path, prepared: PreparedData) -> dict[str, Any]:
+    read = load_recipe(str(recipe), [*STILL, "training.validation.lines=13"])
+    learner = Learner(read, prepared.tokenizers, team)
+    found = validate(
+        learner.model, prepared.val, prepared.tokenizers, read, learner.precision, team
+    )
+    return {**asdict(found), "seconds": 0.0}
+
+
+def told(team: Team) -> dict[str, Any]:
+    """What processes tell each other."""
+    state = TrainingState(update=7, place=Place(1, 2, 3, 4), history=[{"loss": 1.5}])
+    tensors = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(3, dtype=torch.int64)}
+    checkpoint = Checkpoint(state, {"model": tensors}, {"threads": 1}) if team.leads else None
+    shared = team.shared(checkpoint)
+    assert shared is not None
+    nothing = team.shared(None)
+    with team.leader_first():
+        order = team.rank
+    return {
+        "rank": team.rank,
+        "numbers": team.gather([team.rank + 0.5, 1e300]).tolist(),
+        "texts": team.texts("ä" * team.rank),
+        "state": shared.state.to_json(),
+        "environment": shared.environment,
+        "a": shared.groups["model"]["a"].tolist(),
+        "b": (shared.groups["model"]["b"].tolist(), str(shared.groups["model"]["b"].dtype)),
+        "nothing": nothing,
+        "order": order,
+        "stop": team.stop.by,
+    }
+
+
+def main() -> None:
+    recipe, data, out = map(Path, sys.argv[1:])
+    prepared = PreparedData.open(data)
+    with started_team() as team:
+        found: dict[str, Any] = {"told": told(team)}
+        for name in CASES:
+            scarce = Scarce(3 if name == "halved" and team.rank == 1 else 10**6)
+            with scarce:
+                each = list(gradients(team, of_case(recipe, name), prepared))
+            found[name] = [figures for figures, _ in each]
+            for number, (_, tensors) in enumerate(each):
+                save_file(tensors, out / f"{name} {number} {team.rank}.safetensors")
+        found["validation"] = validation(team, recipe, prepared)
+        if team.rank == 1:
+            team.stop.ask(15)
+        team.gather([])
+        found["stopped"] = team.stop.by
+        (out / f"{team.rank}.json").write_text(json.dumps(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
