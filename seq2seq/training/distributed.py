@@ -7,6 +7,7 @@ number.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -292,6 +293,7 @@ def started_team() -> Iterator[Team]:
         processes.tell_once(lost)
         raise lost from error
     else:
+        gc.collect()  # what still holds the group would keep its threads past the interpreter's end
         dist.destroy_process_group()  # after an error NCCL could wait for the others for ever
 
 

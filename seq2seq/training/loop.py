@@ -109,7 +109,9 @@ def train(
                     trainer.run()
             finally:
                 monitor.close()
-            return trainer.result()
+            result = trainer.result()
+            del trainer  # and with it what holds the processes' group, before that is taken down
+            return result
 
 
 def _begun(
