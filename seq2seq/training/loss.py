@@ -40,11 +40,11 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
         bias_V: Tensor,
         labels_M: Tensor,
         smoothing: float,
+        learning: bool,
     ) -> tuple[Tensor, Tensor]:
         ctx.kinds = (readouts_ME.dtype, weight_VE.dtype, bias_V.dtype)
         x, weight, bias = _lowered(readouts_ME, weight_VE, bias_V)
         wide = torch.promote_types(x.dtype, torch.float32)
-        learning = any(ctx.needs_input_grad)
         with torch.autocast(x.device.type, enabled=False):
             softmax_MV = x.new_empty(len(x) if learning else 0, len(weight))
             size = ROWS if x.device.type == "cpu" else GPU_ROWS
@@ -89,7 +89,7 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
             (ones @ grad_logits).squeeze(0) - everywhere * _sum(ones.t()),
         )
         scaled = (one.mul_(grads[0]).to(kind) for one, kind in zip(found, ctx.kinds, strict=True))
-        return *scaled, None, None
+        return *scaled, None, None, None
 
 
 def _lowered(*tensors: Tensor) -> list[Tensor]:
@@ -122,8 +122,11 @@ def smoothed_cross_entropy(
         The smoothed loss, which carries the gradient, and the negative log-likelihood in nats;
         both are sums over tokens.
     """
+    inputs = readouts_ME, weight_VE, bias_V
+    # Asked here: inside, gradients are always off, and what needs them is told all the same.
+    learning = torch.is_grad_enabled() and any(one.requires_grad for one in inputs)
     result: tuple[Tensor, Tensor] = _SmoothedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        readouts_ME, weight_VE, bias_V, labels_M, smoothing
+        *inputs, labels_M, smoothing, learning
     )
     return result
 

@@ -156,3 +156,24 @@ def test_readouts_of_bfloat16_get_gradients_of_bfloat16() -> None:
         loss, _ = smoothed_cross_entropy(half, weight, bias, labels, 0.1)
     gradients = torch.autograd.grad(loss, [half, weight, bias])
     assert [one.dtype for one in gradients] == [torch.bfloat16, torch.float32, torch.float32]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_without_gradients_the_values_are_the_same_and_no_matrix_is_kept(
+    smoothing: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A validation holds the logits of some rows at a time, not of all."""
+    leaves, labels = inputs(2 * ROWS + 3)
+    expected = [one.detach() for one in smoothed_cross_entropy(*leaves, labels, smoothing)]
+
+    def unwanted(*_: object, **__: object) -> Tensor:
+        raise AssertionError
+
+    monkeypatch.setattr(torch, "softmax", unwanted)
+    with torch.no_grad():
+        found = smoothed_cross_entropy(*leaves, labels, smoothing)
+    torch.testing.assert_close(list(found), expected)
+    constants = [leaf.detach() for leaf in leaves]
+    torch.testing.assert_close(
+        list(smoothed_cross_entropy(*constants, labels, smoothing)), expected
+    )
