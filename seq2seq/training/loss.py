@@ -49,6 +49,7 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
             softmax_MV = x.new_empty(len(x) if learning else 0, len(weight))
             size = ROWS if x.device.type == "cpu" else GPU_ROWS
             chunk = x.new_empty(min(size, len(x)), len(weight))
+            firsts = torch.arange(len(chunk), device=x.device) * len(weight)
             chosen, nll = torch.zeros(2, dtype=wide, device=x.device).unbind()
             for begin in range(0, len(x), size):
                 rows = slice(begin, begin + size)
@@ -63,16 +64,17 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
                 # log sum exp, by the largest logit and its share of the sum
                 total = logits.amax(-1).to(wide) - shares.amax(-1).to(wide).log()
                 nll = nll + total.sum() - at_label
+                # The label's share less 1 is minus the others': a difference of numbers near 1
+                # would be nothing but rounding in bfloat16. (Its scatter_ is slow.)
+                flat, places = shares.view(-1), firsts[: len(labels)] + labels_M[rows]
+                flat.index_fill_(0, places, 0.0)
+                flat.index_copy_(0, places, smoothing - shares.sum(-1))
             loss = nll.clone()
             if smoothing > 0.0:
                 # the mean logit of each row, of all rows together
                 everywhere = torch.dot(_sum(x), _sum(weight)) + len(x) * bias.sum(dtype=wide)
                 spread = nll + chosen - everywhere / len(weight)
                 loss = (1.0 - smoothing) * nll + smoothing * spread
-            if learning:
-                places = torch.arange(len(x), device=x.device) * len(weight) + labels_M
-                flat = softmax_MV.view(-1)
-                flat.index_copy_(0, places, flat.index_select(0, places).sub_(1.0 - smoothing))
             ctx.save_for_backward(x, weight, softmax_MV)
             ctx.smoothing = smoothing
         ctx.mark_non_differentiable(nll)

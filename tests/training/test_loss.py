@@ -159,6 +159,23 @@ def test_readouts_of_bfloat16_get_gradients_of_bfloat16() -> None:
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_bfloat16_gradients_of_what_is_known_well_are_no_rounding(smoothing: float) -> None:
+    """Near a share of 1, bfloat16's steps are as large as what is left to learn."""
+    (readouts, weight, bias), labels = inputs(300)
+    with torch.no_grad():
+        readouts.copy_(4 * weight[labels])
+    leaves = [readouts, weight, bias]
+    logits = functional.linear(*leaves)
+    assert 0.95 < logits.softmax(-1).gather(1, labels[:, None]).median() < 0.9999
+    exact = functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
+    expected = torch.autograd.grad(exact, leaves)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, _ = smoothed_cross_entropy(*leaves, labels, smoothing)
+    for one, other in zip(torch.autograd.grad(loss, leaves), expected, strict=True):
+        assert (one - other).norm() < 0.03 * other.norm()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_without_gradients_the_values_are_the_same_and_no_matrix_is_kept(
     smoothing: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
