@@ -161,18 +161,18 @@ def test_readouts_of_bfloat16_get_gradients_of_bfloat16() -> None:
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_bfloat16_gradients_of_what_is_known_well_are_no_rounding(smoothing: float) -> None:
     """Near a share of 1, bfloat16's steps are as large as what is left to learn."""
-    (readouts, weight, bias), labels = inputs(300)
-    with torch.no_grad():
-        readouts.copy_(4 * weight[labels])
-    leaves = [readouts, weight, bias]
+    labels = torch.arange(V)
+    # Numbers that bfloat16 has, so that the logits are exact, and shares of 0.998 halfway between
+    # two that it has.
+    leaves = [(8.5 * torch.eye(V)).requires_grad_(), torch.eye(V).requires_grad_()]
+    leaves.append(torch.zeros(V))  # gradients of the bias cancel out: each label comes once
     logits = functional.linear(*leaves)
-    assert 0.95 < logits.softmax(-1).gather(1, labels[:, None]).median() < 0.9999
     exact = functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
-    expected = torch.autograd.grad(exact, leaves)
+    expected = torch.autograd.grad(exact, leaves[:2])
     with torch.autocast("cpu", torch.bfloat16):
         loss, _ = smoothed_cross_entropy(*leaves, labels, smoothing)
-    for one, other in zip(torch.autograd.grad(loss, leaves), expected, strict=True):
-        assert (one - other).norm() < 0.03 * other.norm()
+    for one, other in zip(torch.autograd.grad(loss, leaves[:2]), expected, strict=True):
+        assert (one - other).norm() < 0.01 * other.norm()
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
