@@ -10,6 +10,7 @@ memory is constant.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -234,6 +235,13 @@ class Crew:
         self._stack.close()
 
 
+def _widen(pipe: IO[bytes] | None) -> None:
+    """Not Popen's pipesize, which fails where all pipes of a user have no more room (64 MiB)."""
+    if pipe is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
+        with suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
+
+
 @contextmanager
 def _helper(folder: Path, work: Work) -> Iterator[_Helper]:
     code_folder = str(Path(seq2seq.__file__).parents[1])
@@ -246,11 +254,12 @@ def _helper(folder: Path, work: Work) -> Iterator[_Helper]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,
-            pipesize=_PIPE,
             # Its work is SentencePiece's, on one thread; arithmetic libraries need no pool.
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
         )
         try:
+            for pipe in (process.stdin, process.stdout):
+                _widen(pipe)
             yield _Helper(process, complaints)
         finally:
             process.kill()

@@ -96,6 +96,20 @@ def test_repeated_exactly_by_any_number_of_processes(
     assert everything(made[1].train) == (corpus["train.a"], corpus["train.b"])
 
 
+def test_pipes_are_as_wide_as_the_system_lets_them_be(
+    corpus: Corpus, recipe_for: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux refuses where a user's pipes hold 64 MiB: with a hundred processors they would."""
+
+    def refused(*_: object) -> int:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr("seq2seq.data.workers.WORTH_A_PROCESS", 100)
+    monkeypatch.setattr("seq2seq.data.storage.BATCH_PAIRS", 64)
+    monkeypatch.setattr("fcntl.fcntl", refused)
+    assert len(prepare(recipe_for(), tmp_path / "out", processes=2).train) == 900
+
+
 def test_cleaning_and_the_report(corpus: Corpus, recipe_for: Make, tmp_path: Path) -> None:
     with (tmp_path / "train.a").open("ab") as a, (tmp_path / "train.b").open("ab") as b:
         a.write(b"kato caf\xe9\n\nkato\n" + corpus["train.a"][0].encode() + b"\nkato\xff\n")
