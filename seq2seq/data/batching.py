@@ -216,6 +216,10 @@ class BatchOrder:
         indices = longest[cut(longest[:, 0], self.bounds)[0], 1]
         split = self._split_anew(indices, 0, 0)
         first = Batch(indices, np.arange(len(indices)), split)
+        if split is not None:  # which has more pieces: fewer pairs fit
+            widths = np.maximum(*(np.diff(side.offsets) for side in split)) + 1
+            order = np.argsort(-widths, kind="stable")
+            first = first[order[cut(widths[order], self.bounds)[0]]]
         plans = self._plan(0, 0, self._blocks(0)[: POOL // BLOCK])
         fullest = max(plans, key=self._padded, default=first)
         return [first, fullest]

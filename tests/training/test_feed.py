@@ -114,8 +114,10 @@ def test_processes_draw_the_same_splits(corpus: tuple[str, PreparedData]) -> Non
 def test_new_splits_are_sorted_by_their_own_lengths(corpus: tuple[str, PreparedData]) -> None:
     """Batches keep within their bound, which the lengths of the best splits would not tell."""
     bound = load_recipe(corpus[0]).training.batch_tokens
-    drawn = [work.pairs[0] for work in works(corpus, Share(), "tokenizer.sampling={alpha=0.1}")]
-    for one in drawn:
+    wish = "tokenizer.sampling={alpha=0.1}"
+    drawn = [work.pairs[0] for work in works(corpus, Share(), wish)]
+    rehearsed = [pairs for _, pairs in Feed(corpus[1], load_recipe(corpus[0], [wish])).largest()]
+    for one in [*drawn, *rehearsed]:
         rows = len(one.source_lengths_B)
         assert rows == 1 or max(one.source_BS.size, one.labels_BT.size) <= bound
     best = [work.pairs[0] for work in works(corpus, Share())]
