@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 
 from benchmarks.model import RECIPE
-from seq2seq.data.batching import BatchOrder, Bounds, PaddedPairs, collate
+from seq2seq.data.batching import BatchOrder, Bounds
 from seq2seq.data.dataset import PreparedData
+from seq2seq.data.matrices import PaddedPairs, collate
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe.files import load_recipe
 from seq2seq.text.tokenizer import PAD

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from benchmarks.model import RECIPE
-from seq2seq.data.batching import BatchOrder, Bounds, PaddedPairs, collate
+from seq2seq.data.batching import BatchOrder, Bounds
 from seq2seq.data.dataset import PreparedData, Ragged
+from seq2seq.data.matrices import PaddedPairs, collate
 from seq2seq.recipe.files import load_recipe
 from seq2seq.text.tokenizer import Tokenizers
 from seq2seq.training.learner import Learner

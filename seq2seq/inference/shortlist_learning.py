@@ -17,8 +17,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from seq2seq.data.batching import Bounds, PaddedPairs, collate, cut
+from seq2seq.data.batching import Bounds, cut
 from seq2seq.data.dataset import PairDataset
+from seq2seq.data.matrices import PaddedPairs, collate
 from seq2seq.data.progress import Progress, Silent
 from seq2seq.errors import DataError, Seq2SeqError
 from seq2seq.inference.shortlist import Shortlist

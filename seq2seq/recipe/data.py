@@ -73,7 +73,7 @@ class Part(Section):
     """
 
     weight: Annotated[float, Field(gt=0.0)] = 1.0
-    label: str | None = None
+    label: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] | None = None
 
 
 class LinesPart(Part, LinesSource):
@@ -126,7 +126,15 @@ def _source_shorthand(value: Any) -> Any:
         return _with_kind(value)
     if isinstance(value, list | tuple):
         if len(value) != 2 or not all(isinstance(item, str) for item in value):
-            raise ValueError('a list here means ["source file", "target file"]: two strings')
+            raise ValueError(
+                'a list here means ["source file", "target file"]: two strings; several corpora '
+                "are a list of such lists or of tables"
+            )
+        if all(_kind_of_file(item) for item in value):
+            raise ValueError(
+                f"{value[0]!r} and {value[1]!r} are a corpus each, not the two sides of one: "
+                "several corpora are a list of tables, [{path = ...}, {path = ...}]"
+            )
         return {"kind": "lines", "source_path": value[0], "target_path": value[1]}
     if isinstance(value, str):
         kind = _kind_of_file(value)

@@ -14,17 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from seq2seq.data.ahead import ahead
-from seq2seq.data.batching import (
-    Batch,
-    BatchOrder,
-    Bounds,
-    Ints,
-    PaddedPairs,
-    Place,
-    collate,
-    sampled,
-)
+from seq2seq.data.batching import Batch, BatchOrder, Bounds, Ints, Place, sampled
 from seq2seq.data.dataset import PreparedData, Ragged
+from seq2seq.data.matrices import PaddedPairs, collate
 from seq2seq.recipe import Recipe
 from seq2seq.training.lines import Lines
 from seq2seq.training.seeds import SAMPLING, mixed

@@ -9,8 +9,9 @@ from typing import Protocol
 import torch
 import torch.distributed as dist
 
-from seq2seq.data.batching import Ints, PaddedPairs, Place
+from seq2seq.data.batching import Ints, Place
 from seq2seq.data.dataset import PreparedData
+from seq2seq.data.matrices import PaddedPairs
 from seq2seq.recipe import Recipe
 from seq2seq.training.feed import Feed, Share, Work
 from seq2seq.training.lines import Lines

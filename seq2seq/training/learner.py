@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from seq2seq.data.batching import PaddedPairs, halves
+from seq2seq.data.matrices import PaddedPairs, halves
 from seq2seq.errors import is_out_of_memory
 from seq2seq.inference.torch_engine import load_weights
 from seq2seq.models.translation import TranslationModel

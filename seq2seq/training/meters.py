@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from seq2seq.data.batching import PaddedPairs
+from seq2seq.data.matrices import PaddedPairs
 
 PARTS = ("encoder", "bridge", "decoder", "attention", "embedding", "output")
 """The parts of the network whose movement is measured, besides the whole."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +20,17 @@ def bound_primitive_cache() -> None:
     the time. It must be said before oneDNN is first used; a setting of the user's is left alone.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
+
+
+def give_back_memory() -> None:
+    """Gives the system the memory that is free but kept for later, where the C library can.
+
+    glibc keeps what is freed between pieces in use. Batches of many shapes leave many such holes
+    around what oneDNN remembers of them: over some hours, more than all that is in use.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 @contextmanager

@@ -22,11 +22,12 @@ import numpy as np
 import pyarrow as pa
 
 from seq2seq.data.ahead import ahead
-from seq2seq.data.batching import Batch, Bounds, Ints, PaddedPairs, Place, collate, planned, sampled
+from seq2seq.data.batching import Batch, Bounds, Ints, Place, planned, sampled
 from seq2seq.data.batching import cut as cut_batches
 from seq2seq.data.dataset import PreparedData, Ragged
 from seq2seq.data.encoding import Notes, Result
 from seq2seq.data.encoding import Work as Making
+from seq2seq.data.matrices import PaddedPairs, collate
 from seq2seq.data.storage import SCHEMA, flat_ids
 from seq2seq.data.stream import Mark, Streams, first_rows
 from seq2seq.data.workers import WORTH_A_PROCESS, Crew, processors

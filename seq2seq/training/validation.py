@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from seq2seq.data.batching import Bounds, PaddedPairs, collate, halves, in_length_order
+from seq2seq.data.batching import Bounds, in_length_order
 from seq2seq.data.dataset import PairDataset
+from seq2seq.data.matrices import PaddedPairs, collate, halves
 from seq2seq.errors import is_out_of_memory
 from seq2seq.inference.torch_engine import TorchEngine
 from seq2seq.inference.translator import Translator

@@ -14,18 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seq2seq.data import batching
-from seq2seq.data.batching import (
-    BatchOrder,
-    Bounds,
-    Place,
-    collate,
-    cut,
-    in_length_order,
-    pad,
-    ragged,
-    sampled,
-)
+from seq2seq.data.batching import BatchOrder, Bounds, Place, cut, in_length_order, sampled
 from seq2seq.data.dataset import Ragged
+from seq2seq.data.matrices import collate, pad, ragged
 from seq2seq.errors import DataError
 from seq2seq.recipe.data import Sampling
 from seq2seq.text.tokenizer import BOS, EOS, PAD

@@ -12,8 +12,8 @@ import torch
 from support.models import make_batch, model_options, random_model, random_pairs
 
 from seq2seq import recipe
-from seq2seq.data.batching import ragged
 from seq2seq.data.dataset import PairDataset, Ragged
+from seq2seq.data.matrices import ragged
 from seq2seq.errors import DataError, Seq2SeqError
 from seq2seq.inference import shortlist_learning
 from seq2seq.inference.shortlist import Shortlist

@@ -10,7 +10,7 @@ import torch
 from support.tiny import tiny_recipe
 
 import seq2seq
-from seq2seq.data.batching import collate, ragged
+from seq2seq.data.matrices import collate, ragged
 from seq2seq.inference.torch_engine import load_model
 from seq2seq.recipe.files import recipe_from_toml
 from seq2seq.search import Hypothesis, SourceBatch, beam_search, greedy, length_caps

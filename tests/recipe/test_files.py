@@ -159,7 +159,8 @@ def test_all_problems_at_once_in_plain_words() -> None:
         "  name: must be letters, digits, '.', '_' and '-' that begin with a letter or digit, "
         "not '-'\n"
         "  seed: must be at least 0 and below 2147483648, not 1099511627776\n"
-        '  data.train: a list here means ["source file", "target file"]: two strings\n'
+        '  data.train: a list here means ["source file", "target file"]: two strings; several '
+        "corpora are a list of such lists or of tables\n"
         "  data.val: cannot tell what 'x.foo' is: give two files, or one that ends in .tsv, "
         ".jsonl or .parquet (perhaps .gz or .zst), or a table with a kind\n"
         "  data.test.path: missing\n"
@@ -256,12 +257,23 @@ def test_all_problems_at_once_in_plain_words() -> None:
         ),
         (
             "data.train = [['a', 'b'], ['c']]",
-            'data.train[1]: a list here means ["source file", "target file"]: two strings',
+            'data.train[1]: a list here means ["source file", "target file"]: two strings; several '
+            "corpora are a list of such lists or of tables",
+        ),
+        (
+            "data.train = ['a.tsv', 'b.jsonl.gz']",
+            "data.train: 'a.tsv' and 'b.jsonl.gz' are a corpus each, not the two sides of one: "
+            "several corpora are a list of tables, [{path = ...}, {path = ...}]",
         ),
         ("data.train = [['a', 'b'], 3]", "data.train[1]: must be a table, not 3"),
         (
             "data.train = [{path = 'a.tsv', label = 'x'}, {path = 'b.tsv', label = 'x'}]",
             "data: two corpora in train have the label 'x'",
+        ),
+        (
+            "data.train = [{path = 'a.tsv', label = ''}, ['a', 'b']]",
+            "data.train[0].label: must be letters, digits, '.', '_' and '-' that begin with a "
+            "letter or digit, not ''",
         ),
         (
             "data.train = ['a', 'b']\ndata.temperature = 5.0",

@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import load_file
 from support.tiny import tiny_recipe
 
-from seq2seq.data.batching import collate
 from seq2seq.data.dataset import PreparedData
+from seq2seq.data.matrices import collate
 from seq2seq.data.prepare import prepare
 from seq2seq.errors import ModelError, TrainingError
 from seq2seq.recipe import Recipe

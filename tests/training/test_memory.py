@@ -14,8 +14,9 @@ from support.tiny import tiny_recipe
 from torch import Tensor
 
 from seq2seq.cli.console import _told
-from seq2seq.data.batching import POOL, BatchOrder, Bounds, PaddedPairs, collate, halves, ragged
+from seq2seq.data.batching import POOL, BatchOrder, Bounds
 from seq2seq.data.dataset import PreparedData
+from seq2seq.data.matrices import PaddedPairs, collate, halves, ragged
 from seq2seq.data.prepare import prepare
 from seq2seq.errors import ModelError, TrainingError, is_out_of_memory
 from seq2seq.recipe import Recipe

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from seq2seq.data.batching import collate, ragged
+from seq2seq.data.matrices import collate, ragged
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe.files import load_recipe
 from seq2seq.training.meters import PARTS, Interval, Movement, gpu_memory, memory, part_of
