@@ -17,7 +17,13 @@ from seq2seq.models.embedding import PAD
 from seq2seq.models.encoder import Encoder
 from seq2seq.nn.attention import Memory
 from seq2seq.nn.cells import Cell
-from seq2seq.nn.initialization import initialize_cell, initialize_embedding, initialize_linear
+from seq2seq.nn.initialization import (
+    hear_embeddings,
+    initialize_cell,
+    initialize_embedding,
+    initialize_linear,
+    speak_embeddings,
+)
 from seq2seq.recipe import Model
 
 
@@ -84,11 +90,11 @@ class TranslationModel(nn.Module):
         self.decoder = Decoder(options.decoder, target, options.encoder.hidden)
         self.bridge = Bridge(options.bridge, self.encoder.stack, self.decoder.stack)
         self.output = nn.Linear(options.decoder.embedding, target_size)
-        self._initialize(options.recurrent_init)
+        self._initialize(options.recurrent_init, tied=options.tie != "none")
         if options.tie != "none":
             self.output.weight = target.weight
 
-    def _initialize(self, rule: str) -> None:
+    def _initialize(self, rule: str, *, tied: bool) -> None:
         for module in self.modules():
             if isinstance(module, Cell):
                 initialize_cell(module, rule)
@@ -96,6 +102,11 @@ class TranslationModel(nn.Module):
                 initialize_embedding(module)
             elif isinstance(module, nn.Linear):
                 initialize_linear(module)
+        for side in (self.encoder, self.decoder):
+            for one in side.stack.first():
+                hear_embeddings(one, side.embedding.table.embedding_dim)
+        if tied:
+            speak_embeddings(self.decoder.readout)
 
     def start(self, source_BS: Tensor, lengths_B: Tensor) -> tuple[DecoderState, Memory]:
         """Encodes sources and readies the decoder.

@@ -61,14 +61,41 @@ def initialize_cell(cell: Cell, rule: str) -> None:
 
 @torch.no_grad()
 def initialize_embedding(embedding: nn.Embedding) -> None:
-    """Normal with variance 1 / size, so that a tied output layer starts with logits near one.
+    """Normal with standard deviation E ** -1/4, half-way from 1 to what an output layer wants.
+
+    Glorot's rule expects inputs near 1. A table that is the output layer too must begin at
+    E ** -1/2, for logits near 1; read as inputs, such small numbers leave the gates of an untrained
+    network deaf, and learning waits for the table to grow. Vaswani et al. (2017) multiply what is
+    read by E ** 1/2. Here the weights on both sides make up for one half each, from the beginning
+    and with no operation more: see ``hear_embeddings`` and ``speak_embeddings``.
 
     Args:
         embedding: Changed in place; the padding row stays zero.
     """
-    nn.init.normal_(embedding.weight, std=embedding.embedding_dim**-0.5)
+    nn.init.normal_(embedding.weight, std=embedding.embedding_dim**-0.25)
     if embedding.padding_idx is not None:
         embedding.weight[embedding.padding_idx].zero_()
+
+
+@torch.no_grad()
+def hear_embeddings(cell: Cell, size: int) -> None:
+    """Makes the input weights of embeddings so large that gates hear numbers near 1.
+
+    Args:
+        cell: Initialized by ``initialize_cell``; changed in place.
+        size: E, the first columns of its input.
+    """
+    cell.weight_ih[:, :size] *= size**0.25
+
+
+@torch.no_grad()
+def speak_embeddings(readout: nn.Linear) -> None:
+    """Makes a readout so small that its products with embeddings, the logits, begin near 1.
+
+    Args:
+        readout: Initialized by ``initialize_linear``; changed in place.
+    """
+    readout.weight *= readout.out_features**-0.25
 
 
 @torch.no_grad()

@@ -68,6 +68,10 @@ class RecurrentStack(nn.Module):
         assert isinstance(found, Cell)
         return found
 
+    def first(self) -> list[Cell]:
+        """The cells that read the stack's input, one a direction."""
+        return [self._cell(0, direction) for direction in range(len(self.layers[0]))]  # type: ignore[arg-type]
+
     def initial_state(self, batch: int, like: Tensor) -> tuple[State, ...]:
         """Zero states.
 

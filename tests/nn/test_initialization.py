@@ -15,10 +15,12 @@ from seq2seq.models.translation import TranslationModel
 from seq2seq.nn.cells import CELLS, Cell
 from seq2seq.nn.initialization import (
     glorot_,
+    hear_embeddings,
     initialize_cell,
     initialize_embedding,
     initialize_linear,
     recurrent_,
+    speak_embeddings,
 )
 
 KINDS = [{"kind": "lstm"}, {"kind": "gru"}, {"kind": "rnn"}]
@@ -105,10 +107,7 @@ def test_embeddings_and_linear_layers() -> None:
     embedding = nn.Embedding(500, 64, padding_idx=0)
     initialize_embedding(embedding)
     assert not embedding.weight[0].any()
-    assert embedding.weight[1:].var().item() == pytest.approx(1 / 64, rel=0.03)
-    # A tied output layer's logits, for a readout of tanh's size, are of variance about one.
-    logits = torch.sign(torch.randn(50, 64)) @ embedding.weight[1:].t()
-    assert logits.var().item() == pytest.approx(1.0, rel=0.1)
+    assert embedding.weight[1:].var().item() == pytest.approx(1 / 8, rel=0.03)
     without = nn.Embedding(5, 4)
     initialize_embedding(without)
     assert without.weight[0].all()
@@ -117,6 +116,45 @@ def test_embeddings_and_linear_layers() -> None:
     assert not linear.bias.any()
     assert linear.weight.abs().max() <= math.sqrt(6 / 50)
     assert linear.weight.var().item() == pytest.approx(2 / 50, rel=0.1)
+
+
+@pytest.mark.parametrize("size", [64, 256])
+def test_gates_hear_embeddings_as_glorot_meant_and_logits_begin_near_one(size: int) -> None:
+    """The gates' inputs are what Glorot weights make of inputs of variance 1."""
+    torch.manual_seed(6)
+    embedding = nn.Embedding(2000, size)
+    initialize_embedding(embedding)
+    cell = CELLS["gru"](size + 3, 32, None)
+    initialize_cell(cell, "orthogonal")
+    before = cell.weight_ih.detach().clone()
+    hear_embeddings(cell, size)
+    assert torch.equal(cell.weight_ih[:, size:], before[:, size:])
+    heard = embedding.weight @ cell.weight_ih[:, :size].t()
+    meant = torch.randn(2000, size) @ before[:, :size].t()
+    assert heard.var().item() == pytest.approx(meant.var().item(), rel=0.1)
+    readout = nn.Linear(2 * size, size)
+    initialize_linear(readout)
+    speak_embeddings(readout)
+    states = torch.randn(500, 2 * size)  # of the size at which a readout's tanh is still linear
+    unscaled = states @ readout.weight.t() * size**0.25
+    logits = states @ readout.weight.t() @ embedding.weight.t()
+    assert logits.var().item() == pytest.approx(unscaled.var().item(), rel=0.1)
+    assert logits.var().item() == pytest.approx(4 / 3, rel=0.1)  # Glorot: 2 n / (n + n / 2)
+
+
+@pytest.mark.parametrize("tie", ["all", "output", "none"])
+def test_a_model_hears_and_speaks_its_embeddings(tie: str) -> None:
+    torch.manual_seed(7)
+    sizes = {"embedding": 16, "hidden": 32}
+    model = TranslationModel(model_options(sizes, sizes, tie=tie), 40, 40)
+    for stack in (model.encoder.stack, model.decoder.stack):
+        for cell in stack.first():
+            bound = 16**0.25 * math.sqrt(6 / (cell.input_size + cell.hidden_size))
+            assert 0.8 * bound < cell.weight_ih[:, :16].abs().max() <= bound
+    readout = model.decoder.readout
+    bound = math.sqrt(6 / (readout.in_features + readout.out_features))
+    bound *= 1 if tie == "none" else 16**-0.25
+    assert 0.8 * bound < readout.weight.abs().max() <= bound
 
 
 @pytest.fixture
