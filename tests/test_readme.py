@@ -17,6 +17,7 @@ from support.tiny import write_corpus
 
 from seq2seq.nn import cells
 from seq2seq.nn.recurrence import RecurrentStack
+from seq2seq.recipe.files import load_recipe
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -28,10 +29,51 @@ def blocks(kind: str) -> list[str]:
     return [textwrap.dedent(body) for name, body in opened if name == kind]
 
 
+def written(name: str) -> str:
+    """The recipe of that name."""
+    (recipe,) = (block for block in blocks("toml") if f'name = "{name}"' in block)
+    return recipe
+
+
+def run(command: str, folder: Path) -> str:
+    """What a command says, which must end well."""
+    words = shlex.split(command)
+    assert words[0] == "seq2seq"
+    done = subprocess.run(
+        [sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, (command, done.stderr)
+    return done.stdout
+
+
+def test_fine_tuning(tmp_path: Path) -> None:
+    for name, count in (("train", 300), ("val", 10)):
+        write_corpus(tmp_path, name, count)  # type: ignore[arg-type]
+    for side in ("en", "de"):
+        (tmp_path / f"train.{side}").rename(tmp_path / f"domain.{side}")
+        (tmp_path / f"val.{side}").rename(tmp_path / f"domain.val.{side}")
+    (tmp_path / "domain.toml").write_text(written("domain"), encoding="utf-8")
+    small = "training.epochs=1 model.encoder.hidden=32 model.decoder.hidden=32".split()
+    settings = " ".join(f"--set {one}" for one in small)
+    run(f"seq2seq train quickstart {settings} --set training.updates=2 -o runs/general", tmp_path)
+    (tune,) = (line for block in blocks("") for line in block.split("\n") if "--init-from" in line)
+    told = run(f"{tune} --set training.epochs=1", tmp_path)
+    assert "new validation set: BLEU" in told
+    assert "old validation set: BLEU" in told
+
+
+def test_several_corpora(tmp_path: Path) -> None:
+    (mixture,) = (block for block in blocks("toml") if "temperature" in block)
+    (tmp_path / "mixed.toml").write_text(mixture, encoding="utf-8")
+    parts = load_recipe(str(tmp_path / "mixed.toml"), []).data.train
+    assert isinstance(parts, tuple)
+    assert [(part.kind, part.weight) for part in parts] == [("lines", 1.0), ("tsv", 3.0)]
+
+
 def test_your_own_two_files(tmp_path: Path) -> None:
     for split, count in (("train", 300), ("val", 10), ("test", 5)):
         write_corpus(tmp_path, split, count)  # type: ignore[arg-type]
-    (recipe,) = blocks("toml")
+    recipe = written("mine")
     small = recipe.replace("vocab_size = 8000", "vocab_size = 200").replace(
         "epochs = 20", "epochs = 1"
     )
@@ -43,18 +85,9 @@ def test_your_own_two_files(tmp_path: Path) -> None:
     ]
     assert len(commands) == 5
     for command in commands:
-        words = shlex.split(command)
-        assert words[0] == "seq2seq"
-        done = subprocess.run(
-            [sys.executable, "-m", *words],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, (command, done.stderr)
+        told = run(command, tmp_path)
     assert (tmp_path / "test.out").read_text(encoding="utf-8").count("\n") == 5
-    assert "BLEU|nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:" in done.stdout
+    assert "BLEU|nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:" in told
 
 
 @pytest.fixture
