@@ -108,8 +108,8 @@ def quotas(chances: Sequence[float], total: int) -> list[int]:
         total: What is divided; at least one a corpus.
 
     Returns:
-        Whole numbers that add up to the total, each within one of its share of it where that is
-        one or more.
+        Whole numbers that add up to the total, each within one of its share of it, but for corpora
+        of a share below one pair, and those at whose cost they get one.
     """
     wanted = [chance * total for chance in chances]
     # A share of 299.9999999 pairs is 300: the powers are rounded, and a pass should be whole.

@@ -56,7 +56,8 @@ from seq2seq.text.seen import Seen
 from seq2seq.text.tokenizer import Tokenizers, train_tokenizers
 
 _GLANCE = 2**16  # pairs of a stream that are looked at where no tokenizer is to be trained
-_KEEP_ALL = Cleaning(empty=False, max_length=None, invalid_utf8=False, control_characters=False)
+KEEP_ALL = Cleaning(empty=False, max_length=None, invalid_utf8=False, control_characters=False)
+"""What validation and test pairs are cleaned by: nothing."""
 
 
 def prepare(
@@ -280,7 +281,7 @@ class _Work:
         return tally
 
     def _cleaning(self, split: str) -> Cleaning:
-        return self._recipe.cleaning if split == "train" else _KEEP_ALL
+        return self._recipe.cleaning if split == "train" else KEEP_ALL
 
     def _tally(self, split: str) -> Tally:
         seen = Seen() if self._cleaning(split).duplicates else None

@@ -12,10 +12,10 @@ from seq2seq.data.corpus import source_files
 from seq2seq.data.dataset import PairDataset, PreparedData
 from seq2seq.data.files import file_digest
 from seq2seq.data.manifest import check_files, read_manifest
-from seq2seq.data.prepare import prepare
+from seq2seq.data.prepare import KEEP_ALL, prepare
 from seq2seq.data.report import PrepareReport, Split
 from seq2seq.errors import DataError, ModelError, Seq2SeqError
-from seq2seq.recipe import Cleaning, Data, Recipe
+from seq2seq.recipe import Data, Recipe
 from seq2seq.recipe.data import HubSource, LinesSource, Source
 from seq2seq.training.checkpoint import read_object, replacing
 from seq2seq.training.origin import Origin
@@ -23,7 +23,6 @@ from seq2seq.training.origin import Origin
 OLD_VAL = "old_val.arrow"
 _VAL = "val.arrow"
 _HINT = "give it with --old-val SOURCE TARGET"
-_KEEP_ALL = Cleaning(empty=False, max_length=None, invalid_utf8=False, control_characters=False)
 
 
 @dataclass
@@ -126,7 +125,7 @@ class Search:
             {
                 "name": "old-val",
                 "data": Data(train=source, val=source),
-                "cleaning": _KEEP_ALL,
+                "cleaning": KEEP_ALL,
                 "tokenizer": table,
             }
         )
