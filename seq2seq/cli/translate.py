@@ -29,7 +29,8 @@ MODEL_FILES = frozenset(
     {
         "recipe.toml", "tokenizer.model", "source.model", "target.model", "weights.safetensors",
         "card.json", "run.json", "metrics.jsonl", "curves.png", "checkpoints", "best", "last",
-        "data", "examples.json", "report.html", "tensorboard", ".lock", "encoder.onnx",
+        "data", "examples.json", "report.html", "tensorboard", "old_val.arrow", ".lock",
+        "encoder.onnx",
         "step.onnx", "step.int8.onnx", "body.onnx", "body.int8.onnx", "output.safetensors",
         "shortlist.safetensors",
     }

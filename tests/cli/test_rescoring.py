@@ -31,7 +31,9 @@ def test_the_number_that_translate_reports(run, attending: Path, here: Path, opt
     rows = [json.loads(line) for line in done.out.splitlines()]
     assert [row["text"] for row in rows] == [one["text"] for one in best]
     same = [
-        (row, one) for row, one in zip(rows, best, strict=True) if row["tokens"] == one["tokens"]
+        (row, one)
+        for row, one in zip(rows, best, strict=True)
+        if row["tokens"] == one["tokens"] and not one["truncated"]  # as below
     ]
     assert len(same) >= 1  # the empty line at least; others where the pieces are the same
     for row, one in same:
@@ -58,6 +60,8 @@ def test_what_was_found_in_other_pieces_has_the_number_that_was_reported(
     assert len(rows) == len(found) >= 3
     for row, one in zip(rows, found, strict=True):
         assert row["tokens"] == one["tokens"]
+        if one["truncated"]:  # a loop: its text was cut, its number is of all that was found
+            continue
         assert row["log_prob"] == pytest.approx(one["log_prob"], abs=1e-4)
         assert row["score"] == pytest.approx(one["score"], abs=1e-4)
 

@@ -115,7 +115,7 @@ def test_coverage(told) -> None:
         ]
 
     assert penalties(told()) == pytest.approx([0.0] * len(best(told())), abs=1e-6)
-    assert all(value < -0.01 for value in penalties(told("--coverage", "0.5")))
+    assert all(value < -0.01 for value in penalties(told("--coverage", "0.05")))
 
 
 def test_samples_that_are_bound_to_be_greedy(told) -> None:
@@ -238,7 +238,8 @@ def test_long_lines(run, attending: Path) -> None:
     assert "line 1: " in cut.err
     assert "the rest was left out" in cut.err
     kept = run(*command, "--long", "keep", stdin=(sentence * 60).encode() + b"\n\n")
-    assert len({parts.out, cut.out, kept.out}) == 3
+    assert parts.out not in (cut.out, kept.out)
+    assert "left out" not in kept.err
     assert kept.out.count("\n") == cut.out.count("\n") == 2
 
 
