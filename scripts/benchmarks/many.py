@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from benchmarks.model import RECIPE, options
 from benchmarks.peers import say, stop, tail
 from benchmarks.processes import WorkerError, environment
 from benchmarks.text import Side, Text
+from benchmarks.upkeep import corpus_settings
 
 POLL = 0.05  # seconds
 LONGEST_WORD = 8  # letters of the words that number a pair
@@ -90,19 +92,13 @@ def numbered(side: Sequence[str], first: int = 0) -> Iterator[str]:
     base, width = max(2, len(words)), 1
     while base**width < DISTINCT:
         width += 1
-    stride = next(step for step in count(len(side) * 5 // 8 + 1) if _coprime(step, len(side)))
+    stride = next(step for step in count(len(side) * 5 // 8 + 1) if math.gcd(step, len(side)) == 1)
     for number in count(first):
         digits, rest = [], number
         for _ in range(width):
             rest, digit = divmod(rest, base)
             digits.append(words[digit % len(words)])
         yield f"{side[number * stride % len(side)]} {' '.join(digits)}"
-
-
-def _coprime(one: int, other: int) -> bool:
-    while other:
-        one, other = other, one % other
-    return one == 1
 
 
 def write_many(text: Text, folder: Path, pairs: int) -> Side:
@@ -142,11 +138,7 @@ def prepared_many(
     work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=work) as place:
         files, folder = write_many(text, Path(place), pairs), Path(place, "prepared")
-        settings = [
-            f'data.train=["{files.source.resolve()}","{files.target.resolve()}"]',
-            f'data.val=["{text.val.source}","{text.val.target}"]',
-            f'tokenizer.model="{tokenizer.resolve()}"',
-        ]
+        settings = corpus_settings(files, text.val, tokenizer)
         command = ["prepare", str(RECIPE), *options(settings), "-o", str(folder)]
         begun = time.monotonic()
         held = watched_run([*command, "--processes", str(threads)], 1, work / "prepare.log")

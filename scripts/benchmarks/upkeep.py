@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.model import RECIPE, Ours
-from benchmarks.text import Text
+from benchmarks.text import Side, Text
 from seq2seq.recipe.files import load_recipe
 
 Spans = list[tuple[float, float]]
@@ -168,6 +168,24 @@ def validation_seconds(ours: Ours, data: Path, lines: int) -> tuple[float, int]:
     return found.seconds, min(lines, len(prepared.val))
 
 
+def corpus_settings(train: Side, val: Side, tokenizer: Path) -> list[str]:
+    """What is set in a recipe for ``prepare`` to read other files, from any folder.
+
+    Args:
+        train: The training text.
+        val: The validation text.
+        tokenizer: A trained one.
+
+    Returns:
+        The assignments.
+    """
+    files = (("train", train), ("val", val))
+    return [
+        *(f'data.{key}=["{one.source.resolve()}","{one.target.resolve()}"]' for key, one in files),
+        f'tokenizer.model="{tokenizer.resolve()}"',
+    ]
+
+
 def prepare_speeds(
     text: Text, tokenizer: Path, work: Path, pairs: int, processes: int
 ) -> tuple[float, float]:
@@ -191,12 +209,7 @@ def prepare_speeds(
         for path, lines in zip(files, text.train.lines(), strict=True):
             with path.open("w", encoding="utf-8", newline="\n") as file:
                 file.writelines(f"{line}\n" for line in islice(cycle(lines), pairs))
-        settings = [
-            f'data.train=["{files[0]}","{files[1]}"]',
-            f'data.val=["{text.val.source}","{text.val.target}"]',
-            f'tokenizer.model="{tokenizer.resolve()}"',
-        ]
-        recipe = load_recipe(str(RECIPE), settings)
+        recipe = load_recipe(str(RECIPE), corpus_settings(Side(*files), text.val, tokenizer))
         begun = time.perf_counter()
         seq2seq.prepare(recipe, Path(place, "prepared"), processes=processes)
         ours = pairs / (time.perf_counter() - begun)

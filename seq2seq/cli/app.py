@@ -94,6 +94,8 @@ def main() -> NoReturn:
         sys.exit(130)
     except Exception as error:
         _tell_wrong_usage(error)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends anyway: torchrun asks all ranks to
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -116,7 +116,7 @@ def reported(verb: Callable[P, R]) -> Callable[P, R]:
                 traceback.print_exc()
             text, code = _told(error)
             if getattr(error, "told", False):
-                time.sleep(_GRACE)  # torchrun ends all when one ends: let the other tell it
+                let_the_first_tell()
             else:
                 tell(text)
         else:
@@ -138,8 +138,13 @@ def told_by_one() -> Iterator[None]:
         yield
     except Seq2SeqError:
         if os.environ.get("LOCAL_RANK", "0") != "0":
-            time.sleep(_GRACE)  # torchrun ends this process, if the first had the same error
+            let_the_first_tell()
         raise
+
+
+def let_the_first_tell() -> None:
+    """Waits a little; torchrun ends all processes when one ends with another code than 0."""
+    time.sleep(_GRACE)
 
 
 def first_process() -> bool:

@@ -103,6 +103,8 @@ def train(
     if console.first_process():
         for line in _summary(result):
             console.show(line)
+    elif not result.finished:
+        console.let_the_first_tell()
     if not result.finished:
         raise typer.Exit(console.INTERRUPTED)
 

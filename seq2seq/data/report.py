@@ -47,8 +47,17 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """One of several corpora of the training split; see ``Split`` for its figures."""
+class Counted:
+    """Pairs that were read together.
+
+    Attributes:
+        name: What they are called.
+        read: Pairs in the input.
+        dropped: What cleaning dropped (train only).
+        kept: Pairs in the prepared file.
+        replaced: Kept pairs in which bytes that are not UTF-8 were replaced.
+        replaced_line: The line of the first of them.
+    """
 
     name: str
     read: int
@@ -59,32 +68,25 @@ class Corpus:
 
 
 @dataclass(frozen=True)
-class Split:
-    """One split.
+class Corpus(Counted):
+    """One of several corpora of the training split."""
+
+
+@dataclass(frozen=True)
+class Split(Counted):
+    """One split: "train", "val" or "test".
 
     Attributes:
-        name: "train", "val" or "test".
-        read: Pairs in the input.
-        dropped: What cleaning dropped (train only).
-        kept: Pairs in the prepared file.
-        replaced: Kept pairs in which bytes that are not UTF-8 were replaced.
-        replaced_line: The line of the first of them.
         source: The source side.
         target: The target side.
         corpora: The same for each corpus, in the recipe's order, where the recipe lists several.
     """
 
-    name: str
-    read: int
-    dropped: tuple[Dropped, ...]
-    kept: int
-    replaced: int
-    replaced_line: int | None
     source: Side
     target: Side
     corpora: tuple[Corpus, ...] = ()
 
-    def parts(self) -> Iterator[tuple[str, Split | Corpus]]:
+    def parts(self) -> Iterator[tuple[str, Counted]]:
         """Where pairs were counted one by one.
 
         Yields:

@@ -30,6 +30,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from seq2seq import __version__
 from seq2seq.data.dataset import PreparedData
+from seq2seq.data.workers import processors
 from seq2seq.errors import DataError, Seq2SeqError, TrainingError
 from seq2seq.training.checkpoint import Checkpoint
 from seq2seq.training.signals import Interrupted, StopRequest
@@ -70,16 +71,9 @@ class Processes(Team):
         return everyone[:, : len(values)]
 
     def texts(self, text: str) -> list[str]:
-        own = np.frombuffer(text.encode(), dtype=np.uint8)
-        lengths = self.gather([len(own)])[:, 0].astype(int).tolist()
-        padded = torch.zeros(max(1, *lengths), dtype=torch.uint8)
-        padded[: len(own)] = torch.from_numpy(own.copy())
-        found = [torch.empty_like(padded) for _ in range(self.world)]
-        dist.all_gather(found, padded)
-        return [
-            one[:length].numpy().tobytes().decode()
-            for one, length in zip(found, lengths, strict=True)
-        ]
+        own = text.encode()
+        sizes = self.gather([len(own)])[:, 0].astype(int).tolist()
+        return [one.decode() for one in exchanged(own, sizes)]
 
     def shared(self, checkpoint: Checkpoint | None) -> Checkpoint | None:
         told = self.texts(json.dumps(_outline(checkpoint)) if self.leads else "")[0]
@@ -218,15 +212,24 @@ def _outline(checkpoint: Checkpoint | None) -> dict[str, Any] | None:
     return {"state": state, "environment": environment, "groups": groups}
 
 
-def processors() -> int:
-    """Counts the processors that this process may use.
+def exchanged(
+    own: bytes, sizes: Sequence[int], group: dist.ProcessGroup | None = None
+) -> list[bytes]:
+    """Gives every process's bytes to every process.
+
+    Args:
+        own: This process's.
+        sizes: How many each has, by rank.
+        group: The processes; None: all.
 
     Returns:
-        How many.
+        Each one's, by rank.
     """
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    padded = np.zeros(max(1, *sizes), dtype=np.uint8)
+    padded[: len(own)] = np.frombuffer(own, dtype=np.uint8)
+    found = [torch.empty(len(padded), dtype=torch.uint8) for _ in sizes]
+    dist.all_gather(found, torch.from_numpy(padded), group)
+    return [one[:size].numpy().tobytes() for one, size in zip(found, sizes, strict=True)]
 
 
 def check_same(team: Team, prepared: PreparedData) -> None:
@@ -283,6 +286,8 @@ def started_team() -> Iterator[Team]:
     processes = Processes(PrefixStore("team", store), rank, world, device)
     try:
         yield processes
+        gc.collect()  # what still holds the group would keep its threads past the interpreter's end
+        dist.barrier()  # the first to leave with a code that is not 0 makes torchrun end the others
     except Seq2SeqError as error:
         processes.tell_once(error)
         raise
@@ -293,7 +298,6 @@ def started_team() -> Iterator[Team]:
         processes.tell_once(lost)
         raise lost from error
     else:
-        gc.collect()  # what still holds the group would keep its threads past the interpreter's end
         dist.destroy_process_group()  # after an error NCCL could wait for the others for ever
 
 

@@ -9,7 +9,7 @@ prepares its share of each update alone.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,6 +75,18 @@ class Share:
         """
         return not self.whole(len(batches)) and max(map(len, batches)) <= self.rank
 
+    def largest(self, batch: Batch, accumulate: int) -> Batch:
+        """What of a batch this process meets at most.
+
+        Args:
+            batch: The batch.
+            accumulate: How many an update has.
+
+        Returns:
+            All of it where whole batches are dealt out, else this process's pairs.
+        """
+        return batch if self.whole(accumulate) else self.of([batch])[0]
+
 
 def unlearned(pairs: PaddedPairs) -> PaddedPairs:
     """A batch of which nothing is learned: it has no label that counts, so its gradients are zero.
@@ -106,6 +118,33 @@ class Work:
     pairs: list[PaddedPairs]
     place: Place
     notes: dict[str, Any] | None = None
+
+
+def dealt(
+    batches: list[Batch],
+    share: Share,
+    matrices: Callable[[Batch], PaddedPairs],
+    after: Place,
+    notes: dict[str, Any] | None = None,
+) -> Work:
+    """Makes a process's work of an update's batches.
+
+    Args:
+        batches: The batches.
+        share: What of them is this process's.
+        matrices: Makes a batch's.
+        after: The place after the update.
+        notes: See ``Work``.
+
+    Returns:
+        The work.
+    """
+    own = share.of(batches)
+    pairs = [matrices(batch) for batch in own]
+    if share.idle(batches):
+        pairs = [unlearned(one) for one in pairs]
+    indices = [one.indices for one in batches]
+    return Work(indices, [one.indices for one in own], pairs, after, notes)
 
 
 class Feed:
@@ -151,9 +190,8 @@ class Feed:
             Indices and matrices.
         """
         for batch in self._order.largest():
-            if not self._share.whole(self._recipe.training.accumulate):
-                (batch,) = self._share.of([batch])  # noqa: PLW2901
-            yield batch.indices, self._padded(batch)
+            own = self._share.largest(batch, self._recipe.training.accumulate)
+            yield own.indices, self._padded(own)
 
     def lines(self, indices: Ints) -> Lines:
         """Tells where pairs come from.
@@ -195,15 +233,8 @@ class Feed:
         for batch, after in self._order.drawn(place):
             batches.append(batch)
             if len(batches) == self._recipe.training.accumulate or after.pairs == 0:
-                yield self._work(batches, after)
+                yield dealt(batches, self._share, self._padded, after)
                 batches = []
-
-    def _work(self, batches: list[Batch], after: Place) -> Work:
-        own = self._share.of(batches)
-        pairs = [self._padded(batch) for batch in own]
-        if self._share.idle(batches):
-            pairs = [unlearned(one) for one in pairs]
-        return Work([one.indices for one in batches], [one.indices for one in own], pairs, after)
 
     def _padded(self, batch: Batch) -> PaddedPairs:
         return collate(*batch.ids(self._train))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from datetime import timedelta
 from typing import Protocol
 
 import torch
@@ -13,11 +12,10 @@ from seq2seq.data.batching import Ints, Place
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.matrices import PaddedPairs
 from seq2seq.recipe import Recipe
+from seq2seq.training.distributed import PATIENCE, exchanged
 from seq2seq.training.feed import Feed, Share, Work
 from seq2seq.training.lines import Lines
 from seq2seq.training.stream_feed import Exchange, StreamFeed
-
-_PATIENCE = timedelta(minutes=30)  # for another process, which may be validating
 
 
 class AnyFeed(Protocol):
@@ -50,19 +48,13 @@ def exchange() -> Exchange:
     Returns:
         It. All processes of the default group call this at the same time.
     """
-    group = dist.new_group(backend="gloo", timeout=_PATIENCE)
+    group = dist.new_group(backend="gloo", timeout=PATIENCE)
     world = dist.get_world_size()
 
     def everyone(own: bytes) -> list[bytes]:
         sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(world)]
         dist.all_gather(sizes, torch.tensor([len(own)]), group)
-        longest = max(int(size) for size in sizes)
-        padded = torch.zeros(longest, dtype=torch.uint8)
-        padded[: len(own)] = torch.frombuffer(bytearray(own), dtype=torch.uint8)
-        found = [torch.empty_like(padded) for _ in range(world)]
-        dist.all_gather(found, padded, group)
-        both = zip(found, sizes, strict=True)
-        return [one[: int(size)].numpy().tobytes() for one, size in both]
+        return exchanged(own, [int(size) for size in sizes], group)
 
     return everyone
 

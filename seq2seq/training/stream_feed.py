@@ -33,7 +33,7 @@ from seq2seq.data.stream import Mark, Streams, first_rows
 from seq2seq.data.workers import WORTH_A_PROCESS, Crew, processors
 from seq2seq.errors import DataError
 from seq2seq.recipe import Recipe
-from seq2seq.training.feed import Share, Work, unlearned
+from seq2seq.training.feed import Share, Work, dealt
 from seq2seq.training.lines import Lines
 from seq2seq.training.seeds import SAMPLING, mixed
 
@@ -131,9 +131,8 @@ class StreamFeed:
         longest = order[cut_batches(widths[order], self._bounds)[0]]
         fullest = max(buffer.plan, key=_padded_tokens)
         for batch in (Batch(longest, longest, buffer.split), fullest):
-            if not self._share.whole(self._recipe.training.accumulate):
-                (batch,) = self._share.of([batch])  # noqa: PLW2901
-            yield batch.indices, _matrices(batch)
+            own = self._share.largest(batch, self._recipe.training.accumulate)
+            yield own.indices, _matrices(own)
 
     def lines(self, indices: Ints) -> Lines:
         """Tells where pairs come from.
@@ -197,16 +196,8 @@ class StreamFeed:
                 after = Place(0, buffer.number, begin + len(batches), pairs, buffer.mark)
                 if after.batch == len(plan):
                     after = Place(0, buffer.number + 1, 0, pairs, buffer.after)
-                yield self._work(batches, after, notes)
+                yield dealt(batches, self._share, _matrices, after, notes)
                 notes = None
-
-    def _work(self, batches: list[Batch], after: Place, notes: dict[str, Any] | None) -> Work:
-        own = self._share.of(batches)
-        pairs = [_matrices(batch) for batch in own]
-        if self._share.idle(batches):
-            pairs = [unlearned(one) for one in pairs]
-        indices = [one.indices for one in batches]
-        return Work(indices, [one.indices for one in own], pairs, after, notes)
 
     def _plan(self, buffer: Buffer) -> list[Batch]:
         """The batches of a buffer, in their final order."""

@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from support.tiny import write_recipe
+from support.processes import run_python
+from support.tiny import AVERAGE, write_recipe
 
 import seq2seq
 from seq2seq.training.monitor import Silent
-
-EXTRA = """
-[training.average]
-kind = "ema"
-decay = 0.9
-"""
-
-
-def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, env=environment, check=False
-    )
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +28,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lines = (folder / f"train.{language}").read_text(encoding="utf-8").split("\n")[:10]
         (folder / f"val.{language}").write_text("\n".join(lines) + "\n", encoding="utf-8")
     faster = text.replace("every = 10 ", "every = 4 ").replace("epochs = 1", "updates = 10")
-    recipe.write_text(faster + EXTRA, encoding="utf-8")
+    recipe.write_text(faster + AVERAGE, encoding="utf-8")
     seq2seq.prepare(recipe, folder / "data", processes=1, init_from=folder / "general")
     done = run_python(*command(folder, "whole"), "update", "0", str(folder / "general"))
     assert done.returncode == 0, done.stderr

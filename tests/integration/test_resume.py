@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.tiny import write_recipe
+from support.processes import run_python
+from support.tiny import AVERAGE, write_recipe
 
 import seq2seq
 from seq2seq.training.monitor import Silent
-
-EXTRA = """
-[training.average]
-kind = "ema"
-decay = 0.9
-"""
-
-
-def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, env=environment, check=False
-    )
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +25,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     )
     text = text.replace("every = 10 ", "every = 16 ")
     text = text.replace("epochs = 2", "epochs = 2\naccumulate = 2\ncheckpoint_every = 4")
-    recipe.write_text(text + EXTRA, encoding="utf-8")
+    recipe.write_text(text + AVERAGE, encoding="utf-8")
     data, run = folder / "data", folder / "whole"
     seq2seq.prepare(recipe, data)
     done = run_python("-m", "support.killed", str(recipe), str(data), str(run), "update", "0")

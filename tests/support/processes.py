@@ -1,4 +1,4 @@
-"""Starts torchrun, as a person would."""
+"""Starts processes, and torchrun, as a person would."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ import sys
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
+
+
+def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs Python to its end; it finds the tests' own modules."""
+    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, env=environment, check=False
+    )
 
 
 def start(

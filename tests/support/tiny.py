@@ -39,6 +39,12 @@ max_ratio = 1.0
 max_extra = 2
 """
 
+AVERAGE = """
+[training.average]
+kind = "ema"
+decay = 0.9
+"""
+
 
 def write_corpus(folder: Path, split: Split, count: int) -> tuple[Path, Path]:
     """Writes the phrasebook's first pairs of a split as two files, and returns their paths."""

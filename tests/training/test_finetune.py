@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support.tiny import tiny_recipe, write_recipe
+from support.told import Told
 
 import seq2seq
 from seq2seq.data.dataset import PreparedData
@@ -50,20 +51,6 @@ every = 3
 """
 
 
-class Heard(Silent):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-    def about(self, words: str) -> list[str]:
-        return [line for line in self.lines if words in line]
-
-
 def write_domain(folder: Path) -> Path:
     """The phrasebook's first questions, as a domain."""
     for split, name, count in (("train", "d", 60), ("val", "dv", 12)):
@@ -93,8 +80,8 @@ def update_of(place: Path) -> int:
     return int(json.loads((place / "general/card.json").read_text(encoding="utf-8"))["update"])
 
 
-def tuned(place: Path, run: Path, *assignments: str, **more: Any) -> tuple[Heard, Any]:
-    heard = Heard()
+def tuned(place: Path, run: Path, *assignments: str, **more: Any) -> tuple[Told, Any]:
+    heard = Told()
     recipe = load_recipe(str(place / "domain.toml"), assignments)
     options = {"init_from": place / "general", "threads": 1, "monitor": heard, **more}
     return heard, seq2seq.train(recipe, run, **options)
@@ -296,7 +283,7 @@ def test_it_goes_on_without_the_first_run(
     shutil.copytree(place, tmp_path / "place", ignore=shutil.ignore_patterns("run"))
     here = tmp_path / "place"
 
-    class Stopping(Heard):
+    class Stopping(Told):
         def step(self, step: Any) -> None:
             if step.update == 2:
                 raise KeyboardInterrupt
@@ -470,7 +457,7 @@ def test_characters_that_the_tokenizer_does_not_know_are_told(place: Path, tmp_p
             lines = "".join(f"Ж {n} ω\n" for n in range(8))
             (tmp_path / f"{name}.{language}").write_text(lines, encoding="utf-8", newline="\n")
     (tmp_path / "domain.toml").write_text(DOMAIN, encoding="utf-8")
-    heard = Heard()
+    heard = Told()
     recipe = load_recipe(str(tmp_path / "domain.toml"), ["training.updates=1"])
     seq2seq.train(recipe, tmp_path / "run", init_from=place / "general", threads=1, monitor=heard)
     told = heard.about("unknown to the tokenizer of")

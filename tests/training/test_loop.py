@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support.tiny import tiny_recipe
+from support.told import Told
 
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.matrices import collate
@@ -29,17 +30,6 @@ from seq2seq.training.loop import TrainingResult, train
 from seq2seq.training.monitor import Monitor, Silent
 from seq2seq.training.run_folder import RunFolder
 from seq2seq.training.validation import Validated
-
-
-class Told(Silent):
-    """Remembers what was said."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from support.tiny import tiny_recipe
+from support.told import Told
 from torch import Tensor
 
 from seq2seq.cli.console import _told
@@ -189,15 +190,6 @@ def test_trying_the_largest_batch_changes_nothing(
             for which in ("with", "without")
         )
         assert one == other
-
-
-class Told(Silent):
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
 
 
 def test_training_goes_on_in_halves_and_says_so(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.tiny import tiny_recipe
+from support.told import Told
 
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.prepare import prepare
@@ -21,15 +22,6 @@ from seq2seq.training.run_folder import RunFolder
 
 SETTINGS = ("training.updates=20", "training.epochs=9", "training.validation.bleu=false")
 LOSS = 'training.early_stopping={metric="loss",patience=9}'
-
-
-class Told(Silent):
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
 
 
 @pytest.fixture(scope="module")
