@@ -23,7 +23,7 @@ from seq2seq.text.tokenizer import Tokenizer
 PEERS = ("opennmt", "joeynmt")
 # Named here, since train.py brings torch. Those on request take longer, or need a GPU.
 PARTS = "speed,loop,validation,prepare"
-ON_REQUEST = "bleu,memory,costs,gpu"
+ON_REQUEST = "bleu,memory,costs,gpu,processes"
 TOOLS = "ours,fairseq"
 
 

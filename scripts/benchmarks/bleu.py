@@ -168,10 +168,18 @@ def trained_updates(run: Path) -> list[int]:
     Returns:
         Their numbers; none where nothing is logged yet.
     """
-    return [int(record["update"]) for record in _records(run) if record["kind"] == "train"]
+    return [int(record["update"]) for record in records(run) if record["kind"] == "train"]
 
 
-def _records(run: Path) -> list[dict[str, Any]]:
+def records(run: Path) -> list[dict[str, Any]]:
+    """Reads what a run has logged.
+
+    Args:
+        run: Its folder.
+
+    Returns:
+        The records; none where nothing is logged yet.
+    """
     try:
         lines = (run / "metrics.jsonl").read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
@@ -204,12 +212,12 @@ def ours(
     command += ["--data", str(data), "-o", str(run), "--threads", str(threads)]
     say(f"{recipe}: training for {minutes:g} min, see {run}.log ...")
     seconds, ended = Timed(command, run, 60 * minutes, threads).train()
-    records = _records(run)
+    logged = records(run)
     if not (run / "weights.safetensors").exists():
         raise WorkerError(f"{recipe}: no validation was reached within {minutes:g} min")
     sources, references = text.val.lines()
     found = Translator.load(run, threads=threads).translate(sources, beam=BEAM)
-    last = [record for record in records if "epoch" in record][-1]
+    last = [record for record in logged if "epoch" in record][-1]
     reached = bleu(found, references), seconds / 60, last["update"], last["epoch"]
     return Reached(recipe, *reached), ended
 

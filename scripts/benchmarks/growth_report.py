@@ -1,4 +1,4 @@
-"""Tables of what ``scripts/bench train`` measures on request: BLEU, memory, costs, a GPU."""
+"""Tables of what ``scripts/bench train`` measures on request."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from benchmarks.costs import BATCH_TOKENS, Corpus, Cost
 from benchmarks.figures import Spread, paired_ratio, table
 from benchmarks.gpu import OnGpu
 from benchmarks.many import Memory
+from benchmarks.together import Together
 
 BLEU_AIM = 3.0  # above fairseq
 MEMORY_AIM = 1.1  # many pairs beside few
@@ -150,3 +151,34 @@ def gpu_table(found: Sequence[OnGpu]) -> list[str]:
             ratio = f"{paired_ratio(one.speed, one.processor).text(1)}, aim {GPU_AIM:g}"
         rows.append([one.name, Spread.of(one.speed).text(), waits, ratio])
     return [table(head, rows)]
+
+
+def together_table(found: Sequence[Together], beside: Sequence[float]) -> list[str]:
+    """What several processes make of the same processors.
+
+    Args:
+        found: The ways; of a type, that of one process comes first.
+        beside: fairseq's target tokens a second in the same turns; may be empty.
+
+    Returns:
+        A table, or nothing.
+    """
+    measured = [way for way in found if way.speed]
+    if not measured:
+        return []
+    peer = len(beside) == len(measured[0].speed)
+    rows, alone = [], {way.precision: way for way in measured if way.processes == 1}
+    for way in measured:
+        name = f"{way.precision}, {_many(way.processes, 'process', 'processes')}"
+        gain = paired_ratio(way.speed, alone[way.precision].speed).text(2)
+        row = [name, f"{way.threads}", Spread.of(way.speed).text(), gain]
+        rows.append([*row, paired_ratio(way.speed, beside).text(2)] if peer else row)
+    head = ["LSTM, real trainings", "threads each", "target tokens/s", "times one process's"]
+    if peer:
+        head.append("times fairseq's")
+        rows.append(["fairseq 0.12.2, LSTM", "", Spread.of(beside).text(), "", "1"])
+    return [table(head, rows)]
+
+
+def _many(number: int, one: str, more: str) -> str:
+    return f"{number} {one if number == 1 else more}"

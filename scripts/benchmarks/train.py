@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import bleu, costs, gpu, many, training, upkeep
+from benchmarks import bleu, costs, gpu, many, together, training, upkeep
 from benchmarks.fairseq import Fairseq
 from benchmarks.model import Ours
 from benchmarks.peers import WORKERS, PeerError, say
@@ -56,7 +56,8 @@ class Plan:
         data: Prepared from it.
         model: Trains or finds the model that validation is timed with.
         work: The benchmark's folder.
-        parts: Some of "speed", "loop", "validation", "prepare", "bleu", "memory", "costs", "gpu".
+        parts: Some of "speed", "loop", "validation", "prepare", "bleu", "memory", "costs", "gpu",
+            "processes".
         threads: Processor threads.
         turns: Turns that count.
         updates: Updates of a turn.
@@ -97,7 +98,7 @@ def measure(plan: Plan, peers: Path | None) -> Figures:
     torch.set_num_threads(plan.threads)
     figures = Figures(training.cells(), plan.turns, plan.updates)
     fairseq = None
-    if peers is not None and {"speed", "bleu"} & set(plan.parts):
+    if peers is not None and {"speed", "bleu", "processes"} & set(plan.parts):
         try:
             fairseq = Fairseq.ready(plan.text, plan.tokenizer, peers)
         except PeerError as problem:
@@ -120,6 +121,7 @@ def _on_request(plan: Plan, figures: Figures, fairseq: Fairseq | None) -> None:
         "memory": lambda: _memory(plan, figures),
         "costs": lambda: _costs(plan, figures),
         "gpu": lambda: _gpu(plan, figures),
+        "processes": lambda: _processes(plan, figures, fairseq),
         "bleu of ours": lambda: _bleu(plan, figures),
         "bleu of fairseq": lambda: _fairseqs_bleu(plan, figures, fairseq),
     }
@@ -161,6 +163,17 @@ def _gpu(plan: Plan, figures: Figures) -> None:
         figures.gpu, plan.data, plan.turns, plan.updates, plan.threads, log, plan.settings
     ):
         say(f"gpu, {told}")
+
+
+def _processes(plan: Plan, figures: Figures, fairseq: Fairseq | None) -> None:
+    found = figures.together = together.rows(costs.precisions(), plan.threads)
+    for turn in together.measure(
+        found, plan.text, plan.data, plan.turns, plan.updates, plan.work, plan.settings
+    ):
+        say(f"processes, turn {turn} of {plan.turns}")
+        if fairseq is not None:
+            speed = fairseq.turn(plan.updates, training.BATCH_TOKENS, plan.threads)
+            figures.beside.append(speed)
 
 
 def _bleu(plan: Plan, figures: Figures) -> None:

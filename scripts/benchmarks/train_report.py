@@ -9,8 +9,15 @@ from benchmarks.bleu import Reached
 from benchmarks.costs import Corpus, Cost
 from benchmarks.figures import Spread, paired_ratio, table
 from benchmarks.gpu import OnGpu
-from benchmarks.growth_report import bleu_table, cost_tables, gpu_table, memory_table
+from benchmarks.growth_report import (
+    bleu_table,
+    cost_tables,
+    gpu_table,
+    memory_table,
+    together_table,
+)
 from benchmarks.many import Memory
+from benchmarks.together import Together
 from benchmarks.training import Cell
 
 # What is asked for: as a multiple of fairseq's speed, and as shares and seconds.
@@ -41,6 +48,8 @@ class Figures:
         costs: What networks cost.
         corpora: What corpora cost.
         gpu: What a GPU makes of it.
+        together: What several processes make of it.
+        beside: The peer's target tokens a second in the same turns.
         problems: What could not be measured, and why.
     """
 
@@ -60,6 +69,8 @@ class Figures:
     costs: list[Cost] = field(default_factory=list)
     corpora: list[Corpus] = field(default_factory=list)
     gpu: list[OnGpu] = field(default_factory=list)
+    together: list[Together] = field(default_factory=list)
+    beside: list[float] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -94,6 +105,7 @@ def report(figures: Figures, facts: dict[str, str]) -> str:
         parts.append(table(["", "measured", "aim"], rest))
     parts += bleu_table(figures.bleu) + memory_table(figures.memory)
     parts += cost_tables(figures.costs, figures.corpora) + gpu_table(figures.gpu)
+    parts += together_table(figures.together, figures.beside)
     parts += [f"Not measured: {problem}" for problem in figures.problems]
     return "\n\n".join(parts) + "\n"
 

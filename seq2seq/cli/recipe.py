@@ -87,6 +87,9 @@ def check(recipe: RecipeName, assignments: Settings = None) -> None:
         if isinstance(value, Section):
             for name in type(value).model_fields:
                 yield from missing(f"{key}.{name}" if key else name, getattr(value, name))
+        elif isinstance(value, tuple):  # several corpora
+            for number, one in enumerate(value):
+                yield from missing(f"{key}[{number}]", one)
         elif key.endswith(_PATHS) and isinstance(value, str) and not Path(value).exists():
             yield f"warning: {key}: there is no file {value}"
 

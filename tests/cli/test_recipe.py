@@ -74,6 +74,19 @@ def test_check_looks_for_the_files(run, here: Path) -> None:
     )
 
 
+def test_check_looks_for_the_files_of_several_corpora(run, here: Path) -> None:
+    Path("a.en").touch()
+    Path("my.toml").write_text(
+        'data = {train = [["a.en", "a.de"], {path = "b.tsv", weight = 2.0}]}\n', encoding="utf-8"
+    )
+    done = run("recipe", "check", "my.toml")
+    assert (done.code, done.out) == (0, "my.toml: a valid recipe\n")
+    assert done.err == (
+        f"warning: data.train[0].target_path: there is no file {here}/a.de\n"
+        f"warning: data.train[1].path: there is no file {here}/b.tsv\n"
+    )
+
+
 def test_schema(run) -> None:
     assert json.loads(run("recipe", "schema").out) == json_schema()
 

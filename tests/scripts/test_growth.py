@@ -13,11 +13,14 @@ from benchmarks.costs import AXES, Corpus, Cost, costs, measure, precisions
 from benchmarks.gpu import OnGpu
 from benchmarks.gpu import measure as measure_gpu
 from benchmarks.gpu import rows as gpu_rows
-from benchmarks.growth_report import cost_tables, gpu_table, memory_table
+from benchmarks.growth_report import cost_tables, gpu_table, memory_table, together_table
 from benchmarks.many import Held, Memory, descendants, memory, numbered, watched_run
 from benchmarks.model import RECIPE
 from benchmarks.processes import WorkerError, environment
 from benchmarks.text import Side, Text
+from benchmarks.together import Together
+from benchmarks.together import measure as measure_together
+from benchmarks.together import rows as together_rows
 from benchmarks.trial import Trial, covered
 from hypothesis import given
 from hypothesis import strategies as st
@@ -180,3 +183,36 @@ def test_the_tables_set_each_figure_beside_its_base() -> None:
     assert words.startswith("| H1 |")
     assert "| LSTM | 950 (900–1,000) | 50.0 (25.0–75.0) | 20.0, aim 10 |" in words
     assert "GRU" not in words
+
+
+def test_processes_train_for_real_and_their_speed_is_what_they_have_logged(
+    text: Text, tmp_path: Path
+) -> None:
+    found = together_rows(["float32"], 2)
+    assert [(way.processes, way.threads) for way in found] == [(1, 2), (2, 1)]
+    work = tmp_path / "work"
+    more = [*SMALL, "tokenizer.vocab_size=150", "tokenizer.kind=unigram", "tokenizer.joint=true"]
+    turns = list(measure_together(found, text, tmp_path / "data", 1, 1, work, more))
+    assert turns == [1]
+    assert all(len(way.speed) == 1 and way.speed[0] > 0 for way in found)
+    assert [path.name for path in work.iterdir()] == ["together.log"]
+    log = (work / "together.log").read_text(encoding="utf-8")
+    assert "2 processes train together, each with a thread" in log
+    assert "40 updates" in log
+
+
+def test_a_training_of_several_processes_that_fails_is_told(text: Text, tmp_path: Path) -> None:
+    one = [Together("float32", 1, 1)]
+    with pytest.raises(WorkerError, match=r"with 1 processes failed:\n(.|\n)*nowhere"):
+        list(measure_together(one, text, tmp_path / "nowhere", 1, 1, tmp_path / "work", SMALL))
+
+
+def test_the_table_of_processes() -> None:
+    ways = [Together("float32", 1, 2, [100.0, 200.0]), Together("float32", 2, 1, [150.0, 240.0])]
+    (found,) = together_table(ways, [50.0, 80.0])
+    assert "| float32, 2 processes |" in found
+    assert "1.35 (1.20–1.50)" in found
+    assert "| 3.00 |" in " ".join(found.split())
+    (found,) = together_table(ways, [])
+    assert "fairseq" not in found
+    assert together_table([Together("float32", 1, 2)], []) == []

@@ -177,7 +177,7 @@ def test_a_part_that_is_unknown_is_refused(capsys: pytest.CaptureFixture[str]) -
     assert main(["train", "--parts", "speed,lop"]) == 2
     assert capsys.readouterr().err == (
         "bench: --parts: there is no 'lop'; allowed: speed, loop, validation, prepare, bleu, "
-        "memory, costs, gpu\n"
+        "memory, costs, gpu, processes\n"
     )
     assert main(["train", "--parts", "bleu", "--tools", "marian"]) == 2
     assert capsys.readouterr().err == (
