@@ -265,7 +265,8 @@ def _signals_later() -> Iterator[None]:
         came.append(number)
         signal.signal(number, signal.SIG_DFL)  # who insists is not kept waiting
 
-    watched = (signal.SIGINT, signal.SIGTERM)
+    both = (signal.SIGINT, signal.SIGTERM)
+    watched = [number for number in both if signal.getsignal(number) != signal.SIG_IGN]
     before = [signal.signal(number, note) for number in watched]
     try:
         yield

@@ -95,7 +95,10 @@ def main() -> NoReturn:
     except Exception as error:
         _tell_wrong_usage(error)
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends anyway: torchrun asks all ranks to
+        # What is left is Python's own end: who insists need not wait for it, nor see a traceback.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
     sys.exit(code if isinstance(code, int) else 0)
 
 

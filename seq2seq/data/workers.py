@@ -256,6 +256,9 @@ def _helper(folder: Path, work: Work) -> Iterator[_Helper]:
             stderr=complaints,
             # Its work is SentencePiece's, on one thread; arithmetic libraries need no pool.
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
+            # Out of reach of signals to our group: they are for us, who end it, or not. It ends by
+            # itself when we are no more.
+            start_new_session=True,
         )
         try:
             for pipe in (process.stdin, process.stdout):

@@ -22,7 +22,7 @@ from seq2seq.data.dataset import PreparedData
 from seq2seq.data.matrices import PaddedPairs
 from seq2seq.data.prepare import prepare
 from seq2seq.data.progress import Progress
-from seq2seq.errors import TrainingError, is_out_of_memory
+from seq2seq.errors import DataError, TrainingError, is_out_of_memory
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import recipe_from_toml, recipe_to_toml
 from seq2seq.training.absent_folder import AbsentFolder
@@ -238,8 +238,15 @@ class Trainer(Session):
                 )
 
     def _next(self, works: Iterator[Work]) -> Work:
-        with self.team.dropped_alone():
-            return next(works)
+        """What is learned from next; all that was learned is kept where it cannot be read."""
+        try:
+            with self.team.dropped_alone():
+                return next(works)
+        except DataError:
+            if self.state.update and not self.state.skipped_in_row:
+                self.save()
+                self.monitor.say(f"saved at update {self.state.update}: run again to go on")
+            raise
 
     def _update(self, work: Work) -> None:
         """One update of the weights, skipped if loss or gradient is not finite."""

@@ -65,6 +65,7 @@ class Session:
         self.team = team or Team()
         self.prepared, self.folder, self.monitor = prepared, folder, monitor
         self.tuning = tuning
+        page = page if self.team.leads else None
         self.watch = Watch(folder.path, folder.journal, monitor.say, page)
         self.learner = Learner(recipe, prepared.tokenizers, self.team)
         self.feed = feed_for(prepared, recipe, self.team.share)
@@ -213,8 +214,10 @@ class Session:
 
         try:
             result = measured(self.prepared.val, self.recipe, self.team)
-            if self.tuning is not None:  # the old set is the leader's alone
-                result = self.tuning.with_old(result, measured, self.recipe, self.state.history)
+            if self.tuning is not None:  # the old set is the leader's alone; the others wait
+                history = self.state.history
+                with self.team.dropped_together():
+                    result = self.tuning.with_old(result, measured, self.recipe, history)
         except ModelError as error:
             why = f"validation failed: {error}"
             advice = "a lower training.learning_rate may help"

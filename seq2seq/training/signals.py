@@ -101,7 +101,9 @@ def stop_on_signals(*, alone: bool = True) -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    watched = (signal.SIGINT, signal.SIGTERM)
+    # A script's background job ignores SIGINT, which is meant for what the script does in front.
+    both = (signal.SIGINT, signal.SIGTERM)
+    watched = [number for number in both if signal.getsignal(number) != signal.SIG_IGN]
     before = [signal.signal(number, handle) for number in watched]
     try:
         yield request

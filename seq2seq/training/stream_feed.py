@@ -12,6 +12,7 @@ all of it. Either way the buffer is the same.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
@@ -122,7 +123,11 @@ class StreamFeed:
         Yields:
             Indices and matrices.
         """
-        buffer = next(self._made(Place()))
+        try:
+            buffer = next(self._made(Place(), alone=True))
+        except BaseException:  # a signal, too
+            self._dismiss()
+            raise
         self._buffers[0] = buffer
         sources, targets = buffer.lengths()
         widths = np.maximum(sources, targets) + 1
@@ -170,6 +175,8 @@ class StreamFeed:
             The works, made ahead by one; the next buffer is made ahead, too.
         """
         self._ended = False
+        if place.pool:
+            self._buffers.clear()  # the first one was made for ``largest``
         try:
             yield from ahead(self._works(place), "feed")
         finally:
@@ -178,9 +185,12 @@ class StreamFeed:
             self._ended = True
             if waited:
                 self._making.release()
-            if self._crew is not None:
-                self._crew.close()
-                self._crew = None
+            self._dismiss()
+
+    def _dismiss(self) -> None:
+        if self._crew is not None:
+            self._crew.close()
+            self._crew = None
 
     def _works(self, place: Place) -> Iterator[Work]:
         pairs, accumulate = place.pairs, self._recipe.training.accumulate
@@ -236,12 +246,13 @@ class StreamFeed:
     def _streams(self, mark: Mark | None) -> Streams:
         return Streams(self._recipe.data, self._size, mark)
 
-    def _made(self, place: Place) -> Iterator[Buffer]:
-        """The buffers from a place on, without end."""
+    def _made(self, place: Place, *, alone: bool = False) -> Iterator[Buffer]:
+        """The buffers from a place on, without end; alone: with no part made by others."""
         mark = place.mark
-        if place.pool == 0 and 0 in self._buffers:  # it was made for ``largest``
-            yield self._buffers[0]
-            mark = self._buffers[0].after
+        first = self._buffers.get(0) if place.pool == 0 else None  # it was made for ``largest``
+        if first is not None and (mark is None or mark.get("first") == first.mark["first"]):
+            yield first
+            mark = first.after
         streams = self._streams(mark)
         counts = Counter[str]() if mark is None else Counter(mark["counts"])
         while True:
@@ -250,7 +261,9 @@ class StreamFeed:
                 if self._ended:
                     return
                 found = streams.read()
-                results = self._results([block for _, block in found])
+                if self._ended:  # meanwhile: nobody is left to tokenize for
+                    return
+                results = self._results(found, alone=alone)
             split = tuple(_joined([one.batch.column(n) for one in results]) for n in (0, 1))
             self._count(counts, results, split)
             buffer = Buffer(
@@ -273,17 +286,26 @@ class StreamFeed:
         if long := int(np.count_nonzero(longest > self._recipe.training.max_pieces)):
             counts["max_pieces"] += long
 
-    def _results(self, blocks: list[pa.RecordBatch]) -> list[Result]:
+    def _results(self, found: list[tuple[int, pa.RecordBatch]], *, alone: bool) -> list[Result]:
+        blocks = [block for _, block in found]
         if self._crew is None:
             making = Making(self._recipe.cleaning, self._tokenizers)
             helpers = min(_HELPERS, processors() // 2) if self._size >= WORTH_A_PROCESS else 0
             self._crew = Crew(making, self._folder, helpers)
-        if self._exchange is None:
+        if self._exchange is None or alone:
             return self._crew(blocks)
         rank, world = self._share.rank, self._share.world
-        own = _packed(self._crew(blocks[rank::world]))
+        read = [len(blocks), *first_rows(found)]
+        own = _packed(self._crew(blocks[rank::world]), read)
         everyone = [_unpacked(one) for one in self._exchange(own)]
-        return [everyone[n % world][n // world] for n in range(len(blocks))]
+        for other, (theirs, _) in enumerate(everyone):
+            if theirs != everyone[0][0]:
+                raise DataError(
+                    f"process {other} of {world} reads other training text than process 0: the "
+                    "files that data.train names must be the same on all machines, and a data set "
+                    "of the hub needs a revision if it changes"
+                )
+        return [everyone[n % world][1][n // world] for n in range(len(blocks))]
 
 
 def _matrices(batch: Batch) -> PaddedPairs:
@@ -313,10 +335,11 @@ def _lines(streams: Streams, corpora: list[int], results: list[Result]) -> Lines
     return Lines(numbers, [name for name, one in both for _ in range(one.batch.num_rows)])
 
 
-def _packed(results: list[Result]) -> bytes:
-    """Results without their texts, to be sent."""
+def _packed(results: list[Result], read: list[Any]) -> bytes:
+    """Results without their texts, and what they are a part of, to be sent."""
     sink = pa.BufferOutputStream()
-    ids = pa.schema([SCHEMA.field(name) for name in ("source_ids", "target_ids", "line")])
+    fields = [SCHEMA.field(name) for name in ("source_ids", "target_ids", "line")]
+    ids = pa.schema(fields, metadata={"read": json.dumps(read)})
     with pa.ipc.new_stream(sink, ids) as stream:
         for batch, notes in results:
             stream.write_batch(batch.select(ids.names), custom_metadata=notes.to_metadata())
@@ -324,9 +347,10 @@ def _packed(results: list[Result]) -> bytes:
     return packed
 
 
-def _unpacked(packed: bytes) -> list[Result]:
+def _unpacked(packed: bytes) -> tuple[bytes, list[Result]]:
+    """What the results are a part of, and they."""
     with pa.ipc.open_stream(packed) as stream:
-        return [
+        return stream.schema.metadata[b"read"], [
             Result(batch, Notes.from_metadata(metadata))
             for batch, metadata in stream.iter_batches_with_custom_metadata()
         ]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support.processes import run_python
 from support.tiny import write_recipe
 
 CORPORA = """train = [
@@ -20,13 +18,6 @@ CORPORA = """train = [
 ]
 stream = {buffer = 1024}
 """
-
-
-def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, env=environment, check=False
-    )
 
 
 def seq2seq_command(*arguments: str) -> str:

@@ -32,7 +32,7 @@ if world > 1:
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
 sent = []
 packed = stream_feed._packed
-stream_feed._packed = lambda results: sent.append(len(results)) or packed(results)
+stream_feed._packed = lambda results, read: sent.append(len(results)) or packed(results, read)
 feed = feed_for(prepared, prepared.recipe, Share(rank, world))
 found = hashlib.sha256()
 with closing(feed.works(Place())) as works:

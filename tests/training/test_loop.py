@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,16 @@ from safetensors.torch import load_file
 from support.tiny import tiny_recipe
 from support.told import Told
 
+from seq2seq.data.batching import Place
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.matrices import collate
 from seq2seq.data.prepare import prepare
-from seq2seq.errors import ModelError, TrainingError
+from seq2seq.errors import DataError, ModelError, TrainingError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import load_recipe, recipe_to_toml
 from seq2seq.training import session
 from seq2seq.training.checkpoint import load_checkpoint, save_checkpoint
+from seq2seq.training.feed import Feed, Work
 from seq2seq.training.learner import Gradient, Learner
 from seq2seq.training.loop import TrainingResult, train
 from seq2seq.training.monitor import Monitor, Silent
@@ -347,6 +349,28 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
         f"none of the 3 checkpoints in {damaged / 'checkpoints'} can be read: train into a new "
         "folder, or remove them to begin anew here"
     )
+
+
+def test_what_was_learned_is_kept_where_the_next_pairs_cannot_be_read(
+    corpus: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works = Feed.works
+
+    def broken(self: Feed, place: Place) -> Generator[Work]:
+        for number, work in enumerate(works(self, place)):
+            if number == 3:
+                raise DataError("line 40,000,000: not JSON")
+            yield work
+
+    run(corpus, tmp_path / "whole", "training.updates=9")
+    monkeypatch.setattr(Feed, "works", broken)
+    told = Told()
+    with pytest.raises(DataError, match="not JSON"):
+        run(corpus, tmp_path / "r", "training.updates=9", monitor=told)
+    assert told.about("saved at update 3: run again to go on")
+    monkeypatch.setattr(Feed, "works", works)
+    run(corpus, tmp_path / "r", "training.updates=9")
+    assert same(weights(tmp_path / "r/last"), weights(tmp_path / "whole/last"))
 
 
 def test_a_run_prepares_its_own_data_where_none_is_given(tmp_path: Path) -> None:

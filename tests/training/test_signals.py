@@ -63,6 +63,19 @@ def test_handlers_are_as_before_afterwards() -> None:
             signal.signal(each, handler)
 
 
+def test_an_ignored_signal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell's script does behind "&"
+    try:
+        with stop_on_signals() as stop:
+            signal.raise_signal(signal.SIGINT)
+            assert not stop
+            send(signal.SIGTERM)
+            assert stop
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_in_another_thread_signals_are_left_alone() -> None:
     before = [signal.getsignal(each) for each in NUMBERS]
     found: list[object] = []

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -10,6 +13,7 @@ from contextlib import closing
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -184,6 +188,87 @@ class Meeting:
             return everyone
 
         return exchange
+
+
+def test_trying_the_largest_batches_waits_for_no_other_process(
+    made: tuple[Path, PreparedData],
+) -> None:
+    """A signal ends it in each process by itself."""
+    folder, prepared = made
+
+    def exchange(own: bytes) -> list[bytes]:
+        raise AssertionError
+
+    recipe = streamed(folder)
+    feed = StreamFeed(prepared, recipe, Share(1, 2), exchange)
+    alone = StreamFeed(prepared, recipe, Share(1, 2))
+    both = zip(feed.largest(), alone.largest(), strict=True)
+    assert all(np.array_equal(ours, others) for (ours, _), (others, _) in both)
+
+
+def test_other_text_on_another_machine_is_noticed(
+    made: tuple[Path, PreparedData], tmp_path: Path
+) -> None:
+    folder, prepared = made
+    shutil.copytree(folder, tmp_path / "there")
+    for side in ("en", "de"):
+        path = tmp_path / f"there/train.{side}"
+        text = path.read_text(encoding="utf-8")
+        path.write_text(f"more\n{text}", encoding="utf-8", newline="\n")
+    meeting = Meeting(2)
+    found: dict[int, str] = {}
+
+    def process(rank: int, place: Path) -> None:
+        feed = StreamFeed(prepared, streamed(place), Share(rank, 2), meeting.exchange(rank))
+        with pytest.raises(DataError) as error:
+            taken(feed, 1)
+        found[rank] = str(error.value)
+
+    places = [folder, tmp_path / "there"]
+    threads = [threading.Thread(target=process, args=both) for both in enumerate(places)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found[0] == found[1]
+    assert found[0].startswith("process 1 of 2 reads other training text than process 0: ")
+
+
+def test_a_change_within_the_first_buffer_is_noticed(tmp_path: Path) -> None:
+    """Also where that buffer was read already, for its largest batches."""
+    write_recipe(tmp_path, COUNT)
+    recipe = streamed(tmp_path)
+    prepared = prepare(recipe, tmp_path / "data")
+    place = taken(StreamFeed(prepared, recipe), 3)[-1].place
+    path = tmp_path / "train.en"
+    path.write_text("more" + path.read_text(encoding="utf-8"), encoding="utf-8", newline="\n")
+    feed = StreamFeed(prepared, recipe)
+    list(feed.largest())
+    with pytest.raises(DataError, match=r"train, line 1: not what it was when training was inter"):
+        taken(feed, 1, place)
+
+
+def test_helpers_are_out_of_reach_of_what_is_sent_to_our_group(
+    made: tuple[Path, PreparedData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, prepared = made
+    started: list[subprocess.Popen[bytes]] = []
+    monkeypatch.setattr(stream_feed, "WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(stream_feed, "processors", lambda: 4)
+
+    class Seen(subprocess.Popen[bytes]):
+        def __init__(self, *words: Any, **options: Any) -> None:
+            super().__init__(*words, **options)
+            started.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Seen)
+    feed = StreamFeed(prepared, streamed(folder))
+    with closing(feed.works(START)) as works:
+        next(works)
+        assert started
+        assert os.getpgid(0) not in {os.getpgid(one.pid) for one in started}
+    for one in started:
+        one.wait(10)  # they end with the feed all the same
 
 
 @pytest.mark.parametrize("meet", [True, False], ids=["shared out", "each alone"])
