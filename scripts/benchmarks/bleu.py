@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -14,8 +13,8 @@ from typing import Any
 
 from benchmarks.fairseq import Fairseq
 from benchmarks.model import options, prepared
-from benchmarks.peers import say, stop, tail
-from benchmarks.processes import WorkerError, environment
+from benchmarks.peers import running, say, tail
+from benchmarks.processes import WorkerError
 from benchmarks.text import Text
 from seq2seq.metrics import bleu
 from seq2seq.training.checkpoint import update_of
@@ -130,24 +129,13 @@ class Timed:
     def _stretch(self, updates: int, until: float, end: float) -> tuple[Stretch, bool]:
         settings = options([f"training.epochs={FAR}", f"training.updates={updates}"])
         stretch = Stretch(time.monotonic())
-        with self.log.open("a", encoding="utf-8") as file:
-            process = subprocess.Popen(
-                [*self.command, *settings],
-                stdout=file,
-                stderr=file,
-                stdin=subprocess.DEVNULL,
-                env=environment(self.threads),
-                start_new_session=True,
-            )
-            try:
-                while (now := time.monotonic()) < end and (now < until or len(stretch.seen) < 2):
-                    if process.poll() is not None:
-                        break
-                    self._look(stretch)
-                    time.sleep(POLL)
-            finally:
-                finished = process.poll() is not None
-                stop(process)
+        with running([*self.command, *settings], self.log, self.threads, "a") as process:
+            while (now := time.monotonic()) < end and (now < until or len(stretch.seen) < 2):
+                if process.poll() is not None:
+                    break
+                self._look(stretch)
+                time.sleep(POLL)
+            finished = process.poll() is not None
         if finished and process.returncode:
             raise WorkerError(f"training failed:\n{tail(self.log)}")
         return stretch, finished

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -15,8 +14,8 @@ from itertools import count, islice
 from pathlib import Path
 
 from benchmarks.model import RECIPE, options
-from benchmarks.peers import say, stop, tail
-from benchmarks.processes import WorkerError, environment
+from benchmarks.peers import running, say, tail
+from benchmarks.processes import WorkerError
 from benchmarks.text import Side, Text
 from benchmarks.upkeep import corpus_settings
 
@@ -216,21 +215,10 @@ def watched_run(command: Sequence[str], threads: int, log: Path) -> Held:
     if not STATUS.exists():
         raise WorkerError("memory is measured where there is /proc/self/status: on Linux")
     held = Held(0, 0, 0)
-    with log.open("w", encoding="utf-8") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "seq2seq", *command],
-            stdout=file,
-            stderr=file,
-            stdin=subprocess.DEVNULL,
-            env=environment(threads),
-            start_new_session=True,
-        )
-        try:
-            while process.poll() is None:
-                held = _more(held, process.pid)
-                time.sleep(POLL)
-        finally:
-            stop(process)
+    with running([sys.executable, "-m", "seq2seq", *command], log, threads) as process:
+        while process.poll() is None:
+            held = _more(held, process.pid)
+            time.sleep(POLL)
     if process.returncode:
         raise WorkerError(f"seq2seq {command[0]} failed:\n{tail(log)}")
     return held

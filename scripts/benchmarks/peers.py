@@ -14,12 +14,14 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import configs
 from benchmarks.figures import write_json, write_text
+from benchmarks.processes import environment
 from benchmarks.text import Text, digest, write_pieces
 from seq2seq.errors import Seq2SeqError
 from seq2seq.text.tokenizer import Tokenizer
@@ -227,6 +229,36 @@ def stop(process: subprocess.Popen[bytes], patience: float = 60.0) -> None:
             process.wait(patience)
         except subprocess.TimeoutExpired:
             continue
+
+
+@contextmanager
+def running(
+    command: Sequence[str], log: Path, threads: int, mode: str = "w"
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Starts a process that reads nothing and writes to a log; it ends with the context.
+
+    Args:
+        command: Its words.
+        log: Where its output goes.
+        threads: Processor threads.
+        mode: "a" to write behind what is in the log.
+
+    Yields:
+        The process, the leader of a session of its own.
+    """
+    with log.open(mode, encoding="utf-8") as file:
+        process = subprocess.Popen(
+            list(command),
+            stdout=file,
+            stderr=file,
+            stdin=subprocess.DEVNULL,
+            env=environment(threads),
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            stop(process)
 
 
 def find_python(version: str) -> str:

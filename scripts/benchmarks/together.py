@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,8 +10,8 @@ from pathlib import Path
 
 from benchmarks.bleu import records
 from benchmarks.model import RECIPE, options
-from benchmarks.peers import stop, tail
-from benchmarks.processes import WorkerError, environment
+from benchmarks.peers import running, tail
+from benchmarks.processes import WorkerError
 from benchmarks.text import Text
 from benchmarks.training import BATCH_TOKENS
 from seq2seq.training.loop import LOG_EVERY
@@ -104,19 +103,9 @@ def _speed(way: Together, settings: Sequence[str], data: Path, run: Path) -> flo
         command += ["torch.distributed.run", "--standalone"]
         command += [f"--nproc-per-node={way.processes}", "-m"]
     command += ["seq2seq", "train", str(RECIPE), *options(settings), "--data", str(data)]
-    with log.open("w", encoding="utf-8") as file:
-        process = subprocess.Popen(
-            [*command, "-o", str(run), "--threads", str(way.threads)],
-            stdout=file,
-            stderr=file,
-            stdin=subprocess.DEVNULL,
-            env=environment(way.threads),
-            start_new_session=True,
-        )
-        try:
-            process.wait()
-        finally:
-            stop(process)
+    command += ["-o", str(run), "--threads", str(way.threads)]
+    with running(command, log, way.threads) as process:
+        process.wait()
     if process.returncode:
         raise WorkerError(f"training with {way.processes} processes failed:\n{tail(log)}")
     trained = [record for record in records(run) if record["kind"] == "train"][1:]
