@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 
@@ -186,9 +186,9 @@ def _existing_parent(path: Path) -> Path:
 @contextmanager
 def _appearing(output: Path) -> Iterator[Path]:
     """Gives a folder to work in, which takes the output's name at the end, or disappears."""
-    output.parent.mkdir(parents=True, exist_ok=True)
+    new = [parent for parent in output.parents if not parent.exists()]
     folder = output.parent / f".{output.name}.partial"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -211,6 +211,10 @@ def _appearing(output: Path) -> Iterator[Path]:
             old.rename(output)
         for leftover in (folder, old):
             shutil.rmtree(leftover, ignore_errors=True)
+        if not output.is_dir():
+            with suppress(OSError):  # something else was put there meanwhile
+                for parent in new:
+                    parent.rmdir()
         os.close(handle)
 
 
@@ -277,7 +281,7 @@ class _Work:
                 if tally.kept >= wanted:
                     break
         self._progress.finish()
-        tally.check()
+        tally.check(sample=True)
         return tally
 
     def _cleaning(self, split: str) -> Cleaning:

@@ -129,23 +129,28 @@ class Tally:
         for counter, column in zip(self.counters, batch.columns, strict=False):
             counter.add(*flat_ids(column))
 
-    def check(self) -> None:
+    def check(self, *, sample: bool = False) -> None:
         """Sees that there is something in each corpus.
+
+        Args:
+            sample: Whether reading ended when there was enough, so that a corpus may not have had
+                its turn.
 
         Raises:
             DataError: If not; the message says why.
         """
         for number, one in enumerate(self.counts):
-            if one.kept or (not one.read and self.kept):
+            if one.kept or (sample and self.kept and not one.read):
                 continue
-            counts = ", ".join(f"{drop.rule} {drop.count:,}" for drop in one.drops.result())
-            why = (
-                f"cleaning dropped all {one.read:,} pairs ({counts})"
-                if one.read
-                else "there are no pairs"
-            )
-            which = f"[{number}]" if self.several else ""
-            raise DataError(f"data.{self.split}{which}: {why}")
+            why, mend = "there are no pairs", "name one that has some"
+            if one.read:
+                counts = ", ".join(f"{drop.rule} {drop.count:,}" for drop in one.drops.result())
+                why = f"cleaning dropped all {one.read:,} pairs ({counts})"
+                mend = "mend its text or the rules of [cleaning]"
+            where = f"data.{self.split}"
+            if self.several:
+                where, mend = f"{where}[{number}] ({one.name})", f"leave it out, or {mend}"
+            raise DataError(f"{where}: {why}: {mend}")
 
     def result(self) -> Split:
         """Sums up.

@@ -241,7 +241,7 @@ CASES = [
     Case(
         "prepare below a file",
         "prepare quickstart -o two.en/out",
-        "two.en/out: cannot be written: File exists",
+        "two.en/out: cannot be written: Not a directory",
     ),
     Case(
         "train below a file",

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -261,7 +263,34 @@ def test_a_corpus_of_which_nothing_is_left_is_named(several: Make, tmp_path: Pat
     (tmp_path / "other.tsv").write_text("\t\n" * 3, encoding="utf-8")
     with pytest.raises(DataError) as error:
         prepare(several(), tmp_path / "out")
-    assert str(error.value) == "data.train[1]: cleaning dropped all 3 pairs (empty 3)"
+    assert str(error.value) == (
+        "data.train[1] (talks): cleaning dropped all 3 pairs (empty 3): leave it out, or mend its "
+        "text or the rules of [cleaning]"
+    )
+
+
+@pytest.mark.parametrize("blank", ["blank.jsonl", "blank.parquet"])
+@pytest.mark.parametrize("trained", [True, False])
+def test_a_corpus_without_pairs_is_named(
+    several: Make, tmp_path: Path, blank: str, trained: bool
+) -> None:
+    path = tmp_path / blank
+    if path.suffix == ".parquet":
+        none = pa.array([], pa.string())
+        pq.write_table(pa.table({"source": none, "target": none}), path)
+    else:
+        path.write_text("\n \n", encoding="utf-8")
+    tables = several().model_dump()
+    tables["data"]["train"] = [tables["data"]["train"][0], {"path": str(path)}]
+    if not trained:  # with a tokenizer at hand, pairs are read and tokenized in one go
+        data = prepare(several(), tmp_path / "out")
+        tables["tokenizer"]["model"] = str(data.folder / "tokenizer.model")
+    with pytest.raises(DataError) as error:
+        prepare(Recipe.model_validate(tables), tmp_path / "other")
+    assert str(error.value) == (
+        "data.train[1] (blank): there are no pairs: leave it out, or name one that has some"
+    )
+    assert not (tmp_path / "other").exists()
 
 
 def test_opened_again(several: Make, tmp_path: Path) -> None:

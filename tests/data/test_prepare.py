@@ -288,7 +288,8 @@ def test_bad_data(corpus: Corpus, recipe_for: Make, tmp_path: Path) -> None:
     for name in ("train.a", "train.b"):
         (tmp_path / name).write_bytes(b"\n\nx\0\n")
     assert problem(recipe_for(), output) == (
-        "data.train: cleaning dropped all 3 pairs (empty 2, control_characters 1)"
+        "data.train: cleaning dropped all 3 pairs (empty 2, control_characters 1): mend its text "
+        "or the rules of [cleaning]"
     )
     (tmp_path / "train.a").write_bytes(b"a b c\n" * 3)
     (tmp_path / "train.b").write_bytes(b"A B C\n" * 3)
@@ -340,7 +341,27 @@ def test_where_nothing_can_be_written(corpus: Corpus, recipe_for: Make, tmp_path
     output = tmp_path / "val.a" / "out"
     with pytest.raises(DataError) as error:
         prepare(recipe_for(), output)
-    assert str(error.value) == f"{output}: cannot be written: File exists"
+    assert str(error.value) == f"{output}: cannot be written: Not a directory"
+
+
+def test_parent_folders_are_left_as_they_were(
+    corpus: Corpus, recipe_for: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    bad = recipe_for(tokenizer={"vocab_size": 9000})
+    for output in (Path("data/deep/out"), tmp_path / "data/out"):
+        with pytest.raises(DataError, match=r"^tokenizer\.vocab_size = 9000 is too large"):
+            prepare(bad, output)
+        assert sorted(tmp_path.iterdir()) == before
+    (tmp_path / "data").mkdir()  # the user's, though it is empty
+    with pytest.raises(DataError):
+        prepare(bad, Path("data/deep/out"))
+    assert list((tmp_path / "data").iterdir()) == []
+    prepare(recipe_for(), Path("data/deep/out"))
+    with pytest.raises(DataError):
+        prepare(bad, Path("data/deep/other"))
+    assert [path.name for path in Path("data/deep").iterdir()] == ["out"]
 
 
 def test_a_tokenizing_process_that_fails(

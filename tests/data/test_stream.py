@@ -290,6 +290,15 @@ def test_a_sample_ends_where_it_is_large_enough(streamed: Make, tmp_path: Path) 
     assert given.tokenizers.digest == data.tokenizers.digest
 
 
+def test_a_sample_may_end_before_a_corpus_has_its_turn(streamed: Make, tmp_path: Path) -> None:
+    recipe = streamed(tokenizer={"vocab_size": 60, "max_lines": 100})
+    tables = recipe.model_dump()
+    (tmp_path / "b.tsv").write_text("a\tb\n", encoding="utf-8")
+    tables["data"]["train"] = [tables["data"]["train"], {"path": str(tmp_path / "b.tsv")}]
+    data = prepare(Recipe.model_validate(tables), tmp_path / "out")
+    assert [one.read for one in data.report.splits[0].corpora] == [900, 0]
+
+
 def test_what_fits(streamed: Make, recipe_for: Make, tmp_path: Path) -> None:
     data = prepare(streamed(), tmp_path / "out")
     data.check_fits(streamed({"buffer": 2048}))
