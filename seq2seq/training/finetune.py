@@ -217,7 +217,7 @@ def fine_tuning(
 
     Raises:
         ModelError: If the model cannot be used, or the run was begun with another one.
-        RecipeError: If the recipe does not fit the model's.
+        RecipeError: If the recipe does not fit the model's, or asks for another tokenizer.
         DataError: If the prepared folder cannot be read.
     """
     stored = _stored(run)
@@ -241,6 +241,7 @@ def fine_tuning(
     if first is not None and begin.old_val is None and first.get("old_val_files"):
         begin = Begin(folder, tuple(map(Path, first["old_val_files"])))  # type: ignore[arg-type]
     origin = Origin.read(folder)
+    origin.check_tokenizer(recipe)
     recipe = adapted(recipe, origin.recipe, _tokenizer_table(origin, data), folder)
     taken = Taken.by(recipe, origin)
     record = {
@@ -300,9 +301,10 @@ def prepared_with(recipe: Recipe, folder: Path) -> Recipe:
 
     Raises:
         ModelError: If the model cannot be used.
-        RecipeError: If the recipe does not fit the model's.
+        RecipeError: If the recipe does not fit the model's, or asks for another tokenizer.
     """
     origin = Origin.read(folder)
+    origin.check_tokenizer(recipe)
     fitted = adapted(recipe, origin.recipe, origin.tokenizer_files(), folder)
     Taken.by(fitted, origin)
     return fitted

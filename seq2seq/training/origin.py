@@ -13,7 +13,7 @@ from torch import Tensor
 
 from seq2seq import recipe as recipes
 from seq2seq.data.files import file_digest
-from seq2seq.errors import ModelError
+from seq2seq.errors import ModelError, RecipeError
 from seq2seq.inference.model_folder import (
     CARD,
     WEIGHTS,
@@ -32,6 +32,11 @@ Shape = tuple[int, ...]
 SHOWN = 5  # names, of many, in messages
 _TRIES = 3
 _FRESH = 10.0  # seconds in which files may belong to different updates: one after the other
+_TOKENIZER_FILES = {
+    "model": JOINT_FILE,
+    "source_model": SOURCE_FILE,
+    "target_model": TARGET_FILE,
+}
 # Keys that change how a network learns, or how it begins, and not what its weights mean.
 _HARMLESS = ("dropout", "word_dropout", "recurrent_init", "forget_bias")
 
@@ -112,8 +117,35 @@ class Origin:
                 "source_model": str(self.folder / SOURCE_FILE),
                 "target_model": str(self.folder / TARGET_FILE),
             }
-        none = dict.fromkeys(("model", "source_model", "target_model"))
-        return {"joint": self.tokenizers.joint, **none, **files}
+        return {"joint": self.tokenizers.joint, **dict.fromkeys(_TOKENIZER_FILES), **files}
+
+    def check_tokenizer(self, recipe: Recipe) -> None:
+        """Checks that a recipe asks for no other tokenizer, since the weights know this one's ids.
+
+        Args:
+            recipe: The recipe. Keys that it does not give ask for nothing; sampling is its own.
+
+        Raises:
+            RecipeError: If it does; the message names each of the keys.
+        """
+        ours, theirs = recipe.tokenizer, self.recipe.tokenizer
+        problems = []
+        for key in type(ours).model_fields:
+            if key not in ours.model_fields_set or key == "sampling":
+                continue
+            here, there, name = getattr(ours, key), getattr(theirs, key), _TOKENIZER_FILES.get(key)
+            if name is None and here != there:
+                problems.append(
+                    f"tokenizer.{key}: {_shown(here)} here and {_shown(there)} in {self.folder}, "
+                    "whose tokenizer is used: leave the key out, or give the same"
+                )
+            if name and here and not _holds(Path(here), self.tokenizers.files.get(name)):
+                problems.append(
+                    f"tokenizer.{key}: {here} is not the tokenizer of {self.folder}, which is "
+                    "used: leave the key out"
+                )
+        if problems:
+            raise RecipeError(recipe.name, problems)
 
 
 def named(folder: str, update: int | None) -> str:
@@ -288,6 +320,13 @@ def take(model: torch.nn.Module, weights: dict[str, Tensor], names: tuple[str, .
 
 def _content(path: Path) -> bytes:
     return path.read_bytes() if path.is_file() else b""
+
+
+def _holds(path: Path, content: bytes | None) -> bool:
+    try:
+        return path.read_bytes() == content
+    except OSError:
+        return False
 
 
 def _just_written(folder: Path) -> bool:

@@ -21,11 +21,13 @@ from seq2seq.errors import DataError, ModelError, RecipeError, Seq2SeqError
 from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.inference.torch_engine import TorchEngine, load_model
 from seq2seq.metrics import bleu
+from seq2seq.recipe.data import Sampling
 from seq2seq.recipe.files import load_recipe
 from seq2seq.recipe.training import Validation
 from seq2seq.report.record import RunRecord
 from seq2seq.text.phrasebook import pairs
 from seq2seq.training.feed import Share
+from seq2seq.training.finetune import prepared_with
 from seq2seq.training.monitor import Silent
 from seq2seq.training.origin import Origin, Taken
 from seq2seq.training.validation import translated, validation_loss
@@ -247,6 +249,42 @@ def test_keys_that_do_not_go_together_are_named(place: Path, tmp_path: Path) -> 
         "decoder.attention = 'dot' needs encoder.hidden = decoder.hidden, not 512 and 16; "
         "'general' takes any sizes"
     )
+
+
+@pytest.mark.parametrize("prepared", [True, False])
+def test_another_tokenizer_is_refused_key_by_key(
+    place: Path, tmp_path: Path, prepared: bool
+) -> None:
+    (tmp_path / "other.model").write_bytes(b"")
+    keys = [
+        "tokenizer.kind=unigram",  # as it is there
+        "tokenizer.sampling={alpha=0.4}",
+        "tokenizer.vocab_size=4000",
+        "tokenizer.byte_fallback=true",
+        f"tokenizer.model={tmp_path / 'other.model'}",
+    ]
+    recipe, general = load_recipe(str(place / "domain.toml"), keys), place / "general"
+    work = seq2seq.prepare if prepared else seq2seq.train
+    with pytest.raises(RecipeError) as caught:
+        work(recipe, tmp_path / "out", init_from=general)
+    used = f"in {general}, whose tokenizer is used: leave the key out, or give the same"
+    assert caught.value.problems == (
+        f"tokenizer.vocab_size: 4000 here and 150 {used}",
+        f"tokenizer.byte_fallback: True here and False {used}",
+        f"tokenizer.model: {tmp_path / 'other.model'} is not the tokenizer of {general}, which is "
+        "used: leave the key out",
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_tokenizer_may_be_asked_for_as_it_is(place: Path) -> None:
+    general = place / "general"
+    keys = ["kind=unigram", "vocab_size=150", "sampling={alpha=0.4}"]
+    for more in ([], [f"model={general / 'tokenizer.model'}"]):
+        given = [f"tokenizer.{key}" for key in (*keys, *more)]
+        recipe = prepared_with(load_recipe(str(place / "domain.toml"), given), general)
+        assert recipe.tokenizer.model == str(general / "tokenizer.model")
+        assert recipe.tokenizer.sampling == Sampling(alpha=0.4)
 
 
 def test_prepared_data_must_have_the_tokenizer(place: Path, tmp_path: Path) -> None:
