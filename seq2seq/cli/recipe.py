@@ -78,7 +78,8 @@ def show(
 def check(recipe: RecipeName, assignments: Settings = None) -> None:
     """Check a recipe.
 
-    All problems are told at once. Files that it names are looked for, too.
+    All problems are told at once. Files that it names are looked for, too: one that is missing is
+    a warning, and the recipe still valid (exit code 0), since it may be for another machine.
     """
     from seq2seq.recipe import Section
     from seq2seq.recipe.files import load_recipe

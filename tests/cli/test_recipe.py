@@ -74,6 +74,11 @@ def test_check_looks_for_the_files(run, here: Path) -> None:
     )
 
 
+def test_the_help_of_check_says_what_a_missing_file_means(run) -> None:
+    told = " ".join(run("recipe", "check", "--help").out.split())
+    assert "missing is a warning, and the recipe still valid (exit code 0)" in told
+
+
 def test_check_looks_for_the_files_of_several_corpora(run, here: Path) -> None:
     Path("a.en").touch()
     Path("my.toml").write_text(
