@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
-from seq2seq.recipe.base import Section
+from seq2seq.recipe.base import Section, check_rules
 from seq2seq.recipe.data import Cleaning, Data, Tokenizer
 from seq2seq.recipe.model import Model
 from seq2seq.recipe.training import Training, Translation
@@ -34,26 +34,28 @@ class Recipe(Section):
     translation: Translation = Translation()
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> Recipe:
-        if self.model.tie == "all" and not self.tokenizer.joint:
-            raise ValueError("model.tie = 'all' needs tokenizer.joint = true")
-        if self.translation.coverage and self.model.decoder.attention == "none":
-            raise ValueError("translation.coverage > 0 needs model.decoder.attention")
-        if self.data.stream is not None:
-            self._check_stream()
-        return self
-
-    def _check_stream(self) -> None:
-        training = self.training
+    def _parts_fit(self, info: ValidationInfo) -> Recipe:
+        training, streamed = self.training, self.data.stream is not None
         wrong = {
             "training.epochs = 'none'": training.epochs is not None,
             "training.updates": training.updates is None,
             "training.validation.every": training.validation.every is None,
         }
-        if missing := [key for key, is_wrong in wrong.items() if is_wrong]:
-            raise ValueError(f"data.stream has no epochs: it needs {', '.join(missing)}")
-        if self.cleaning.duplicates:
-            raise ValueError(
+        wanted = [key for key, is_wrong in wrong.items() if is_wrong]
+        check_rules(
+            info,
+            {
+                "model.tie = 'all' needs tokenizer.joint = true": (
+                    self.model.tie == "all" and not self.tokenizer.joint
+                ),
+                "translation.coverage > 0 needs model.decoder.attention": (
+                    self.translation.coverage > 0 and self.model.decoder.attention == "none"
+                ),
+                f"data.stream has no epochs: it needs {', '.join(wanted)}": (
+                    streamed and bool(wanted)
+                ),
                 "cleaning.duplicates would remember every pair of a stream: data.stream needs "
-                "cleaning.duplicates = false"
-            )
+                "cleaning.duplicates = false": streamed and self.cleaning.duplicates,
+            },
+        )
+        return self

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -21,6 +22,22 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False
     )
+
+
+def check_rules(info: ValidationInfo, broken: Mapping[str, bool]) -> None:
+    """Raises one error for all the rules of a section that are broken.
+
+    Args:
+        info: The validation's; its context, if any, tells from a rule's words whether it counts.
+        broken: What is to be said of each rule, with the names of all keys that it reads, and
+            whether it is broken.
+
+    Raises:
+        ValueError: If any of them is; a line for each.
+    """
+    counts = info.context or (lambda words: True)
+    if words := [words for words, is_broken in broken.items() if is_broken and counts(words)]:
+        raise ValueError("\n".join(words))
 
 
 def _kind_alone(value: Any) -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, model_validator
 
-from seq2seq.recipe.base import PositiveInt, Section, Strings
+from seq2seq.recipe.base import PositiveInt, Section, Strings, check_rules
 from seq2seq.recipe.shape import ONE, SEVERAL
 
 
@@ -211,13 +211,21 @@ class Data(Section):
     ] = None
 
     @model_validator(mode="after")
-    def _mixture_fits(self) -> Data:
+    def _mixture_fits(self, info: ValidationInfo) -> Data:
         parts = self.train if isinstance(self.train, tuple) else ()
-        if self.temperature != 1.0 and len(parts) < 2:
-            raise ValueError("temperature needs several corpora in train")
         labels = [part.label for part in parts if part.label is not None]
-        if twice := sorted({label for label in labels if labels.count(label) > 1}):
-            raise ValueError(f"two corpora in train have the label {twice[0]!r}")
+        check_rules(
+            info,
+            {
+                "temperature needs several corpora in train": (
+                    self.temperature != 1.0 and len(parts) < 2
+                ),
+                **{
+                    f"two corpora in train have the label {label!r}": labels.count(label) > 1
+                    for label in labels
+                },
+            },
+        )
         return self
 
 
@@ -267,13 +275,17 @@ class Tokenizer(Section):
     sampling: Sampling | None = None
 
     @model_validator(mode="after")
-    def _models_fit(self) -> Tokenizer:
-        if (self.source_model is None) != (self.target_model is None):
-            raise ValueError("source_model and target_model go together: give both or neither")
-        if self.model and self.source_model:
-            raise ValueError("give either model (both sides) or source_model and target_model")
-        if self.model and not self.joint:
-            raise ValueError("model serves both sides: it needs joint = true")
-        if self.source_model and self.joint:
-            raise ValueError("source_model and target_model need joint = false")
+    def _models_fit(self, info: ValidationInfo) -> Tokenizer:
+        one, two = bool(self.model), [bool(self.source_model), bool(self.target_model)]
+        check_rules(
+            info,
+            {
+                "source_model and target_model go together: give both or neither": (
+                    any(two) and not all(two)
+                ),
+                "give either model (both sides) or source_model and target_model": one and any(two),
+                "model serves both sides: it needs joint = true": one and not self.joint,
+                "source_model and target_model need joint = false": any(two) and self.joint,
+            },
+        )
         return self

@@ -22,7 +22,7 @@ from seq2seq.errors import RecipeError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.assignments import Assignment
 from seq2seq.recipe.base import Section
-from seq2seq.recipe.problems import problems_of
+from seq2seq.recipe.problems import further_problems, problems_of
 from seq2seq.recipe.schema import json_schema
 from seq2seq.recipe.shape import Table, says_none, tables_in
 
@@ -180,6 +180,7 @@ def _read(text: str, origin: str, base: Path | None, assigned: Sequence[str]) ->
         recipe = Recipe.model_validate(table)
     except ValidationError as error:
         problems += problems_of(error, assignments)
+        problems += further_problems(table, error, assignments)
     if problems:
         raise RecipeError(origin, problems)
     return recipe

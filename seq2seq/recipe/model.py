@@ -9,6 +9,7 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
@@ -19,6 +20,7 @@ from seq2seq.recipe.base import (
     KindAlone,
     PositiveInt,
     Section,
+    check_rules,
     registered,
     unknown_name,
 )
@@ -106,9 +108,9 @@ class Encoder(Section):
     reverse: bool = False  # feed the source backwards: Sutskever et al. 2014
 
     @model_validator(mode="after")
-    def _halves(self) -> Encoder:
-        if self.directions == "both" and self.hidden % 2:
-            raise ValueError(f"hidden = {self.hidden} must be even with directions = 'both'")
+    def _halves(self, info: ValidationInfo) -> Encoder:
+        rule = f"hidden = {self.hidden} must be even with directions = 'both'"
+        check_rules(info, {rule: self.directions == "both" and self.hidden % 2 != 0})
         return self
 
 
@@ -134,11 +136,16 @@ class Decoder(Section):
     state_feeding: bool = False
 
     @model_validator(mode="after")
-    def _feeding_fits(self) -> Decoder:
-        if self.feeding != "none" and self.attention == "none":
-            raise ValueError(f"feeding = {self.feeding!r} needs an attention to feed from")
-        if self.feeding == "upper" and self.layers < 2:
-            raise ValueError("feeding = 'upper' needs layers >= 2")
+    def _feeding_fits(self, info: ValidationInfo) -> Decoder:
+        check_rules(
+            info,
+            {
+                f"feeding = {self.feeding!r} needs an attention to feed from": (
+                    self.feeding != "none" and self.attention == "none"
+                ),
+                "feeding = 'upper' needs layers >= 2": self.feeding == "upper" and self.layers < 2,
+            },
+        )
         return self
 
 
@@ -152,15 +159,19 @@ class Model(Section):
     recurrent_init: Literal["orthogonal", "uniform", "identity"] = "orthogonal"
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> Model:
-        if self.tie == "all" and self.encoder.embedding != self.decoder.embedding:
-            raise ValueError(
+    def _parts_fit(self, info: ValidationInfo) -> Model:
+        encoder, decoder = self.encoder, self.decoder
+        check_rules(
+            info,
+            {
                 "tie = 'all' needs encoder.embedding = decoder.embedding, not "
-                f"{self.encoder.embedding} and {self.decoder.embedding}"
-            )
-        if self.decoder.attention == "dot" and self.encoder.hidden != self.decoder.hidden:
-            raise ValueError(
+                f"{encoder.embedding} and {decoder.embedding}": (
+                    self.tie == "all" and encoder.embedding != decoder.embedding
+                ),
                 "decoder.attention = 'dot' needs encoder.hidden = decoder.hidden, not "
-                f"{self.encoder.hidden} and {self.decoder.hidden}; 'general' takes any sizes"
-            )
+                f"{encoder.hidden} and {decoder.hidden}; 'general' takes any sizes": (
+                    decoder.attention == "dot" and encoder.hidden != decoder.hidden
+                ),
+            },
+        )
         return self

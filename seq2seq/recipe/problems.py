@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import reduce
+from operator import getitem
 from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -21,7 +23,15 @@ from seq2seq.recipe import Recipe
 from seq2seq.recipe.assignments import Assignment
 from seq2seq.recipe.base import Section, registered, unknown_name
 from seq2seq.recipe.model import OtherCell
-from seq2seq.recipe.shape import ONE, SEVERAL, kind_of, listed_in, says_none, sections_in
+from seq2seq.recipe.shape import (
+    ONE,
+    SEVERAL,
+    Table,
+    kind_of,
+    listed_in,
+    says_none,
+    sections_in,
+)
 
 KeyPath = tuple[str | int, ...]
 _KIND_ERRORS = ("union_tag_invalid", "union_tag_not_found")
@@ -59,11 +69,51 @@ def problems_of(error: ValidationError, assignments: Sequence[Assignment] = ()) 
     for detail in details:
         if detail["type"] == "extra_forbidden" and (*detail["loc"][:-1], "kind") in wrong:
             continue  # which keys a table has depends on its kind, and that is wrong already
-        place = _place(detail)
-        prefix = f"{_spelled(place.path)}: " if place.path else ""
-        words = _WORDS.get(detail["type"], _other)(detail, place)
-        lines.append(f"{prefix}{words}{_origin(detail['type'], place.path, assignments)}")
+        lines += _lines(detail, assignments)
     return lines
+
+
+def further_problems(
+    table: Table, error: ValidationError, assignments: Sequence[Assignment] = ()
+) -> list[str]:
+    """Finds the broken rules that pydantic did not look at, since something else is wrong there.
+
+    What is wrong is removed, and the rest is validated again, until nothing more is found. A rule
+    that names a removed key does not count: it would speak of the key's default.
+
+    Args:
+        table: The recipe's raw table, that is changed.
+        error: What pydantic found in it.
+        assignments: The ``--set`` assignments, to be named where they brought the value.
+
+    Returns:
+        One line a problem, none of which is among those of ``error``.
+    """
+    lines: list[str] = []
+    told: set[str] = set()
+    removed: set[str] = set()
+
+    def counts(rule: str) -> bool:
+        return rule not in told and removed.isdisjoint(re.findall(r"\w+", rule))
+
+    while True:
+        details = error.errors(include_url=False)
+        rules = {rule for detail in details if _is_of_rules(detail) for rule in _said(detail)}
+        wrong = _wrong_in(table, details)
+        if rules <= told and not wrong:
+            return lines
+        told |= rules
+        removed = removed.union(*wrong.values())
+        for path in sorted(wrong, key=len, reverse=True):  # what is within a table before it
+            reduce(getitem, path[:-1], table).pop(path[-1])
+        try:
+            Recipe.model_validate(table, context=counts)
+        except ValidationError as found:
+            error = found
+        else:
+            return lines
+        for detail in filter(_is_of_rules, error.errors(include_url=False)):
+            lines += _lines(detail, assignments)
 
 
 def kinds(annotation: Any) -> tuple[str, ...]:
@@ -82,7 +132,50 @@ def kinds(annotation: Any) -> tuple[str, ...]:
     return tuple(named)
 
 
+def _lines(detail: ErrorDetails, assignments: Sequence[Assignment]) -> list[str]:
+    """An error in words: one line, or one a rule."""
+    path = _place(detail).path
+    prefix = f"{_spelled(path)}: " if path else ""
+    origin = _origin(detail["type"], path, assignments)
+    return [f"{prefix}{words}{origin}" for words in _said(detail)]
+
+
+def _said(detail: ErrorDetails) -> list[str]:
+    words = _WORDS.get(detail["type"], _other)(detail, _place(detail))
+    return words.split("\n") if detail["type"] == "value_error" else [words]
+
+
+def _is_of_rules(detail: ErrorDetails) -> bool:
+    """Whether every value of a table is right, but not all of them together."""
+    return detail["type"] == "value_error" and isinstance(detail["input"], dict)
+
+
+def _wrong_in(table: Table, details: Iterable[ErrorDetails]) -> dict[tuple[str, ...], set[str]]:
+    """What to remove, with its names: wrong values, and tables that lack a key."""
+    found: dict[tuple[str, ...], set[str]] = {}
+    for detail in details:
+        place = _followed(detail)
+        path: tuple[str, ...] = ()
+        inner: Any = table
+        for part in map(str, place.path):  # no table has a list item's number
+            if not isinstance(inner, dict) or part not in inner:
+                break
+            path, inner = (*path, part), inner[part]
+        if path and not _is_of_rules(detail):
+            meant = get_close_matches(path[-1], place.section.model_fields, n=1)
+            found.setdefault(path, set()).update((path[-1], *meant))
+    return found
+
+
 def _place(detail: ErrorDetails) -> Place:
+    """Where an error is, to the reader: a table without a right kind lacks that key."""
+    place = _followed(detail)
+    if detail["type"] in _KIND_ERRORS and isinstance(detail["input"], dict):
+        return Place((*place.path, "kind"), place.section, None, place.field)
+    return place
+
+
+def _followed(detail: ErrorDetails) -> Place:
     """Follows pydantic's location through the models and leaves out its marks for unions."""
     place = Place()
     choices: tuple[type[Section], ...] = (Recipe,)
@@ -104,8 +197,6 @@ def _place(detail: ErrorDetails) -> Place:
         field = section.model_fields.get(part)
         place = Place(path, section, field, place.field)
         choices = sections_in(field.annotation) if field else ()
-    if detail["type"] in _KIND_ERRORS and isinstance(detail["input"], dict):
-        return Place((*place.path, "kind"), place.section, None, place.field)
     return place
 
 

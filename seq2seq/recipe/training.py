@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
-from seq2seq.recipe.base import Fraction, KindAlone, PositiveInt, Section
+from seq2seq.recipe.base import Fraction, KindAlone, PositiveInt, Section, check_rules
 
 
 class Adam(Section):
@@ -37,9 +37,9 @@ class Sgd(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
 
     @model_validator(mode="after")
-    def _nesterov_has_momentum(self) -> Sgd:
-        if self.nesterov and self.momentum == 0.0:
-            raise ValueError("nesterov = true needs momentum > 0")
+    def _nesterov_has_momentum(self, info: ValidationInfo) -> Sgd:
+        wrong = self.nesterov and self.momentum == 0.0
+        check_rules(info, {"nesterov = true needs momentum > 0": wrong})
         return self
 
 
@@ -148,11 +148,18 @@ class Training(Section):
     tensorboard: bool = False  # the numbers of metrics.jsonl for TensorBoard, too
 
     @model_validator(mode="after")
-    def _bounded(self) -> Training:
-        if self.epochs is None and self.updates is None:
-            raise ValueError("give epochs or updates: training needs an end")
-        if self.early_stopping.metric == "bleu" and not self.validation.bleu:
-            raise ValueError("early_stopping.metric = 'bleu' needs validation.bleu = true")
+    def _bounded(self, info: ValidationInfo) -> Training:
+        check_rules(
+            info,
+            {
+                "give epochs or updates: training needs an end": (
+                    self.epochs is None and self.updates is None
+                ),
+                "early_stopping.metric = 'bleu' needs validation.bleu = true": (
+                    self.early_stopping.metric == "bleu" and not self.validation.bleu
+                ),
+            },
+        )
         return self
 
 
@@ -202,7 +209,7 @@ class Translation(Section):
     long: Literal["split", "truncate", "keep"] = "split"
 
     @model_validator(mode="after")
-    def _lengths_fit(self) -> Translation:
-        if self.min_ratio > self.max_ratio:
-            raise ValueError("min_ratio must be at most max_ratio")
+    def _lengths_fit(self, info: ValidationInfo) -> Translation:
+        wrong = self.min_ratio > self.max_ratio
+        check_rules(info, {"min_ratio must be at most max_ratio": wrong})
         return self

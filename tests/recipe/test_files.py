@@ -1,11 +1,19 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
+from copy import deepcopy
+from datetime import date
+from functools import reduce
+from operator import getitem
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 import seq2seq
 from seq2seq.errors import RecipeError
@@ -25,6 +33,8 @@ from seq2seq.recipe.files import (
     recipe_from_toml,
     recipe_to_toml,
 )
+from seq2seq.recipe.problems import problems_of
+from seq2seq.recipe.shape import tables_in
 
 
 def message(*, text: str, origin: str = "r.toml") -> str:
@@ -305,6 +315,140 @@ def test_all_problems_at_once_in_plain_words() -> None:
 )
 def test_single_problem(text: str, problem: str) -> None:
     assert message(text=text) == f"recipe r.toml: {problem}"
+
+
+def test_rules_are_checked_beside_other_problems() -> None:
+    text = """
+    seed = "x"
+    data.stream = true
+    data.temperature = 2.0
+    data.train = [{path = "a.tsv", label = "x"}, {path = "b.tsv", label = "x"}, 3]
+    cleaning.duplicates = true
+    tokenizer = {joint = false, source_model = "a", vocab = 2}
+    [model]
+    tie = "all"
+    encoder = {hidden = 3, embedding = 12}
+    decoder = {attention = "dot", feeding = "upper", cell = "xx", hidden = 5}
+    [training]
+    epochs = "none"
+    optimizer = {kind = "sgd", nesterov = true, momentum = 0.0}
+    early_stopping.metric = "bleu"
+    validation.bleu = false
+    [translation]
+    beam = 0
+    min_ratio = 3.0
+    coverage = 0.3
+    """
+    assert message(text=text) == (
+        "recipe r.toml: 17 problems:\n"
+        "  seed: must be a whole number at least 0 and below 2147483648, not 'x'\n"
+        "  data.train[2]: must be a table, not 3\n"
+        "  tokenizer.vocab: unknown key (did you mean 'vocab_size'?); allowed: kind, joint, "
+        "vocab_size, character_coverage, byte_fallback, normalization, user_defined_symbols, "
+        "max_lines, model, source_model, target_model, sampling\n"
+        "  model.encoder: hidden = 3 must be even with directions = 'both'\n"
+        "  model.decoder.cell.kind: unknown kind 'xx'; allowed: rnn, gru, lstm\n"
+        "  training.optimizer: nesterov = true needs momentum > 0\n"
+        "  translation.beam: must be at least 1, not 0\n"
+        "  tokenizer: source_model and target_model go together: give both or neither\n"
+        "  model.decoder: feeding = 'upper' needs layers >= 2\n"
+        "  training: give epochs or updates: training needs an end\n"
+        "  training: early_stopping.metric = 'bleu' needs validation.bleu = true\n"
+        "  translation: min_ratio must be at most max_ratio\n"
+        "  model: tie = 'all' needs encoder.embedding = decoder.embedding, not 12 and 256\n"
+        "  model: decoder.attention = 'dot' needs encoder.hidden = decoder.hidden, not 3 and 5; "
+        "'general' takes any sizes\n"
+        "  model.tie = 'all' needs tokenizer.joint = true\n"
+        "  data.stream has no epochs: it needs training.updates, training.validation.every\n"
+        "  cleaning.duplicates would remember every pair of a stream: data.stream needs "
+        "cleaning.duplicates = false"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "fixed"),
+    [
+        ("training.optimizer = {nesterov = true, momentum = 0.0, kind = 'sgd'}", ""),
+        ("training = {epochs = 'none', updates = 'none'}", ""),
+        ("training = {early_stopping.metric = 'bleu', validation.bleu = false}", ""),
+        ("translation = {min_ratio = 3.0, max_ratio = 2.0}", ""),
+        ("model.encoder = {directions = 'both', hidden = 3}", ""),
+        ("model.decoder = {feeding = 'input', attention = 'none'}", ""),
+        (
+            "model.decoder.feeding = 'upper'\nmodel.decoder.layers = 1",
+            "model.decoder.attention = 'dot'",
+        ),
+        ("model = {tie = 'all', encoder.embedding = 8, decoder.embedding = 9}", ""),
+        ("model = {decoder = {attention = 'dot', hidden = 8}, encoder.hidden = 6}", ""),
+        ("data = {temperature = 2.0, train = ['a', 'b']}", ""),
+        ("data.train = [{path = 'a.tsv', label = 'x'}, {path = 'b.tsv', label = 'x'}]", ""),
+        (
+            "tokenizer.source_model = 'a'",
+            "tokenizer.joint = false",
+        ),
+        ("tokenizer = {model = 'a', joint = false}", ""),
+        ("model.tie = 'all'\ntokenizer.joint = false", ""),
+        ("translation.coverage = 0.2\nmodel.decoder.attention = 'none'", ""),
+        (
+            "data.stream = true\n"
+            "training = {epochs = 2, updates = 'none', validation.every = 'none'}",
+            "",
+        ),
+        (
+            "data.stream = true\ncleaning.duplicates = true",
+            "training = {epochs = 'none', updates = 2, validation.every = 2}",
+        ),
+    ],
+)
+def test_a_rule_counts_only_where_the_keys_it_reads_are_right(text: str, fixed: str) -> None:
+    def problems(values: dict[str, Any]) -> set[str]:
+        with pytest.raises(RecipeError) as caught:
+            recipe_from_toml(tomli_w.dumps(values), "r")
+        return set(caught.value.problems)
+
+    def paths(table: dict[str, Any], *before: str) -> Iterator[tuple[str, ...]]:
+        for key, value in table.items():
+            yield (*before, key)
+            yield from paths(value, *before, key) if isinstance(value, dict) else ()
+
+    def broken() -> dict[str, Any]:
+        return tomllib.loads(f"{text}\n{fixed}")
+
+    (rule,) = problems(broken())
+    assert len(problems(broken() | {"seed": -1}) - {rule}) == 1
+    assert rule in problems(broken() | {"seed": -1})
+    for *tables, key in paths(tomllib.loads(text)):
+        values = broken()
+        reduce(getitem, tables, values)[key] = date(1979, 5, 27)
+        (wrong,) = problems(values)
+        assert wrong.endswith("not 1979-05-27") or "must be a string" in wrong
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_looking_further_never_fails_and_hides_nothing(data: st.DataObject) -> None:
+    """Whatever the values are: what pydantic finds at first is told first."""
+    wild = st.sampled_from(
+        [3, -1, 0.5, True, "all", "upper", "dot", "x", [], {}, {"kind": "sgd"}, [["a"]]]
+    )
+    values: dict[str, Any] = {}
+    for section, table in tables_in(Recipe, tomllib.loads(recipe_to_toml(Recipe()))):
+        for key in data.draw(st.sets(st.sampled_from([*section.model_fields, "odd"]), max_size=3)):
+            table[key] = deepcopy(data.draw(wild))
+        values = values or table
+    text = tomli_w.dumps(values)
+    try:
+        Recipe.model_validate(values)
+    except ValidationError as error:
+        first = problems_of(error)
+    else:
+        assert recipe_from_toml(text, "r")
+        return
+    with pytest.raises(RecipeError) as caught:
+        recipe_from_toml(text, "r")
+    told = caught.value.problems
+    assert told[: len(first)] == tuple(first)
+    assert len(set(told)) == len(told)
 
 
 def test_paths_are_relative_to_the_file_and_assigned_ones_to_the_folder(
