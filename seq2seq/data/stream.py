@@ -79,7 +79,10 @@ class _Tap:
 
     def _begin_anew(self) -> None:
         if self._empty:
-            raise DataError(f"{self.named.name}: there are no pairs")
+            raise DataError(
+                f"data.train ({self.named.name}): there are no pairs: leave it out, or name one "
+                "that has some"
+            )
         self.passes += 1
         self._lines, self._marked, self._offsets, self._empty = 0, 0, None, True
         self._open({})

@@ -210,7 +210,7 @@ def test_a_changed_corpus_is_noticed_where_it_is_read_on(tmp_path: Path) -> None
 
 def test_a_corpus_without_pairs_is_no_endless_loop(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("\n\n\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"^a: there are no pairs$"):
+    with pytest.raises(DataError, match=r"^data\.train \(a\): there are no pairs: leave it out"):
         Streams(data_of(str(tmp_path / "a.jsonl")), 1024).read()
 
 
