@@ -67,7 +67,11 @@ def test_several_corpora(tmp_path: Path) -> None:
     (tmp_path / "mixed.toml").write_text(mixture, encoding="utf-8")
     parts = load_recipe(str(tmp_path / "mixed.toml"), []).data.train
     assert isinstance(parts, tuple)
-    assert [(part.kind, part.weight) for part in parts] == [("lines", 1.0), ("tsv", 3.0)]
+    assert [(part.kind, part.weight) for part in parts] == [
+        ("lines", 1.0),
+        ("tsv", 3.0),
+        ("lines", 0.5),
+    ]
 
 
 def test_your_own_two_files(tmp_path: Path) -> None:

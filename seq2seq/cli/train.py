@@ -57,7 +57,8 @@ def train(
         bool,
         typer.Option(
             "--changed-data",
-            help="Train on with what was prepared, though the corpus has changed since.",
+            help="Train on though the corpus has changed since: with what was prepared, or, if it "
+            "is a stream, with what is there now.",
         ),
     ] = False,
     init_from: Annotated[

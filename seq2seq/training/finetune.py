@@ -231,6 +231,9 @@ def fine_tuning(
     if first is not None and checkpoint_folders(run / "checkpoints"):
         then = recipe_from_toml(stored["recipe"], str(run / "run.json"))
         return adapted(recipe, then, {}, run), FineTuning(first, begin)
+    for path in begin.old_val or ():
+        if not path.exists():  # better now than after preparing
+            raise DataError(f"{path}: no such file; --old-val SOURCE TARGET names two")
     folder = Path(first["run"]) if begin.folder is None and first else begin.folder
     assert folder is not None
     if run.resolve() == folder.resolve():

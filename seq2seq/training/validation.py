@@ -112,11 +112,12 @@ class Validated:
             metric: "loss" or "bleu".
 
         Returns:
-            BLEU, or the negative loss.
+            BLEU, 0 where it is below 1: which of such translations is the better one is chance.
+            Or the negative loss.
         """
         if metric == "bleu":
             assert self.bleu is not None
-            return self.bleu
+            return self.bleu if self.bleu >= 1 else 0.0
         return -self.loss if math.isfinite(self.loss) else -math.inf
 
 

@@ -114,6 +114,15 @@ def test_of_equal_scores_the_lower_loss_is_best(
     assert result.best["update"] == 20
 
 
+def test_scores_of_gibberish_are_equal() -> None:
+    """Below 1 it is chance which is higher: the loss decides."""
+    found = [
+        Validated(loss=loss, bleu=bleu, seconds=0.0).value("bleu")
+        for loss, bleu in ((6.0, 0.19), (5.0, 0.0), (4.0, 0.99), (3.0, 1.0), (2.0, 96.5))
+    ]
+    assert found == [0.0, 0.0, 0.0, 1.0, 96.5]
+
+
 def test_plateau_cuts_the_rate(
     corpus: tuple[Path, Path], tmp_path: Path, scripted: list[float]
 ) -> None:
