@@ -20,6 +20,8 @@ from support.tiny import write_recipe
 
 from seq2seq.data.prepare import prepare
 from seq2seq.recipe.files import load_recipe
+from seq2seq.training.checkpoint import load_checkpoint
+from seq2seq.training.schedules import learning_rate
 
 
 def test_updates_follow_from_the_speed_and_the_start() -> None:
@@ -53,7 +55,17 @@ def test_a_training_ends_in_time_with_its_learning_rate(tmp_path: Path) -> None:
              and record["kind"] == "train"]  # fmt: skip
     assert max(rates) == pytest.approx(5e-3, rel=0.01)
     if ended:  # a machine under load may not come to the end, and is stopped in time
-        assert rates[-1] < 1e-3
+        state = load_checkpoint(run / "last").state
+        assert state.stopped == "the recipe's end"
+        training, progress = load_recipe(str(recipe), []).training, (updates[-1] - 1) / state.update
+        at_last = learning_rate(
+            training.learning_rate,
+            training.schedule,
+            update=updates[-1],
+            progress=progress,
+            reductions=0,
+        )
+        assert rates[-1] == pytest.approx(at_last)
     log = (tmp_path / "run.log").read_text(encoding="utf-8")
     assert 1 <= log.count("going on from update") <= len(CORRECTED)
     assert f"training.updates {FAR}" in log
