@@ -295,10 +295,10 @@ RUN_CASES = [
     Case(
         "no whole checkpoint",
         TRAIN,
-        "none of the 4 checkpoints in run/checkpoints can be read: train into a new folder, or "
+        "none of the 3 checkpoints in run/checkpoints can be read: train into a new folder, or "
         "remove them to begin anew here",
         damage=lambda here: truncate(*checkpoint_files(here)),
-        before=tuple(DAMAGED.format(update) for update in (32, 30, 20, 10)),
+        before=tuple(DAMAGED.format(update) for update in (32, 30, 20)),
     ),
     *(
         Case(
