@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from seq2seq.recipe import Recipe
     from seq2seq.recipe.files import load_recipe, packaged_recipes
     from seq2seq.search import Sampling, SearchOptions, Wish
-    from seq2seq.training.loop import TrainingResult
-    from seq2seq.training.monitor import Monitor
+    from seq2seq.training.monitoring.monitor import Monitor
+    from seq2seq.training.trainer import TrainingResult
 
     __version__: str
 
@@ -80,7 +80,7 @@ _HOMES = {
     "Sampling": "search",
     "SearchOptions": "search",
     "TrainingError": "errors",
-    "TrainingResult": "training.loop",
+    "TrainingResult": "training.trainer",
     "Translator": "inference.translator",
     "Wish": "search",
     "corpus_scores": "metrics",
@@ -132,10 +132,10 @@ def prepare(
     """
     read = _as_recipe(recipe)
     with _training_packages("preparing a corpus"):
-        from seq2seq.data.prepare import prepare as run
+        from seq2seq.data.preparing.prepare import prepare as run
 
         if init_from is not None:
-            from seq2seq.training.finetune import prepared_with
+            from seq2seq.training.finetuning.start import prepared_with
 
             read = prepared_with(read, Path(init_from))
     folder = Path("data", read.name) if output is None else Path(output)
@@ -181,9 +181,9 @@ def train(
     """
     read = _as_recipe(recipe)
     with _training_packages("training"):
-        from seq2seq.report.live import LivePage
-        from seq2seq.training.finetune import Begin
-        from seq2seq.training.loop import train as loop
+        from seq2seq.report.write import LivePage
+        from seq2seq.training.finetuning.start import Begin
+        from seq2seq.training.trainer import train as loop
     folder = Path("runs", read.name) if run is None else Path(run)
     prepared = None if data is None else Path(data)
     begin = Begin(
@@ -223,7 +223,7 @@ def write_report(
     """
     with _training_packages("a report"):
         import_module("seq2seq.report.page")
-        from seq2seq.report.live import write_report as write
+        from seq2seq.report.write import write_report as write
     return write(run, output, data=None if data is None else Path(data))
 
 

@@ -43,8 +43,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     def train(recipe, run, *, data, threads, monitor, progress, **more):
         found.append((recipe, run, data, threads, monitor))
 
-    monkeypatch.setattr("seq2seq.data.prepare.prepare", prepare)
-    monkeypatch.setattr("seq2seq.training.loop.train", train)
+    monkeypatch.setattr("seq2seq.data.preparing.prepare.prepare", prepare)
+    monkeypatch.setattr("seq2seq.training.trainer.train", train)
     return found
 
 
@@ -71,10 +71,10 @@ def test_a_wrong_recipe_is_told_before_anything_is_loaded(calls) -> None:
 
 
 def test_a_missing_package_is_named(monkeypatch) -> None:
-    monkeypatch.setitem(sys.modules, "seq2seq.training.loop", None)
+    monkeypatch.setitem(sys.modules, "seq2seq.training.trainer", None)
     with pytest.raises(ModuleNotFoundError, match=r"seq2seq\.training"):
         seq2seq.train("quickstart")  # a defect of ours is not blamed on the user
-    monkeypatch.delitem(sys.modules, "seq2seq.training.loop")
+    monkeypatch.delitem(sys.modules, "seq2seq.training.trainer")
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtraError) as caught:
         seq2seq.train("quickstart")

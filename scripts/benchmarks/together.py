@@ -14,7 +14,7 @@ from benchmarks.peers import running, tail
 from benchmarks.processes import WorkerError
 from benchmarks.text import Text
 from benchmarks.training import BATCH_TOKENS
-from seq2seq.training.loop import LOG_EVERY
+from seq2seq.training.trainer import LOG_EVERY
 
 NEVER = 1_000_000  # updates
 

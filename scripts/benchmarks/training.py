@@ -12,12 +12,12 @@ import torch
 
 from benchmarks.model import RECIPE
 from seq2seq.data.batching import BatchOrder, Bounds
+from seq2seq.data.collate import PaddedPairs, collate
 from seq2seq.data.dataset import PreparedData
-from seq2seq.data.matrices import PaddedPairs, collate
+from seq2seq.ids import PAD
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe.files import load_recipe
-from seq2seq.text.tokenizer import PAD
-from seq2seq.training.learner import Learner
+from seq2seq.training.updater import Learner
 
 BATCH_TOKENS = 4096
 PRODUCT = 2048  # rows and columns of the bare product

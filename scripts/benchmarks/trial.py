@@ -14,12 +14,12 @@ import torch
 
 from benchmarks.model import RECIPE
 from seq2seq.data.batching import BatchOrder, Bounds
+from seq2seq.data.collate import PaddedPairs, collate
 from seq2seq.data.dataset import PreparedData, Ragged
-from seq2seq.data.matrices import PaddedPairs, collate
 from seq2seq.recipe.files import load_recipe
 from seq2seq.text.tokenizer import Tokenizers
-from seq2seq.training.learner import Learner
 from seq2seq.training.precision import bound_primitive_cache
+from seq2seq.training.updater import Learner
 
 FIRST_PIECE = 4  # after pad, unk, bos and eos
 

@@ -117,7 +117,7 @@ class Loop:
 
     def _loop(self) -> tuple[float, float]:
         import seq2seq
-        from seq2seq.training.learner import Learner
+        from seq2seq.training.updater import Learner
 
         self.calls = []
         with (
@@ -129,7 +129,7 @@ class Loop:
 
     def _ready(self) -> float:
         from seq2seq.data.dataset import PreparedData
-        from seq2seq.training.learner import Learner
+        from seq2seq.training.updater import Learner
 
         prepared = PreparedData.open(self.data, verify=False)
         learner = Learner(self.recipe, prepared.tokenizers)
@@ -155,9 +155,9 @@ def validation_seconds(ours: Ours, data: Path, lines: int) -> tuple[float, int]:
         Seconds, and how many lines it were.
     """
     from seq2seq.data.dataset import PreparedData
-    from seq2seq.inference.torch_engine import load_model
+    from seq2seq.inference.engines.torch import load_model
+    from seq2seq.training.evaluation import validate
     from seq2seq.training.precision import resolve_precision
-    from seq2seq.training.validation import validate
 
     settings = [f"training.validation.lines={lines}", "training.validation.bleu=true"]
     recipe = load_recipe(str(ours.run / "recipe.toml"), settings)

@@ -63,8 +63,8 @@ def _learned(run: str, data: Path | None) -> Shortlist | None:
         return None
     try:
         from seq2seq.data.dataset import PreparedData
+        from seq2seq.inference.engines.torch import load_model
         from seq2seq.inference.shortlist_learning import learn_shortlist
-        from seq2seq.inference.torch_engine import load_model
     except ModuleNotFoundError as error:
         raise MissingExtraError("learning a shortlist", "train", error.name or "torch") from None
     from seq2seq.inference.model_folder import ModelFolder

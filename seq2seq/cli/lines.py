@@ -20,8 +20,8 @@ from typing import IO, BinaryIO
 
 from seq2seq.cli.console import tell
 from seq2seq.errors import Seq2SeqError
-from seq2seq.text.files import HEAD, LONGEST_LINE, text_fault
-from seq2seq.text.whole import umask
+from seq2seq.storage.atomic import umask
+from seq2seq.storage.text_files import HEAD, LONGEST_LINE, text_fault
 
 STANDARD = "-"
 

@@ -60,7 +60,7 @@ def prepare(
         )
     from rich.console import Console
 
-    from seq2seq.data.report import report_table
+    from seq2seq.data.preparing.report import report_table
 
     # Elsewhere than in a terminal rich would take 80 columns, and cut the tables to them.
     Console(width=None if sys.stdout.isatty() else 200).print(report_table(prepared.report))

@@ -12,7 +12,7 @@ from seq2seq.cli.searching import needs
 from seq2seq.errors import Seq2SeqError
 
 if TYPE_CHECKING:
-    from seq2seq.inference.processes import TranslatorPool
+    from seq2seq.inference.pool import TranslatorPool
     from seq2seq.inference.translator import Translator
 
 COMBINE = ("log", "probability")
@@ -162,6 +162,6 @@ class RunningMany(Running):
         """
         if self.processes is None:
             return self.load(model)
-        from seq2seq.inference.processes import TranslatorPool
+        from seq2seq.inference.pool import TranslatorPool
 
         return TranslatorPool(self._paths(model), self.processes, **self._options())

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seq2seq.data.ahead import ahead
 from seq2seq.data.dataset import PairDataset, Ragged
 from seq2seq.data.mixture import Mixture, Stretch
+from seq2seq.data.prefetch import ahead
 from seq2seq.errors import DataError
 from seq2seq.recipe.data import Sampling
 from seq2seq.text.tokenizer import Tokenizer, Tokenizers

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seq2seq.data.corpus import source_files
-from seq2seq.data.files import file_digest, sketch_digest
-from seq2seq.data.manifest import (
+from seq2seq.data.mixture import Mixture, sources_of
+from seq2seq.data.pairs import PairDataset, Ragged
+from seq2seq.data.preparing.manifest import (
     RECIPE,
     SPLITS,
     check_files,
@@ -18,9 +18,9 @@ from seq2seq.data.manifest import (
     read_manifest,
     streamed,
 )
-from seq2seq.data.mixture import Mixture, sources_of
-from seq2seq.data.pairs import PairDataset, Ragged
-from seq2seq.data.report import PrepareReport
+from seq2seq.data.preparing.report import PrepareReport
+from seq2seq.data.reading.corpus import source_files
+from seq2seq.data.reading.files import file_digest, sketch_digest
 from seq2seq.errors import DataError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import recipe_from_toml
@@ -40,7 +40,7 @@ class PreparedData:
         folder: The folder.
         recipe: What it was made by.
         tokenizers: One a side.
-        manifest: What it says of itself; see :mod:`seq2seq.data.manifest`.
+        manifest: What it says of itself; see :mod:`seq2seq.data.preparing.manifest`.
         stored: The cleaned training pairs; None where they are streamed.
         val: All validation pairs.
         test: All test pairs, where the recipe names any.

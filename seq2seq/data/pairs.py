@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from seq2seq.data.storage import SCHEMA
+from seq2seq.data.arrow import SCHEMA
 from seq2seq.errors import DataError
 
 Indices = npt.NDArray[np.integer]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from seq2seq.search.protocol import Floats, Floats32, Ints
+from seq2seq.search.model import Floats, Floats32, Ints
 
 SPACE = "\u2581"
 """How SentencePiece writes a space."""

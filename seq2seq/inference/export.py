@@ -17,7 +17,11 @@ import numpy as np
 from safetensors.numpy import load_file, save
 
 from seq2seq.errors import ModelError, Seq2SeqError
-from seq2seq.inference import onnx_engine
+from seq2seq.ids import BOS, EOS
+from seq2seq.inference.engines.onnx import engine as onnx_engine
+from seq2seq.inference.engines.onnx.builder import PRECISIONS
+from seq2seq.inference.engines.onnx.engine import OnnxEngine
+from seq2seq.inference.engines.onnx.network import OnnxNetwork
 from seq2seq.inference.model_folder import (
     BODIES,
     CARD,
@@ -32,15 +36,11 @@ from seq2seq.inference.model_folder import (
 )
 from seq2seq.inference.numpy_engine import NumpyEngine
 from seq2seq.inference.numpy_weights import check_supported, parameter_shapes
-from seq2seq.inference.onnx_builder import PRECISIONS
-from seq2seq.inference.onnx_engine import OnnxEngine
-from seq2seq.inference.onnx_network import OnnxNetwork
 from seq2seq.inference.shortlist import Shortlist
 from seq2seq.recipe.files import recipe_to_toml
-from seq2seq.search.protocol import Floats, SourceBatch
-from seq2seq.text.sealed import sealed, unsealed
-from seq2seq.text.tokenizer import BOS, EOS
-from seq2seq.text.whole import umask
+from seq2seq.search.model import Floats, SourceBatch
+from seq2seq.storage.atomic import umask
+from seq2seq.storage.checked_json import sealed, unsealed
 
 # How far the logarithms of probabilities may be from those of the network that was trained.
 _MOST = {"float32": 1e-4, "int8": 0.5}

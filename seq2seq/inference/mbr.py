@@ -14,7 +14,7 @@ import numpy as np
 
 from seq2seq.errors import Seq2SeqError
 from seq2seq.recipe.base import unknown_name
-from seq2seq.search.protocol import Floats
+from seq2seq.search.model import Floats
 
 UTILITIES = ("chrf", "bleu")
 """What a user may ask for."""

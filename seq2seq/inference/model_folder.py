@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from seq2seq.errors import ModelError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import recipe_from_toml
-from seq2seq.text.sealed import own_sum, unsealed
+from seq2seq.storage.checked_json import own_sum, unsealed
 from seq2seq.text.tokenizer import Tokenizers
 
 WEIGHTS = "weights.safetensors"

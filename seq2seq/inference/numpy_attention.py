@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 from seq2seq.inference.numpy_cells import Read
-from seq2seq.search.protocol import Floats32, Ints
+from seq2seq.search.model import Floats32, Ints
 
 # The sums of queries and keys in additive attention: so many numbers at once stay in the cache.
 _NUMBERS_AT_ONCE = 2**18

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from seq2seq.inference.numpy_matrix import Matrix
-from seq2seq.search.protocol import Floats32, Ints
+from seq2seq.search.model import Floats32, Ints
 
 State = tuple[Floats32, ...]
 """As in ``nn/cells.py``: part 0 is the output h; a value, never changed."""

@@ -35,7 +35,7 @@ from seq2seq.inference.numpy_weights import (
 )
 from seq2seq.inference.shortlist import SelectedHead, Shortlist, ShortlistHead
 from seq2seq.recipe import Model
-from seq2seq.search.protocol import Candidates, Distribution, Floats32, Ints, SourceBatch
+from seq2seq.search.model import Candidates, Distribution, Floats32, Ints, SourceBatch
 
 logger = logging.getLogger("seq2seq")
 

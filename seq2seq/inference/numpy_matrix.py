@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from seq2seq.search.protocol import Floats32
+from seq2seq.search.model import Floats32
 
 _TILE = 128  # columns
 _MOST_ROWS = 16

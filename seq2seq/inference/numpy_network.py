@@ -20,7 +20,7 @@ from seq2seq.inference.numpy_attention import (
 from seq2seq.inference.numpy_cells import NUMPY_CELLS, NumpyCell, Read, State
 from seq2seq.inference.numpy_weights import bridge_kind
 from seq2seq.recipe import Model
-from seq2seq.search.protocol import Floats32, Ints
+from seq2seq.search.model import Floats32, Ints
 
 Reading = Callable[[str], Read]
 """Gives the reader of a module's parameters."""

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from seq2seq.inference.numpy_matrix import Matrix
-from seq2seq.search.best import best_of
-from seq2seq.search.protocol import Floats32, Ints
+from seq2seq.search.model import Floats32, Ints
+from seq2seq.search.top_k import best_of
 
 # Logits of so many rows are made at once: they stay in the cache until their best are found.
 _ROWS_AT_ONCE = 64

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from seq2seq.inference.long_lines import split_line
+from seq2seq.inference.segmentation import split_line
 from seq2seq.search import Wish
 from seq2seq.text.tokenizer import Tokenizer
 

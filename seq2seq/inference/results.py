@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from seq2seq.inference.alignment import word_alignment
-from seq2seq.inference.long_lines import join_parts
+from seq2seq.inference.segmentation import join_parts
 from seq2seq.search import Hypothesis, Normalization, divisors
-from seq2seq.search.protocol import Floats32
+from seq2seq.search.model import Floats32
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from functools import cached_property
 from itertools import islice
 
 from seq2seq.errors import Seq2SeqError
+from seq2seq.ids import EOS
 from seq2seq.inference.request import batches
 from seq2seq.inference.results import ScoredTranslation
 from seq2seq.inference.translator import Translator
 from seq2seq.search import Normalization, SourceBatch
 from seq2seq.search.forced import force
-from seq2seq.text.tokenizer import EOS
 
 Given = str | Sequence[str]
 """A translation: its text, or its pieces."""

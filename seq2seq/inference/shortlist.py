@@ -22,12 +22,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from seq2seq.errors import ModelError
+from seq2seq.ids import EOS, UNK
 from seq2seq.inference.numpy_matrix import Matrix
 from seq2seq.inference.numpy_output import blocks, joined, log_total
-from seq2seq.search.best import best_of
-from seq2seq.search.protocol import Bools, Floats32, Ints
-from seq2seq.text.tokenizer import EOS, UNK
-from seq2seq.text.whole import write_whole
+from seq2seq.search.model import Bools, Floats32, Ints
+from seq2seq.search.top_k import best_of
+from seq2seq.storage.atomic import write_whole
 
 _FORMAT = "seq2seq shortlist 1"
 

@@ -18,14 +18,15 @@ import torch
 from torch import Tensor
 
 from seq2seq.data.batching import Bounds, cut
+from seq2seq.data.collate import PaddedPairs, collate
 from seq2seq.data.dataset import PairDataset
-from seq2seq.data.matrices import PaddedPairs, collate
 from seq2seq.data.progress import Progress, Silent
 from seq2seq.errors import DataError, Seq2SeqError
+from seq2seq.ids import EOS, UNK
 from seq2seq.inference.shortlist import Shortlist
 from seq2seq.models.translation import TranslationModel
-from seq2seq.search.protocol import Floats, Ints
-from seq2seq.text.tokenizer import EOS, UNK, Tokenizers
+from seq2seq.search.model import Floats, Ints
+from seq2seq.text.tokenizer import Tokenizers
 
 PER_PIECE = 30
 FREQUENT = 200

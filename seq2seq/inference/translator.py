@@ -1,7 +1,7 @@
 """Text in, text out: lines are tokenized, batched by length, searched, and put back in order.
 
 Whatever comes in, n lines give n translations. Nothing here knows the network: the model is any
-:class:`~seq2seq.search.protocol.StepModel`.
+:class:`~seq2seq.search.model.StepModel`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from seq2seq.errors import ModelError, Seq2SeqError
-from seq2seq.inference.answers import answers_to, cut_loops, report_loops, translations_of
-from seq2seq.inference.engines import (
+from seq2seq.ids import EOS
+from seq2seq.inference.engines.choice import (
     check_engine,
     check_precision,
     check_shortlists,
     load_engine,
 )
 from seq2seq.inference.model_folder import ModelFolder
+from seq2seq.inference.postprocess import answers_to, cut_loops, report_loops, translations_of
 from seq2seq.inference.reading import Part, Reader
 from seq2seq.inference.request import (
     Request,
@@ -32,8 +33,8 @@ from seq2seq.inference.request import (
 from seq2seq.inference.results import ScoredTranslation, best_of
 from seq2seq.recipe import Translation
 from seq2seq.search import Hypothesis, SearchOptions, SourceBatch, StepModel, Wish, run_search
-from seq2seq.search.pieces import PieceTable
-from seq2seq.text.tokenizer import EOS, Tokenizers
+from seq2seq.search.constraints.pieces import PieceTable
+from seq2seq.text.tokenizer import Tokenizers
 
 __all__ = ["ScoredTranslation", "Translator"]
 
@@ -99,7 +100,7 @@ class Translator:
             path: A run folder or a model folder; several: an ensemble. Its models share their
                 tokenizers, and the first one's recipe says how they translate.
             threads: The most processor threads to use; None: as many as the engine likes.
-            engine: What runs the network, one of :data:`seq2seq.inference.engines.ENGINES`. All
+            engine: What runs the network, one of ``inference.engines.choice.ENGINES``. All
                 give the same translations.
             precision: Of an exported model's arithmetic: "float32" or "int8"; None: float32.
             shortlist: Choose only among the target pieces that an exported model's shortlist has

@@ -5,10 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from seq2seq.ids import EOS, UNK
 from seq2seq.nn.dropout import Dropout
-
-PAD, UNK, BOS, EOS = 0, 1, 2, 3
-"""Fixed by the tokenizer; repeated here since a network needs no SentencePiece."""
 
 
 class TokenEmbedding(nn.Module):

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from seq2seq.ids import PAD
 from seq2seq.models.bridge import Bridge
 from seq2seq.models.decoder import Decoder, DecoderState
-from seq2seq.models.embedding import PAD
 from seq2seq.models.encoder import Encoder
 from seq2seq.nn.attention import Memory
 from seq2seq.nn.cells import Cell

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seq2seq.report.record import Json, RunRecord
-from seq2seq.training.meters import PARTS
+from seq2seq.training.monitoring.metrics import PARTS
 
 _POINTS = 300  # a curve has no more; a screen shows no more
 _INK, _RULE = "#010101", "#020202"

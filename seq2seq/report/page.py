@@ -16,9 +16,9 @@ from seq2seq import __version__
 from seq2seq.recipe.files import recipe_to_toml
 from seq2seq.report.charts import charts
 from seq2seq.report.record import Json, RunRecord
-from seq2seq.report.story import events, sessions, standing
 from seq2seq.report.text import redacted, shared_recipe, visible
-from seq2seq.training.monitor import clock
+from seq2seq.report.timeline import events, sessions, standing
+from seq2seq.training.monitoring.monitor import clock
 
 _ROWS = 40  # validations shown; of a long run the last ones, and the best
 

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seq2seq.data.manifest import read_manifest
-from seq2seq.data.report import PrepareReport
+from seq2seq.data.preparing.manifest import read_manifest
+from seq2seq.data.preparing.report import PrepareReport
 from seq2seq.errors import DataError, ModelError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import read_recipe_text, recipe_from_toml
-from seq2seq.training.checkpoint import checkpoint_folders
-from seq2seq.training.examples import EXAMPLES
-from seq2seq.training.examples import FORMAT as EXAMPLES_FORMAT
-from seq2seq.training.journal import Journal
-from seq2seq.training.lock import LOCK
+from seq2seq.storage.lock import LOCK
+from seq2seq.training.monitoring.examples import EXAMPLES
+from seq2seq.training.monitoring.examples import FORMAT as EXAMPLES_FORMAT
+from seq2seq.training.run.checkpoint import checkpoint_folders
+from seq2seq.training.run.journal import Journal
 
 Json = dict[str, Any]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from seq2seq.search.beam import beam_search
+from seq2seq.search.beam.search import beam_search
 from seq2seq.search.greedy import greedy
+from seq2seq.search.model import Candidates, Distribution, Hypothesis, SourceBatch, StepModel
 from seq2seq.search.options import Sampling, SearchOptions, Wish
-from seq2seq.search.protocol import Candidates, Distribution, Hypothesis, SourceBatch, StepModel
-from seq2seq.search.rules import SUPPRESSED, Normalization, divisors, length_caps
 from seq2seq.search.run import run_search
+from seq2seq.search.scores import SUPPRESSED, Normalization, divisors, length_caps
 
 __all__ = [
     "SUPPRESSED",

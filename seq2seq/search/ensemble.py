@@ -10,8 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from seq2seq.errors import ModelError, Seq2SeqError
-from seq2seq.search.best import best_of
-from seq2seq.search.protocol import (
+from seq2seq.search.model import (
     Candidates,
     Distribution,
     Floats32,
@@ -19,10 +18,11 @@ from seq2seq.search.protocol import (
     SourceBatch,
     StepModel,
 )
+from seq2seq.search.top_k import best_of
 
 
 class Ensemble:
-    """A :class:`~seq2seq.search.protocol.StepModel` made of others.
+    """A :class:`~seq2seq.search.model.StepModel` made of others.
 
     They may differ in everything but their pieces: all read the same piece ids and write the same.
     An ensemble of one model is that model, to the bit.

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from seq2seq.errors import ModelError, Seq2SeqError
-from seq2seq.search.protocol import BROKEN, Hypothesis, S, SourceBatch, StepModel
+from seq2seq.ids import BOS, EOS
+from seq2seq.search.model import BROKEN, Hypothesis, S, SourceBatch, StepModel
 from seq2seq.search.record import Record
-from seq2seq.search.rules import Normalization
-from seq2seq.text.tokenizer import BOS, EOS
+from seq2seq.search.scores import Normalization
 
 
 def force(

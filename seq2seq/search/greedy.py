@@ -1,6 +1,6 @@
 """Greedy search: the best token at each step, nothing kept besides. Validation translates with it.
 
-It gives what :func:`seq2seq.search.beam.beam_search` gives with a beam of 1, for less work: there
+It gives what ``beam_search`` gives with a beam of 1, for less work: there
 is nothing to rank, and rows stay where they are until one is finished.
 """
 
@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from seq2seq.ids import BOS, EOS
 from seq2seq.recipe.training import NoNormalization
-from seq2seq.search.asking import Asker
-from seq2seq.search.protocol import Hypothesis, S, SourceBatch, StepModel
+from seq2seq.search.constraints.tokens import Rule
+from seq2seq.search.model import Hypothesis, S, SourceBatch, StepModel
 from seq2seq.search.record import Record
-from seq2seq.search.rules import SUPPRESSED, Normalization, checked_caps
-from seq2seq.search.token_rules import Rule
-from seq2seq.text.tokenizer import BOS, EOS
+from seq2seq.search.scores import SUPPRESSED, Normalization, checked_caps
+from seq2seq.search.step import Asker
 
 
 def greedy(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from seq2seq.recipe.training import LengthNormalization
-from seq2seq.search.rules import Normalization
+from seq2seq.search.scores import Normalization
 
 
 @dataclass(frozen=True)

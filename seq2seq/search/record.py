@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from seq2seq.search.history import token_log_probs
-from seq2seq.search.protocol import Bools, Floats, Floats32, Hypothesis, Ints, check_attends
-from seq2seq.search.rules import Normalization, coverage_penalties, divisors
+from seq2seq.search.model import Bools, Floats, Floats32, Hypothesis, Ints, check_attends
+from seq2seq.search.scores import Normalization, coverage_penalties, divisors
+from seq2seq.search.trace import token_log_probs
 
 
 class _Step(NamedTuple):

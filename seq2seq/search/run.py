@@ -9,18 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from seq2seq.errors import Seq2SeqError
-from seq2seq.search.beam import beam_search, check_sizes
+from seq2seq.ids import UNK
+from seq2seq.search.beam.search import beam_search, check_sizes
+from seq2seq.search.constraints.constraints import Avoided, Prefixes, check_wish, most_pieces
+from seq2seq.search.constraints.phrase_match import Goal
+from seq2seq.search.constraints.phrases import Phrases
+from seq2seq.search.constraints.pieces import PieceTable
+from seq2seq.search.constraints.tokens import MinLength, NoRepeatNgram, RepetitionPenalty, Rule
 from seq2seq.search.greedy import greedy
+from seq2seq.search.model import Hypothesis, Ints, S, SourceBatch, StepModel
 from seq2seq.search.options import SearchOptions, Wish
-from seq2seq.search.phrase_match import Goal
-from seq2seq.search.phrases import Phrases
-from seq2seq.search.pieces import PieceTable
-from seq2seq.search.protocol import Hypothesis, Ints, S, SourceBatch, StepModel
-from seq2seq.search.rules import SUPPRESSED, length_caps
 from seq2seq.search.sampling import sample
-from seq2seq.search.token_rules import MinLength, NoRepeatNgram, RepetitionPenalty, Rule
-from seq2seq.search.wishes import Avoided, Prefixes, check_wish, most_pieces
-from seq2seq.text.tokenizer import UNK
+from seq2seq.search.scores import SUPPRESSED, length_caps
 
 
 def run_search(

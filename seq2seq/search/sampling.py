@@ -21,10 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from seq2seq.errors import Seq2SeqError
-from seq2seq.search.asking import Ruling
-from seq2seq.search.best import best_of
-from seq2seq.search.options import Sampling
-from seq2seq.search.protocol import (
+from seq2seq.ids import BOS, EOS
+from seq2seq.search.constraints.tokens import Rows, Rule
+from seq2seq.search.model import (
     Floats,
     Floats32,
     Hypothesis,
@@ -33,10 +32,11 @@ from seq2seq.search.protocol import (
     SourceBatch,
     StepModel,
 )
+from seq2seq.search.options import Sampling
 from seq2seq.search.record import Record
-from seq2seq.search.rules import SUPPRESSED, Normalization, checked_caps
-from seq2seq.search.token_rules import Rows, Rule
-from seq2seq.text.tokenizer import BOS, EOS
+from seq2seq.search.scores import SUPPRESSED, Normalization, checked_caps
+from seq2seq.search.step import Ruling
+from seq2seq.search.top_k import best_of
 
 _BLOCK = 32  # steps that random numbers are made ahead for
 

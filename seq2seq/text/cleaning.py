@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from seq2seq.text.columns import Places, Texts
-from seq2seq.text.seen import Seen, digests
+from seq2seq.data.preparing.duplicates import Seen, digests
+from seq2seq.data.text_column import Places, Texts
 
 if TYPE_CHECKING:
     from seq2seq import recipe

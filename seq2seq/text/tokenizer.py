@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING, Any
 import sentencepiece
 
 from seq2seq.errors import DataError, ModelError
+from seq2seq.ids import BOS, EOS, PAD, UNK
+from seq2seq.storage.atomic import write_whole
 from seq2seq.text.sampling import Int32s, Int64s, Sampler
 from seq2seq.text.threads import heeding_signals
-from seq2seq.text.whole import write_whole
 
 if TYPE_CHECKING:
     from seq2seq import recipe
 
-PAD, UNK, BOS, EOS = 0, 1, 2, 3
 JOINT_FILE, SOURCE_FILE, TARGET_FILE = "tokenizer.model", "source.model", "target.model"
 
 # Longer lines are silently left out of its training by SentencePiece; none is as long as this.

@@ -15,25 +15,25 @@ from torch import Tensor
 
 from seq2seq.data.dataset import PairDataset, PreparedData
 from seq2seq.errors import ModelError, TrainingError
-from seq2seq.inference.torch_engine import TorchEngine
+from seq2seq.inference.engines.torch import TorchEngine
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.training import LastK, Plateau
 from seq2seq.training.averaging import mean_of
-from seq2seq.training.card import environment, model_card
-from seq2seq.training.checkpoint import TEMPORARY, Checkpoint
-from seq2seq.training.curves import plot_curves
-from seq2seq.training.feeds import feed_for
-from seq2seq.training.finetune import FineTuning
-from seq2seq.training.learner import Learner
-from seq2seq.training.monitor import Monitor
-from seq2seq.training.run_folder import RunFolder
-from seq2seq.training.schedules import learning_rate
+from seq2seq.training.batches.base import feed_for
+from seq2seq.training.distributed.group import Team
+from seq2seq.training.evaluation import Validated, validate
+from seq2seq.training.finetuning.start import FineTuning
+from seq2seq.training.monitoring.curves import plot_curves
+from seq2seq.training.monitoring.monitor import Monitor
+from seq2seq.training.monitoring.session_log import Page, Watch
+from seq2seq.training.optim.schedules import learning_rate
+from seq2seq.training.run.card import environment, model_card
+from seq2seq.training.run.checkpoint import TEMPORARY, Checkpoint
+from seq2seq.training.run.folder import RunFolder
 from seq2seq.training.signals import StopRequest
 from seq2seq.training.state import TrainingResult, TrainingState
-from seq2seq.training.team import Team
-from seq2seq.training.validation import Validated, validate
-from seq2seq.training.watch import Page, Watch
+from seq2seq.training.updater import Learner
 
 CURVES = "curves.png"
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seq2seq.cli import lines
-from seq2seq.data import files
+from seq2seq.data.reading import files
 from seq2seq.errors import Seq2SeqError
 
 _lines = st.lists(

@@ -11,7 +11,7 @@ import pytest
 
 from seq2seq.cli.translate import MODEL_FILES
 from seq2seq.inference.model_folder import BODIES, ENCODER, OUTPUT, SHORTLIST, STEPS
-from seq2seq.training.run_folder import OWN
+from seq2seq.training.run.folder import OWN
 
 TEXT = "zwei Kinder spielen\n\nein Hund läuft über die Wiese\n"
 

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from seq2seq.data import batching
 from seq2seq.data.batching import BatchOrder, Bounds, Place, cut, in_length_order, sampled
+from seq2seq.data.collate import collate, pad, ragged
 from seq2seq.data.dataset import Ragged
-from seq2seq.data.matrices import collate, pad, ragged
 from seq2seq.errors import DataError
+from seq2seq.ids import BOS, EOS, PAD
 from seq2seq.recipe.data import Sampling
-from seq2seq.text.tokenizer import BOS, EOS, PAD
 
 START = Place()
 Pairs = list[tuple[int, int]]  # the lengths of a corpus, a source and a target a pair

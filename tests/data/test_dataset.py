@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seq2seq.data.arrow import SCHEMA, id_column, writer
 from seq2seq.data.dataset import PairDataset, PreparedData, Ragged
-from seq2seq.data.prepare import prepare
-from seq2seq.data.storage import SCHEMA, id_column, writer
+from seq2seq.data.preparing.prepare import prepare
 from seq2seq.errors import DataError, ModelError
 from seq2seq.recipe import Recipe
 

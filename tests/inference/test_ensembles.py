@@ -7,9 +7,10 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
-from support.models import EOS, make_batch, model_options, random_model
+from support.models import make_batch, model_options, random_model
 
-from seq2seq.inference.torch_engine import TorchEngine
+from seq2seq.ids import EOS
+from seq2seq.inference.engines.torch import TorchEngine
 from seq2seq.recipe.training import LengthNormalization, NoNormalization
 from seq2seq.search import SourceBatch, beam_search, greedy
 from seq2seq.search.ensemble import Ensemble

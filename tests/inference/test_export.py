@@ -13,16 +13,16 @@ import pytest
 from support.saved import LINES, save_tiny_model
 
 from seq2seq.errors import ModelError, Seq2SeqError
+from seq2seq.ids import EOS
 from seq2seq.inference import export
-from seq2seq.inference.engines import check_precision, load_engine
+from seq2seq.inference.engines.choice import check_precision, load_engine
+from seq2seq.inference.engines.onnx.builder import PRECISIONS
+from seq2seq.inference.engines.onnx.engine import OnnxEngine
 from seq2seq.inference.export import export_model
 from seq2seq.inference.model_folder import ModelFolder
-from seq2seq.inference.onnx_builder import PRECISIONS
-from seq2seq.inference.onnx_engine import OnnxEngine
 from seq2seq.inference.shortlist import Shortlist
 from seq2seq.inference.translator import Translator
 from seq2seq.search import SourceBatch, greedy
-from seq2seq.text.tokenizer import EOS
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.models import EOS, make_batch, model_options, random_model, random_pairs
+from support.models import make_batch, model_options, random_model, random_pairs
 
-from seq2seq.inference.torch_engine import TorchEngine
+from seq2seq.ids import EOS
+from seq2seq.inference.engines.torch import TorchEngine
 from seq2seq.recipe.training import NoNormalization
 from seq2seq.search import SourceBatch
 from seq2seq.search.forced import force

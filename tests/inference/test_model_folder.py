@@ -21,11 +21,11 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from seq2seq.errors import ModelError, Seq2SeqError
 from seq2seq.inference import engines, numpy_engine
-from seq2seq.inference.engines import load_engine
+from seq2seq.inference.engines.choice import load_engine
+from seq2seq.inference.engines.torch import TorchEngine
 from seq2seq.inference.export import export_model
 from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.inference.numpy_engine import NumpyEngine
-from seq2seq.inference.torch_engine import TorchEngine
 from seq2seq.inference.translator import Translator
 from seq2seq.nn.cells import CELLS
 from seq2seq.recipe.model import OtherCell

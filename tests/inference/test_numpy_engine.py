@@ -24,6 +24,8 @@ from support.engines import (
 from support.models import model_options, variant_name
 
 from seq2seq.errors import ModelError
+from seq2seq.ids import BOS
+from seq2seq.inference.engines.torch import TorchEngine
 from seq2seq.inference.numpy_engine import NumpyEngine
 from seq2seq.inference.numpy_weights import (
     bridge_kind,
@@ -31,14 +33,12 @@ from seq2seq.inference.numpy_weights import (
     parameter_shapes,
     supported,
 )
-from seq2seq.inference.torch_engine import TorchEngine
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe import Model
 from seq2seq.recipe.model import OtherCell
 from seq2seq.recipe.training import LengthNormalization
 from seq2seq.search import SourceBatch, beam_search, greedy
-from seq2seq.search.best import best_of
-from seq2seq.text.tokenizer import BOS
+from seq2seq.search.top_k import best_of
 
 
 def engines(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seq2seq.inference.answers import translations_of
+from seq2seq.inference.postprocess import translations_of
 from seq2seq.inference.reading import Part
 from seq2seq.inference.request import Request
 from seq2seq.inference.results import (

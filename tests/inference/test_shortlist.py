@@ -19,11 +19,11 @@ from support.engines import (
 from support.models import model_options
 
 from seq2seq.errors import ModelError
+from seq2seq.ids import BOS, EOS, UNK
 from seq2seq.inference.numpy_engine import NumpyEngine
 from seq2seq.inference.shortlist import Shortlist
 from seq2seq.recipe.training import LengthNormalization
 from seq2seq.search import SourceBatch, beam_search, greedy
-from seq2seq.text.tokenizer import BOS, EOS, UNK
 
 MODEL = random_engine(
     model_options(

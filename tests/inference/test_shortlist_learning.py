@@ -12,14 +12,15 @@ import torch
 from support.models import make_batch, model_options, random_model, random_pairs
 
 from seq2seq import recipe
+from seq2seq.data.collate import ragged
 from seq2seq.data.dataset import PairDataset, Ragged
-from seq2seq.data.matrices import ragged
 from seq2seq.errors import DataError, Seq2SeqError
+from seq2seq.ids import EOS, UNK
 from seq2seq.inference import shortlist_learning
 from seq2seq.inference.shortlist import Shortlist
 from seq2seq.inference.shortlist_learning import learn_shortlist, piece_weights, same_pieces
 from seq2seq.models.translation import TranslationModel
-from seq2seq.text.tokenizer import EOS, UNK, Tokenizers, train_tokenizers
+from seq2seq.text.tokenizer import Tokenizers, train_tokenizers
 
 V = 40
 KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {

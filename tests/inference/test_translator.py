@@ -13,9 +13,10 @@ from support.scripted import ScriptedModel, copying_script, random_script
 
 from seq2seq import recipe
 from seq2seq.errors import ModelError, RecipeError, Seq2SeqError
+from seq2seq.ids import BOS, EOS, PAD, UNK
 from seq2seq.inference.translator import ScoredTranslation, Translator
 from seq2seq.recipe.files import recipe_to_toml
-from seq2seq.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizers, train_tokenizers
+from seq2seq.text.tokenizer import Tokenizers, train_tokenizers
 
 WORDS = "ein Hund läuft über die grüne Wiese und zwei Kinder spielen am Wasser".split()
 

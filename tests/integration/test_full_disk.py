@@ -15,9 +15,9 @@ from support.tiny import write_recipe
 import seq2seq
 from seq2seq.errors import TrainingError
 from seq2seq.training import session
-from seq2seq.training.checkpoint import checkpoint_folders, load_checkpoint
-from seq2seq.training.monitor import Silent, Step
-from seq2seq.training.run_folder import RunFolder
+from seq2seq.training.monitoring.monitor import Silent, Step
+from seq2seq.training.run.checkpoint import checkpoint_folders, load_checkpoint
+from seq2seq.training.run.folder import RunFolder
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,14 @@ import torch
 from support.tiny import tiny_recipe
 
 import seq2seq
-from seq2seq.data.matrices import collate, ragged
-from seq2seq.inference.torch_engine import load_model
+from seq2seq.data.collate import collate, ragged
+from seq2seq.ids import EOS
+from seq2seq.inference.engines.torch import load_model
 from seq2seq.recipe.files import recipe_from_toml
 from seq2seq.search import Hypothesis, SourceBatch, beam_search, greedy, length_caps
-from seq2seq.text.tokenizer import EOS, Tokenizers
-from seq2seq.training.monitor import Silent
-from seq2seq.training.validation import to_batch
+from seq2seq.text.tokenizer import Tokenizers
+from seq2seq.training.evaluation import to_batch
+from seq2seq.training.monitoring.monitor import Silent
 
 MODELS = {
     "lstm": ["model.decoder.state_feeding=true", "training.epochs=8"],

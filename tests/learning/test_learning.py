@@ -9,7 +9,7 @@ import pytest
 
 import seq2seq
 from seq2seq.text.phrasebook import pairs
-from seq2seq.training.monitor import Silent
+from seq2seq.training.monitoring.monitor import Silent
 
 WORDS = ["red", "blue", "green", "black", "white", "brown", "pink", "grey"]
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from support.models import BOS, EOS, PAD, UNK
 from torch import nn
 
+from seq2seq.ids import BOS, EOS, PAD, UNK
 from seq2seq.models import embedding
 from seq2seq.models.embedding import TokenEmbedding
 from seq2seq.text import tokenizer

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from support.models import EOS, model_options, padded, random_model
+from support.models import model_options, padded, random_model
 from torch import Tensor
 
+from seq2seq.ids import EOS
 from seq2seq.models.encoder import Encoded, Encoder
 
 ROWS = [[5, 6, 7, 8, EOS], [4, 6, EOS]]

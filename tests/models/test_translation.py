@@ -10,16 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from support.models import (
-    BOS,
-    cell_variants,
-    make_batch,
-    model_options,
-    random_model,
-    random_pairs,
-)
+from support.models import cell_variants, make_batch, model_options, random_model, random_pairs
 from torch import Tensor
 
+from seq2seq.ids import BOS
 from seq2seq.models.translation import Batch, TranslationModel
 from seq2seq.nn.attention import ATTENTIONS
 from seq2seq.recipe import Model

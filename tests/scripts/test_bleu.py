@@ -18,10 +18,10 @@ from benchmarks.peers import WORKERS, PeerError
 from benchmarks.processes import WorkerError
 from support.tiny import write_recipe
 
-from seq2seq.data.prepare import prepare
+from seq2seq.data.preparing.prepare import prepare
 from seq2seq.recipe.files import load_recipe
-from seq2seq.training.checkpoint import load_checkpoint
-from seq2seq.training.schedules import learning_rate
+from seq2seq.training.optim.schedules import learning_rate
+from seq2seq.training.run.checkpoint import load_checkpoint
 
 
 def test_updates_follow_from_the_speed_and_the_start() -> None:

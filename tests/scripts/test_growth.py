@@ -26,7 +26,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.tiny import tiny_recipe
 
-from seq2seq.data.prepare import prepare
+from seq2seq.data.preparing.prepare import prepare
 from seq2seq.recipe.files import load_recipe
 
 SMALL = [

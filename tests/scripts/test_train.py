@@ -19,11 +19,11 @@ from benchmarks.upkeep import Call, Loop, outside, prepare_speeds, watched
 from support.tiny import tiny_recipe
 from torch.utils.flop_counter import FlopCounterMode
 
-from seq2seq.data.matrices import collate, ragged
-from seq2seq.data.prepare import prepare
+from seq2seq.data.collate import collate, ragged
+from seq2seq.data.preparing.prepare import prepare
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe.files import load_recipe
-from seq2seq.training.validation import to_batch
+from seq2seq.training.evaluation import to_batch
 
 SMALL = [
     f"model.{side}.{name}={size}"

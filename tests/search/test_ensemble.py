@@ -10,10 +10,10 @@ import pytest
 from support.scripted import ScriptedModel, random_attention, random_script, sources, table_script
 
 from seq2seq.errors import ModelError, Seq2SeqError
+from seq2seq.ids import BOS, EOS
 from seq2seq.recipe.training import NoNormalization
 from seq2seq.search import Distribution, SourceBatch, beam_search, greedy
 from seq2seq.search.ensemble import Ensemble
-from seq2seq.text.tokenizer import BOS, EOS
 
 V = 12
 Combine = Literal["log", "probability"]

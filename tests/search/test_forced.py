@@ -10,11 +10,11 @@ import pytest
 from support.scripted import ScriptedModel, random_attention, random_script, sources, table_script
 
 from seq2seq.errors import ModelError, Seq2SeqError
+from seq2seq.ids import EOS
 from seq2seq.recipe.training import GnmtNormalization, LengthNormalization, NoNormalization
 from seq2seq.search import Hypothesis, SourceBatch, beam_search, greedy
 from seq2seq.search.ensemble import Ensemble
 from seq2seq.search.forced import force
-from seq2seq.text.tokenizer import EOS
 
 V = 14
 

@@ -7,9 +7,9 @@ import pytest
 from support.scripted import ScriptedModel, random_script, sources, table_script
 
 from seq2seq.errors import ModelError, Seq2SeqError
+from seq2seq.ids import EOS
 from seq2seq.recipe.training import LengthNormalization
 from seq2seq.search import SUPPRESSED, Hypothesis, SourceBatch, greedy
-from seq2seq.text.tokenizer import EOS
 
 
 def plain_greedy(model: ScriptedModel, source: list[int], cap: int) -> Hypothesis:

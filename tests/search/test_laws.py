@@ -26,6 +26,7 @@ from support.references import (
 )
 from support.scripted import ScriptedModel, random_attention, random_script, sources
 
+from seq2seq.ids import EOS
 from seq2seq.recipe.training import GnmtNormalization, LengthNormalization, NoNormalization
 from seq2seq.search import (
     SUPPRESSED,
@@ -36,8 +37,13 @@ from seq2seq.search import (
     greedy,
     run_search,
 )
-from seq2seq.search.token_rules import MinLength, NoRepeatNgram, RepetitionPenalty, Rows, Rule
-from seq2seq.text.tokenizer import EOS
+from seq2seq.search.constraints.tokens import (
+    MinLength,
+    NoRepeatNgram,
+    RepetitionPenalty,
+    Rows,
+    Rule,
+)
 
 ATTEND = random_attention(5)
 DIVISORS: dict[str, Divisor] = {"none": none, "length": length_alpha(0.7), "gnmt": gnmt(0.6)}

@@ -10,10 +10,10 @@ from support.scripted import ScriptedModel, random_attention, random_script, sou
 from support.tokenizers import tokenizer
 
 from seq2seq.errors import Seq2SeqError
+from seq2seq.ids import UNK
 from seq2seq.search import Sampling, SearchOptions, SourceBatch, Wish, run_search
-from seq2seq.search.best import best_of
-from seq2seq.search.pieces import PieceTable
-from seq2seq.text.tokenizer import UNK
+from seq2seq.search.constraints.pieces import PieceTable
+from seq2seq.search.top_k import best_of
 
 
 def model_of(vocab_size: int = 12, *, eos: float = 0.0) -> ScriptedModel:

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from support.scripted import ScriptedModel, random_attention, random_script, sources, table_script
 
 from seq2seq.errors import ModelError, Seq2SeqError
+from seq2seq.ids import EOS
 from seq2seq.recipe.training import LengthNormalization, NoNormalization
 from seq2seq.search import SUPPRESSED, Hypothesis, Sampling, SourceBatch, greedy
+from seq2seq.search.constraints.tokens import MinLength, NoRepeatNgram, RepetitionPenalty, Rule
 from seq2seq.search.forced import force
 from seq2seq.search.sampling import draw, sample
-from seq2seq.search.token_rules import MinLength, NoRepeatNgram, RepetitionPenalty, Rule
-from seq2seq.text.tokenizer import EOS
 
 V = 9
 SETTINGS = [

@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from support.models import cell_variants, model_options, randomize
 
 from seq2seq.errors import ModelError
-from seq2seq.inference.torch_engine import TorchEngine
+from seq2seq.ids import BOS, EOS
+from seq2seq.inference.engines.torch import TorchEngine
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe import Model
 from seq2seq.search import SourceBatch, StepModel
-from seq2seq.text.tokenizer import BOS, EOS
 
 Weights = dict[str, NDArray[np.float32]]
 Make = Callable[[Model, Weights], StepModel[Any]]

@@ -16,8 +16,8 @@ import sys
 from pathlib import Path
 
 import seq2seq
-from seq2seq.training import checkpoint
-from seq2seq.training.monitor import Monitor, Silent, Step
+from seq2seq.training.monitoring.monitor import Monitor, Silent, Step
+from seq2seq.training.run import checkpoint
 
 
 class Countdown:

@@ -14,7 +14,7 @@ from typing import Any
 
 def main() -> None:
     from seq2seq.cli.app import main as run_command
-    from seq2seq.training.loop import Trainer
+    from seq2seq.training.trainer import Trainer
 
     more = int(sys.argv[1]) * 2**20
     limits: list[int] = []

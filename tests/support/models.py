@@ -9,12 +9,11 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
+from seq2seq.ids import BOS, EOS, PAD
 from seq2seq.models.translation import Batch, TranslationModel
 from seq2seq.nn.cells import CELLS, Cell
 from seq2seq.recipe import Model
 from seq2seq.recipe import model as recipe
-
-PAD, UNK, BOS, EOS = 0, 1, 2, 3
 
 # Cells with options that change their arithmetic are tested with each; the others as they are.
 VARIANTS: dict[str, list[dict[str, Any]]] = {

@@ -33,9 +33,9 @@ def main() -> None:
     import torch
 
     from seq2seq.cli.app import main as run_command
-    from seq2seq.training import validation
-    from seq2seq.training.learner import Learner
-    from seq2seq.training.loop import Trainer
+    from seq2seq.training import evaluation as validation
+    from seq2seq.training.trainer import Trainer
+    from seq2seq.training.updater import Learner
 
     own = int(os.environ.get("RANK", "0"))
     mine = own == rank and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from support.scripted import Attend, ScriptedModel
 
+from seq2seq.ids import EOS
 from seq2seq.search import SUPPRESSED, Hypothesis
-from seq2seq.text.tokenizer import EOS
 
 Divisor = Callable[[int], float]  # number of tokens with eos -> what the sum is divided by
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from seq2seq.search.protocol import Candidates, Distribution, SourceBatch
-from seq2seq.text.tokenizer import BOS, EOS
+from seq2seq.ids import BOS, EOS
+from seq2seq.search.model import Candidates, Distribution, SourceBatch
 
 Prefix = tuple[int, ...]
 Script = Callable[[Prefix, Prefix], np.ndarray]  # (source, tokens so far) -> log-probabilities (V)

@@ -34,10 +34,10 @@ def slow(real: Callable[..., Any], seconds: float, after: int = 0) -> Callable[.
 
 def main() -> None:
     from seq2seq.cli.app import main as run_command
-    from seq2seq.inference.torch_engine import TorchEngine
+    from seq2seq.inference.engines.torch import TorchEngine
     from seq2seq.text import tokenizer
-    from seq2seq.training import checkpoint
-    from seq2seq.training.learner import Learner
+    from seq2seq.training.run import checkpoint
+    from seq2seq.training.updater import Learner
 
     work = sys.argv[1]
     if work == "preparing":

@@ -23,15 +23,15 @@ from seq2seq.data.batching import Place
 from seq2seq.data.dataset import PreparedData
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import load_recipe
-from seq2seq.training.checkpoint import Checkpoint
-from seq2seq.training.distributed import started_team
-from seq2seq.training.feed import Feed
-from seq2seq.training.learner import Learner
+from seq2seq.training.batches.prepared import Feed
+from seq2seq.training.distributed.group import Team
+from seq2seq.training.distributed.torch_group import started_team
+from seq2seq.training.evaluation import validate
 from seq2seq.training.loss import Losses
+from seq2seq.training.run.checkpoint import Checkpoint
 from seq2seq.training.seeds import DROPOUT, mixed
 from seq2seq.training.state import TrainingState
-from seq2seq.training.team import Team
-from seq2seq.training.validation import validate
+from seq2seq.training.updater import Learner
 
 STILL = ["training.precision=float32", "model.encoder.dropout=0.0", "model.decoder.dropout=0.0"]
 CASES = {

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seq2seq.data.preparing.duplicates import Seen
 from seq2seq.recipe import Cleaning
 from seq2seq.text.cleaning import RULES, Cleaner, Dropped, RawPair, share_of_letters
-from seq2seq.text.seen import Seen
 
 NOTHING = {
     "empty": False,

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from seq2seq import recipe
 from seq2seq.errors import DataError, ModelError
-from seq2seq.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer, Tokenizers, train_tokenizers
+from seq2seq.ids import BOS, EOS, PAD, UNK
+from seq2seq.text.tokenizer import Tokenizer, Tokenizers, train_tokenizers
 
 SYLLABLES = ("ba", "ko", "lin", "mer", "tu", "schra", "pé", "ño")
 SOURCES = [

@@ -16,16 +16,16 @@ from torch import Tensor
 
 from seq2seq.cli.console import _told
 from seq2seq.data.batching import POOL, BatchOrder, Bounds
+from seq2seq.data.collate import PaddedPairs, collate, halves, ragged
 from seq2seq.data.dataset import PreparedData
-from seq2seq.data.matrices import PaddedPairs, collate, halves, ragged
-from seq2seq.data.prepare import prepare
+from seq2seq.data.preparing.prepare import prepare
 from seq2seq.errors import ModelError, TrainingError, is_out_of_memory
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import load_recipe
-from seq2seq.training import validation
-from seq2seq.training.learner import Learner, TooLargeError
-from seq2seq.training.loop import train
-from seq2seq.training.monitor import Silent
+from seq2seq.training import evaluation as validation
+from seq2seq.training.monitoring.monitor import Silent
+from seq2seq.training.trainer import train
+from seq2seq.training.updater import Learner, TooLargeError
 
 NO_MEMORY = (
     "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: "

@@ -10,13 +10,13 @@ import pytest
 from support.tiny import write_recipe
 
 from seq2seq.data.batching import Place
-from seq2seq.data.prepare import prepare
+from seq2seq.data.preparing.prepare import prepare
 from seq2seq.errors import ModelError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import load_recipe
-from seq2seq.training.feed import Feed
-from seq2seq.training.loop import train
-from seq2seq.training.monitor import Silent
+from seq2seq.training.batches.prepared import Feed
+from seq2seq.training.monitoring.monitor import Silent
+from seq2seq.training.trainer import train
 
 
 def mixed_recipe(folder: Path, weight: float, *assignments: str) -> Recipe:

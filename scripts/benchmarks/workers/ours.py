@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from loop import Answer, Translate, serve
 
+from seq2seq.ids import BOS, EOS
 from seq2seq.inference.translator import Translator
 from seq2seq.search import SourceBatch
-from seq2seq.text.tokenizer import BOS, EOS
 
 STEPS = 20  # of a bare measurement
 PARTS = 10  # by turns with and without the search, so that both see the same machine

@@ -1,0 +1,121 @@
+"""Batches as matrices: rows of unequal length, padded.
+
+Shapes: B pairs of a batch, S source length, T target length, M target tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seq2seq.data.dataset import Ragged
+from seq2seq.ids import BOS, EOS, PAD
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PaddedPairs:
+    """A batch as matrices, right-padded with PAD.
+
+    Attributes:
+        source_BS: Source ids and EOS.
+        source_lengths_B: Real tokens of each row of ``source_BS``.
+        inputs_BT: BOS and target ids.
+        labels_BT: Target ids and EOS.
+        where_M: Flat indices into (B x T) of the real labels.
+    """
+
+    source_BS: Ints
+    source_lengths_B: Ints
+    inputs_BT: Ints
+    labels_BT: Ints
+    where_M: Ints
+
+
+def ragged(rows: Sequence[Sequence[int]]) -> Ragged:
+    """Rows of unequal length as one array.
+
+    Args:
+        rows: Token ids.
+
+    Returns:
+        The same, flat.
+    """
+    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum([len(row) for row in rows], out=offsets[1:])
+    values = np.fromiter((i for row in rows for i in row), dtype=np.int32, count=int(offsets[-1]))
+    return Ragged(values, offsets)
+
+
+def pad(rows: Ragged, *, before: int | None = None, after: int | None = None) -> Ints:
+    """A right-padded matrix, with one token added before or after each row.
+
+    Args:
+        rows: Token ids.
+        before: Put before each row.
+        after: Put after each row.
+
+    Returns:
+        (B, longest + added tokens).
+    """
+    lengths = np.diff(rows.offsets)
+    shift = int(before is not None)
+    width = int(lengths.max(initial=0)) + shift + int(after is not None)
+    matrix = np.full((len(lengths), width), PAD, dtype=np.int64)
+    columns = np.arange(len(rows.values)) - np.repeat(rows.offsets[:-1], lengths) + shift
+    matrix[np.repeat(np.arange(len(lengths)), lengths), columns] = rows.values
+    if before is not None:
+        matrix[:, 0] = before
+    if after is not None:
+        matrix[np.arange(len(lengths)), lengths + shift] = after
+    return matrix
+
+
+def collate(source: Ragged, target: Ragged) -> PaddedPairs:
+    """Turns token ids into the matrices that a model takes.
+
+    Args:
+        source: Source ids of B pairs.
+        target: Their target ids.
+
+    Returns:
+        The matrices.
+    """
+    inputs = pad(target, before=BOS)
+    real = np.arange(inputs.shape[1]) <= np.diff(target.offsets)[:, None]
+    return PaddedPairs(
+        source_BS=pad(source, after=EOS),
+        source_lengths_B=np.diff(source.offsets) + 1,
+        inputs_BT=inputs,
+        labels_BT=pad(target, after=EOS),
+        where_M=np.flatnonzero(real),
+    )
+
+
+def halves(pairs: PaddedPairs) -> tuple[PaddedPairs, PaddedPairs]:
+    """Cuts a batch in two, each as if it had been made alone.
+
+    Args:
+        pairs: At least two.
+
+    Returns:
+        The first half of the rows, and the others.
+    """
+    rows, width = pairs.inputs_BT.shape
+    targets = np.bincount(pairs.where_M // width, minlength=rows)
+
+    def part(begin: int, end: int) -> PaddedPairs:
+        source, target = (int(one[begin:end].max()) for one in (pairs.source_lengths_B, targets))
+        return PaddedPairs(
+            source_BS=pairs.source_BS[begin:end, :source],
+            source_lengths_B=pairs.source_lengths_B[begin:end],
+            inputs_BT=pairs.inputs_BT[begin:end, :target],
+            labels_BT=pairs.labels_BT[begin:end, :target],
+            where_M=np.flatnonzero(np.arange(target) < targets[begin:end, None]),
+        )
+
+    return part(0, rows // 2), part(rows // 2, rows)

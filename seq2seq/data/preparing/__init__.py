@@ -1,0 +1,1 @@
+"""Preparing: pairs become a folder of Arrow files, cleaned and tokenized."""

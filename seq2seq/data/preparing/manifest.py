@@ -1,0 +1,241 @@
+"""What a prepared folder says of itself: ``manifest.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from seq2seq.data.mixture import sources_of
+from seq2seq.data.preparing.report import PrepareReport
+from seq2seq.data.reading.corpus import source_files
+from seq2seq.data.reading.files import file_digest, sketch_digest
+from seq2seq.errors import DataError
+from seq2seq.recipe import Data, Recipe
+from seq2seq.storage.checked_json import sealed, unsealed
+from seq2seq.text.tokenizer import JOINT_FILE, SOURCE_FILE, TARGET_FILE
+
+MANIFEST = "manifest.json"
+RECIPE = "recipe.toml"
+FORMAT = 1
+SPLITS = ("train", "val", "test")
+FILES = (
+    RECIPE,
+    MANIFEST,
+    JOINT_FILE,
+    SOURCE_FILE,
+    TARGET_FILE,
+    *(f"{split}.arrow" for split in SPLITS),
+)
+"""All names that a prepared folder can hold."""
+
+_PACKAGES = ("numpy", "pyarrow", "sentencepiece", "seq2seq")
+
+
+def data_tables(recipe: Recipe) -> dict[str, Any]:
+    """Takes from a recipe what determines the prepared data.
+
+    Subword sampling, and how corpora are mixed, are left out: that happens in training.
+
+    Args:
+        recipe: The recipe.
+
+    Returns:
+        Its tables data, cleaning and tokenizer, as plain values.
+    """
+    tables = recipe.model_dump(mode="json", include={"data", "cleaning", "tokenizer"})
+    del tables["tokenizer"]["sampling"]
+    data = tables["data"]
+    del data["temperature"]
+    data["stream"] = data["stream"] is not None
+    if not data["stream"]:
+        del data["stream"]
+    if recipe.data.train is not None and isinstance(recipe.data.train, tuple):
+        for part in data["train"]:
+            del part["weight"], part["label"]
+    return tables
+
+
+def digest_of(values: Any) -> str:
+    """Hashes plain values.
+
+    Args:
+        values: Anything that JSON can hold.
+
+    Returns:
+        The SHA-256 of its canonical JSON.
+    """
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digester(data: Data, split: str) -> Callable[[str], str]:
+    """How the files of a split are hashed.
+
+    Args:
+        data: The recipe's table.
+        split: Which.
+
+    Returns:
+        What hashes a file: all of it, or a part where it is streamed and may be very large.
+    """
+    return sketch_digest if split == "train" and data.stream is not None else file_digest
+
+
+def streamed(manifest: Mapping[str, Any]) -> bool:
+    """Whether a prepared folder's training pairs are streamed.
+
+    Args:
+        manifest: The folder's.
+
+    Returns:
+        Whether.
+    """
+    return bool(manifest["recipe"]["data"].get("stream"))
+
+
+def input_digests(data: Data) -> dict[str, dict[str, str]]:
+    """Hashes the files that a recipe reads.
+
+    Args:
+        data: The recipe's table.
+
+    Returns:
+        For each split that is there, the SHA-256 of its files by path; none for the hub and the
+        phrasebook, which the recipe alone describes.
+
+    Raises:
+        DataError: If a file cannot be read.
+    """
+    digests: dict[str, dict[str, str]] = {}
+    for split in SPLITS:
+        sources = sources_of(data, split)
+        if not sources:
+            continue
+        paths = [path for one in sources for path in source_files(one.source)]
+        try:
+            digest = digester(data, split)
+            digests[split] = {path: digest(path) for path in paths}
+        except OSError as error:
+            raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from None
+    return digests
+
+
+def mixture_of(data: Data, report: PrepareReport) -> dict[str, Any] | None:
+    """Describes the corpora in a prepared training file.
+
+    Args:
+        data: The recipe's table.
+        report: What was found out.
+
+    Returns:
+        The temperature, and for each corpus its name, its first pair, the pair after its last,
+        and its weight; None where the recipe names no list of corpora, or streams them.
+    """
+    if not isinstance(data.train, tuple) or data.stream is not None:
+        return None
+    corpora: list[tuple[str, int, int, float]] = []
+    start = 0
+    kept = {one.name: one.kept for split in report.splits for one in split.corpora}
+    for one in sources_of(data, "train"):
+        corpora.append((one.name, start, start + kept[one.name], one.weight))
+        start += kept[one.name]
+    return {"temperature": data.temperature, "corpora": corpora}
+
+
+def write_manifest(
+    folder: Path, recipe: Recipe, inputs: Mapping[str, Mapping[str, str]], report: PrepareReport
+) -> None:
+    """Writes the manifest of a folder that is otherwise complete.
+
+    Args:
+        folder: The folder.
+        recipe: What it was made by.
+        inputs: What ``input_digests`` gave.
+        report: What was found out.
+    """
+    files = {path.name: file_digest(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    content = {name: digest for name, digest in files.items() if name != RECIPE}
+    tables = data_tables(recipe)
+    mixture = mixture_of(recipe.data, report)
+    manifest = {
+        "format": FORMAT,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in _PACKAGES},
+        },
+        "digest": digest_of(content),
+        "files": files,
+        "inputs": inputs,
+        "recipe_digest": digest_of(tables),
+        "recipe": tables,
+        "report": report.to_json(),
+        **({"mixture": mixture} if mixture else {}),
+    }
+    (folder / MANIFEST).write_text(sealed(manifest), encoding="utf-8", newline="\n")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Reads and checks a manifest, not the files that it names.
+
+    Args:
+        folder: The prepared folder.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        DataError: If there is none, it is damaged, or of another format.
+    """
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        what = "a file, not a folder" if folder.exists() else "no such folder"
+        raise DataError(f"{folder}: {what}: 'seq2seq prepare RECIPE -o {folder}' makes it")
+    try:
+        manifest = unsealed(path.read_bytes())
+    except FileNotFoundError:
+        raise DataError(
+            f"{folder}: not a prepared folder (it has no {MANIFEST}): "
+            f"'seq2seq prepare RECIPE -o FOLDER' makes one"
+        ) from None
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path}: damaged ({error}): prepare it again") from None
+    found = manifest.get("format")
+    if found != FORMAT:
+        raise DataError(
+            f"{path}: its format is {found!r}, this version reads {FORMAT}: prepare it again"
+        )
+    wanted = {"digest", "files", "inputs", "recipe_digest", "recipe", "report"}
+    if missing := sorted(wanted - manifest.keys()):
+        raise DataError(f"{path}: damaged (no {', '.join(missing)}): prepare it again")
+    return manifest
+
+
+def check_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Checks that files are what the manifest says.
+
+    Args:
+        folder: The prepared folder.
+        files: Their SHA-256 by name.
+
+    Raises:
+        DataError: If one is missing or was changed.
+    """
+    for name, digest in files.items():
+        if name not in FILES:
+            raise DataError(f"{folder / MANIFEST}: damaged (it names {name!r}): prepare it again")
+        try:
+            found = file_digest(folder / name)
+        except OSError as error:
+            raise DataError(
+                f"{folder / name}: cannot be read: {error.strerror}: prepare the folder again"
+            ) from None
+        if found != digest:
+            raise DataError(
+                f"{folder / name}: damaged or changed since it was prepared (its SHA-256 is not "
+                f"the one in {MANIFEST}): prepare the folder again"
+            )

@@ -1,0 +1,350 @@
+"""From a corpus to a folder that training reads: clean, train the tokenizer, tokenize, store.
+
+The input is read once. Where the recipe names a tokenizer, each batch is cleaned and tokenized in
+one go. Where one is trained, the cleaned pairs go to a raw Arrow file first, which it is trained on
+and which is then tokenized. Nothing but the memory of repeated pairs (8 bytes a pair, if the recipe
+asks for it) grows with the corpus.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from itertools import chain
+from pathlib import Path
+
+import pyarrow as pa
+
+from seq2seq.data.arrow import (
+    RAW_SCHEMA,
+    SCHEMA,
+    Column,
+    read_batches,
+    writer,
+)
+from seq2seq.data.dataset import PreparedData
+from seq2seq.data.mixture import Named, sources_of
+from seq2seq.data.preparing.duplicates import Seen
+from seq2seq.data.preparing.manifest import (
+    FILES,
+    MANIFEST,
+    RECIPE,
+    SPLITS,
+    data_tables,
+    digest_of,
+    input_digests,
+    read_manifest,
+    write_manifest,
+)
+from seq2seq.data.preparing.report import PrepareReport, peak_memory
+from seq2seq.data.preparing.statistics import Tally
+from seq2seq.data.preparing.worker import Result, Work
+from seq2seq.data.preparing.workers import processors, worked
+from seq2seq.data.progress import Progress, Silent
+from seq2seq.data.reading.batches import read_blocks
+from seq2seq.data.reading.corpus import source_files
+from seq2seq.data.reading.files import check_file, sync
+from seq2seq.data.reading.stream import sampled_blocks
+from seq2seq.errors import DataError, RecipeError
+from seq2seq.recipe import Cleaning, Recipe
+from seq2seq.recipe.files import recipe_to_toml
+from seq2seq.text.tokenizer import Tokenizers, train_tokenizers
+
+_GLANCE = 2**16  # pairs of a stream that are looked at where no tokenizer is to be trained
+KEEP_ALL = Cleaning(empty=False, max_length=None, invalid_utf8=False, control_characters=False)
+"""What validation and test pairs are cleaned by: nothing."""
+
+
+def prepare(
+    recipe: Recipe,
+    output: Path,
+    *,
+    processes: int | None = None,
+    progress: Progress | None = None,
+    overwrite: bool = False,
+) -> PreparedData:
+    """Prepares the corpus that a recipe names.
+
+    Training pairs are cleaned; validation and test keep every line. The folder appears under its
+    name when it is complete, or not at all. A folder that the same recipe has prepared from the
+    same files is not made again. The same input gives the same Arrow and tokenizer files, byte for
+    byte, by any number of processes.
+
+    Args:
+        recipe: The recipe; its tables data, cleaning and tokenizer count.
+        output: The folder to make.
+        processes: How many processes tokenize; None: one a processor.
+        progress: Where to report what is done; None: nowhere.
+        overwrite: Whether a prepared folder under that name is replaced.
+
+    Returns:
+        The prepared folder, opened.
+
+    Raises:
+        RecipeError: If the recipe names no training or no validation data.
+        DataError: If the data cannot be read, is unfit, or cannot be written.
+        ModelError: If the recipe names a tokenizer that cannot be used.
+    """
+    output = Path(output)
+    sources = _sources(recipe)
+    if is_prepared(recipe, output):
+        return PreparedData.open(output)
+    _check_output(output, overwrite)
+    with _disk_errors(output), _appearing(output) as folder:
+        work = _Work(recipe, folder, processes or processors(), progress or Silent())
+        work.run(sources)
+    return PreparedData.open(output, verify=False)
+
+
+def is_prepared(recipe: Recipe, output: Path) -> bool:
+    """Tells whether a folder holds what preparing would put there.
+
+    Args:
+        recipe: The recipe.
+        output: The folder.
+
+    Returns:
+        Whether it was prepared by the same recipe from files with the same content.
+
+    Raises:
+        DataError: If an input file cannot be read.
+    """
+    if not (Path(output) / MANIFEST).is_file():
+        return False
+    try:
+        manifest = read_manifest(Path(output))
+    except DataError:
+        return False
+    if manifest["recipe_digest"] != digest_of(data_tables(recipe)):
+        return False
+    return bool(manifest["inputs"] == input_digests(recipe.data))
+
+
+def _sources(recipe: Recipe) -> dict[str, tuple[Named, ...]]:
+    sources = {split: named for split in SPLITS if (named := sources_of(recipe.data, split))}
+    example = '--set \'data.{}=["FILE.en","FILE.de"]\''
+    problems = [
+        f"data.{split}: missing: name the files, for instance {example.format(split)}"
+        for split in ("train", "val")
+        if split not in sources
+    ]
+    if problems:
+        raise RecipeError(recipe.name, problems)
+    for one in chain.from_iterable(sources.values()):
+        for path in source_files(one.source):
+            check_file(path)
+    return sources
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
+    if output.is_file():
+        raise DataError(f"{output}: a file, where a folder is to be made")
+    if output.is_symlink() or output.resolve() == Path.cwd():
+        raise DataError(
+            f"{output}: the current folder or a link, and the folder is renamed into its place "
+            "when it is complete: give -o a name of its own"
+        )
+    names = sorted(path.name for path in output.iterdir()) if output.is_dir() else []
+    if not names:
+        return
+    if foreign := [name for name in names if name not in FILES or MANIFEST not in names]:
+        more = ", ..." if len(foreign) > 3 else ""
+        raise DataError(
+            f"{output}: not empty, and not a prepared folder (it holds {', '.join(foreign[:3])}"
+            f"{more}): choose another"
+        )
+    if not overwrite:
+        raise DataError(
+            f"{output}: holds data that another recipe, or other files, were prepared into: choose "
+            "another folder, or replace it with --overwrite"
+        )
+
+
+@contextmanager
+def _disk_errors(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        # pyarrow's errors have no errno, only its text.
+        if error.errno == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error):
+            left = shutil.disk_usage(_existing_parent(output)).free
+            raise DataError(
+                f"{output}: the disk is full ({left / 2**20:,.0f} MiB left); nothing was kept"
+            ) from None
+        raise DataError(f"{output}: cannot be written: {error.strerror or error}") from None
+
+
+def _existing_parent(path: Path) -> Path:
+    return next(parent for parent in path.absolute().parents if parent.is_dir())
+
+
+@contextmanager
+def _appearing(output: Path) -> Iterator[Path]:
+    """Gives a folder to work in, which takes the output's name at the end, or disappears."""
+    new = [parent for parent in output.parents if not parent.exists()]
+    folder = output.parent / f".{output.name}.partial"
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise DataError(f"{output}: another process is preparing it: wait for it") from None
+    old = folder.with_suffix(".old")
+    try:
+        for leftover in folder.iterdir():  # of a process that was killed
+            leftover.unlink()
+        yield folder
+        for path in [*folder.iterdir(), folder]:
+            sync(path)
+        if output.is_dir():
+            output.rename(old)
+        folder.rename(output)
+        sync(output.parent)
+    finally:
+        if old.is_dir() and not output.is_dir():
+            old.rename(output)
+        for leftover in (folder, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        if not output.is_dir():
+            with suppress(OSError):  # something else was put there meanwhile
+                for parent in new:
+                    parent.rmdir()
+        os.close(handle)
+
+
+class _Work:
+    """One preparation."""
+
+    def __init__(self, recipe: Recipe, folder: Path, processes: int, progress: Progress) -> None:
+        self._recipe = recipe
+        self._folder = folder
+        self._raw = folder / "raw"
+        self._processes = processes
+        self._progress = progress
+
+    def run(self, sources: dict[str, tuple[Named, ...]]) -> None:
+        """Reads, trains, tokenizes, and describes the result."""
+        begin = time.monotonic()
+        inputs = input_digests(self._recipe.data)
+        options = self._recipe.tokenizer
+        if self._recipe.data.stream is not None:
+            tallies = self._prepare_stream(sources)
+        elif options.model or options.source_model:
+            tokenizers = self._tokenizers((), ())
+            tallies = [self._prepare(*one, tokenizers) for one in sources.items()]
+        else:
+            self._raw.mkdir()
+            tallies = [self._read(*one) for one in sources.items()]
+            tokenizers = self._tokenizers(*self._columns(tallies[0]))
+            for tally in tallies:
+                self._tokenize(tally, tokenizers, self._folder / f"{tally.split}.arrow")
+            shutil.rmtree(self._raw)
+        splits = tuple(tally.result() for tally in tallies)
+        text = recipe_to_toml(self._recipe)
+        (self._folder / RECIPE).write_text(text, encoding="utf-8", newline="\n")
+        report = PrepareReport(splits, round(time.monotonic() - begin, 3), peak_memory())
+        write_manifest(self._folder, self._recipe, inputs, report)
+
+    def _columns(self, tally: Tally) -> Iterator[Column]:
+        path = self._raw / f"{tally.split}.arrow"
+        return (Column(path, side, tally.kept) for side in ("source", "target"))
+
+    def _prepare_stream(self, sources: dict[str, tuple[Named, ...]]) -> list[Tally]:
+        """Trains the tokenizer on a sample; of the training pairs nothing else is kept."""
+        self._raw.mkdir()
+        train = self._sample(sources["train"])
+        tokenizers = self._tokenizers(*self._columns(train))
+        self._tokenize(train, tokenizers, self._raw / "tokenized.arrow")
+        shutil.rmtree(self._raw)
+        train.split = "train (sample)"
+        held_out = ((split, named) for split, named in sources.items() if split != "train")
+        return [train, *(self._prepare(split, named, tokenizers) for split, named in held_out)]
+
+    def _sample(self, sources: tuple[Named, ...]) -> Tally:
+        options = self._recipe.tokenizer
+        wanted = _GLANCE if options.model or options.source_model else options.max_lines
+        work, tally = Work(self._cleaning("train"), None), self._tally("train")
+        for named in sources:
+            tally.begin(named.name)
+        self._progress.start("reading a sample of train", wanted)
+        with writer(self._raw / "train.arrow", RAW_SCHEMA) as raw:
+            for corpus, block in sampled_blocks(self._recipe.data):
+                batch = tally.cleaned(work(block), corpus)
+                raw.write_batch(batch)
+                self._progress.advance(batch.num_rows)
+                if tally.kept >= wanted:
+                    break
+        self._progress.finish()
+        tally.check(sample=True)
+        return tally
+
+    def _cleaning(self, split: str) -> Cleaning:
+        return self._recipe.cleaning if split == "train" else KEEP_ALL
+
+    def _tally(self, split: str) -> Tally:
+        seen = Seen() if self._cleaning(split).duplicates else None
+        return Tally(split, seen, isinstance(getattr(self._recipe.data, split), tuple))
+
+    def _prepare(self, split: str, sources: tuple[Named, ...], tokenizers: Tokenizers) -> Tally:
+        """Cleans and tokenizes a split in one go."""
+        work, tally = Work(self._cleaning(split), tokenizers), self._tally(split)
+        with writer(self._folder / f"{split}.arrow", SCHEMA) as prepared:
+            for named in sources:
+                self._progress.start(f"tokenizing {tally.begin(named.name)}", None)
+                with self._worked(read_blocks(named.source), work) as results:
+                    for result in results:
+                        batch = tally.cleaned(result)
+                        prepared.write_batch(batch)
+                        tally.tokenized(batch)
+                        self._progress.advance(result.notes.read)
+                self._progress.finish()
+        tally.check()
+        return tally
+
+    def _read(self, split: str, sources: tuple[Named, ...]) -> Tally:
+        """Cleans a split, and keeps it until there is a tokenizer."""
+        work, tally = Work(self._cleaning(split), None), self._tally(split)
+        with writer(self._raw / f"{split}.arrow", RAW_SCHEMA) as raw:
+            for named in sources:
+                self._progress.start(f"reading {tally.begin(named.name)}", None)
+                for result in map(work, read_blocks(named.source)):
+                    raw.write_batch(tally.cleaned(result))
+                    self._progress.advance(result.notes.read)
+                self._progress.finish()
+        tally.check()
+        return tally
+
+    def _tokenizers(self, sources: Iterable[str], targets: Iterable[str]) -> Tokenizers:
+        options = self._recipe.tokenizer
+        given = options.model is not None or options.source_model is not None
+        self._progress.start(f"{'reading' if given else 'training'} the tokenizer", None)
+        tokenizers = train_tokenizers(options, sources, targets)
+        for name, proto in tokenizers.files.items():
+            (self._folder / name).write_bytes(proto)
+        self._progress.finish()
+        return tokenizers
+
+    def _tokenize(self, tally: Tally, tokenizers: Tokenizers, output: Path) -> None:
+        self._progress.start(f"tokenizing {tally.split}", tally.kept)
+        batches = read_batches(self._raw / f"{tally.split}.arrow")
+        with (
+            writer(output, SCHEMA) as prepared,
+            self._worked(batches, Work(None, tokenizers)) as results,
+        ):
+            for batch, _ in results:
+                prepared.write_batch(batch)
+                tally.tokenized(batch)
+                self._progress.advance(batch.num_rows)
+        self._progress.finish()
+
+    def _worked(
+        self, batches: Iterator[pa.RecordBatch], work: Work
+    ) -> closing[Generator[Result, None, None]]:
+        # Closed at once where something fails or is interrupted, which ends the helpers.
+        return closing(worked(batches, work, self._folder, self._processes))

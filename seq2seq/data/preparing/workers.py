@@ -1,0 +1,273 @@
+"""Working on batches in several processes: this one, and helpers beside it.
+
+A helper is ``python -m seq2seq.data.preparing.worker``, which is sent a batch and sends its result
+back. So nothing is pickled, and the user's script is not imported again, as ``multiprocessing``
+would do. Here each process is served by a thread, which waits for the helper or, one of them, does the work
+itself (SentencePiece does not hold Python's lock). Whoever is free takes the next batch; the
+results come in the batches' order. So many batches are under way that nobody waits, and no more:
+memory is constant.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from queue import SimpleQueue
+from typing import IO
+
+import pyarrow as pa
+
+import seq2seq
+from seq2seq.data.arrow import BATCH_PAIRS
+from seq2seq.data.preparing.worker import Notes, Result, Work
+from seq2seq.errors import DataError
+
+WORTH_A_PROCESS = 4 * BATCH_PAIRS
+"""Pairs; for fewer a helper is not started, which takes longer than it would save."""
+
+_PATIENCE = 5.0  # seconds that a process which has failed may take to end
+
+_SPARE = 4  # batches more under way while helpers start, for this process to work on
+
+_PIPE = 2**18  # bytes, where the system can be asked: four times the usual, for fewer waits
+
+Worker = Callable[[pa.RecordBatch], Result]
+
+
+def processors() -> int:
+    """Counts the processors that this process may use.
+
+    Returns:
+        How many.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def worked(
+    batches: Iterable[pa.RecordBatch], work: Work, folder: Path, processes: int
+) -> Generator[Result, None, None]:
+    """Works on batches.
+
+    Args:
+        batches: The batches.
+        work: What is done to each.
+        folder: Where the tokenizers are saved.
+        processes: How many processes may run, this one among them.
+
+    Yields:
+        The results, in the batches' order.
+
+    Raises:
+        DataError: If a process ends before its work does.
+    """
+    if processes < 2 or not sys.executable:
+        yield from map(work, batches)
+        return
+    with ExitStack() as stack:
+        pool = ThreadPoolExecutor(processes)
+        stack.callback(pool.shutdown, cancel_futures=True)
+        team = _Team(work)
+        stack.callback(team.dismiss)
+        results: deque[Future[Result]] = deque()
+        pairs = 0
+        for batch in batches:
+            pairs += batch.num_rows
+            if pairs > WORTH_A_PROCESS and team.size < processes:
+                team.add(stack.enter_context(_helper(folder, work)))
+            results.append(pool.submit(team.work, batch))
+            most = 2 * processes + (0 if team.ready else _SPARE)
+            while results and (results[0].done() or len(results) > most):
+                yield results.popleft().result()
+        while results:
+            yield results.popleft().result()
+        team.finish()
+
+
+class _Team:
+    """The processes that work, each of them on one batch at a time."""
+
+    def __init__(self, work: Work) -> None:
+        self._free = SimpleQueue[Worker]()
+        self._free.put(work)
+        self._helpers: list[_Helper] = []
+        self._dismissed = False
+
+    @property
+    def size(self) -> int:
+        return 1 + len(self._helpers)
+
+    @property
+    def ready(self) -> bool:
+        return all(helper.ready for helper in self._helpers)
+
+    def add(self, helper: _Helper) -> None:
+        self._helpers.append(helper)
+        self._free.put(helper)
+
+    def work(self, batch: pa.RecordBatch) -> Result:
+        """Has whoever is free work on a batch; called in a thread, which waits."""
+        worker = self._free.get()
+        try:
+            if self._dismissed:
+                raise CancelledError
+            return worker(batch)
+        finally:
+            self._free.put(worker)
+
+    def dismiss(self) -> None:
+        self._dismissed = True
+
+    def finish(self) -> None:
+        for helper in self._helpers:
+            helper.finish()
+
+
+class _Helper:
+    """Another process, which is sent batches."""
+
+    def __init__(self, process: subprocess.Popen[bytes], complaints: IO[bytes]) -> None:
+        self._process = process
+        self._complaints = complaints
+        self._batches: pa.ipc.RecordBatchStreamWriter | None = None
+        self._results: pa.ipc.RecordBatchStreamReader | None = None
+
+    def __call__(self, batch: pa.RecordBatch) -> Result:
+        try:
+            if self._batches is None:
+                self._batches = pa.ipc.new_stream(self._process.stdin, batch.schema)
+            self._batches.write_batch(batch)
+            self._input.flush()
+            if self._results is None:
+                self._results = pa.ipc.open_stream(self._process.stdout)
+            result, metadata = self._results.read_next_batch_with_custom_metadata()
+            return Result(result, Notes.from_metadata(metadata))
+        except (pa.ArrowInvalid, OSError, StopIteration):
+            raise self._failure() from None
+
+    @property
+    def _input(self) -> IO[bytes]:
+        assert self._process.stdin is not None
+        return self._process.stdin
+
+    @property
+    def ready(self) -> bool:
+        return self._results is not None
+
+    def finish(self) -> None:
+        """Sees that it was able to work, if it was not needed; else its answers have shown it."""
+        if not self.ready:
+            with suppress(OSError):
+                self._input.close()
+            if self._process.wait():
+                raise self._failure()
+
+    def _failure(self) -> DataError:
+        try:
+            code = self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # it may be waiting for us to read on
+            code = self._process.wait()
+        self._complaints.seek(0)
+        lines = self._complaints.read().decode("utf-8", "replace").strip().splitlines()
+        if code < 0:
+            reason = f"killed by {signal.Signals(-code).name} (out of memory?)"
+        else:
+            reason = lines[-1] if lines else f"exit status {code}"
+        return DataError(f"a tokenizing process failed: {reason}; try fewer processes")
+
+
+class Crew:
+    """Helpers that stay, and work on batches whenever there are some.
+
+    Args:
+        work: What is done to each batch.
+        folder: Where the tokenizers are saved.
+        helpers: How many there are; 0: this process works itself.
+    """
+
+    def __init__(self, work: Work, folder: Path, helpers: int) -> None:
+        self._stack = ExitStack()
+        self._pool = ThreadPoolExecutor(max(1, helpers), thread_name_prefix="crew")
+        self._free = SimpleQueue[Worker]()
+        self._closed = False
+        if not helpers or not sys.executable:
+            self._free.put(work)
+        else:
+            for _ in range(helpers):
+                self._free.put(self._stack.enter_context(_helper(folder, work)))
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> list[Result]:
+        """Works on batches.
+
+        Args:
+            batches: Some.
+
+        Returns:
+            Their results, in their order.
+        """
+        return list(self._pool.map(self._work, batches))
+
+    def _work(self, batch: pa.RecordBatch) -> Result:
+        worker = self._free.get()
+        try:
+            if self._closed:
+                raise CancelledError
+            return worker(batch)
+        finally:
+            self._free.put(worker)
+
+    def close(self) -> None:
+        """Ends the helpers, whatever they are at."""
+        self._closed = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._stack.close()
+
+
+def _widen(pipe: IO[bytes] | None) -> None:
+    """Not Popen's pipesize, which fails where all pipes of a user have no more room (64 MiB)."""
+    if pipe is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
+        with suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
+
+
+@contextmanager
+def _helper(folder: Path, work: Work) -> Iterator[_Helper]:
+    code_folder = str(Path(seq2seq.__file__).parents[1])
+    paths = [code_folder, *filter(None, [os.environ.get("PYTHONPATH")])]
+    cleaning = None if work.cleaning is None else work.cleaning.model_dump()
+    module = "seq2seq.data.preparing.worker"
+    with tempfile.TemporaryFile() as complaints:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, str(folder), json.dumps(cleaning)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            # Its work is SentencePiece's, on one thread; arithmetic libraries need no pool.
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
+            # Out of reach of signals to our group: they are for us, who end it, or not. It ends by
+            # itself when we are no more.
+            start_new_session=True,
+        )
+        try:
+            for pipe in (process.stdin, process.stdout):
+                _widen(pipe)
+            yield _Helper(process, complaints)
+        finally:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                with suppress(OSError):  # what was not sent cannot be flushed any more
+                    if pipe is not None:
+                        pipe.close()

@@ -1,0 +1,1 @@
+"""Reading: files, TSV, JSON Lines, Parquet and the hub become pairs of texts."""

@@ -1,0 +1,315 @@
+r"""Where pairs come from: one reader a kind of source, each in constant memory.
+
+Lines, TSV and JSON Lines are read here rather than by the builders of ``datasets``, because a line
+must end at ``\n`` and nowhere else, and because an error must name its line; Parquet is read by
+pyarrow, which is what ``datasets`` reads it with. The hub is read through ``datasets`` itself, as
+a stream: nothing is kept on the disk. Only the hub can touch the network.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from itertools import islice, zip_longest
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from seq2seq.data.reading.files import FROM_START, Start, check_file, read_lines
+from seq2seq.data.reading.hub import HubRows
+from seq2seq.errors import DataError
+from seq2seq.recipe.data import (
+    HubSource,
+    JsonlSource,
+    LinesSource,
+    ParquetSource,
+    PhrasebookSource,
+    Source,
+    TsvSource,
+)
+from seq2seq.text.cleaning import RawPair
+
+_ROWS = 8192
+
+
+def source_files(source: Source) -> tuple[str, ...]:
+    """Names the local files that a source is read from.
+
+    Args:
+        source: The recipe's table.
+
+    Returns:
+        Their paths; none for the hub and the phrasebook.
+    """
+    if isinstance(source, LinesSource):
+        return (source.source_path, source.target_path)
+    if isinstance(source, TsvSource | JsonlSource | ParquetSource):
+        return (source.path,)
+    return ()
+
+
+def read_pairs(source: Source, start: Start = FROM_START) -> Iterator[RawPair]:
+    r"""Reads the pairs of a source, in order and in constant memory.
+
+    Nothing is trimmed but a line's end: ``\n``, or ``\r\n``. Bytes that are not UTF-8 (and halves
+    of surrogate pairs, which JSON can hold) become U+FFFD, and the pair is marked.
+
+    Args:
+        source: The recipe's table.
+        start: Where to begin.
+
+    Yields:
+        The pairs. Their lines count from 1; in Parquet and on the hub they are rows.
+
+    Raises:
+        DataError: If a file cannot be read, is no such text, or a pair is not where the recipe
+            says; the message names the file and the line.
+        MissingExtraError: If the hub is asked for and ``datasets`` is not installed.
+    """
+    for path in source_files(source):
+        check_file(path)
+    yield from _READERS[source.kind](source, start)
+
+
+def _lines(source: LinesSource, start: Start) -> Iterator[RawPair]:
+    sources = read_lines(source.source_path, start.of(0))
+    targets = read_lines(source.target_path, start.of(1))
+    both = zip_longest(sources, targets)
+    for number, (source_line, target_line) in enumerate(both, start.lines + 1):
+        if source_line is None or target_line is None:
+            raise unequal(
+                source.source_path,
+                _lines_in(number, source_line, sources),
+                source.target_path,
+                _lines_in(number, target_line, targets),
+            )
+        yield _pair(number, source_line, target_line)
+
+
+def _lines_in(number: int, line: bytes | None, rest: Iterator[bytes]) -> int:
+    return number - 1 if line is None else number + sum(1 for _ in rest)
+
+
+def unequal(source_path: str, sources: int, target_path: str, targets: int) -> DataError:
+    """Says that two files do not pair.
+
+    Args:
+        source_path: The one.
+        sources: Its lines.
+        target_path: The other.
+        targets: Its lines.
+
+    Returns:
+        The error.
+    """
+    return DataError(
+        f"{source_path} has {sources:,} lines but {target_path} has {targets:,}: line n of "
+        "one must be the translation of line n of the other"
+    )
+
+
+def _pair(number: int, source: bytes, target: bytes) -> RawPair:
+    try:
+        return RawPair(number, source.decode(), target.decode())
+    except UnicodeDecodeError:
+        return RawPair(
+            number, source.decode("utf-8", "replace"), target.decode("utf-8", "replace"), True
+        )
+
+
+def _tsv(source: TsvSource, start: Start) -> Iterator[RawPair]:
+    needed = 1 + max(source.source, source.target)
+    for number, line in enumerate(read_lines(source.path, start), start.lines + 1):
+        columns = line.split(b"\t")
+        if len(columns) < needed:
+            raise DataError(
+                f"{source.path}, line {number}: {len(columns)} column"
+                f"{'s' if len(columns) > 1 else ''}, but source = {source.source} and "
+                f"target = {source.target} (counted from 0) need {needed}, separated by tabs"
+            )
+        yield _pair(number, columns[source.source], columns[source.target])
+
+
+def _jsonl(source: JsonlSource, start: Start) -> Iterator[RawPair]:
+    for number, line in enumerate(read_lines(source.path, start), start.lines + 1):
+        if not line.strip():
+            continue
+        place = f"{source.path}, line {number}"
+        text = line.decode("utf-8", "replace")
+        try:
+            row = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"{place}: not JSON: {error.msg} at character {error.pos + 1}"
+            ) from None
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{place}: JSON that cannot be read: {error}") from None
+        if not isinstance(row, dict):
+            raise DataError(f"{place}: expected a JSON object, {{...}}, not {_kind(row)}")
+        pair = _row_pair(number, row, source, place)
+        if not pair.invalid_utf8 and "\ufffd" in text:
+            pair = pair._replace(invalid_utf8=_is_invalid(line))
+        yield pair
+
+
+def _is_invalid(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
+def _row_pair(
+    number: int, row: Mapping[str, Any], keys: JsonlSource | HubSource, place: str
+) -> RawPair:
+    source, target = _value(row, keys.source, place), _value(row, keys.target, place)
+    clean_source, clean_target = _well_formed(source), _well_formed(target)
+    return RawPair(
+        number, clean_source, clean_target, clean_source != source or clean_target != target
+    )
+
+
+def _well_formed(text: str) -> str:
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _value(row: Mapping[str, Any], key: str, place: str) -> str:
+    """Finds a text by its key; a key with dots that is not there as it stands is a path."""
+    value: Any = row.get(key)
+    if key not in row:
+        value = row
+        for step in key.split("."):
+            if not isinstance(value, Mapping) or step not in value:
+                names = list(value) if isinstance(value, Mapping) else []
+                raise DataError(f"{place}: no key {key!r}{_hint(step, names)}")
+            value = value[step]
+    if not isinstance(value, str):
+        raise DataError(f"{place}: {key!r} must be text, not {_kind(value)}")
+    return value
+
+
+def _hint(name: str, names: list[str]) -> str:
+    near = get_close_matches(name, names, n=1)
+    guess = f" (did you mean {near[0]!r}?)" if near else ""
+    return f"{guess}; there is: {', '.join(names)}" if names else guess
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    names = {bool: "true or false", int: "a number", float: "a number", str: "text"}
+    return names.get(type(value), "a list" if isinstance(value, list) else "an object")
+
+
+def _parquet(source: ParquetSource, start: Start) -> Iterator[RawPair]:
+    try:
+        file = pq.ParquetFile(source.path)
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{source.path}: not Parquet, or damaged ({reason})") from None
+    with file:
+        paths = [
+            _column_path(file.schema_arrow, key, source.path)
+            for key in (source.source, source.target)
+        ]
+        groups, number = _groups_after(file, start.lines)
+        names = [".".join(path) for path in paths]
+        try:
+            for batch in file.iter_batches(_ROWS, row_groups=groups, columns=names):
+                if number + batch.num_rows <= start.lines:
+                    number += batch.num_rows
+                    continue
+                columns = [_column(batch, path) for path in paths]
+                for values in zip(*columns, strict=True):
+                    number += 1
+                    if number <= start.lines:
+                        continue
+                    if None in values:
+                        key = (source.source, source.target)[values.index(None)]
+                        raise DataError(
+                            f"{source.path}, row {number}: {key!r} must be text, not null"
+                        )
+                    yield _pair(number, values[0], values[1])
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"{source.path}, after row {number}: damaged ({reason})") from None
+
+
+def _groups_after(file: pq.ParquetFile, rows: int) -> tuple[list[int], int]:
+    """The row groups in which rows are after the first so many, and the rows before those."""
+    before = 0
+    for group in range(file.num_row_groups):
+        size = file.metadata.row_group(group).num_rows
+        if before + size > rows:
+            return list(range(group, file.num_row_groups)), before
+        before += size
+    return [], before
+
+
+def _column_path(schema: pa.Schema, key: str, path: str) -> list[str]:
+    """Finds a column of text: its name, or the names that lead to it through structs."""
+    steps = [key] if key in schema.names else key.split(".")
+    names, found = list(schema.names), None
+    for step in steps:
+        if step not in names:
+            raise DataError(f"{path}: no column {key!r}{_hint(step, names)}")
+        found = schema.field(step) if found is None else found.type.field(step)
+        names = [field.name for field in found.type] if pa.types.is_struct(found.type) else []
+    assert found is not None  # a split string has at least one part
+    kind = found.type.value_type if pa.types.is_dictionary(found.type) else found.type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        raise DataError(f"{path}: column {key!r} holds {found.type}, not text")
+    return steps
+
+
+def _column(batch: pa.RecordBatch, path: list[str]) -> list[bytes | None]:
+    column = batch.column(path[0])
+    for step in path[1:]:
+        column = column.field(step)
+    # As bytes, since Parquet does not promise that its strings are UTF-8.
+    values: list[bytes | None] = column.cast(pa.large_binary(), safe=False).to_pylist()
+    return values
+
+
+def _hub(source: HubSource, start: Start) -> Iterator[RawPair]:
+    rows = islice(HubRows(source), start.lines, None)
+    for number, row in enumerate(rows, start.lines + 1):
+        yield hub_pair(number, row, source)
+
+
+def hub_pair(number: int, row: Mapping[str, Any], source: HubSource) -> RawPair:
+    """Takes a pair from a row of a data set.
+
+    Args:
+        number: The row's, from 1.
+        row: The row.
+        source: The recipe's table.
+
+    Returns:
+        The pair.
+    """
+    place = f"data set {source.name!r}, split {source.split!r}, row {number}"
+    return _row_pair(number, row, source, place)
+
+
+def _phrasebook(source: PhrasebookSource, start: Start) -> Iterator[RawPair]:
+    from seq2seq.text.phrasebook import pairs
+
+    rest = islice(pairs(source.split), start.lines, None)
+    for number, (english, german) in enumerate(rest, start.lines + 1):
+        yield RawPair(number, english, german)
+
+
+_READERS: dict[str, Callable[[Any, Start], Iterator[RawPair]]] = {
+    "lines": _lines,
+    "tsv": _tsv,
+    "jsonl": _jsonl,
+    "parquet": _parquet,
+    "hub": _hub,
+    "phrasebook": _phrasebook,
+}

@@ -1,0 +1,1 @@
+"""Engines: what runs a network, behind the one interface that a search knows."""

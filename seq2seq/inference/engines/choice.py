@@ -1,0 +1,160 @@
+"""Which engine runs a model: ONNX Runtime, numpy or torch."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from seq2seq.errors import MissingExtraError, ModelError, Seq2SeqError
+from seq2seq.inference.model_folder import SHORTLIST, STEPS, ModelFolder, is_exported
+from seq2seq.inference.numpy_weights import supported
+from seq2seq.search import StepModel
+
+ENGINES = ("auto", "onnx", "numpy", "torch")
+"""What a user may ask for."""
+
+PRECISIONS = tuple(STEPS)
+"""Of the engine "onnx"; the others have float32."""
+
+# What the drivers of NVIDIA's and AMD's GPUs leave on a machine.
+_GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+
+
+def check_engine(name: str) -> None:
+    """Checks an engine's name.
+
+    Args:
+        name: What the user asked for.
+
+    Raises:
+        Seq2SeqError: If there is no such engine.
+    """
+    if name not in ENGINES:
+        raise Seq2SeqError(f"engine is {name!r}; allowed: {', '.join(ENGINES)}")
+
+
+def check_precision(name: str | None) -> None:
+    """Checks a precision's name.
+
+    Args:
+        name: What the user asked for; None: nothing.
+
+    Raises:
+        Seq2SeqError: If there is no such precision.
+    """
+    if name is not None and name not in PRECISIONS:
+        raise Seq2SeqError(f"precision is {name!r}; allowed: {', '.join(PRECISIONS)}")
+
+
+def check_shortlists(models: Sequence[ModelFolder]) -> None:
+    """Checks that the models of an ensemble choose from the same tokens.
+
+    Where one could not say a token, the others' opinion on it would not count.
+
+    Args:
+        models: Exported models that have shortlists.
+
+    Raises:
+        ModelError: If one's shortlist differs from the first one's.
+    """
+    first, *others = models
+    expected = (first.path / SHORTLIST).read_bytes() if others else b""
+    for other in others:
+        if (other.path / SHORTLIST).read_bytes() != expected:
+            raise ModelError(
+                f"{other.path}: its shortlist is not that of {first.path}: models translate "
+                "together only with the same one: leave the shortlist out, or export them with one "
+                "from the same model"
+            )
+
+
+def load_engine(
+    model: ModelFolder,
+    name: str,
+    threads: int | None,
+    precision: str | None = None,
+    *,
+    shortlist: bool = False,
+) -> StepModel[Any]:
+    """Loads a model into an engine.
+
+    Args:
+        model: The model's folder.
+        name: One of ``ENGINES``.
+        threads: The most processor threads to use; None: as many as the engine likes.
+        precision: One of ``PRECISIONS``; None: float32.
+        shortlist: Whether to choose from the exported model's shortlist.
+
+    Returns:
+        The engine.
+
+    Raises:
+        Seq2SeqError: If the engine does not have that precision, or the model was not exported.
+        ModelError: If the weights are damaged or do not fit, or the engine lacks the model's parts.
+        MissingExtraError: If the engine's packages are not installed.
+    """
+    if name == "auto":
+        name = _choice(model)
+    if name == "onnx":
+        if not is_exported(model.path):
+            raise Seq2SeqError(
+                f"{model.path}: the engine 'onnx' needs an exported model: "
+                f"seq2seq export {model.path} -o MODEL"
+            )
+        from seq2seq.inference.engines.onnx import engine as onnx_engine
+
+        return onnx_engine.load_engine(
+            model, precision=precision or "float32", threads=threads, shortlist=shortlist
+        )
+    if shortlist or precision not in (None, "float32"):
+        raise Seq2SeqError(
+            f"the engine {name!r} has no {'shortlist' if shortlist else precision}: export the "
+            f"model and translate with that: seq2seq export {model.path} -o MODEL"
+            + " --shortlist DATA"
+            * shortlist
+        )
+    if name == "numpy":
+        from seq2seq.inference import numpy_engine
+
+        return numpy_engine.load_engine(model, threads=threads)
+    try:
+        from seq2seq.inference.engines import torch as torch_engine
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "torch":
+            raise
+        raise MissingExtraError("the engine 'torch'", "train", "torch") from None
+    return torch_engine.load_engine(model, threads=threads)
+
+
+def _choice(model: ModelFolder) -> str:
+    """ONNX Runtime for exported models; else numpy where it can be, for it starts at once.
+
+    Importing torch takes longer than translating some lines, so it is not asked whether it sees a
+    GPU unless a driver is there.
+    """
+    if is_exported(model.path):
+        return "onnx"
+    if not supported(model.recipe.model):
+        return "torch" if _torch() is not None else "numpy"  # which says what it lacks
+    if _has_gpu_driver():
+        torch = _torch()
+        if torch is not None and torch.cuda.is_available():
+            return "torch"
+    return "numpy"
+
+
+def _torch() -> ModuleType | None:
+    try:
+        import torch
+    except ImportError:
+        return None
+    return torch
+
+
+def _has_gpu_driver() -> bool:
+    return shutil.which("nvidia-smi") is not None or any(
+        Path(device).exists() for device in _GPU_DEVICES
+    )

@@ -1,0 +1,1 @@
+"""The network as ONNX graphs, and the engine that runs them."""

@@ -1,0 +1,316 @@
+"""Builds ONNX graphs: a thin layer over ``onnx.helper`` with names, weights and int8 products.
+
+Linear maps are where all the time goes, so they are where the precision is decided. In int8, inputs
+are rounded to 8 bits by a scale that is known beforehand, since every input of these networks is
+bounded: recurrent outputs by 1, embeddings by their table. Nothing is measured on the batch, as
+dynamic quantization would, so other sentences do not change the scale of one. What remains is the
+last bit of float32, which does depend on the size of a batch: seldom it tips an input to the next
+of its 8-bit values, and a log-probability then moves by some thousandths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from seq2seq.search.model import Floats32
+
+Precision = Literal["float32", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "int8")
+Shape = Sequence[int | str]
+
+OPSET = 18
+IR_VERSION = 9  # what ONNX Runtime 1.17 and newer reads
+CONTRIB = "com.microsoft"
+
+# Seven bits of weights times eight of activations: two products still fit the 16 bits in which
+# processors without VNNI add them, so that every processor gives the same numbers.
+_WEIGHT_STEPS = 63
+_INPUT_STEPS = 127
+_INPUT_ZERO = 128
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A value in a graph.
+
+    Attributes:
+        name: Its name.
+        size: Its last axis.
+        bound: What none of its numbers exceeds in size; None: nobody knows.
+    """
+
+    name: str
+    size: int
+    bound: float | None = None
+
+
+class Builder:
+    """A graph under construction.
+
+    Args:
+        precision: Of the linear maps.
+    """
+
+    def __init__(self, precision: Precision = "float32") -> None:
+        self.precision = precision
+        self._nodes: list[onnx.NodeProto] = []
+        self._weights: list[onnx.TensorProto] = []
+        self._inputs: list[onnx.ValueInfoProto] = []
+        self._outputs: list[onnx.ValueInfoProto] = []
+        self._constants: dict[tuple[str, bytes, tuple[int, ...]], str] = {}
+        self._rounded: dict[tuple[str, float], Tensor] = {}
+        self._names: dict[str, str] = {}  # what outputs are called at last
+        self._numbers = count()
+
+    def input(
+        self, name: str, shape: Shape, *, integer: bool = False, bound: float | None = None
+    ) -> Tensor:
+        """Declares an input.
+
+        Args:
+            name: Its name.
+            shape: Numbers, and names of sizes that vary.
+            integer: Whether it is int64, not float32.
+            bound: As in :class:`Tensor`.
+
+        Returns:
+            The input.
+        """
+        self._inputs.append(_info(name, integer, shape))
+        last = shape[-1]
+        return Tensor(name, last if isinstance(last, int) else 0, bound)
+
+    def output(self, tensor: Tensor, name: str, shape: Shape, *, integer: bool = False) -> None:
+        """Declares an output.
+
+        Args:
+            tensor: What it is.
+            name: Its name.
+            shape: As for ``input``.
+            integer: As for ``input``.
+        """
+        ours = any(tensor.name in node.output for node in self._nodes)
+        if ours and tensor.name not in self._names:
+            self._names[tensor.name] = name
+        else:
+            self._nodes.append(helper.make_node("Identity", [tensor.name], [name]))
+        self._outputs.append(_info(name, integer, shape))
+
+    def constant(self, value: NDArray[Any]) -> str:
+        """Stores an array; equal ones once.
+
+        Args:
+            value: The array.
+
+        Returns:
+            Its name.
+        """
+        value = np.ascontiguousarray(value) if value.ndim else value
+        key = (value.dtype.str, value.tobytes(), value.shape)
+        if key not in self._constants:
+            name = f"constant_{len(self._constants)}"
+            self._constants[key] = name
+            self._weights.append(numpy_helper.from_array(value, name))
+        return self._constants[key]
+
+    def integers(self, *values: int) -> str:
+        """Stores a list of integers.
+
+        Args:
+            *values: The integers.
+
+        Returns:
+            Its name.
+        """
+        return self.constant(np.array(values, dtype=np.int64))
+
+    def op(
+        self,
+        kind: str,
+        *inputs: str | Tensor,
+        size: int = 0,
+        bound: float | None = None,
+        domain: str = "",
+        **attributes: Any,
+    ) -> Tensor:
+        """Adds an operator with one output.
+
+        Args:
+            kind: Its ONNX name.
+            *inputs: What it reads; "" leaves an optional input out.
+            size: Its output's last axis.
+            bound: Its output's bound.
+            domain: "" or ``CONTRIB``.
+            **attributes: Its attributes.
+
+        Returns:
+            Its output.
+        """
+        return self.ops(kind, *inputs, sizes=[size], bound=bound, domain=domain, **attributes)[0]
+
+    def ops(
+        self,
+        kind: str,
+        *inputs: str | Tensor,
+        sizes: Sequence[int],
+        bound: float | None = None,
+        domain: str = "",
+        **attributes: Any,
+    ) -> list[Tensor]:
+        """Adds an operator with several outputs.
+
+        Args:
+            kind: As for ``op``.
+            *inputs: As for ``op``.
+            sizes: The last axis of each output.
+            bound: The bound of all outputs.
+            domain: As for ``op``.
+            **attributes: As for ``op``.
+
+        Returns:
+            Its outputs.
+        """
+        number = next(self._numbers)
+        names = [f"{kind}_{number}_{place}" for place in range(len(sizes))]
+        sources = [source.name if isinstance(source, Tensor) else source for source in inputs]
+        self._nodes.append(helper.make_node(kind, sources, names, domain=domain, **attributes))
+        return [Tensor(name, size, bound) for name, size in zip(names, sizes, strict=True)]
+
+    def linear(
+        self, inputs: Sequence[Tensor], weight_XY: Floats32, bias_Y: Floats32 | None
+    ) -> Tensor:
+        """A linear map of several inputs, as if they were joined.
+
+        Args:
+            inputs: (N, ...) each, X together.
+            weight_XY: The weights.
+            bias_Y: The bias; None: there is none.
+
+        Returns:
+            (N, Y).
+        """
+        bounds = [x.bound for x in inputs if x.bound]
+        if self.precision == "int8" and len(bounds) == len(inputs):
+            return self._linear_int8(inputs, bounds, weight_XY, bias_Y)
+        joined = self._joined(inputs)
+        bias = [] if bias_Y is None else [self.constant(bias_Y)]
+        return self.op("Gemm", joined, self.constant(weight_XY), *bias, size=weight_XY.shape[1])
+
+    def _linear_int8(
+        self,
+        inputs: Sequence[Tensor],
+        bounds: Sequence[float],
+        weight_XY: Floats32,
+        bias_Y: Floats32 | None,
+    ) -> Tensor:
+        """Each input has a scale of its own, taken into the weights; each output column, too."""
+        scales = [np.float32(bound / _INPUT_STEPS) for bound in bounds]
+        zero = self.constant(np.array(_INPUT_ZERO, dtype=np.uint8))
+        rounded = [self._round(x, scale, zero) for x, scale in zip(inputs, scales, strict=True)]
+        rows_X1 = np.repeat(scales, [x.size for x in inputs])[:, None]
+        scaled_XY = (weight_XY * rows_X1).astype(np.float32)
+        scale_Y = np.maximum(np.abs(scaled_XY).max(axis=0), np.float32(1e-12)) / _WEIGHT_STEPS
+        whole_XY = np.round(scaled_XY / scale_Y).astype(np.int8)
+        return self.op(
+            "MatMulIntegerToFloat",
+            self._joined(rounded),
+            self.constant(whole_XY),
+            self.constant(np.array(1.0, dtype=np.float32)),
+            self.constant(scale_Y.astype(np.float32)),
+            zero,
+            "",
+            "" if bias_Y is None else self.constant(bias_Y),
+            size=weight_XY.shape[1],
+            domain=CONTRIB,
+        )
+
+    def _round(self, x: Tensor, scale: np.float32, zero: str) -> Tensor:
+        key = (x.name, float(scale))
+        if key not in self._rounded:
+            scaled = self.constant(np.array(scale))
+            self._rounded[key] = self.op("QuantizeLinear", x, scaled, zero, size=x.size)
+        return self._rounded[key]
+
+    def _joined(self, inputs: Sequence[Tensor]) -> Tensor:
+        if len(inputs) == 1:
+            return inputs[0]
+        return self.op("Concat", *inputs, axis=-1, size=sum(x.size for x in inputs))
+
+    def branch(self, condition: Tensor, then: Builder, otherwise: Builder) -> list[Tensor]:
+        """Adds a choice between two parts that are built with this graph's values.
+
+        Args:
+            condition: A boolean.
+            then: What runs if it is true: a builder of outputs alone.
+            otherwise: What runs if not; with as many outputs.
+
+        Returns:
+            The outputs of the part that runs.
+        """
+        number = next(self._numbers)
+        names = [f"If_{number}_{place}" for place in range(len(then._outputs))]
+        self._nodes.append(
+            helper.make_node(
+                "If",
+                [condition.name],
+                names,
+                then_branch=then._graph("then"),
+                else_branch=otherwise._graph("otherwise"),
+            )
+        )
+        return [Tensor(name, 0) for name in names]
+
+    def part(self) -> Builder:
+        """Begins a part for ``branch``.
+
+        Returns:
+            A builder of the same names and constants, which stand in the graph around it.
+        """
+        part = Builder(self.precision)
+        part._constants, part._weights = self._constants, self._weights
+        part._numbers = self._numbers
+        return part
+
+    def _graph(self, name: str) -> onnx.GraphProto:
+        _rename(self._nodes, self._names)
+        return helper.make_graph(self._nodes, name, self._inputs, self._outputs)
+
+    def model(self) -> onnx.ModelProto:
+        """Finishes.
+
+        Returns:
+            The model, checked.
+        """
+        graph = self._graph("seq2seq")
+        graph.initializer.extend(self._weights)
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
+        model = helper.make_model(
+            graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="seq2seq"
+        )
+        onnx.checker.check_model(model)
+        return model
+
+
+def _rename(nodes: Iterable[onnx.NodeProto], names: Mapping[str, str]) -> None:
+    """Calls values otherwise, wherever they stand."""
+    for node in nodes:
+        for place, name in enumerate(node.input):
+            node.input[place] = names.get(name, name)
+        for place, name in enumerate(node.output):
+            node.output[place] = names.get(name, name)
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _rename(attribute.g.node, names)
+
+
+def _info(name: str, integer: bool, shape: Shape) -> onnx.ValueInfoProto:
+    kind = TensorProto.INT64 if integer else TensorProto.FLOAT
+    return helper.make_tensor_value_info(name, kind, list(shape))

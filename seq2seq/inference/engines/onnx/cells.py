@@ -1,0 +1,262 @@
+"""Recurrent cells as ONNX operators: the arithmetic of ``nn/cells.py``.
+
+Over a source the standard's own LSTM, GRU and RNN do it, which know padding and both directions. In
+a step of the decoder, inputs and state are joined, so that it is one linear map.
+
+Shapes: B sentences, S source length, N rows, X inputs, H hidden, G gates x H.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from seq2seq.inference.engines.onnx.builder import Builder, Tensor
+from seq2seq.search.model import Floats32
+
+Read = Callable[[str], Floats32]
+"""Gives the parameter of a name."""
+
+Parts = list[Tensor]
+"""A state; part 0 is the output h."""
+
+
+class CellOp(ABC):
+    """A kind of cell.
+
+    Args:
+        options: The recipe's table for it.
+    """
+
+    kind: ClassVar[str]  # the standard's operator
+    gates: ClassVar[int] = 1
+    parts: ClassVar[int] = 1
+    order: ClassVar[Sequence[int]] = (0,)  # where the standard's gates stand among torch's
+
+    def __init__(self, options: Any) -> None:
+        del options
+        self.bound: float | None = 1.0  # of h
+
+    def sequence(
+        self, graph: Builder, x: Tensor, lengths: Tensor, reads: Sequence[Read], hidden: int
+    ) -> tuple[Tensor, Parts]:
+        """Runs over sources.
+
+        Args:
+            graph: Where to.
+            x: Inputs (S, B, X).
+            lengths: Real tokens of each source (B,), int32.
+            reads: Read the parameters of each direction.
+            hidden: H.
+
+        Returns:
+            Outputs (S, directions, B, H), 0 at padding, and each part of the state after the last
+            real token (directions, B, H).
+        """
+
+        def stacked(name: str) -> Floats32:
+            return np.stack([self._ordered(read(name)) for read in reads])
+
+        biases = np.concatenate([stacked("bias_ih"), stacked("bias_hh")], axis=1)
+        outputs, *finals = graph.ops(
+            self.kind,
+            x,
+            graph.constant(stacked("weight_ih")),
+            graph.constant(stacked("weight_hh")),
+            graph.constant(biases),
+            lengths,
+            sizes=[hidden] * (1 + self.parts),
+            hidden_size=hidden,
+            direction="bidirectional" if len(reads) > 1 else "forward",
+            **self._attributes(len(reads)),
+        )
+        return outputs, finals
+
+    def _ordered(self, weight: Floats32) -> Floats32:
+        gates = np.split(weight, self.gates)
+        return np.concatenate([gates[place] for place in self.order])
+
+    def _attributes(self, directions: int) -> dict[str, Any]:
+        del directions
+        return {}
+
+    def stacked(self, read: Read, constant: int) -> tuple[Floats32, Floats32]:
+        """The weights of a step: of constant inputs, changing inputs and state, above each other.
+
+        Args:
+            read: Reads the parameters.
+            constant: How many of the last inputs stay the same in all steps of a row.
+
+        Returns:
+            (X + H, G) and the bias (G,).
+        """
+        weight_XG = read("weight_ih").T
+        changing = len(weight_XG) - constant
+        rows = [weight_XG[changing:], weight_XG[:changing], read("weight_hh").T]
+        return np.concatenate(rows), read("bias_ih") + read("bias_hh")
+
+    @abstractmethod
+    def step(
+        self,
+        graph: Builder,
+        inputs: Sequence[Tensor],
+        state: Parts,
+        weight: Floats32,
+        bias: Floats32,
+        row_bias: Tensor | None,
+    ) -> Parts:
+        """One time step.
+
+        Args:
+            graph: Where to.
+            inputs: The changing inputs, (N, X) together.
+            state: The state before, each part (N, H).
+            weight: As ``stacked`` made it, without the constant inputs' rows.
+            bias: As ``stacked`` made it.
+            row_bias: What takes its place, of each row (N, G); None: nothing does.
+
+        Returns:
+            The state after.
+        """
+
+    def _total(
+        self,
+        graph: Builder,
+        inputs: Sequence[Tensor],
+        weight: Floats32,
+        bias: Floats32,
+        row_bias: Tensor | None,
+    ) -> Tensor:
+        if row_bias is None:
+            return graph.linear(inputs, weight, bias)
+        total = graph.linear(inputs, weight, None)
+        return graph.op("Add", total, row_bias, size=total.size)
+
+
+class RnnOp(CellOp):
+    """h' = f(W x + U h + b)."""
+
+    kind = "RNN"
+
+    def __init__(self, options: Any) -> None:
+        super().__init__(options)
+        self._activation = "Relu" if options.activation == "relu" else "Tanh"
+        if self._activation == "Relu":
+            self.bound = None
+
+    def _attributes(self, directions: int) -> dict[str, Any]:
+        return {"activations": [self._activation] * directions}
+
+    def step(
+        self,
+        graph: Builder,
+        inputs: Sequence[Tensor],
+        state: Parts,
+        weight: Floats32,
+        bias: Floats32,
+        row_bias: Tensor | None,
+    ) -> Parts:
+        total = self._total(graph, [*inputs, state[0]], weight, bias, row_bias)
+        return [graph.op(self._activation, total, size=state[0].size, bound=self.bound)]
+
+
+class LstmOp(CellOp):
+    """Torch's gates are i, f, g, o; the standard's are i, o, f, g."""
+
+    kind = "LSTM"
+    gates = 4
+    parts = 2
+    order = (0, 3, 1, 2)
+
+    def stacked(self, read: Read, constant: int) -> tuple[Floats32, Floats32]:
+        """As for every cell, but with the gates in the order i, f, o, g: the sigmoids together."""
+        weight, bias = super().stacked(read, constant)
+        enter, forget, new, leave = np.split(np.arange(len(bias)), 4)
+        order = np.concatenate([enter, forget, leave, new])
+        return np.ascontiguousarray(weight[:, order]), bias[order]
+
+    def step(
+        self,
+        graph: Builder,
+        inputs: Sequence[Tensor],
+        state: Parts,
+        weight: Floats32,
+        bias: Floats32,
+        row_bias: Tensor | None,
+    ) -> Parts:
+        hidden, memory = state
+        size = hidden.size
+        total = self._total(graph, [*inputs, hidden], weight, bias, row_bias)
+        gates, new = graph.ops(
+            "Split", total, graph.integers(3 * size, size), sizes=[3 * size, size], axis=-1
+        )
+        gates = graph.op("Sigmoid", gates)
+        enter, forget, leave = graph.ops(
+            "Split", gates, graph.integers(size, size, size), sizes=[size] * 3, axis=-1
+        )
+        kept = graph.op("Mul", forget, memory)
+        memory = graph.op("Add", kept, graph.op("Mul", enter, graph.op("Tanh", new)))
+        after = graph.op("Mul", leave, graph.op("Tanh", memory), size=size, bound=1.0)
+        return [after, memory]
+
+
+class GruOp(CellOp):
+    """Torch's gates are r, z, n; the standard's are z, r, n.
+
+    The new gate needs its two halves apart. So that a step is one linear map all the same, they are
+    columns of their own, each with zeros where the other has its weights.
+    """
+
+    kind = "GRU"
+    gates = 3
+    order = (1, 0, 2)
+
+    def _attributes(self, directions: int) -> dict[str, Any]:
+        del directions
+        return {"linear_before_reset": 1}
+
+    def stacked(self, read: Read, constant: int) -> tuple[Floats32, Floats32]:
+        """As for every cell, but the columns are r, z, the input's half of n, the state's half."""
+        weight, _ = super().stacked(read, constant)
+        size = read("weight_hh").shape[1]
+        halves = np.zeros((len(weight), 2 * size), dtype=np.float32)
+        halves[:-size, :size] = weight[:-size, 2 * size :]
+        halves[-size:, size:] = weight[-size:, 2 * size :]
+        inner, outer = read("bias_ih"), read("bias_hh")
+        both = inner[: 2 * size] + outer[: 2 * size]
+        bias = np.concatenate([both, inner[2 * size :], outer[2 * size :]])
+        return np.concatenate([weight[:, : 2 * size], halves], axis=1), bias
+
+    def step(
+        self,
+        graph: Builder,
+        inputs: Sequence[Tensor],
+        state: Parts,
+        weight: Floats32,
+        bias: Floats32,
+        row_bias: Tensor | None,
+    ) -> Parts:
+        (hidden,) = state
+        size = hidden.size
+        total = self._total(graph, [*inputs, hidden], weight, bias, row_bias)
+        gates, new, recurrent = graph.ops(
+            "Split",
+            total,
+            graph.integers(2 * size, size, size),
+            sizes=[2 * size, size, size],
+            axis=-1,
+        )
+        gates = graph.op("Sigmoid", gates)
+        reset, update = graph.ops(
+            "Split", gates, graph.integers(size, size), sizes=[size, size], axis=-1
+        )
+        new = graph.op("Tanh", graph.op("Add", new, graph.op("Mul", reset, recurrent)))
+        kept = graph.op("Mul", update, graph.op("Sub", hidden, new))
+        return [graph.op("Add", new, kept, size=size, bound=1.0)]
+
+
+CELL_OPS: dict[str, type[CellOp]] = {"lstm": LstmOp, "gru": GruOp, "rnn": RnnOp}
+"""By the names that recipes use."""

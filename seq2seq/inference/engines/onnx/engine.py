@@ -1,0 +1,353 @@
+"""The engine for processors: an exported model's graphs in ONNX Runtime, as the search sees it.
+
+The rows of one sentence attend to one copy of its memory, which stays where the encoder put it.
+
+Shapes: B sentences, A sentences under way, W rows of a sentence, N rows, S source length, E
+embedding, V vocabulary, k candidates a row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnxruntime
+from safetensors.numpy import load_file
+
+from seq2seq.errors import ModelError, Seq2SeqError
+from seq2seq.inference.model_folder import (
+    BODIES,
+    CARD,
+    ENCODER,
+    OUTPUT,
+    SHORTLIST,
+    STEPS,
+    ModelFolder,
+)
+from seq2seq.inference.numpy_attention import slots, widened
+from seq2seq.inference.shortlist import SelectedHead, Shortlist, ShortlistHead
+from seq2seq.recipe import Model
+from seq2seq.search.model import Candidates, Distribution, Floats32, Ints, SourceBatch
+from seq2seq.search.scores import SUPPRESSED
+from seq2seq.search.top_k import best_of
+from seq2seq.storage.checked_json import unsealed
+
+Arrays = Mapping[str, Any]
+
+_ALL = np.zeros(1, dtype=np.int64)  # as k: all tokens
+_SHARED: list[int] = []  # how many threads all sessions of this process share, once it is known
+_LEAST_USED = 0.75  # of a memory's sentences; with fewer under way it is copied to a smaller one
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Where the rows belong, and what the sources give to them.
+
+    Attributes:
+        sentence_N: The sentence of each row.
+        inputs: The step's inputs that stay the same while ``sentence_N`` does.
+        active_A: The sentences whose memory is among ``inputs``.
+    """
+
+    sentence_N: Ints
+    inputs: Arrays
+    active_A: Ints
+
+
+class EngineState(NamedTuple):
+    """What the engine keeps between steps; opaque to the search.
+
+    Attributes:
+        states: The decoder's states by the names of the step's inputs, N rows.
+        rows: Where they belong.
+        sources: What the encoder gives to the steps, B sentences.
+        lengths_B: Real tokens of each source.
+        width: S, of the batch.
+        output: The output layer of these sentences, where they have a shortlist.
+    """
+
+    states: Arrays
+    rows: Rows
+    sources: Arrays
+    lengths_B: Ints
+    width: int
+    output: SelectedHead | None
+
+
+class OnnxEngine:
+    """A ``StepModel`` over an exported model.
+
+    Args:
+        encoder: The encoder's graph.
+        step: The step's graph; with a shortlist one that does not choose.
+        options: The recipe's model table.
+        vocab_size: V.
+        head: The output layer with a shortlist; None: the graph has its own.
+    """
+
+    def __init__(
+        self,
+        encoder: onnxruntime.InferenceSession,
+        step: onnxruntime.InferenceSession,
+        options: Model,
+        vocab_size: int,
+        head: ShortlistHead | None = None,
+    ) -> None:
+        self._encoder = encoder
+        self._step = step
+        self.vocab_size = vocab_size
+        self._attends = options.decoder.attention != "none"
+        self._feeds = options.decoder.feeding == "input"
+        self._sums = options.decoder.state_feeding
+        self._embedding = options.decoder.embedding
+        self._given = [output.name for output in encoder.get_outputs()]
+        states = sorted(name for name in self._given if name.startswith("state_"))
+        self._states = [*states, *(["fed"] if self._feeds else [])]
+        self._head = head
+        self._outputs = [
+            *[name.replace("state", "next") for name in states],
+            *(["readout"] if self._feeds or head else []),
+            *(["attention"] if self._attends else []),
+            *([] if head else ["log_probs", "tokens"]),
+        ]
+        self._plain_bias: Floats32 | None = None
+
+    def start(self, source: SourceBatch) -> EngineState:
+        """Encodes a batch.
+
+        Args:
+            source: B sentences.
+
+        Returns:
+            A state of B rows, row i for sentence i.
+        """
+        width = int(source.lengths.max())
+        ids_BS = np.ascontiguousarray(source.ids[:, :width])
+        found = self._encoder.run(None, {"ids": ids_BS, "lengths": source.lengths})
+        given = dict(zip(self._given, found, strict=True))
+        states = {name: given.pop(name) for name in self._states if name != "fed"}
+        if self._feeds:
+            states["fed"] = np.zeros((len(source), self._embedding), dtype=np.float32)
+        every = np.arange(len(source))
+        rows = self._placed(every, every, given)
+        output = None if self._head is None else self._head.select(ids_BS, source.lengths)
+        return EngineState(states, rows, given, source.lengths, width, output)
+
+    def step(
+        self,
+        state: EngineState,
+        parent_N: Ints,
+        token_N: Ints,
+        k: int,
+        bias: Floats32 | None = None,
+    ) -> tuple[Candidates, EngineState]:
+        """Feeds each row its token and finds the best next ones.
+
+        Args:
+            state: The state before.
+            parent_N: The row of ``state`` that each new row goes on from.
+            token_N: The token that each new row is fed.
+            k: How many candidates a row.
+            bias: Added to the log-probabilities before the choice, (1, V).
+
+        Returns:
+            The k best tokens a row with their log-probabilities, best first, and the state after.
+        """
+        if state.output is not None:
+            found, after = self._run(state, parent_N, token_N)
+            best = state.output.best(found["readout"], after.rows.sentence_N, k, bias)
+            return Candidates(*best, found.get("attention")), after
+        if not self._is_plain(bias) or k > self.vocab_size - len(SUPPRESSED):
+            every, after = self.distribution(state, parent_N, token_N)
+            if bias is not None:
+                every.log_probs[:] += bias
+            return Candidates(*best_of(every.log_probs, k), every.attention), after
+        found, after = self._run(state, parent_N, token_N, k=np.array([k], dtype=np.int64))
+        return Candidates(found["log_probs"], found["tokens"], found.get("attention")), after
+
+    def distribution(
+        self, state: EngineState, parent_N: Ints, token_N: Ints
+    ) -> tuple[Distribution, EngineState]:
+        """Feeds each row its token and tells of all next ones.
+
+        Args:
+            state: The state before.
+            parent_N: As for ``step``.
+            token_N: As for ``step``.
+
+        Returns:
+            The log-probabilities of all tokens, and the state after.
+        """
+        if state.output is not None:
+            found, after = self._run(state, parent_N, token_N)
+            log_probs = state.output.log_probs(found["readout"], after.rows.sentence_N)
+            return Distribution(log_probs, found.get("attention")), after
+        found, after = self._run(state, parent_N, token_N, k=_ALL)
+        return Distribution(found["log_probs"], found.get("attention")), after
+
+    def _is_plain(self, bias: Floats32 | None) -> bool:
+        """Whether a bias keeps out just the special tokens, which is what the graph does."""
+        if bias is None:
+            return False
+        if bias is not self._plain_bias:
+            if not np.array_equal(np.flatnonzero(bias[0]), SUPPRESSED):
+                return False
+            self._plain_bias = bias
+        return True
+
+    def _run(
+        self, state: EngineState, parent_N: Ints, token_N: Ints, **choice: Ints
+    ) -> tuple[dict[str, Any], EngineState]:
+        rows = self._rows(state, parent_N)
+        inputs = {"parent": parent_N, "token": token_N, **choice, **state.states, **rows.inputs}
+        every = self._step.run(self._outputs, inputs)
+        found = dict(zip(self._outputs, every, strict=True))
+        if self._attends:
+            found["attention"] = widened(found["attention"], state.width)
+        # The states come first, in their order; what is fed back is the readout.
+        states = dict(zip(self._states, every, strict=False))
+        _, _, sources, lengths_B, width, output = state
+        return found, EngineState(states, rows, sources, lengths_B, width, output)
+
+    def _rows(self, state: EngineState, parent_N: Ints) -> Rows:
+        before = state.rows
+        sentence_N = before.sentence_N[parent_N]
+        if len(sentence_N) == len(before.sentence_N) and (sentence_N == before.sentence_N).all():
+            return before
+        if not self._attends:
+            return self._placed(sentence_N, before.active_A, state.sources)
+        active_A = np.unique(sentence_N)
+        if len(active_A) > _LEAST_USED * len(before.active_A):
+            return self._placed(sentence_N, before.active_A, before.inputs)
+        width = int(state.lengths_B[active_A].max())
+        sources = dict(state.sources)
+        for name in ("values", "keys"):
+            sources[name] = state.sources[name][active_A, :width]
+        sources["mask"] = state.sources["mask"][active_A, :, :width]
+        return self._placed(sentence_N, active_A, sources)
+
+    def _placed(self, sentence_N: Ints, active_A: Ints, sources: Arrays) -> Rows:
+        """Gives each row a place among those of its sentence."""
+        inputs = {name: sources[name] for name in sources if name in _SOURCES}
+        if self._sums:
+            inputs["sentence"] = sentence_N
+        if self._attends:
+            line_N = np.searchsorted(active_A, sentence_N)
+            count_A = np.bincount(line_N, minlength=len(active_A))
+            width = int(count_A.max())
+            slot_N = slots(line_N, count_A)
+            inputs["place"] = line_N * width + slot_N
+            inputs["row"] = np.zeros((len(active_A), width), dtype=np.int64)
+            inputs["row"][line_N, slot_N] = np.arange(len(line_N))
+        return Rows(sentence_N, inputs, active_A)
+
+
+_SOURCES = ("values", "keys", "mask", "cell_bias", "readout_bias")
+
+
+def load_engine(
+    model: ModelFolder,
+    *,
+    precision: str = "float32",
+    threads: int | None = None,
+    shortlist: bool = False,
+) -> OnnxEngine:
+    """The engine of an exported model.
+
+    Args:
+        model: The folder.
+        precision: One of ``STEPS``.
+        threads: The most processor threads; None: all that the process may use.
+        shortlist: Whether each sentence has its own few tokens to choose from.
+
+    Returns:
+        The engine.
+
+    Raises:
+        Seq2SeqError: If the model was exported without a shortlist, and one is asked for.
+        ModelError: If files are missing or damaged.
+    """
+    threads = threads or len(os.sched_getaffinity(0))
+    head = _head(model) if shortlist else None
+    names = ENCODER, (BODIES if shortlist else STEPS)[precision]
+    graphs = [_checked(model.path, name) for name in names]
+    try:
+        encoder, step = (open_session(graph, threads) for graph in graphs)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{model.path}: ONNX Runtime cannot use this model: {reason}") from error
+    return OnnxEngine(encoder, step, model.recipe.model, model.tokenizers.target.size, head)
+
+
+def _head(model: ModelFolder) -> ShortlistHead:
+    if not (model.path / SHORTLIST).exists():
+        raise Seq2SeqError(
+            f"{model.path}: exported without a shortlist: export the run again with --shortlist"
+        )
+    for name in (SHORTLIST, OUTPUT):
+        _checked(model.path, name)
+    shortlist = Shortlist.load(model.path / SHORTLIST)
+    shortlist.check_fits(model.tokenizers.source.size, model.tokenizers.target.size)
+    arrays = load_file(model.path / OUTPUT)
+    return ShortlistHead(arrays["weight"], arrays["bias"], shortlist)
+
+
+def _share_threads(threads: int) -> bool:
+    """Lets all sessions of this process use the same threads; the first number asked for holds.
+
+    With threads of its own, those of the session that has just run still wait for more work while
+    the other one runs, and take its cores: on two cores steps took twice as long.
+    """
+    if not _SHARED:
+        try:
+            onnxruntime.set_global_thread_pool_sizes(threads, 1)
+        except AttributeError:  # this version cannot
+            return False
+        _SHARED.append(threads)
+    return True
+
+
+def open_session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
+    """Readies a graph.
+
+    Args:
+        graph: A serialized model.
+        threads: The most processor threads, for all sessions of the process: the first number
+            that was asked for holds. Other sessions of ONNX Runtime that are opened later in this
+            process must share them too (``use_per_session_threads = False``).
+
+    Returns:
+        The session.
+    """
+    options = onnxruntime.SessionOptions()
+    if _share_threads(threads):
+        options.use_per_session_threads = False
+    else:
+        options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors: what it warns of is no user's to mend
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def _checked(folder: Path, name: str) -> bytes:
+    """Reads a graph, refusing any but that which the model's card names."""
+    path = folder / name
+    try:
+        content = path.read_bytes()
+        expected = unsealed((folder / CARD).read_bytes())["files"][name]
+    except FileNotFoundError as error:
+        raise ModelError(f"{error.filename}: missing: export the model again") from None
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise ModelError(
+            f"{folder / CARD}: damaged: it has no checksum of {name}; export the model again"
+        ) from None
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise ModelError(f"{path}: damaged: not what {CARD} says; export the model again")
+    return content

@@ -1,0 +1,384 @@
+"""The network as two ONNX graphs: the encoder, and one step of the decoder with its best tokens.
+
+They are built from a recipe and the weights by parameter name, as the numpy engine's are, and need
+no torch. What is the same for a whole source (keys, mask, the biases of state feeding) is made by
+the encoder's graph; the step's graph moves the rows, feeds a token, and chooses.
+
+Shapes: B sentences, A sentences under way, W rows of a sentence, N rows, S source length, E
+embedding, H hidden, D memory size, K key size, G gates x H, V vocabulary, k candidates a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import onnx
+
+from seq2seq.inference.engines.onnx.builder import Builder, Precision, Tensor
+from seq2seq.inference.engines.onnx.cells import CELL_OPS, Parts
+from seq2seq.inference.numpy_weights import (
+    SOURCE_TABLE,
+    TARGET_TABLE,
+    bridge_kind,
+    check_supported,
+)
+from seq2seq.recipe import Model
+from seq2seq.search.model import Floats32
+from seq2seq.search.scores import SUPPRESSED
+
+Weights = Mapping[str, Floats32]
+
+# Those that the fast choice leaves out have the first ids, so that leaving them out is no work.
+SPECIAL = len(SUPPRESSED)
+
+_DIRECTIONS = {"forward": 1, "both": 2}
+
+
+class OnnxNetwork:
+    """A translation model's graphs.
+
+    Args:
+        options: The recipe's model table.
+        weights: By parameter name, as ``parameter_shapes`` has them.
+
+    Raises:
+        ModelError: If the model has a part that only torch knows.
+    """
+
+    def __init__(self, options: Model, weights: Weights) -> None:
+        check_supported(options)
+        self.options = options
+        self._weights = weights
+        encoder, decoder = options.encoder, options.decoder
+        self._summary = encoder.hidden if decoder.state_feeding else 0
+        self._memory_bound = float(encoder.layers if encoder.residual else 1)
+        self._encoder_cell = CELL_OPS[encoder.cell.kind](encoder.cell)
+        self._decoder_cell = CELL_OPS[decoder.cell.kind](decoder.cell)
+
+    def encoder(self) -> onnx.ModelProto:
+        """The graph that reads sources.
+
+        Its inputs are ``ids`` (B, S) and ``lengths`` (B,). Its outputs are ``state_0`` and so on,
+        every part of every decoder layer's first state (B, H); with an attention ``values`` (B, S,
+        D), ``keys`` (B, S, K) and ``mask`` (B, 1, S), which is -inf at padding; with state feeding
+        ``cell_bias`` (B, G) and ``readout_bias`` (B, E).
+
+        Returns:
+            The graph, always in float32: reading is a small part of translating.
+        """
+        graph = Builder()
+        ids = graph.input("ids", ["B", "S"], integer=True)
+        lengths = graph.input("lengths", ["B"], integer=True)
+        options = self.options.encoder
+        if options.reverse:
+            ids = graph.op("ReverseSequence", ids, lengths, batch_axis=0, time_axis=1)
+        table = self._weights[SOURCE_TABLE]
+        real = graph.op("Cast", lengths, to=onnx.TensorProto.INT32)
+        x = graph.op("Gather", graph.constant(table), ids, size=table.shape[1])
+        x = graph.op("Transpose", x, perm=[1, 0, 2], size=x.size)
+        finals = []
+        for layer in range(options.layers):
+            outputs, final = self._encoder_layer(graph, layer, x, real)
+            # The first layer has no residual: its input is an embedding, not a state.
+            x = graph.op("Add", x, outputs) if options.residual and layer else outputs
+            finals.append(final)
+        if options.reverse:
+            x = graph.op("ReverseSequence", x, lengths, batch_axis=1, time_axis=0)
+        values = graph.op("Transpose", x, perm=[1, 0, 2], size=options.hidden)
+        for number, part in enumerate(self._bridge(graph, finals)):
+            graph.output(part, f"state_{number}", ["B", self.options.decoder.hidden])
+        self._given(graph, values, real, finals[-1][0])
+        return graph.model()
+
+    def _encoder_layer(
+        self, graph: Builder, layer: int, x: Tensor, lengths: Tensor
+    ) -> tuple[Tensor, Parts]:
+        options = self.options.encoder
+        directions = _DIRECTIONS[options.directions]
+        reads = [
+            self._reading(f"encoder.stack.layers.{layer}.{direction}")
+            for direction in range(directions)
+        ]
+        every, finals = self._encoder_cell.sequence(
+            graph, x, lengths, reads, options.hidden // directions
+        )  # (S, directions, B, H) and (directions, B, H)
+        shape = graph.integers(0, 0, options.hidden)
+        outputs = graph.op("Transpose", every, perm=[0, 2, 1, 3])
+        outputs = graph.op("Reshape", outputs, shape, size=options.hidden)
+        shape = graph.integers(0, options.hidden)
+        joined = [graph.op("Transpose", final, perm=[1, 0, 2]) for final in finals]
+        final = [graph.op("Reshape", part, shape, size=options.hidden) for part in joined]
+        return outputs, final
+
+    def _bridge(self, graph: Builder, finals: list[Parts]) -> Parts:
+        """As ``models/bridge.py``: every part of every decoder layer's state, in order."""
+        kind, layers = bridge_kind(self.options), self.options.decoder.layers
+        made = []
+        for layer in range(layers):
+            below = finals[layer] if len(finals) == layers else finals[-1]
+            for part in range(self._decoder_cell.parts):
+                source = below[part] if part < len(below) else below[0]
+                made.append(self._bridged(graph, kind, layer, part, source))
+        return made
+
+    def _bridged(self, graph: Builder, kind: str, layer: int, part: int, source: Tensor) -> Tensor:
+        if kind == "copy":
+            return source
+        if kind == "linear":
+            mapped = self._map(graph, [source], f"bridge.maps.{layer}.{part}")
+            return graph.op("Tanh", mapped)
+        rows = graph.op("Shape", source, start=0, end=1)
+        shape = graph.op("Concat", rows, graph.integers(self.options.decoder.hidden), axis=0)
+        return graph.op("ConstantOfShape", shape)
+
+    def _given(self, graph: Builder, values: Tensor, lengths: Tensor, summary: Tensor) -> None:
+        """What the sources give to every step."""
+        decoder = self.options.decoder
+        if decoder.attention != "none":
+            keys, size = values, self.options.encoder.hidden
+            if decoder.attention != "dot":
+                weight = self._weights["decoder.attention.key.weight"].T
+                keys = graph.op("MatMul", values, graph.constant(weight))
+                size = weight.shape[1]
+            graph.output(values, "values", ["B", "S", values.size])
+            graph.output(keys, "keys", ["B", "S", size])
+            graph.output(_mask(graph, values, lengths), "mask", ["B", 1, "S"])
+        if self._summary:
+            cell = self._stacked(0)
+            gates = cell[1].shape[0]
+            bias = graph.linear([summary], cell[0][: self._summary], cell[1])
+            graph.output(bias, "cell_bias", ["B", gates])
+            weight, bias_E = self._readout()
+            bias = graph.linear([summary], weight[-self._summary :], bias_E)
+            graph.output(bias, "readout_bias", ["B", len(bias_E)])
+
+    def step(self, precision: Precision, *, chooses: bool = True) -> onnx.ModelProto:
+        """The graph of one step.
+
+        Its inputs are ``parent`` (N,), the row that each new row goes on from; ``token`` (N,);
+        ``k`` (1,); ``state_0`` and so on; with an attention ``values``, ``keys`` and ``mask`` of
+        the sentences under way, ``row`` (A, W), which new row stands at each place of each sentence
+        (0 where none does), and ``place`` (N,), at which of A x W places each row stands; with
+        state feeding ``cell_bias``, ``readout_bias`` and ``sentence`` (N,), whose of them each row
+        takes; with input feeding ``fed`` (N, E).
+
+        Its outputs are ``log_probs`` and ``tokens``: the k best of each row (N, k), special tokens
+        left out; where ``k`` is 0, the log-probabilities of all tokens (N, V) and no tokens; one
+        that does not choose has neither these outputs nor ``k``.
+        Besides them ``readout`` (N, E), which with input feeding is what is fed next, the new
+        states ``next_0`` and so on, and with an attention ``attention`` (N, S).
+
+        Args:
+            precision: Of the linear maps.
+            chooses: Whether it has the output layer; with a shortlist that is another's work.
+
+        Returns:
+            The graph.
+        """
+        graph = Builder(precision)
+        parent = graph.input("parent", ["N"], integer=True)
+        token = graph.input("token", ["N"], integer=True)
+        table = self._weights[self._target_table]
+        x = graph.op(
+            "Gather",
+            graph.constant(table),
+            token,
+            size=table.shape[1],
+            bound=float(np.abs(table).max()),
+        )
+        joined, states = self._layers(graph, parent, [x])
+        readout = self._read(graph, joined)
+        if chooses:
+            log_probs, tokens = self._choice(graph, readout)
+            graph.output(log_probs, "log_probs", ["N", "C"])
+            graph.output(tokens, "tokens", ["N", "k"], integer=True)
+        graph.output(readout, "readout", ["N", readout.size])
+        for number, part in enumerate(states):
+            graph.output(part, f"next_{number}", ["N", self.options.decoder.hidden])
+        return graph.model()
+
+    def _layers(
+        self, graph: Builder, parent: Tensor, inputs: list[Tensor]
+    ) -> tuple[list[Tensor], Parts]:
+        """What the readout reads, and all parts of all states after the step."""
+        decoder, cell = self.options.decoder, self._decoder_cell
+        attend = self._attending(graph) if decoder.attention != "none" else None
+        if decoder.feeding == "input":
+            fed = graph.input("fed", ["M", decoder.embedding], bound=1.0)
+            inputs = [*inputs, graph.op("Gather", fed, parent, size=fed.size, bound=1.0)]
+        states: Parts = []
+        outputs, context = None, None
+        for layer in range(decoder.layers):
+            before = [
+                self._moved(graph, layer * cell.parts + part, parent) for part in range(cell.parts)
+            ]
+            below = inputs if outputs is None else [outputs, *_present(context)]
+            after = cell.step(graph, below, before, *self._cell_weights(graph, layer))
+            if outputs is None or not decoder.residual:
+                outputs = after[0]
+            else:
+                bound = None if after[0].bound is None else layer + 1.0
+                outputs = graph.op("Add", outputs, after[0], size=decoder.hidden, bound=bound)
+            states += after
+            if attend is not None and layer == 0 and decoder.feeding == "upper":
+                context = attend(outputs)
+        assert outputs is not None
+        if attend is not None and context is None:
+            context = attend(outputs)
+        return [outputs, *_present(context)], states
+
+    def _moved(self, graph: Builder, number: int, parent: Tensor) -> Tensor:
+        size = self.options.decoder.hidden
+        # Only the output part, the first, is read by linear maps.
+        bound = self._decoder_cell.bound if number % self._decoder_cell.parts == 0 else None
+        before = graph.input(f"state_{number}", ["M", size])
+        return graph.op("Gather", before, parent, size=size, bound=bound)
+
+    def _cell_weights(self, graph: Builder, layer: int) -> tuple[Floats32, Floats32, Tensor | None]:
+        """A layer's joined weights and bias, and the bias of each row where it has its own."""
+        weight, bias = self._stacked(layer)
+        if layer or not self._summary:
+            return weight, bias, None
+        sentence = graph.input("sentence", ["N"], integer=True)
+        biases = graph.input("cell_bias", ["B", len(bias)])
+        return weight[self._summary :], bias, graph.op("Gather", biases, sentence, size=len(bias))
+
+    def _attending(self, graph: Builder) -> Callable[[Tensor], Tensor]:
+        options = self.options
+        size = options.encoder.hidden
+        values = graph.input("values", ["A", "S", size])
+        keys_size = size if options.decoder.attention == "dot" else options.decoder.hidden
+        keys = graph.input("keys", ["A", "S", keys_size])
+        mask = graph.input("mask", ["A", 1, "S"])
+        row = graph.input("row", ["A", "W"], integer=True)
+        place = graph.input("place", ["N"], integer=True)
+
+        def gathered(table_AWX: Tensor, width: int) -> Tensor:
+            flat = graph.op("Flatten", table_AWX, axis=2, size=width)
+            return graph.op("Gather", flat, place, size=width, bound=self._memory_bound)
+
+        def attend(query: Tensor) -> Tensor:
+            scores = self._scores(graph, query, keys, row)
+            weights = graph.op("Softmax", graph.op("Add", scores, mask), axis=-1)
+            graph.output(gathered(weights, 0), "attention", ["N", "S"])
+            return gathered(graph.op("MatMul", weights, values), size)
+
+        return attend
+
+    def _scores(self, graph: Builder, query: Tensor, keys: Tensor, row: Tensor) -> Tensor:
+        """(A, W, S), not normalized."""
+        additive = self.options.decoder.attention == "additive"
+        if additive:
+            query = self._map(graph, [query], "decoder.attention.query")
+        query = graph.op("Gather", query, row)
+        if not additive:
+            return graph.op("MatMul", query, graph.op("Transpose", keys, perm=[0, 2, 1]))
+        energy = self._weights["decoder.attention.energy.weight"].T
+        sums = graph.op(
+            "Add",
+            graph.op("Unsqueeze", query, graph.integers(2)),
+            graph.op("Unsqueeze", keys, graph.integers(1)),
+        )
+        scores = graph.op("MatMul", graph.op("Tanh", sums), graph.constant(energy))
+        return graph.op("Squeeze", scores, graph.integers(3))
+
+    def _read(self, graph: Builder, joined: list[Tensor]) -> Tensor:
+        weight, bias = self._readout()
+        if not self._summary:
+            return graph.op("Tanh", graph.linear(joined, weight, bias), size=len(bias), bound=1.0)
+        total = graph.linear(joined, weight[: -self._summary], None)
+        biases = graph.input("readout_bias", ["B", len(bias)])
+        own = graph.op("Gather", biases, "sentence")
+        return graph.op("Tanh", graph.op("Add", total, own), size=len(bias), bound=1.0)
+
+    def _choice(self, graph: Builder, readout: Tensor) -> list[Tensor]:
+        """The best of all tokens but the special ones, or the log-probabilities of all."""
+        k = graph.input("k", [1], integer=True)
+        table, bias = self.output_layer()
+        weight = np.ascontiguousarray(table.T)
+        special = graph.op(
+            "Gemm",
+            readout,
+            graph.constant(weight[:, :SPECIAL]),
+            graph.constant(bias[:SPECIAL]),
+            size=SPECIAL,
+        )
+        rest = graph.linear([readout], weight[:, SPECIAL:], bias[SPECIAL:])
+        totals = graph.op("Concat", special, _log_sum_exp(graph, rest), axis=-1)
+        total = _log_sum_exp(graph, totals)
+
+        best = graph.part()
+        values, places = best.ops("TopK", rest, k, sizes=[0, 0], axis=-1)
+        best.output(best.op("Sub", values, total), "best_log_probs", ["N", "k"])
+        tokens = best.op("Add", places, best.integers(SPECIAL))
+        best.output(tokens, "best_tokens", ["N", "k"], integer=True)
+
+        every = graph.part()
+        logits = every.op("Concat", special, rest, axis=-1)
+        every.output(every.op("Sub", logits, total), "all_log_probs", ["N", "V"])
+        none = every.op("ConstantOfShape", every.integers(0, 0), value=_zero())
+        every.output(none, "no_tokens", ["Z", "Z"], integer=True)
+        wanted = graph.op("Cast", graph.op("Squeeze", k), to=onnx.TensorProto.BOOL)
+        return graph.branch(wanted, best, every)
+
+    def output_layer(self) -> tuple[Floats32, Floats32]:
+        """The output layer, for one who chooses without its graph.
+
+        Returns:
+            The matrix (V, E) and the bias (V,).
+        """
+        table = "output.weight" if self.options.tie == "none" else self._target_table
+        return self._weights[table], self._weights["output.bias"]
+
+    @property
+    def _target_table(self) -> str:
+        return SOURCE_TABLE if self.options.tie == "all" else TARGET_TABLE
+
+    def _stacked(self, layer: int) -> tuple[Floats32, Floats32]:
+        """A decoder layer's joined weights, the constant inputs' first, and its bias."""
+        read = self._reading(f"decoder.stack.layers.{layer}.0")
+        return self._decoder_cell.stacked(read, 0 if layer else self._summary)
+
+    def _readout(self) -> tuple[Floats32, Floats32]:
+        read = self._reading("decoder.readout")
+        return np.ascontiguousarray(read("weight").T), read("bias")
+
+    def _map(self, graph: Builder, inputs: list[Tensor], name: str) -> Tensor:
+        read = self._reading(name)
+        return graph.linear(inputs, np.ascontiguousarray(read("weight").T), read("bias"))
+
+    def _reading(self, prefix: str) -> Callable[[str], Floats32]:
+        return lambda name: np.asarray(self._weights[f"{prefix}.{name}"], dtype=np.float32)
+
+
+def _present(context: Tensor | None) -> list[Tensor]:
+    return [] if context is None else [context]
+
+
+def _zero() -> onnx.TensorProto:
+    return onnx.helper.make_tensor("zero", onnx.TensorProto.INT64, [1], [0])
+
+
+def _log_sum_exp(graph: Builder, x: Tensor) -> Tensor:
+    """Over the last axis, which stays; the operator of that name takes six times as long."""
+    last = graph.integers(-1)
+    greatest = graph.op("ReduceMax", x, last, keepdims=1)
+    powers = graph.op("Exp", graph.op("Sub", x, greatest))
+    total = graph.op("ReduceSum", powers, last, keepdims=1)
+    return graph.op("Add", graph.op("Log", total), greatest, size=1)
+
+
+def _mask(graph: Builder, values: Tensor, lengths: Tensor) -> Tensor:
+    """(B, 1, S): 0 where a source token is, -inf at padding."""
+    width = graph.op("Gather", graph.op("Shape", values), graph.constant(np.array(1, np.int64)))
+    zero, one = (graph.constant(np.array(n, np.int64)) for n in (0, 1))
+    places = graph.op("Cast", graph.op("Range", zero, width, one), to=onnx.TensorProto.INT32)
+    ends = graph.op("Unsqueeze", lengths, graph.integers(1, 2))
+    real = graph.op("Less", graph.op("Unsqueeze", places, graph.integers(0, 1)), ends)
+    return graph.op(
+        "Where",
+        real,
+        graph.constant(np.array(0.0, np.float32)),
+        graph.constant(np.array(-np.inf, np.float32)),
+    )

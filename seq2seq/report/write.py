@@ -1,0 +1,100 @@
+"""The report of a run, made while it trains and when it is asked for."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from seq2seq.data.dataset import PreparedData
+from seq2seq.data.preparing.report import PrepareReport
+from seq2seq.errors import DataError, ModelError
+from seq2seq.inference.engines.torch import TorchEngine, load_model
+from seq2seq.inference.model_folder import ModelFolder
+from seq2seq.report.record import RunRecord
+from seq2seq.training.evaluation import translated
+from seq2seq.training.monitoring.examples import EXAMPLES, write_examples
+from seq2seq.training.precision import resolve_precision
+
+REPORT = "report.html"
+_SHARE = 0.01  # of the time that training takes, at most
+
+
+class LivePage:
+    """Makes the page at the end of a session, and after validations where that costs little.
+
+    Args:
+        pause: Seconds from the beginning of a session before the first page.
+    """
+
+    def __init__(self, pause: float = 60.0) -> None:
+        self._due = time.monotonic() + pause
+
+    def __call__(self, run: Path, final: bool) -> None:
+        """Makes the page, or leaves it for later.
+
+        Args:
+            run: The run's folder.
+            final: Whether there will be no later.
+        """
+        begun = time.monotonic()
+        if not final and begun < self._due:
+            return
+        _write(run / REPORT, RunRecord.read(run))
+        ended = time.monotonic()
+        self._due = ended + (ended - begun) / _SHARE
+
+
+def write_report(
+    run: str | Path, output: str | Path | None = None, *, data: Path | None = None
+) -> Path:
+    """Makes the page of a run.
+
+    Args:
+        run: The run's folder.
+        output: The page; None: ``report.html`` in the run's folder.
+        data: The prepared folder that the run was trained on: its validation set is translated
+            again, for the examples. None: the examples that training kept.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        Seq2SeqError: If there is no run, a file of it is damaged, or the data is not its own.
+    """
+    folder = Path(run)
+    record = RunRecord.read(folder)
+    path = folder / REPORT if output is None else Path(output)
+    if not path.parent.is_dir():
+        raise ModelError(f"{path.parent}: no such folder: the report cannot be written there")
+    if data is not None:
+        report = _make_examples(record, data)
+        record = replace(RunRecord.read(folder), data=report)
+    _write(path, record)
+    return path
+
+
+def _write(path: Path, record: RunRecord) -> None:
+    from seq2seq.report import page  # what it draws with takes a second to load
+
+    page.write_page(path, page.render(record))
+
+
+def _make_examples(record: RunRecord, data: Path) -> PrepareReport:
+    """Translates the validation set with the run's model, greedily, as validation does."""
+    folder = record.path
+    model = ModelFolder.open(folder)
+    prepared = PreparedData.open(data)
+    if record.data_digest != prepared.digest:
+        raise DataError(
+            f"{data}: {folder} was trained on other data: give --data the folder it was begun with"
+        )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = load_model(folder, model.recipe, model.tokenizers).to(device)
+    engine = TorchEngine(network, resolve_precision(model.recipe.training.precision, device))
+    found = translated(engine, prepared.val, model.tokenizers, model.recipe)
+    update = int(record.card["update"])
+    write_examples(folder / EXAMPLES, found, engine, model.tokenizers, update)
+    return prepared.report

@@ -1,0 +1,1 @@
+"""Beam search: its state, its candidates and what it has finished."""

@@ -1,0 +1,1 @@
+"""Constraints on the text of a translation: prefixes, phrases, repetition."""

@@ -1,0 +1,207 @@
+"""What a search knows of a model: numpy in, numpy out, and a state that it cannot look into.
+
+Anything that fits :class:`StepModel` can be searched: a torch model, another engine, an ensemble,
+a scripted fake in a test. The engine does the heavy part (log-softmax, the k best, moving states)
+where its states live; the search decides which rows go on.
+
+Shapes: B sentences, S source length, N rows (hypotheses under way, of all sentences), k candidates
+a row, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from seq2seq.errors import ModelError, Seq2SeqError
+from seq2seq.ids import PAD
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Floats32 = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+S = TypeVar("S")
+
+BROKEN = (
+    "the model's probabilities are not numbers (NaN): its weights or its arithmetic broke down; "
+    "use an earlier checkpoint, or train with a lower training.learning_rate"
+)
+
+
+@dataclass(frozen=True)
+class SourceBatch:
+    """Sources, a row a sentence.
+
+    Args:
+        ids: Pieces (B, S), each row ending with eos and padded on the right.
+        lengths: How many pieces of each row are real, eos counted (B,).
+    """
+
+    ids: Ints
+    lengths: Ints
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Sequence[int]]) -> SourceBatch:
+        """Pads rows of piece ids to one array.
+
+        Args:
+            rows: The sentences, each ending with eos.
+
+        Returns:
+            The batch, its rows in the order given.
+        """
+        lengths = np.array([len(row) for row in rows], dtype=np.int64)
+        ids = np.full((len(rows), int(lengths.max(initial=0))), PAD, dtype=np.int64)
+        for row, padded in zip(rows, ids, strict=True):
+            padded[: len(row)] = row
+        return cls(ids, lengths)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The k best next tokens of each row.
+
+    Args:
+        log_probs: Natural logarithms of probabilities (N, k), best first, none above 0; equal ones
+            in the order of their tokens, or results depend on the engine where they matter.
+        tokens: The tokens that have them (N, k).
+        attention: How the row weighed the source's positions for this step (N, S), each row a sum
+            of 1 and 0 at padding; None: the model has no attention.
+    """
+
+    log_probs: Floats32
+    tokens: Ints
+    attention: Floats32 | None = None
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Every token's chance to come next, for each row.
+
+    Args:
+        log_probs: Natural logarithms of probabilities (N, V); the caller's own, to change.
+        attention: As in :class:`Candidates`.
+    """
+
+    log_probs: Floats32
+    attention: Floats32 | None = None
+
+
+class StepModel(Protocol[S]):
+    """A model that can be asked, one step at a time, what may come next.
+
+    A state is a value: ``step`` returns a new one and leaves the old one as it was, so that the
+    same state can be asked twice.
+    """
+
+    @property
+    def vocab_size(self) -> int:
+        """How many target tokens there are (V)."""
+
+    def start(self, source: SourceBatch) -> S:
+        """Reads the sources.
+
+        Args:
+            source: The sentences.
+
+        Returns:
+            The state before any token was fed: row i is sentence i.
+        """
+
+    def step(
+        self, state: S, parent_N: Ints, token_N: Ints, k: int, bias: Floats32 | None = None
+    ) -> tuple[Candidates, S]:
+        """Feeds one token to each of N rows.
+
+        Args:
+            state: What ``start`` or the step before returned.
+            parent_N: The row of ``state`` that each new row goes on from. Rows may be dropped,
+                repeated and moved; the first step feeds bos to the rows 0 to B - 1.
+            token_N: The token that each new row is fed.
+            k: How many candidates to return, at most V.
+            bias: Added to the log-probabilities before the k best are chosen, (1, V), each entry
+                0 or -inf. What is left is not normalized again.
+
+        Returns:
+            The k best next tokens of each new row, and the state of the new rows.
+        """
+
+    def distribution(self, state: S, parent_N: Ints, token_N: Ints) -> tuple[Distribution, S]:
+        """Feeds one token to each of N rows and tells of all tokens: for rules, samples, ensembles.
+
+        Args:
+            state: As in ``step``.
+            parent_N: As in ``step``.
+            token_N: As in ``step``.
+
+        Returns:
+            Each new row's log-probabilities of all tokens, and the state of the new rows.
+        """
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A finished translation.
+
+    Args:
+        tokens: Its tokens, without bos and eos.
+        log_prob: The sum of its steps' log-probabilities, that of eos counted.
+        score: ``log_prob`` normalized by length, and the coverage penalty where it was asked for:
+            what hypotheses are ranked by.
+        truncated: It was ended at the length cap where the model would rather have gone on.
+        token_log_probs: The log-probability of each token and of eos, one more than ``tokens``.
+        attention: How each step weighed the source's positions, eos counted (len(tokens) + 1, S);
+            None: it was not asked for.
+    """
+
+    tokens: tuple[int, ...]
+    log_prob: float
+    score: float
+    truncated: bool
+    token_log_probs: tuple[float, ...] = ()
+    attention: Floats32 | None = field(default=None, compare=False)
+
+
+def check_attends(attention_NS: Floats32 | None) -> None:
+    """Checks that a model told what it attended to, where that is needed.
+
+    Args:
+        attention_NS: As in :class:`Candidates`.
+
+    Raises:
+        Seq2SeqError: If it did not.
+    """
+    if attention_NS is None:
+        raise Seq2SeqError(
+            "this model has no attention, which coverage, alignments and attention matrices need: "
+            "leave them out, or use a model with model.decoder.attention"
+        )
+
+
+def checked(candidates: Candidates) -> tuple[Floats, Ints]:
+    """Takes an engine's candidates, refusing those of a model whose numbers broke down.
+
+    Args:
+        candidates: What ``step`` returned.
+
+    Returns:
+        The log-probabilities in double precision, so that sums along a hypothesis stay exact to
+        float32, and the tokens.
+
+    Raises:
+        ModelError: If a log-probability is NaN.
+    """
+    log_probs = candidates.log_probs.astype(np.float64)
+    # A row's best is enough to look at: one NaN among the logits makes its whole softmax NaN.
+    if math.isnan(np.add.reduce(log_probs[:, 0])):
+        raise ModelError(BROKEN)
+    return log_probs, candidates.tokens

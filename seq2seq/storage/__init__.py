@@ -1,0 +1,1 @@
+"""Files on disk: whole or not there, with checksums, under names that stand in one place."""

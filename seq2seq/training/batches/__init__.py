@@ -1,0 +1,1 @@
+"""Batches: what each update of a training learns from."""

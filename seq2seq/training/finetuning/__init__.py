@@ -1,0 +1,1 @@
+"""Fine-tuning: a training that begins with the weights of an earlier run."""

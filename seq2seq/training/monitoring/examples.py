@@ -1,0 +1,166 @@
+"""``examples.json``: a validation's best and worst translations, and what was attended to.
+
+Chosen by sentence chrF (Popović 2015), which unlike BLEU tells one bad sentence from another.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seq2seq.ids import BOS, EOS
+from seq2seq.metrics import CHRF_SIGNATURE, chrf, sentence_chrf
+from seq2seq.search.model import SourceBatch, StepModel
+from seq2seq.text.tokenizer import Tokenizer, Tokenizers
+from seq2seq.training.run.checkpoint import write_synced
+
+EXAMPLES = "examples.json"
+FORMAT = 1
+SHOWN = 12
+MAPS = 6
+_FEWEST, _MOST = 4, 24  # words a side of a sentence whose attention is worth a picture
+_BINS = 20
+_END = "∎"
+
+
+@dataclass(frozen=True)
+class Translations:
+    """What a validation translated, line by line.
+
+    Attributes:
+        sources: The lines.
+        references: Their given translations.
+        hypotheses: The model's.
+    """
+
+    sources: Sequence[str]
+    references: Sequence[str]
+    hypotheses: Sequence[str]
+
+
+def write_examples(
+    path: Path, translations: Translations, model: StepModel[Any], both: Tokenizers, update: int
+) -> dict[str, Any]:
+    """Writes the examples of a validation.
+
+    Args:
+        path: The file.
+        translations: All of them.
+        model: Who made them, for its attention.
+        both: Its tokenizers.
+        update: The update that its weights are from.
+
+    Returns:
+        What was written.
+    """
+    scores = sentence_chrf(translations.hypotheses, translations.references)
+    order = _ranked(translations, scores)
+    count = min(SHOWN, (len(order) + 1) // 2)
+    best = order[:count]
+    worst = order[: count - 1 : -1][:SHOWN] if len(order) > count else []
+    counts, _ = np.histogram(scores, bins=_BINS, range=(0.0, 100.0))
+    found = {
+        "format": FORMAT,
+        "update": update,
+        "lines": len(scores),
+        "chrf": chrf(translations.hypotheses, translations.references),
+        "signature": CHRF_SIGNATURE,
+        "histogram": counts.tolist(),
+        "best": [_example(translations, i, scores[i]) for i in best],
+        "worst": [_example(translations, i, scores[i]) for i in worst],
+        "attention": _attention(translations, order, model, both),
+    }
+    write_synced(path, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
+    return found
+
+
+def _ranked(translations: Translations, scores: Sequence[float]) -> list[int]:
+    """The lines that can be judged, best first; of equals the longer reference says more."""
+    known = [i for i, reference in enumerate(translations.references) if reference.strip()]
+    return sorted(known, key=lambda i: (-scores[i], -len(translations.references[i]), i))
+
+
+def _example(translations: Translations, index: int, score: float) -> dict[str, Any]:
+    return {
+        "line": index + 1,
+        "source": translations.sources[index],
+        "reference": translations.references[index],
+        "hypothesis": translations.hypotheses[index],
+        "chrf": round(score, 2),
+    }
+
+
+def _attention(
+    translations: Translations, order: Sequence[int], model: StepModel[Any], both: Tokenizers
+) -> list[dict[str, Any]]:
+    """Maps of a few sentences of medium length, from good to bad translations."""
+
+    def fits(text: str) -> bool:
+        return _FEWEST <= len(text.split()) <= _MOST
+
+    fitting = [
+        i for i in order if fits(translations.sources[i]) and fits(translations.hypotheses[i])
+    ]
+    places = np.linspace(0, len(fitting) - 1, min(MAPS, len(fitting))).astype(int).tolist()
+    maps = []
+    for place in places:
+        index = fitting[place]
+        found = attention_map(
+            translations.sources[index], translations.hypotheses[index], model, both
+        )
+        if found is None:
+            return []
+        maps.append({"line": index + 1, **found})
+    return maps
+
+
+def attention_map(
+    source: str, hypothesis: str, model: StepModel[Any], both: Tokenizers
+) -> dict[str, Any] | None:
+    """Where a model looks in a source while it is made to say a hypothesis.
+
+    Args:
+        source: The source.
+        hypothesis: What it says.
+        model: The model.
+        both: Its tokenizers.
+
+    Returns:
+        "source" and "target" words, the end counted, and "weights": for each target word the share
+        of its attention on each source word. None of a model without attention.
+    """
+    (read,), (said,) = both.source.encode([source]), both.target.encode([hypothesis])
+    state = model.start(SourceBatch.from_rows([[*read, EOS]]))
+    row = np.zeros(1, dtype=np.int64)
+    weights: list[NDArray[np.float32]] = []
+    for token in (BOS, *said):
+        candidates, state = model.step(state, row, np.array([token]), 1)
+        if candidates.attention is None:
+            return None
+        weights.append(candidates.attention[0])
+    columns, source_words = _words(read, both.source)
+    rows, target_words = _words(said, both.target)
+    pieces_TS = np.stack(weights)
+    words = np.add.reduceat(np.add.reduceat(pieces_TS, columns, axis=1), rows, axis=0)
+    counts = np.diff([*rows, len(weights)])
+    shares = (words / counts[:, None]).round(3)
+    return {
+        "source": source_words,
+        "target": target_words,
+        "weights": [[float(f"{share:.3f}") for share in one] for one in shares],
+    }
+
+
+def _words(ids: Sequence[int], tokenizer: Tokenizer) -> tuple[list[int], list[str]]:
+    """Where each word begins among the pieces, and its text; the end is the last."""
+    pieces = tokenizer.pieces(ids)
+    begins = [i for i, piece in enumerate(pieces) if i == 0 or piece.startswith("▁")]
+    ends = [*begins[1:], len(ids)]
+    texts = tokenizer.decode([ids[a:b] for a, b in zip(begins, ends, strict=False)])
+    return [*begins, len(ids)], [*texts, _END]

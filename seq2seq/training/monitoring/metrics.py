@@ -1,0 +1,131 @@
+"""What is measured of updates besides their loss: padding, how far the weights moved, memory."""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq.data.collate import PaddedPairs
+
+PARTS = ("encoder", "bridge", "decoder", "attention", "embedding", "output")
+"""The parts of the network whose movement is measured, besides the whole."""
+
+
+class Interval:
+    """Sums over the updates since the last record of ``metrics.jsonl``."""
+
+    def __init__(self) -> None:
+        self.nll, self.tokens, self.seconds = 0.0, 0, 0.0
+        self._real, self._padded = 0, 0
+
+    def add(self, nll: float, tokens: int, pairs: Sequence[PaddedPairs], seconds: float) -> None:
+        """Takes an update in.
+
+        Args:
+            nll: The sum of its negative log-likelihood; not finite: the update counts as time and
+                padding alone.
+            tokens: Its target tokens.
+            pairs: Its batches.
+            seconds: How long it took.
+        """
+        if math.isfinite(nll):
+            self.nll += nll
+            self.tokens += tokens
+        self.seconds += seconds
+        for one in pairs:
+            self._real += int(one.source_lengths_B.sum()) + len(one.where_M)
+            self._padded += one.source_BS.size + one.labels_BT.size
+
+    @property
+    def loss(self) -> float:
+        """Nats a target token; not a number where every update was skipped."""
+        return self.nll / self.tokens if self.tokens else math.nan
+
+    @property
+    def speed(self) -> float:
+        """Target tokens a second."""
+        return self.tokens / max(1e-9, self.seconds)
+
+    @property
+    def padding(self) -> float:
+        """The share of padding in the matrices of both sides."""
+        return 1.0 - self._real / self._padded if self._padded else 0.0
+
+
+class Movement:
+    """How far an update moves the weights: made before it, asked after it.
+
+    The norm of the change over the norm of the weights before, about 1e-3 where the learning rate
+    fits. Weights that two parts share count where the network first names them. The weights are
+    copied, which is why the loop measures only the updates that it logs.
+
+    Args:
+        model: The network.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._now = [(part_of(name), weight) for name, weight in model.named_parameters()]
+        self._before = [weight.detach().clone() for _, weight in self._now]
+
+    @torch.no_grad()
+    def ratios(self) -> dict[str, float]:
+        """The ratios, after the update.
+
+        Returns:
+            "all" and those of ``PARTS`` that have weights other than zero.
+        """
+        norm = torch.linalg.vector_norm
+        moved = [norm(now - old) for (_, now), old in zip(self._now, self._before, strict=True)]
+        sizes = [norm(old) for old in self._before]
+        squares: Tensor = torch.stack([torch.stack(moved), torch.stack(sizes)]).double().square()
+        sums: dict[str, list[float]] = {}
+        for (part, _), change, size in zip(self._now, *squares.tolist(), strict=True):
+            for key in ("all", part):
+                total = sums.setdefault(key, [0.0, 0.0])
+                total[0] += change
+                total[1] += size
+        known = [key for key in ("all", *PARTS) if key in sums and sums[key][1] > 0.0]
+        return {key: math.sqrt(sums[key][0] / sums[key][1]) for key in known}
+
+
+def part_of(name: str) -> str:
+    """The part of the network that a parameter belongs to.
+
+    Args:
+        name: Its full name, such as "decoder.attention.query.weight".
+
+    Returns:
+        One of ``PARTS``.
+    """
+    words = name.split(".")
+    for inner in ("attention", "embedding"):
+        if inner in words:
+            return inner
+    return words[0]
+
+
+def memory() -> int:
+    """The most memory that this process has held.
+
+    Returns:
+        Bytes.
+    """
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def gpu_memory(device: torch.device) -> int | None:
+    """The most memory that tensors have taken on a GPU.
+
+    Args:
+        device: Where training runs.
+
+    Returns:
+        Bytes; None on a processor.
+    """
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None

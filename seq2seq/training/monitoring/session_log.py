@@ -1,0 +1,189 @@
+"""What is kept of a training for those who watch it: its sessions, its examples, its page.
+
+A session is the time from a call of ``train`` to its end. Its beginning and its end are records of
+``metrics.jsonl``; one without an end was killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from seq2seq.recipe import Recipe
+from seq2seq.search.model import StepModel
+from seq2seq.text.tokenizer import Tokenizers
+from seq2seq.training.monitoring.examples import EXAMPLES, Translations, write_examples
+from seq2seq.training.monitoring.tensorboard import FOLDER, TensorBoard
+from seq2seq.training.run.journal import Journal
+from seq2seq.training.signals import StopRequest
+from seq2seq.training.state import TrainingState
+
+Page = Callable[[Path, bool], None]
+"""Makes the run's page: its folder, and whether nothing more will happen in this session."""
+
+
+class Watch:
+    """The records that no number depends on.
+
+    Args:
+        run: The run's folder.
+        journal: Its ``metrics.jsonl``.
+        say: Shows a line.
+        page: Makes the run's page; None: there is none.
+    """
+
+    def __init__(
+        self, run: Path, journal: Journal, say: Callable[[str], None], page: Page | None
+    ) -> None:
+        self.run, self.journal, self.say, self._page = run, journal, say, page
+
+    @contextmanager
+    def session(
+        self,
+        recipe: Recipe,
+        state: Callable[[], TrainingState],
+        stop: StopRequest,
+        environment: dict[str, Any],
+    ) -> Iterator[None]:
+        """Records when a session begins and how it ends; the training happens within.
+
+        Args:
+            recipe: For whether TensorBoard is wanted.
+            state: Asked at the beginning and at the end.
+            stop: Which signal ended it.
+            environment: What its numbers may depend on.
+
+        Yields:
+            Nothing.
+        """
+        if state().stopped:  # nothing will happen
+            yield
+            return
+        update = state().update
+        board = None
+        if recipe.training.tensorboard:
+            board = TensorBoard(self.run / FOLDER, update + 1)
+            self.journal.listener = self._guarded(board)
+        lost = {"reached": self.journal.reached} if self.journal.reached else {}
+        about = {"environment": {**environment, **host()}, **lost}
+        self._session("resumed" if update else "begun", update, **about)
+        try:
+            yield
+        except BaseException as error:
+            what = "failed" if isinstance(error, Exception) else "stopped"
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            with contextlib.suppress(OSError):  # the disk may be what is wrong
+                self._session(what, state().update, reason=reason)
+            if isinstance(error, Exception):
+                self.page(final=True)
+            raise
+        else:
+            ended = state().stopped
+            self._session(
+                "finished" if ended else "stopped", state().update, reason=ended or stop.by
+            )
+            self.page(final=True)
+        finally:
+            self.journal.listener = None
+            if board is not None:
+                with contextlib.suppress(OSError):
+                    board.close()
+
+    def _guarded(self, board: TensorBoard) -> Callable[[dict[str, Any]], None]:
+        """TensorBoard's records; where the disk is full, training goes on without them."""
+
+        def record(values: dict[str, Any]) -> None:
+            try:
+                board.record(values)
+            except OSError as error:
+                self.journal.listener = None
+                self.say(f"warning: nothing more is written for TensorBoard: {error}")
+
+        return record
+
+    def examples(
+        self,
+        translations: Translations | None,
+        model: StepModel[Any],
+        both: Tokenizers,
+        update: int,
+    ) -> dict[str, Any] | None:
+        """Keeps the best and worst translations of the weights that become the run's model.
+
+        Args:
+            translations: What validation translated; None: nothing, now.
+            model: The model.
+            both: Its tokenizers.
+            update: The update that its weights are from.
+
+        Returns:
+            What is kept of these weights; None: nothing.
+        """
+        path = self.run / EXAMPLES
+        try:
+            if translations is not None:
+                return write_examples(path, translations, model, both, update)
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            return kept if kept["update"] == update else None
+        except (FileNotFoundError, ValueError, LookupError, TypeError):
+            return None
+        except OSError as error:
+            self.say(f"warning: {path} could not be written: {error}")
+            return None
+
+    def _session(self, what: str, update: int, **more: Any) -> None:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self.journal.append(
+            {"kind": "session", "what": what, "update": update, "time": now, **more}
+        )
+
+    def page(self, *, final: bool) -> None:
+        """Makes the run's page anew; training goes on whatever becomes of it.
+
+        Args:
+            final: Whether nothing more will happen in this session.
+        """
+        if self._page is None:
+            return
+        try:
+            self._page(self.run, final)
+        except Exception as error:
+            told = " ".join(f"{type(error).__name__}: {error}".split())
+            self.say(f"warning: the run's report could not be written: {told}")
+
+
+def host() -> dict[str, Any]:
+    """The machine, without its name or its user's.
+
+    Returns:
+        Its processor, cores, memory in bytes, system and GPU, as far as they are known.
+    """
+    found: dict[str, Any] = {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+    if hasattr(os, "sched_getaffinity"):
+        found["usable_cores"] = len(os.sched_getaffinity(0))
+    with contextlib.suppress(ValueError, OSError, AttributeError):
+        found["memory"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if torch.cuda.is_available():
+        found["gpu"] = torch.cuda.get_device_name()
+    return found
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split("\n"):
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,1 @@
+"""A run's folder: checkpoints, the published model, and what was measured."""

@@ -1,0 +1,399 @@
+"""A run's folder: the model-to-be, its checkpoints, and what was measured on the way.
+
+``recipe.toml``, ``tokenizer.model`` (or ``source.model`` and ``target.model``),
+``weights.safetensors`` and ``card.json`` make a model folder, so a run translates as soon as its
+first validation is done. Beside them: ``run.json`` (which data), ``checkpoints/``, the links
+``best`` and ``last`` into it, ``metrics.jsonl``, ``curves.png``, and ``data/`` where the run
+prepared its own.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from seq2seq.data.dataset import PreparedData
+from seq2seq.errors import ModelError, TrainingError
+from seq2seq.inference.model_folder import CARD, WEIGHTS, recipe_digest
+from seq2seq.recipe import Recipe
+from seq2seq.recipe.files import read_recipe_text, recipe_from_toml, recipe_to_toml
+from seq2seq.storage.checked_json import sealed
+from seq2seq.storage.lock import Lock
+from seq2seq.training.run.checkpoint import (
+    TEMPORARY,
+    Checkpoint,
+    DamagedCheckpointError,
+    Tensors,
+    checkpoint_folders,
+    load_checkpoint,
+    point,
+    read_object,
+    recover,
+    replacing,
+    save_checkpoint,
+    save_tensors,
+    update_of,
+)
+from seq2seq.training.run.journal import Journal
+
+OWN = {
+    "recipe.toml", "tokenizer.model", "source.model", "target.model", "weights.safetensors",
+    "card.json", "run.json", "checkpoints", "best", "last", "metrics.jsonl", "curves.png", "data",
+    "examples.json", "report.html", "tensorboard", "old_val.arrow",
+}  # fmt: skip
+
+
+class RunFolder:
+    """The folder of one training, locked against other processes until it is closed.
+
+    Args:
+        path: The folder; made where it is missing.
+        recipe: The recipe that is to be trained there.
+
+    Raises:
+        ModelError: If the folder is a file, holds something else or a run of another recipe, or
+            another process is training there.
+
+    Attributes:
+        changed: Keys that may differ from those that the run had, and do: there, and here.
+    """
+
+    def __init__(self, path: Path, recipe: Recipe) -> None:
+        self.path = path
+        self.recipe = recipe
+        self.checkpoints = path / "checkpoints"
+        self.journal = Journal(path / "metrics.jsonl")
+        if path.exists() and not path.is_dir():
+            raise ModelError(f"{path} is a file: a run needs a folder of its own")
+        self._made = _make(path)
+        try:
+            self._lock = Lock(path)
+        except BaseException:
+            self._remove_made()
+            raise
+        try:
+            self.begun = (path / "run.json").exists()
+            self._check_contents()
+            self.changed = self._check_recipe()
+            recover(self.checkpoints)
+            for partial in path.glob(TEMPORARY + "*"):
+                partial.unlink()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets other processes in; a folder that was made here and stayed empty goes."""
+        self._lock.release()
+        self._remove_made()
+
+    def _remove_made(self) -> None:
+        for folder in self._made:
+            try:
+                folder.rmdir()
+            except OSError:  # something is in it
+                return
+
+    def _check_contents(self) -> None:
+        """A folder without run.json is no run: whatever it holds is the user's."""
+        if self.begun:
+            return
+        early = {
+            "checkpoints",
+            "data",
+            "old_val.arrow",
+        }  # of a run that was killed before it wrote run.json
+        names = sorted(entry.name for entry in self.path.iterdir())
+        foreign = [name for name in names if name not in early and not name.startswith(".")]
+        if foreign:
+            raise ModelError(
+                f"{self.path} holds other things ({', '.join(foreign[:3])}) and no run: "
+                "give -o a new or empty folder"
+            )
+
+    def _check_recipe(self) -> dict[str, tuple[Any, Any]]:
+        """The keys that differ from the run's recipe, all of them such as may change."""
+        stored = self._stored_recipe()
+        if stored is None:
+            return {}
+        ours, theirs = flat(self.recipe), flat(stored)
+        differing = {
+            key: (theirs.get(key), ours.get(key))
+            for key in {**ours, **theirs}
+            if ours.get(key) != theirs.get(key)
+        }
+        free = may_change(self.recipe)
+        fixed = [key for key in differing if key not in free]
+        if fixed:
+            shown = "; ".join(
+                f"{key} is {_shown(differing[key][0])} there and {_shown(differing[key][1])} here"
+                for key in fixed[:5]
+            )
+            more = f" and {len(fixed) - 5} more" if len(fixed) > 5 else ""
+            raise ModelError(
+                f"{self.path} holds a run of another recipe: {shown}{more}; "
+                "give -o a new folder, or train with the run's own recipe.toml"
+            )
+        return differing
+
+    def _stored_recipe(self) -> Recipe | None:
+        """The recipe that the run had last: run.json has it, with a checksum."""
+        file, copy = self.path / "run.json", self.path / "recipe.toml"
+        text = read_object(file).get("recipe") if file.is_file() else None
+        if text is not None:
+            return recipe_from_toml(text, str(file))
+        if copy.is_file():  # a run of an older version
+            return recipe_from_toml(read_recipe_text(str(copy)), str(copy))
+        return None
+
+    def claim(self, prepared: PreparedData, init: dict[str, Any] | None = None) -> None:
+        """Writes what a new run begins with, or checks that a run goes on with its own data.
+
+        Args:
+            prepared: The prepared data.
+            init: Where the first weights are from; None: from nothing.
+
+        Raises:
+            ModelError: If the run was begun on other data.
+            TrainingError: If the folder cannot be written.
+        """
+        file = self.path / "run.json"
+        if file.is_file() and read_object(file).get("data") != prepared.digest:
+            raise ModelError(
+                f"{self.path} was begun on other data than {prepared.folder} holds: "
+                "give --data the folder it was begun with, or -o a new folder"
+            )
+        text = recipe_to_toml(self.recipe)
+        about = {
+            "data": prepared.digest,
+            "inputs": prepared.manifest["inputs"],
+            "report": prepared.manifest["report"],
+            "recipe": text,
+            **({} if init is None else {"init": init}),
+        }
+        with self._writing("the run's first files"):
+            _put(file, sealed(about).encode())
+            for name, proto in prepared.tokenizers.files.items():
+                _put(self.path / name, proto)
+            _put(self.path / "recipe.toml", text.encode())
+
+    def latest(self, say: Callable[[str], None]) -> Checkpoint | None:
+        """The newest checkpoint that is whole.
+
+        Args:
+            say: Told of damaged ones.
+
+        Returns:
+            The checkpoint; None for a new run.
+
+        Raises:
+            ModelError: If there are checkpoints and none is whole, or the newest is of another
+                version.
+        """
+        folders = checkpoint_folders(self.checkpoints)
+        for folder in folders:
+            try:
+                checkpoint = load_checkpoint(folder)
+            except DamagedCheckpointError as error:
+                say(f"warning: {error}; trying the one before")
+                continue
+            for newer in folders[: folders.index(folder)]:
+                aside = newer.with_name("damaged-" + newer.name)
+                shutil.rmtree(aside, ignore_errors=True)
+                newer.rename(aside)
+            return checkpoint
+        if folders:
+            raise ModelError(
+                f"none of the {len(folders)} checkpoints in {self.checkpoints} can be read: "
+                "train into a new folder, or remove them to begin anew here"
+            )
+        return None
+
+    def good(self, before: int, say: Callable[[str], None]) -> Checkpoint | None:
+        """The newest checkpoint whose weights have proved good.
+
+        Args:
+            before: The last update whose numbers were finite. A checkpoint right there is taken
+                only if there is no earlier one: its weights may be what went wrong.
+            say: Told of damaged ones.
+
+        Returns:
+            The checkpoint; None if there is none with finite weights.
+        """
+        folders = checkpoint_folders(self.checkpoints)
+        late = [one for one in folders if update_of(one) >= before]
+        for folder in [one for one in folders if one not in late] + late:
+            try:
+                checkpoint = load_checkpoint(folder)
+            except DamagedCheckpointError as error:
+                say(f"warning: {error}; trying the one before")
+                continue
+            if all(bool(one.isfinite().all()) for one in checkpoint.groups["model"].values()):
+                return checkpoint
+        return None
+
+    def kept(self) -> str:
+        """Says what is left where training fails.
+
+        Returns:
+            A part of a sentence.
+        """
+        last = self.path / "last"
+        return f"the last checkpoint is {last}" if last.exists() else "nothing was saved"
+
+    def save(self, checkpoint: Checkpoint, keep: int, keep_validated: int) -> None:
+        """Writes a checkpoint, moves the links, and drops checkpoints no longer needed.
+
+        Args:
+            checkpoint: What to write.
+            keep: How many of the newest to keep.
+            keep_validated: How many of the newest that were validated to keep.
+        """
+        with self._writing("a checkpoint"):
+            newest = save_checkpoint(self.checkpoints, checkpoint)
+            point(self.path / "last", newest)
+        folders = checkpoint_folders(self.checkpoints)
+        needed = set(folders[:keep])
+        best = checkpoint.state.best_update
+        best_folder = self.checkpoints / f"update-{best or 0:08d}"
+        if best is not None and best_folder in folders:
+            point(self.path / "best", best_folder)
+            needed.add(best_folder)
+        history = checkpoint.state.history
+        validated = list(dict.fromkeys(record["update"] for record in history))
+        names = {f"update-{update:08d}" for update in validated[-keep_validated:]}
+        for folder in folders:
+            if folder not in needed and not (keep_validated and folder.name in names):
+                shutil.rmtree(folder)
+
+    def validated_weights(self, updates: list[int]) -> Iterator[Tensors]:
+        """The weights that were validated at some updates.
+
+        Args:
+            updates: Which.
+
+        Yields:
+            Them, where the checkpoint is still there.
+        """
+        for update in updates:
+            folder = self.checkpoints / f"update-{update:08d}"
+            if folder.is_dir():
+                yield load_checkpoint(folder).evaluated()
+
+    def published(self) -> int | None:
+        """The update whose weights the model folder has now.
+
+        Returns:
+            It, or None where there are none yet.
+        """
+        card = self.path / CARD
+        if not card.is_file() or not (self.path / WEIGHTS).is_file():
+            return None
+        update = read_object(card).get("update")
+        return update if isinstance(update, int) else None
+
+    def publish(self, weights: Tensors, card: dict[str, Any]) -> None:
+        """Makes weights the run's model.
+
+        Args:
+            weights: By parameter name.
+            card: What is known of them.
+        """
+        files = self.path / WEIGHTS, self.path / CARD
+        with self._writing("the model"), replacing(*files) as (partial, partial_card):
+            about = {
+                **card,
+                "recipe_sha256": recipe_digest(recipe_to_toml(self.recipe)),
+                "weights_sha256": save_tensors(partial, weights),
+            }
+            partial_card.write_text(sealed(about), encoding="utf-8", newline="\n")
+
+    @contextmanager
+    def _writing(self, what: str) -> Iterator[None]:
+        """Says what is still whole, where the disk is full or gone."""
+        try:
+            yield
+        except (OSError, SafetensorError) as error:
+            free = shutil.disk_usage(self.path).free / 2**20
+            raise TrainingError(
+                f"training stopped: {what} could not be written to {self.path}: {error} "
+                f"({free:,.0f} MiB free); the checkpoints before it are whole: when the folder can "
+                "be written again, the same command goes on"
+            ) from error
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Writes a file in one step, unless it is there as it should be."""
+    if path.is_file() and path.read_bytes() == content:
+        return
+    with replacing(path) as (partial,):
+        partial.write_bytes(content)
+
+
+def _make(folder: Path) -> list[Path]:
+    """Makes a folder and those above it; what was made, the deepest first."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def may_change(recipe: Recipe) -> set[str]:
+    """The keys that a run may go on with another value of: how long, and how often it is judged.
+
+    Args:
+        recipe: The recipe to go on with.
+
+    Returns:
+        Their paths. Lines and BLEU of validations count only where BLEU does not decide which
+        weights are best, since values of before and after could not be compared.
+    """
+    keys = {
+        "epochs", "updates", "early_stopping.patience", "checkpoint_every", "keep_checkpoints",
+        "max_bad_updates", "validation.every",
+    }  # fmt: skip
+    if recipe.training.early_stopping.metric == "loss":
+        keys |= {"validation.bleu", "validation.lines"}
+    return {f"training.{key}" for key in keys}
+
+
+def _shown(value: Any) -> str:
+    return "not given" if value is None else repr(value)
+
+
+def flat(recipe: Recipe) -> dict[str, Any]:
+    """A recipe's values by key path, without what only shows, and the data, which has a digest.
+
+    How corpora are mixed and streamed is no part of the data that the digest is of.
+
+    Args:
+        recipe: The recipe.
+
+    Returns:
+        The values that are given.
+    """
+    found: dict[str, Any] = {}
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, below in value.items():
+                walk(f"{prefix}.{key}" if prefix else key, below)
+        elif value is not None:
+            found[prefix] = value
+
+    hidden = {"tensorboard"} & type(recipe.training).model_fields.keys()
+    walk("", recipe.model_dump(exclude={"data": {"train", "val", "test"}, "training": hidden}))
+    if isinstance(recipe.data.train, tuple):
+        for number, part in enumerate(recipe.data.train):
+            found[f"data.train[{number}].weight"] = part.weight
+    return found

@@ -1,0 +1,103 @@
+"""``metrics.jsonl``: what training measured, a JSON object a line."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from seq2seq.training.run.checkpoint import write_synced
+
+
+class Journal:
+    """Appends records to a file, and forgets those that a resumed run makes again.
+
+    Records of kind "session" are history, and stay.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        reached: The last update that was forgotten; None: none was.
+        listener: Told of every record that is added.
+        say: Told in words where the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.reached: int | None = None
+        self.listener: Callable[[dict[str, Any]], None] | None = None
+        self.say: Callable[[str], None] | None = None
+        self._waiting: list[str] = []
+        self._complained = False
+
+    def records(self) -> list[dict[str, Any]]:
+        """All whole records.
+
+        Returns:
+            Them, in order; a line that a killed process left unfinished is left out.
+        """
+        if not self.path.is_file():
+            return []
+        records = []
+        for line in self.path.read_text(encoding="utf-8", errors="replace").split("\n"):
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(record, dict) and isinstance(record.get("update", 0), int):
+                records.append(record)
+        return records
+
+    def rewind(self, update: int) -> None:
+        """Drops records after an update.
+
+        Args:
+            update: The update that training goes on from.
+        """
+        if self.path.is_file():
+            kept, forgotten = [], [0]
+            for record in self.records():
+                if record.get("update", 0) <= update or record.get("kind") == "session":
+                    kept.append(record)
+                else:
+                    forgotten.append(record["update"])
+            self.reached = max(forgotten) or None
+            write_synced(self.path, "".join(json.dumps(record) + "\n" for record in kept))
+
+    def _keep_waiting(self, whole: int, error: OSError) -> None:
+        """A log is not worth a stopped training: it goes on, and tries again with each record."""
+        with contextlib.suppress(OSError):
+            os.truncate(self.path, whole)
+        if self.say is not None and not self._complained:
+            self.say(f"warning: {self.path} cannot be written: {error}; its records wait")
+        self._complained = True
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Adds a record.
+
+        Args:
+            record: Plain values; it should have an "update".
+        """
+        self._waiting.append(json.dumps(_finite(record)) + "\n")
+        whole = self.path.stat().st_size if self.path.is_file() else 0
+        try:
+            with self.path.open("a", encoding="utf-8", newline="\n") as file:
+                file.write("".join(self._waiting))
+        except OSError as error:
+            self._keep_waiting(whole, error)
+        else:
+            self._waiting, self._complained = [], False
+        if self.listener is not None:
+            self.listener(record)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinities: a number that is not finite becomes null."""
+    if isinstance(value, dict):
+        return {key: _finite(below) for key, below in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

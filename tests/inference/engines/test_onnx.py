@@ -1,0 +1,222 @@
+"""The ONNX graphs against the torch engine: the same models and steps that hold the numpy one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from support.engines import (
+    BUILT_IN,
+    LOOKING,
+    SOURCE_SIZE,
+    TARGET_SIZE,
+    Weights,
+    assert_same_steps,
+    bias_of,
+    drawn,
+    random_engine,
+    sources,
+    weights_of,
+)
+from support.models import model_options, variant_name
+
+from seq2seq.errors import ModelError
+from seq2seq.ids import BOS
+from seq2seq.inference.engines.onnx.builder import PRECISIONS, Precision
+from seq2seq.inference.engines.onnx.engine import OnnxEngine, open_session
+from seq2seq.inference.engines.onnx.network import OnnxNetwork
+from seq2seq.inference.engines.torch import TorchEngine
+from seq2seq.inference.numpy_engine import NumpyEngine
+from seq2seq.inference.shortlist import Shortlist, ShortlistHead
+from seq2seq.recipe import Model
+from seq2seq.recipe.model import OtherCell
+from seq2seq.recipe.training import LengthNormalization
+from seq2seq.search import SourceBatch, beam_search, greedy
+
+
+def onnx_engine(
+    options: Model, weights: Weights, precision: Precision = "float32", threads: int = 1
+) -> OnnxEngine:
+    network = OnnxNetwork(options, weights)
+    graphs = network.encoder(), network.step(precision)
+    sessions = [open_session(graph.SerializeToString(), threads) for graph in graphs]
+    return OnnxEngine(*sessions, options, len(weights["output.bias"]))
+
+
+@pytest.mark.parametrize(("attention", "feeding"), LOOKING)
+@pytest.mark.parametrize("cell", BUILT_IN, ids=variant_name)
+def test_it_gives_the_numbers_of_torch(cell: dict[str, Any], attention: str, feeding: str) -> None:
+    for seed, options in enumerate(drawn(cell, attention, feeding)):
+        theirs = random_engine(options, seed=seed)
+        assert_same_steps(onnx_engine(options, weights_of(theirs)), theirs, sources())
+
+
+@pytest.mark.parametrize("feeding", ["none", "input", "upper"])
+@pytest.mark.parametrize("cell", BUILT_IN, ids=variant_name)
+def test_eight_bits_are_near(cell: dict[str, Any], feeding: str) -> None:
+    """Rounding errors grow with the weights; these are of the size that training leaves."""
+    encoder = {"hidden": 32, "embedding": 16, "cell": cell}
+    decoder = {"layers": 2, "hidden": 32, "embedding": 16, "cell": cell, "residual": True}
+    options = model_options(encoder, {**decoder, "attention": "general", "feeding": feeding})
+    theirs = random_engine(options, scale=0.2)
+    ours = onnx_engine(options, weights_of(theirs), "int8")
+    source, rows = sources((9, 4, 12)), np.arange(3)
+    mine, other = ours.start(source), theirs.start(source)
+    off = []
+    for token in (BOS, 5, 9, 7, 11):
+        tokens = np.full(3, token)
+        one, mine = ours.distribution(mine, rows, tokens)
+        two, other = theirs.distribution(other, rows, tokens)
+        np.testing.assert_allclose(np.exp(one.log_probs).sum(axis=1), 1.0, atol=1e-4)
+        off.append(np.abs(one.log_probs - two.log_probs))
+    assert 0.0 < np.mean(off) < 0.05
+
+
+LENGTHS = (3, 30, 1, 5, 2, 12, 1, 60, 8)
+DECODERS = [
+    {"attention": "general"},
+    {"attention": "additive", "feeding": "upper", "layers": 2},
+    {"attention": "dot", "feeding": "input"},
+    {"state_feeding": True},
+]
+
+
+def pair(decoder: dict[str, Any], precision: Precision) -> tuple[TorchEngine, OnnxEngine]:
+    sizes = {"hidden": 16, "embedding": 8}
+    options = model_options(sizes, {**sizes, **decoder}, tie="none")
+    theirs = random_engine(options, scale=0.7)
+    return theirs, onnx_engine(options, weights_of(theirs), precision)
+
+
+@pytest.mark.parametrize("beam", [1, 5])
+@pytest.mark.parametrize("decoder", DECODERS, ids=variant_name)
+def test_searches_find_the_same(decoder: dict[str, Any], beam: int) -> None:
+    source = sources(LENGTHS, seed=2)
+    found = [
+        beam_search(
+            engine,
+            source,
+            beam=beam,
+            n_best=beam,
+            max_lengths=source.lengths + 2,
+            normalization=LengthNormalization(),
+        )
+        for engine in pair(decoder, "float32")
+    ]
+    for theirs, ours in zip(*found, strict=True):
+        assert [one.tokens for one in ours] == [one.tokens for one in theirs]
+        assert [one.score for one in ours] == pytest.approx([one.score for one in theirs], abs=1e-4)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("decoder", DECODERS, ids=variant_name)
+def test_a_sentence_does_not_depend_on_its_batch(
+    decoder: dict[str, Any], precision: Precision
+) -> None:
+    _, engine = pair(decoder, precision)
+    source = sources(LENGTHS, seed=4)
+    together = greedy(engine, source, max_lengths=np.full(len(source), 9))
+    assert len({one.tokens for one in together}) > 3
+    for row, length, found in zip(source.ids, source.lengths, together, strict=True):
+        alone = SourceBatch.from_rows([row[:length].tolist()])
+        (expected,) = greedy(engine, alone, max_lengths=[9])
+        assert found.tokens == expected.tokens
+        assert found.log_prob == pytest.approx(expected.log_prob, abs=1e-4)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_best_are_those_of_the_distribution(precision: Precision) -> None:
+    _, engine = pair(DECODERS[0], precision)
+    source, rows, tokens = sources(), np.arange(4), np.full(4, BOS)
+    bias = bias_of("special", np.random.default_rng(0))
+    best, _ = engine.step(engine.start(source), rows, tokens, 4, bias)
+    every, _ = engine.distribution(engine.start(source), rows, tokens)
+    assert every.log_probs.shape == (4, TARGET_SIZE)
+    assert bias is not None
+    expected = np.argsort(-(every.log_probs + bias), axis=1, kind="stable")[:, :4]
+    np.testing.assert_array_equal(best.tokens, expected)
+    np.testing.assert_allclose(
+        best.log_probs, np.take_along_axis(every.log_probs, expected, axis=1), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_large_states_and_long_sentences(threads: int) -> None:
+    encoder = {"layers": 2, "hidden": 64, "embedding": 32}
+    decoder = {"layers": 2, "hidden": 64, "attention": "additive", "feeding": "upper"}
+    theirs = random_engine(model_options(encoder, decoder), scale=0.15)
+    ours = onnx_engine(theirs.model.options, weights_of(theirs), threads=threads)
+    assert_same_steps(ours, theirs, sources((300, 20, 299, 1)))
+
+
+@pytest.mark.parametrize("decoder", DECODERS, ids=variant_name)
+def test_a_state_is_a_value(decoder: dict[str, Any]) -> None:
+    _, ours = pair(decoder, "float32")
+    source = sources()
+    rows, token_N = np.arange(4), np.array([5, 6, 7, 8])
+    _, state = ours.step(ours.start(source), rows, np.full(4, BOS), 3)
+    first, _ = ours.distribution(state, rows, token_N)
+    ours.distribution(state, np.array([3, 3, 0]), token_N[:3])
+    again, _ = ours.distribution(state, rows, token_N)
+    np.testing.assert_array_equal(again.log_probs, first.log_probs)
+
+
+def test_probabilities_of_extreme_logits() -> None:
+    theirs = random_engine(model_options({}, {}), scale=30.0)
+    ours = onnx_engine(theirs.model.options, weights_of(theirs))
+    source, rows, tokens = sources(), np.arange(4), np.full(4, BOS)
+    mine, other = (
+        engine.distribution(engine.start(source), rows, tokens)[0].log_probs
+        for engine in (ours, theirs)
+    )
+    assert np.isfinite(mine).all()
+    assert mine.min() < -100.0
+    np.testing.assert_allclose(mine, other, atol=1e-2)
+
+
+def test_broken_weights_are_told() -> None:
+    theirs = random_engine(model_options({}, {}))
+    weights = weights_of(theirs)
+    weights["decoder.readout.weight"][0, 0] = np.nan
+    with pytest.raises(ModelError, match="are not numbers"):
+        greedy(onnx_engine(theirs.model.options, weights), sources(), max_lengths=np.full(4, 5))
+
+
+def test_parts_that_only_torch_knows() -> None:
+    options = model_options({}, {})
+    encoder = options.encoder.model_copy(update={"cell": OtherCell.model_construct(kind="sru")})
+    with pytest.raises(ModelError, match="cell 'sru' needs torch"):
+        OnnxNetwork(options.model_copy(update={"encoder": encoder}), {})
+
+
+@pytest.mark.parametrize("decoder", DECODERS, ids=variant_name)
+def test_a_shortlist_is_that_of_the_numpy_engine(decoder: dict[str, Any]) -> None:
+    theirs, whole = pair(decoder, "float32")
+    options, weights = theirs.model.options, weights_of(theirs)
+    network = OnnxNetwork(options, weights)
+    graphs = network.encoder(), network.step("float32", chooses=False)
+    random = np.random.default_rng(0)
+    for likely, same in ((random.integers(4, TARGET_SIZE, (SOURCE_SIZE, 3)), False), (None, True)):
+        lists = np.broadcast_to(np.arange(TARGET_SIZE), (SOURCE_SIZE, TARGET_SIZE))
+        chosen = lists if likely is None else likely
+        shortlist = Shortlist(chosen.astype(np.int32), np.array([4], np.int32), TARGET_SIZE)
+        head = ShortlistHead(*network.output_layer(), shortlist)
+        sessions = [open_session(graph.SerializeToString(), 1) for graph in graphs]
+        ours = OnnxEngine(*sessions, options, TARGET_SIZE, head)
+        expected = whole if same else NumpyEngine(options, weights, shortlist=shortlist)
+        source = sources(LENGTHS, seed=2)
+        found = [
+            beam_search(
+                engine,
+                source,
+                beam=4,
+                max_lengths=source.lengths + 2,
+                normalization=LengthNormalization(),
+            )
+            for engine in (ours, expected)
+        ]
+        for (mine,), (other,) in zip(*found, strict=True):
+            assert mine.tokens == other.tokens
+            assert mine.score == pytest.approx(other.score, abs=1e-4)
+            assert mine.log_prob == pytest.approx(sum(mine.token_log_probs), abs=1e-6)

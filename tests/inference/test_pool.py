@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from multiprocessing import active_children
+from pathlib import Path
+
+import pytest
+from support.tiny import tiny_recipe
+
+import seq2seq
+from seq2seq.errors import ModelError, Seq2SeqError
+from seq2seq.inference.pool import TranslatorPool
+from seq2seq.inference.translator import Translator
+from seq2seq.search import Wish
+from seq2seq.training.monitoring.monitor import Silent
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pool")
+    fast = ["training.epochs=1", "training.validation.bleu=false"]
+    recipe = tiny_recipe(folder, [*fast, "training.early_stopping.metric=loss"], 100)
+    seq2seq.prepare(recipe, folder / "data", processes=1)
+    seq2seq.train(recipe, folder / "run", data=folder / "data", threads=1, monitor=Silent())
+    return folder / "run"
+
+
+def test_order_is_kept_and_memory_constant(model: Path) -> None:
+    taken = 0
+
+    def endless() -> Iterator[str]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield f"the dog sees {taken} cats"
+
+    pool = TranslatorPool(model, 2, threads=1)
+    stream = pool.stream(endless(), beam=1, batch_size=2)
+    assert taken == 0
+    found = [next(stream)[0].text for _ in range(60)]
+    assert taken <= 60 + 2 * 4 * 2 * 3
+    stream.close()
+    assert not active_children()
+    lines = [f"the dog sees {n} cats" for n in range(1, 61)]
+    assert found == Translator.load(model, threads=1).translate(lines, beam=1)
+
+
+def test_wishes_go_along(model: Path) -> None:
+    pool = TranslatorPool([model, model], 1, threads=1, weights=[1.0, 2.0])
+    wishes = [Wish(prefix="Der"), Wish()]
+    found = list(pool.stream(["a dog", "a cat"], wishes=wishes, beam=2, batch_size=1))
+    assert found[0][0].text.startswith("Der")
+    assert pool.has_attention is False
+
+
+def test_an_error_in_a_process(model: Path) -> None:
+    pool = TranslatorPool(model, 2, threads=1)
+    wishes = [Wish(), Wish(avoided=[" "])]
+    with pytest.raises(Seq2SeqError, match=r"^line 2: the phrase ' ' is empty"):
+        list(pool.stream(["a dog", "a cat"], wishes=wishes, beam=1))
+    assert not active_children()
+
+
+def test_what_is_wrong_is_said_before_a_process_starts(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(Seq2SeqError, match=r"^processes is 0; 1 or more is allowed$"):
+        TranslatorPool(model, 0)
+    with pytest.raises(ModelError, match="no such folder"):
+        TranslatorPool(tmp_path / "nowhere", 2)
+    with pytest.raises(Seq2SeqError, match=r"^beam is 0; "):
+        TranslatorPool(model, 2).stream(["a"], beam=0)
+
+
+def test_a_process_that_is_killed(model: Path) -> None:
+    pool = TranslatorPool(model, 1, threads=1)
+    stream = pool.stream(iter(["a dog"] * 1000), beam=1, batch_size=1)
+    next(stream)
+    for process in active_children():
+        process.kill()
+    with pytest.raises(Seq2SeqError, match=r"ended \(exit code -9\)") as error:
+        list(stream)
+    assert error.value.exit_code == 1
+
+
+def test_ctrl_c_ends_all_of_them(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("the dog sees the cat\n" * 50_000, encoding="utf-8")
+    script = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "if __name__ == '__main__':\n"
+        "    from seq2seq.cli.start import main\n"
+        f"    sys.argv = ['seq2seq', 'translate', {str(model)!r}, 'in', '--processes', '2']\n"
+        "    main()\n"
+    )
+    (tmp_path / "run.py").write_text(script, encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "run.py"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().endswith(b"\n")
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert [line for line in err.decode().splitlines() if not line.startswith("warning: ")] == [
+        "interrupted"
+    ]
+    until = time.monotonic() + 30
+    while left := _has_members(process.pid):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert not left
+
+
+def _has_members(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

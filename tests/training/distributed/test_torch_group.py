@@ -1,0 +1,141 @@
+"""Several processes, started by torchrun, compute what one computes alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from support import together
+from support.processes import torchrun
+from support.tiny import tiny_recipe
+
+from seq2seq.data.batching import Place
+from seq2seq.data.dataset import PreparedData
+from seq2seq.data.preparing.prepare import prepare
+from seq2seq.training.distributed.group import Team
+from seq2seq.training.distributed.torch_group import started_team
+from seq2seq.training.seeds import DROPOUT, SAMPLING, mixed
+from seq2seq.training.state import TrainingState
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PreparedData]:
+    folder = tmp_path_factory.mktemp("distributed")
+    prepared = prepare(tiny_recipe(folder), folder / "prepared", processes=1)
+    return folder / "tiny.toml", prepared
+
+
+@pytest.fixture(scope="module", params=[2, 3], ids=lambda world: f"{world} processes")
+def found(
+    request: pytest.FixtureRequest,
+    corpus: tuple[Path, PreparedData],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, list[dict[str, Any]]]:
+    """What each of some processes has found."""
+    out = tmp_path_factory.mktemp("found")
+    recipe, prepared = corpus
+    done = torchrun(request.param, "support.together", recipe, prepared.folder, out)
+    assert done.returncode == 0, done.stderr
+    texts = [(out / f"{rank}.json").read_text(encoding="utf-8") for rank in range(request.param)]
+    return out, [json.loads(text) for text in texts]
+
+
+def norm(tensors: dict[str, torch.Tensor]) -> float:
+    return float(torch.stack([one.double().norm() for one in tensors.values()]).norm())
+
+
+@pytest.mark.parametrize("name", together.CASES)
+def test_gradients_are_those_of_one_process(
+    corpus: tuple[Path, PreparedData], found: tuple[Path, list[dict[str, Any]]], name: str
+) -> None:
+    out, ranks = found
+    alone = together.gradients(Team(), together.of_case(corpus[0], name), corpus[1])
+    for number, (figures, expected) in enumerate(alone):
+        for rank, told in enumerate(ranks):
+            ours = told[name][number]
+            assert ours["tokens"] == figures["tokens"]
+            for key in ("loss", "nll", "norm"):
+                assert ours[key] == pytest.approx(figures[key], rel=1e-5)
+            tensors = load_file(out / f"{name} {number} {rank}.safetensors")
+            assert tensors.keys() == expected.keys()
+            apart = {key: tensors[key] - expected[key] for key in expected}
+            assert norm(apart) <= 1e-6 * norm(expected)
+            if rank:
+                first = load_file(out / f"{name} {number} 0.safetensors")
+                assert all(torch.equal(first[key], tensors[key]) for key in first)
+    halved = [sum(figures["halved"] for figures in told[name]) for told in ranks]
+    assert min(halved) == max(halved)
+    assert (halved[0] > 0) == (name == "halved")
+
+
+def test_a_validation_is_that_of_one_process(
+    corpus: tuple[Path, PreparedData], found: tuple[Path, list[dict[str, Any]]]
+) -> None:
+    alone = together.validation(Team(), *corpus)
+    for told in found[1]:
+        ours = told["validation"]
+        assert ours["loss"] == pytest.approx(alone["loss"], rel=1e-6)
+        assert ours["bleu"] == alone["bleu"]
+        assert ours["translations"] == alone["translations"]
+        assert len(ours["translations"]["hypotheses"]) == 13
+
+
+def test_processes_tell_each_other(found: tuple[Path, list[dict[str, Any]]]) -> None:
+    state = TrainingState(update=7, place=Place(1, 2, 3, 4), history=[{"loss": 1.5}]).to_json()
+    world = len(found[1])
+    for rank, whole in enumerate(found[1]):
+        assert whole["told"] == {
+            "rank": rank,
+            "numbers": [[each + 0.5, 1e300] for each in range(world)],
+            "texts": ["ä" * each for each in range(world)],
+            "state": state,
+            "environment": {"threads": 1},
+            "a": [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]],
+            "b": [3, "torch.int64"],
+            "nothing": None,
+            "order": rank,
+            "stop": "",
+        }
+        assert whole["stopped"] == "SIGTERM", "one was asked, and all have agreed"
+
+
+def test_without_torchrun_there_is_a_team_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for values in ({}, {"WORLD_SIZE": "1", "RANK": "0"}, {"WORLD_SIZE": "4"}):
+        for name in ("WORLD_SIZE", "RANK"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+        with started_team() as team:
+            assert (team.rank, team.world, team.leads) == (0, 1, True)
+            assert team.gather([1.0, 2.0]).tolist() == [[1.0, 2.0]]
+            assert team.texts("a") == ["a"]
+    assert not torch.distributed.is_initialized()
+
+
+def test_random_streams_of_processes_differ() -> None:
+    """And the first process's is that of one alone."""
+    drawn = {
+        mixed(1, purpose, number, rank)
+        for purpose in (DROPOUT, SAMPLING)
+        for number in range(100)
+        for rank in range(100)
+    }
+    assert len(drawn) == 2 * 100 * 100
+    assert mixed(1, DROPOUT, 3, 0) == mixed(1, DROPOUT, 3)
+
+
+def test_the_command_line_says_one_thing_once(tmp_path: Path) -> None:
+    """An error that all processes run into, before they know of each other and after."""
+    for arguments, message in (
+        (["train", "no_such_recipe"], "error: recipe 'no_such_recipe': "),
+        (["train", "quickstart", "--data", str(tmp_path), "-o", str(tmp_path / "r")], "error: "),
+    ):
+        done: subprocess.CompletedProcess[str] = torchrun(2, "seq2seq", *arguments)
+        assert done.returncode != 0
+        assert done.stderr.count(message) == 1, done.stderr
+        assert "unexpected" not in done.stderr

@@ -1,0 +1,154 @@
+"""Optimizers: torch's own, as the recipe says, and their state there and back."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from support.models import random_tensor
+from torch import nn
+
+from seq2seq.recipe import Training
+from seq2seq.training.optim.optimizers import build_optimizer, optimizer_tensors, restore_optimizer
+
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "adam": {"kind": "adam"},
+    "adamw": {"kind": "adamw", "weight_decay": 0.1},
+    "sgd": {"kind": "sgd", "momentum": 0.0},
+    "momentum": {"kind": "sgd", "momentum": 0.9, "weight_decay": 0.1},
+    "nesterov": {"kind": "sgd", "momentum": 0.9, "nesterov": True},
+}
+every_optimizer = pytest.mark.parametrize("options", OPTIMIZERS.values(), ids=OPTIMIZERS)
+
+
+class Net(nn.Module):
+    """A tied weight, a bias, and a part that no gradient reaches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(5, 3)
+        self.output = nn.Linear(3, 5)
+        self.output.weight = self.table.weight
+        self.unused = nn.Linear(2, 2)
+        with torch.no_grad():
+            for seed, parameter in enumerate(self.parameters()):
+                parameter.copy_(random_tensor(*parameter.shape, seed=seed))
+
+
+def recipe(options: dict[str, Any], rate: float = 0.05) -> Training:
+    return Training.model_validate({"optimizer": options, "learning_rate": rate})
+
+
+def advance(net: Net, optimizer: torch.optim.Optimizer, seeds: range) -> None:
+    for seed in seeds:
+        optimizer.zero_grad(set_to_none=True)
+        tokens = torch.randint(0, 5, (7,), generator=torch.Generator().manual_seed(seed))
+        torch.sin(net.output(net.table(tokens))).sum().backward()
+        optimizer.step()
+
+
+def names_of(net: Net) -> list[str]:
+    return [name for name, _ in net.named_parameters()]
+
+
+@every_optimizer
+def test_a_restored_optimizer_goes_on_to_the_bit(options: dict[str, Any], tmp_path: Path) -> None:
+    straight = Net()
+    optimizer = build_optimizer(recipe(options), straight)
+    advance(straight, optimizer, range(3))
+    weights = {name: p.detach().clone() for name, p in straight.named_parameters()}
+    save_file(optimizer_tensors(optimizer, names_of(straight)), tmp_path / "optimizer")
+    advance(straight, optimizer, range(3, 8))
+
+    resumed = Net()
+    with torch.no_grad():
+        for name, parameter in resumed.named_parameters():
+            parameter.copy_(weights[name])
+    fresh = build_optimizer(recipe(options), resumed)
+    restore_optimizer(fresh, names_of(resumed), load_file(tmp_path / "optimizer"))
+    advance(resumed, fresh, range(3, 8))
+    for (name, ours), theirs in zip(resumed.named_parameters(), straight.parameters(), strict=True):
+        assert torch.equal(ours, theirs), name
+    ours, theirs = (optimizer_tensors(one, names_of(resumed)) for one in (fresh, optimizer))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_state_is_filed_under_parameter_and_part() -> None:
+    net = Net()
+    optimizer = build_optimizer(recipe(OPTIMIZERS["adam"]), net)
+    assert optimizer_tensors(optimizer, names_of(net)) == {}
+    advance(net, optimizer, range(2))
+    tensors = optimizer_tensors(optimizer, names_of(net))
+    assert sorted(tensors) == [
+        f"{name}/{part}"
+        for name in ("output.bias", "table.weight")
+        for part in ("exp_avg", "exp_avg_sq", "step")
+    ]
+    assert tensors["table.weight/step"].item() == 2
+    assert tensors["table.weight/exp_avg"].shape == (5, 3)
+
+
+def test_restoring_leaves_the_learning_rate_to_the_loop() -> None:
+    net = Net()
+    optimizer = build_optimizer(recipe(OPTIMIZERS["adam"]), net)
+    advance(net, optimizer, range(2))
+    other = build_optimizer(recipe(OPTIMIZERS["adam"], rate=0.7), net)
+    restore_optimizer(other, names_of(net), optimizer_tensors(optimizer, names_of(net)))
+    assert other.param_groups[0]["lr"] == 0.7
+
+
+def first_step(options: dict[str, Any]) -> tuple[float, float, float]:
+    """A weight of 2 whose gradient is 3: the weight after one and after two steps."""
+    net = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(net.weight, 2.0)
+    optimizer = build_optimizer(recipe(options, rate=0.1), net)
+    after = []
+    for _ in range(2):
+        net.weight.grad = torch.full((1, 1), 3.0)
+        optimizer.step()
+        after.append(net.weight.item())
+    return 2.0, after[0], after[1]
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_adam_s_steps_by_hand(decay: float) -> None:
+    """A constant gradient: corrected for bias, both moments are exact, so each step is the rate."""
+    options: dict[str, Any] = {"kind": "adam"}
+    if decay:
+        options = {"kind": "adamw", "weight_decay": decay}
+    begin, one, two = first_step(options)
+    assert one == pytest.approx(begin * (1 - 0.1 * decay) - 0.1, rel=1e-6)
+    assert two == pytest.approx(one * (1 - 0.1 * decay) - 0.1, rel=1e-6)
+
+
+def test_adam_s_second_step_where_gradients_differ() -> None:
+    """Kingma and Ba (2015), algorithm 1, with the recipe's betas."""
+    net = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(net.weight, 2.0)
+    options = {"kind": "adam", "beta1": 0.8, "beta2": 0.95, "eps": 0.01}
+    optimizer = build_optimizer(recipe(options, rate=0.1), net)
+    weight = 2.0
+    m = v = 0.0
+    for t, gradient in enumerate([3.0, -1.0, 0.5], start=1):
+        net.weight.grad = torch.full((1, 1), gradient)
+        optimizer.step()
+        m = 0.8 * m + 0.2 * gradient
+        v = 0.95 * v + 0.05 * gradient**2
+        weight -= 0.1 * (m / (1 - 0.8**t)) / (math.sqrt(v / (1 - 0.95**t)) + 0.01)
+        assert net.weight.item() == pytest.approx(weight, rel=1e-6)
+
+
+def test_sgd_s_steps_by_hand() -> None:
+    _, one, two = first_step({"kind": "sgd", "momentum": 0.0})
+    assert (one, two) == pytest.approx((1.7, 1.4))
+    _, one, two = first_step({"kind": "sgd", "momentum": 0.5})
+    assert (one, two) == pytest.approx((1.7, 1.7 - 0.1 * 4.5))
+    _, one, two = first_step({"kind": "sgd", "momentum": 0.5, "nesterov": True})
+    assert (one, two) == pytest.approx((2 - 0.1 * 4.5, 2 - 0.1 * 4.5 - 0.1 * (3 + 0.5 * 4.5)))
+    _, one, _ = first_step({"kind": "sgd", "momentum": 0.0, "weight_decay": 0.5})
+    assert one == pytest.approx(2 - 0.1 * (3 + 0.5 * 2))

@@ -1,0 +1,201 @@
+"""What a run's folder lets in, keeps and leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from support.tiny import tiny_recipe
+from support.told import Told
+
+from seq2seq.data.dataset import PreparedData
+from seq2seq.data.preparing.prepare import prepare
+from seq2seq.errors import DataError, ModelError, RecipeError
+from seq2seq.recipe.files import load_recipe, recipe_from_toml
+from seq2seq.storage.lock import LOCK, Lock
+from seq2seq.training.monitoring.monitor import Silent
+from seq2seq.training.run.folder import RunFolder
+from seq2seq.training.trainer import TrainingResult, train
+
+SETTINGS = ("training.updates=20", "training.epochs=9", "training.validation.bleu=false")
+LOSS = 'training.early_stopping={metric="loss",patience=9}'
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("folder")
+    prepare(tiny_recipe(folder), folder / "prepared", processes=1)
+    return folder / "tiny.toml", folder / "prepared"
+
+
+def run(corpus: tuple[Path, Path], path: Path, *assignments: str) -> tuple[TrainingResult, Told]:
+    told, recipe = Told(), load_recipe(str(corpus[0]), [*SETTINGS, LOSS, *assignments])
+    return train(recipe, path, data=corpus[1], threads=1, monitor=told), told
+
+
+# -- the lock -------------------------------------------------------------------------------
+
+
+def test_the_lock_names_its_process(tmp_path: Path) -> None:
+    lock = Lock(tmp_path)
+    with pytest.raises(ModelError) as caught:
+        Lock(tmp_path)
+    assert str(caught.value) == (
+        f"another process is training in {tmp_path}: process {os.getpid()} on "
+        f"{socket.gethostname()}: wait for it, stop it, or give -o another folder"
+    )
+    lock.release()
+    assert list(tmp_path.iterdir()) == []
+    Lock(tmp_path).release()
+
+
+@pytest.mark.parametrize("left", [b"", b"nonsense", b"[]", b'{"process": 1, "host": "here"}\n' * 9])
+def test_the_file_of_a_killed_process_locks_nobody_out(tmp_path: Path, left: bytes) -> None:
+    (tmp_path / LOCK).write_bytes(left)
+    lock = Lock(tmp_path)
+    content = json.loads((tmp_path / LOCK).read_bytes())
+    assert content == {"process": os.getpid(), "host": socket.gethostname()}
+    lock.release()
+
+
+# -- what is left ---------------------------------------------------------------------------
+
+
+def test_a_refused_training_leaves_nothing(corpus: tuple[Path, Path], tmp_path: Path) -> None:
+    recipe = load_recipe(str(corpus[0]), ["tokenizer.vocab_size=149"])
+    with pytest.raises(DataError, match="prepared by another recipe"):
+        train(recipe, tmp_path / "runs/new/r", data=corpus[1], monitor=Silent())
+    recipe = load_recipe("quickstart", ['data.train="none"'])
+    with pytest.raises(RecipeError, match=r"data\.train: missing"):
+        train(recipe, tmp_path / "runs/new/r", monitor=Silent())
+    with pytest.raises(DataError, match="no such folder"):
+        train(recipe, tmp_path / "r", data=tmp_path / "nowhere", monitor=Silent())
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(DataError, match="no such folder"):
+        train(recipe, tmp_path / "mine", data=tmp_path / "nowhere", monitor=Silent())
+    assert list(tmp_path.iterdir()) == [tmp_path / "mine"]
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+# -- other lengths --------------------------------------------------------------------------
+
+
+def test_a_finished_run_goes_on_for_longer(corpus: tuple[Path, Path], tmp_path: Path) -> None:
+    path = tmp_path / "r"
+    first, _ = run(corpus, path)
+    assert (first.finished, first.updates) == (True, 20)
+    second, told = run(corpus, path, "training.updates=30", "training.keep_checkpoints=1")
+    assert (second.finished, second.updates) == (True, 30)
+    assert told.lines[:2] == [
+        "going on from update 20",
+        "the recipe has changed: training.updates 20 -> 30, training.keep_checkpoints 3 -> 1; the "
+        "next learning rate by its schedule is 0.00125",
+    ]  # half a cosine at two thirds: 5e-3 (1 + cos(2 pi / 3)) / 2
+    stored = recipe_from_toml((path / "recipe.toml").read_text(encoding="utf-8"), "stored")
+    assert (stored.training.updates, stored.training.keep_checkpoints) == (30, 1)
+    same, told = run(corpus, path, "training.updates=30", "training.keep_checkpoints=1")
+    assert (same.updates, told.lines) == (30, ["this run is finished: the recipe's end"])
+
+
+def test_a_run_can_be_made_shorter(corpus: tuple[Path, Path], tmp_path: Path) -> None:
+    run(corpus, tmp_path / "r", "training.updates=10")
+    result, _ = run(corpus, tmp_path / "r", "training.updates=5")
+    assert (result.finished, result.updates) == (True, 10)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        'training.early_stopping={metric="bleu"}',
+        "training.learning_rate=1e-4",
+        "training.batch_tokens=500",
+        "training.accumulate=3",
+        "model.encoder.hidden=20",
+        "seed=9",
+    ],
+)
+def test_what_would_make_another_run_may_not_change(
+    corpus: tuple[Path, Path], tmp_path: Path, change: str
+) -> None:
+    run(corpus, tmp_path / "r", "training.updates=1")
+    before = (tmp_path / "r/recipe.toml").read_bytes()
+    bleu = "training.validation.bleu=true"
+    with pytest.raises(ModelError, match="holds a run of another recipe"):
+        run(corpus, tmp_path / "r", "training.updates=1", bleu, change)
+    assert (tmp_path / "r/recipe.toml").read_bytes() == before
+
+
+def test_an_edited_recipe_of_the_run_is_noticed(corpus: tuple[Path, Path], tmp_path: Path) -> None:
+    """Even where it is the very one that the run is to go on with."""
+    run(corpus, tmp_path / "r", "training.updates=2")
+    file = tmp_path / "r/recipe.toml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("learning_rate = 0.005", "learning_rate = 0.007"), "utf-8")
+    with pytest.raises(ModelError) as caught:
+        train(load_recipe(str(file)), tmp_path / "r", data=corpus[1], monitor=Silent())
+    assert str(caught.value) == (
+        f"{tmp_path / 'r'} holds a run of another recipe: training.learning_rate is 0.005 there "
+        "and 0.007 here; give -o a new folder, or train with the run's own recipe.toml"
+    )
+    recipe = load_recipe(str(corpus[0]), [*SETTINGS, LOSS, "training.updates=2"])
+    train(recipe, tmp_path / "r", data=corpus[1], monitor=Silent())
+    assert file.read_text(encoding="utf-8") == text, "with the right recipe it is mended"
+
+
+def test_a_run_of_an_older_version_goes_on(corpus: tuple[Path, Path], tmp_path: Path) -> None:
+    run(corpus, tmp_path / "r", "training.updates=2")
+    digest = PreparedData.open(corpus[1]).digest
+    (tmp_path / "r/run.json").write_text(json.dumps({"data": digest}), encoding="utf-8")
+    result, _ = run(corpus, tmp_path / "r", "training.updates=4")
+    assert result.updates == 4
+
+
+# -- changed data ---------------------------------------------------------------------------
+
+
+def test_a_corpus_that_has_changed_is_refused_unless_told(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, [*SETTINGS, LOSS, "training.updates=2"])
+    train(recipe, tmp_path / "r", threads=1, monitor=Silent())
+    recipe = tiny_recipe(tmp_path, [*SETTINGS, LOSS, "training.updates=4"])
+    changed = tmp_path / "train.de"
+    text = changed.read_text(encoding="utf-8")
+    changed.write_text(text.replace("e", "a", 1), encoding="utf-8", newline="\n")
+    message = (
+        f"{changed}: changed since {tmp_path / 'r/data'} was prepared (the SHA-256 is another "
+        "one): prepare again into another folder and begin a new run with it, or train on "
+        "with what was prepared: --changed-data"
+    )
+    with pytest.raises(DataError) as caught:
+        train(recipe, tmp_path / "r", threads=1, monitor=Silent())
+    assert str(caught.value) == message
+    with pytest.raises(DataError) as caught:
+        train(recipe, tmp_path / "new", data=tmp_path / "r/data", threads=1, monitor=Silent())
+    assert str(caught.value) == message
+    told = Told()
+    result = train(recipe, tmp_path / "r", threads=1, changed_data=True, monitor=told)
+    assert result.updates == 4
+    assert (
+        f"warning: changed since they were prepared: {changed}; training goes on with what was "
+        "prepared"
+    ) in told.lines
+    lines = (tmp_path / "r/metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    found = [one for one in map(json.loads, lines) if one["kind"] == "changed_data"]
+    assert found == [{"kind": "changed_data", "update": 2, "files": [str(changed)]}]
+    changed.write_text(text, encoding="utf-8", newline="\n")
+    told = Told()
+    assert train(recipe, tmp_path / "r", threads=1, monitor=told).updates == 4
+    changed.unlink()  # prepared data need the corpus no more
+    assert train(recipe, tmp_path / "r", threads=1, monitor=told).updates == 4
+
+
+def test_the_folder_is_free_again_after_a_failure(
+    corpus: tuple[Path, Path], tmp_path: Path
+) -> None:
+    recipe = load_recipe(str(corpus[0]), [*SETTINGS, LOSS])
+    with pytest.raises(ZeroDivisionError), RunFolder(tmp_path / "r", recipe):
+        _ = 1 / 0
+    assert not (tmp_path / "r").exists()
