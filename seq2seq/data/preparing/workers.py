@@ -2,10 +2,10 @@
 
 A helper is ``python -m seq2seq.data.preparing.worker``, which is sent a batch and sends its result
 back. So nothing is pickled, and the user's script is not imported again, as ``multiprocessing``
-would do. Here each process is served by a thread, which waits for the helper or, one of them, does the work
-itself (SentencePiece does not hold Python's lock). Whoever is free takes the next batch; the
-results come in the batches' order. So many batches are under way that nobody waits, and no more:
-memory is constant.
+would do. Here each process is served by a thread, which waits for the helper or, one of them, does
+the work itself (SentencePiece does not hold Python's lock). Whoever is free takes the next batch;
+the results come in the batches' order. So many batches are under way that nobody waits, and no
+more: memory is constant.
 """
 
 from __future__ import annotations
