@@ -1,0 +1,75 @@
+"""The tensors that are a model: what checkpoints, published weights and averages hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq.errors import ModelError
+
+
+def tensors_of(module: nn.Module) -> dict[str, Tensor]:
+    """Lists every parameter and persistent buffer once.
+
+    Args:
+        module: Any module.
+
+    Returns:
+        Its own tensors, without gradients, by the names of ``state_dict``; a tied one by its first
+        name. Writing into them changes the module.
+    """
+    found: dict[int, tuple[str, Tensor]] = {}
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        if isinstance(tensor, Tensor):
+            found.setdefault(id(tensor), (name, tensor.detach()))
+    return dict(found.values())
+
+
+def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], origin: Path) -> None:
+    """Copies tensors into a module, all of them or none.
+
+    Args:
+        module: Changed in place.
+        tensors: By the names that ``tensors_of`` gives.
+        origin: Where they are from, for messages.
+
+    Raises:
+        ModelError: If names or shapes differ.
+    """
+    own = tensors_of(module)
+    check_shapes(own, tensors, origin)
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(tensors[name])
+
+
+def check_shapes(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], origin: Path) -> None:
+    """Checks that tensors are those of a network.
+
+    Args:
+        wanted: The network's.
+        found: Those that were read.
+        origin: Where they are from, for messages.
+
+    Raises:
+        ModelError: If names or shapes differ.
+    """
+    missing, unknown = _listed(wanted, found), _listed(found, wanted)
+    if missing or unknown:
+        raise ModelError(
+            f"{origin} does not fit the recipe: it lacks {missing or 'nothing'} and has "
+            f"{unknown or 'nothing'} besides; recipe.toml and weights must be of one run"
+        )
+    for name, tensor in wanted.items():
+        if tensor.shape != found[name].shape:
+            raise ModelError(
+                f"{origin}: {name} is {tuple(found[name].shape)}, recipe and tokenizer ask for "
+                f"{tuple(tensor.shape)}; recipe.toml, tokenizer and weights must be of one run"
+            )
+
+
+def _listed(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> str:
+    return ", ".join(sorted(ours.keys() - theirs.keys()))
