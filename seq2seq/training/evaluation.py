@@ -19,12 +19,12 @@ from seq2seq.errors import is_out_of_memory
 from seq2seq.inference.engines.torch import TorchEngine
 from seq2seq.inference.translator import Translator
 from seq2seq.metrics import bleu
+from seq2seq.models.loss import Losses
 from seq2seq.models.translation import Batch, TranslationModel
 from seq2seq.recipe import Recipe
 from seq2seq.text.tokenizer import Tokenizers
 from seq2seq.training.batches.prepared import Share
 from seq2seq.training.distributed.group import Team
-from seq2seq.training.loss import Losses
 from seq2seq.training.monitoring.examples import Translations
 
 

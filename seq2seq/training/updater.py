@@ -14,6 +14,7 @@ from torch import Tensor
 from seq2seq.data.collate import PaddedPairs, halves
 from seq2seq.errors import is_out_of_memory
 from seq2seq.inference.engines.torch import load_weights
+from seq2seq.models.loss import Losses
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe import Model, Recipe
 from seq2seq.recipe.training import Ema
@@ -21,7 +22,6 @@ from seq2seq.text.tokenizer import Tokenizers
 from seq2seq.training.averaging import MovingAverage
 from seq2seq.training.distributed.group import Team
 from seq2seq.training.evaluation import to_batch
-from seq2seq.training.loss import Losses
 from seq2seq.training.monitoring.metrics import gpu_memory, memory
 from seq2seq.training.optim.optimizers import (
     build_optimizer,

@@ -21,13 +21,13 @@ from torch import Tensor
 
 from seq2seq.data.batching import Place
 from seq2seq.data.dataset import PreparedData
+from seq2seq.models.loss import Losses
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import load_recipe
 from seq2seq.training.batches.prepared import Feed
 from seq2seq.training.distributed.group import Team
 from seq2seq.training.distributed.torch_group import started_team
 from seq2seq.training.evaluation import validate
-from seq2seq.training.loss import Losses
 from seq2seq.training.run.checkpoint import Checkpoint
 from seq2seq.training.seeds import DROPOUT, mixed
 from seq2seq.training.state import TrainingState

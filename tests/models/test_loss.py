@@ -10,7 +10,7 @@ from support.models import random_tensor
 from torch import Tensor
 from torch.nn import functional
 
-from seq2seq.training.loss import ROWS, smoothed_cross_entropy
+from seq2seq.models.loss import ROWS, smoothed_cross_entropy
 
 E, V = 5, 11
 
