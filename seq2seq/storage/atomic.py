@@ -1,50 +1,372 @@
-"""Files that appear under their names when they are complete, or not at all."""
+"""The one writer: a file or a folder appears under its name when it is complete, or not at all.
+
+The policy, for everything that this package writes:
+
+- What is being written has another name in the same folder, or none, and takes its own at the end,
+  after it was synced; then its folder is synced. A process killed at any moment leaves what was
+  there before.
+- A temporary name is made anew (``O_EXCL``) and no link is followed (``O_NOFOLLOW``), so a link
+  that lies in an unpacked run leads no write elsewhere; a link under the file's own name is
+  replaced. Only where a user names the output (``output_file``) is a link followed.
+- A device or a pipe is written to directly: it cannot be replaced.
+- Permissions are those that the system gives new files (the umask); a file that is replaced hands
+  its own on.
+- Temporary names begin with ``PARTIAL``. ``clear_leftovers`` removes those of killed processes;
+  call it only on a folder that no other process writes to.
+
+Everything raises plain OSError; ``write_errors`` puts one into words.
+"""
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import hashlib
 import os
-import tempfile
-from contextlib import suppress
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
-from seq2seq.errors import ModelError
+from seq2seq.errors import Seq2SeqError
+
+PARTIAL = ".partial-"
+_OLD = PARTIAL + "old-"  # a folder that is being replaced
+_NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file, or replaces it in one step."""
+    with new_file(path) as stream:
+        stream.write(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    r"""Writes a text file in UTF-8, or replaces it in one step; ``\n`` stays as it is."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file to write, which appears under its name after the block, if that went well.
+
+    Where the system has files without names, nothing is left even if the process is killed.
+
+    Args:
+        path: The file; one that is there is replaced, or written to if it is a device or a pipe.
+
+    Yields:
+        The stream.
+    """
+    mode = _mode_of(path)
+    if mode is not None and not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+        with path.open("wb") as stream:
+            yield stream
+        return
+    number, partial = _without_name(path.parent)
+    stream = os.fdopen(number, "wb")
+    try:
+        yield stream
+        stream.flush()
+        _finish(number, mode)
+        if partial is None:
+            partial = _give_name(number, path.parent)
+        stream.close()
+        partial.replace(path)
+    except BaseException:
+        with suppress(OSError):  # what a full disk did not take cannot be flushed now either
+            stream.close()
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+@contextmanager
+def output_file(path: str | Path) -> Iterator[BinaryIO]:
+    """``new_file`` for an output that the user named: links are followed, errors are in words.
+
+    Args:
+        path: The file, a link to it, a device or a pipe.
+
+    Yields:
+        The stream; what is raised by writing to it should be put into words by ``write_errors``.
+
+    Raises:
+        Seq2SeqError: If it cannot be written.
+    """
+    target = Path(path)
+    with write_errors(path):
+        with suppress(FileNotFoundError):
+            if stat.S_ISDIR(target.stat().st_mode):
+                raise Seq2SeqError(f"{path}: a folder, where a file is to be written")
+        real = Path(os.path.realpath(target))
+        if not real.parent.is_dir():
+            raise Seq2SeqError(f"{path}: there is no folder {target.parent} to write it in")
+        writing = new_file(real)
+        stream = writing.__enter__()
+    try:
+        yield stream
+    except BaseException as error:
+        if not writing.__exit__(type(error), error, error.__traceback__):
+            raise
+    else:
+        with write_errors(path):
+            writing.__exit__(None, None, None)
+
+
+@contextmanager
+def replacing(*paths: Path) -> Iterator[list[Path]]:
+    """Replaces files, one right after the other, or leaves them all as they were.
+
+    Args:
+        *paths: The files.
+
+    Yields:
+        Empty files under temporary names, which become the files if all goes well and vanish if
+        not. A library may replace them by its own, whose permissions are then put right.
+    """
+    before = [_mode_of(path) for path in paths]
+    partials: list[Path] = []
+    modes: list[int | None] = []
+    try:
+        for path, mode in zip(paths, before, strict=True):
+            if mode is not None and not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+                partials.append(path)
+                modes.append(None)
+                continue
+            number, partial = _new_partial(path.parent)
+            partials.append(partial)
+            modes.append(mode if mode and stat.S_ISREG(mode) else os.fstat(number).st_mode)
+            os.close(number)
+        yield partials
+        moves = [move for move in zip(partials, paths, modes, strict=True) if move[0] != move[1]]
+        for partial, _, mode in moves:
+            number = os.open(partial, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                _finish(number, mode)
+            finally:
+                os.close(number)
+        for partial, path, _ in moves:
+            partial.replace(path)
+    except BaseException:
+        for partial, path in zip(partials, paths, strict=False):
+            if partial != path:
+                partial.unlink(missing_ok=True)
+        raise
+    for folder in {path.parent for path in paths}:
+        sync(folder)
+
+
+def replace_link(link: Path, target: Path) -> None:
+    """Makes a symbolic link, or replaces it in one step; a relative target is kept as it is."""
+    partial = link.with_name(PARTIAL + secrets.token_hex(8))
+    partial.symlink_to(target)
+    try:
+        partial.replace(link)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Makes a folder, which appears under its name after the block, if that went well.
+
+    Its temporary name is always the same, so that a second process sees that a first is at it, and
+    what a killed one left is taken away. Folders above it are made, and removed on failure.
+
+    Args:
+        path: The folder.
+        overwrite: Whether one that is there, and not empty, is replaced.
+
+    Yields:
+        The folder under its temporary name, empty.
+
+    Raises:
+        BlockingIOError: If another process is making the same folder.
+        OSError: If it cannot be written, or something is there already and is not to be replaced.
+    """
+    made = [parent for parent in path.absolute().parents if not parent.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial, old = path.with_name(PARTIAL + path.name), path.with_name(_OLD + path.name)
+    handle = _locked_folder(partial)
+    try:
+        _put_back(old)
+        for leftover in partial.iterdir():
+            _remove(leftover)
+        yield partial
+        for below in partial.rglob("*"):
+            if not below.is_symlink():
+                sync(below)
+        sync(partial)
+        if overwrite and path.is_dir():
+            path.rename(old)
+        partial.rename(path)
+        sync(path.parent)
+    finally:
+        _put_back(old)
+        shutil.rmtree(partial, ignore_errors=True)
+        if not path.exists():
+            with suppress(OSError):  # something else was put there meanwhile
+                for parent in made:
+                    parent.rmdir()
+        os.close(handle)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Removes what killed processes left half-written, and puts back what they were replacing.
+
+    Args:
+        folder: A folder that no other process writes to; it need not be there.
+    """
+    if not folder.is_dir():
+        return
+    for old in folder.glob(_OLD + "*"):
+        _put_back(old)
+    for partial in folder.glob(PARTIAL + "*"):
+        _remove(partial)
+
+
+def sync(path: Path) -> None:
+    """Makes a file's content, or the names in a folder, survive a power cut."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def file_digest(path: Path | str) -> str:
+    """Hashes a file: SHA-256 in hexadecimal digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def write_errors(name: str | Path) -> Iterator[None]:
+    """Says which file it was that the system could not write.
+
+    Args:
+        name: What the error calls it.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        Seq2SeqError: If the block fails to write.
+        BrokenPipeError: As it is: nobody reads any more.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        wrong = Seq2SeqError(f"{name}: cannot be written: {error.strerror or error}")
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            wrong.exit_code = 1  # not the user's input
+        raise wrong from None
+
+
+def _mode_of(path: Path) -> int | None:
+    """The kind and permissions of what is there, a link's own; None: nothing is."""
+    try:
+        return path.lstat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _new_partial(folder: Path) -> tuple[int, Path]:
+    partial = folder / (PARTIAL + secrets.token_hex(8))
+    return os.open(partial, _NEW, 0o666), partial
+
+
+def _without_name(folder: Path) -> tuple[int, Path | None]:
+    """Opens a file that is gone if this process is killed; with a name where that cannot be."""
+    with suppress(OSError, AttributeError):  # not every system and file system has it
+        flags = os.O_TMPFILE | os.O_WRONLY
+        if Path("/proc/self/fd").is_dir():
+            return os.open(folder, flags, 0o666), None
+    return _new_partial(folder)
+
+
+def _give_name(number: int, folder: Path) -> Path:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        name = PARTIAL + secrets.token_hex(8)
+        # A descriptor of the folder makes Python follow the link in /proc to the file itself.
+        os.link(f"/proc/self/fd/{number}", name, dst_dir_fd=handle)
+        return folder / name
+    finally:
+        os.close(handle)
+
+
+def _finish(number: int, mode: int | None) -> None:
+    """Gives an open file the permissions of the file that it replaces, and syncs it."""
+    if mode is not None and stat.S_ISREG(mode):
+        wanted = stat.S_IMODE(mode)
+        if stat.S_IMODE(os.fstat(number).st_mode) != wanted:
+            os.fchmod(number, wanted)
+    os.fsync(number)
+
+
+def _locked_folder(folder: Path) -> int:
+    """Makes a folder where it is missing, and keeps other processes from working in it."""
+    while True:
+        folder.mkdir(exist_ok=True)
+        try:
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            continue  # its process has just finished
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise BlockingIOError(errno.EWOULDBLOCK, "another process is writing it") from None
+        except OSError:
+            pass  # a file system without locks
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), folder.lstat()):
+                return handle
+        os.close(handle)
+
+
+def _put_back(old: Path) -> None:
+    """Brings back a folder that was not replaced after all, else drops it."""
+    if not old.is_dir():
+        return
+    final = old.with_name(old.name.removeprefix(_OLD))
+    if final.exists():
+        shutil.rmtree(old)
+    else:
+        old.rename(final)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+# Until all rooms have come over to the above.
 
 
 def umask() -> int:
-    """The process's mask of permissions, which can only be read by setting it.
-
-    Returns:
-        The mask.
-    """
+    """The process's mask of permissions."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file that others may read; one that is there is replaced in one step.
+    """``write_bytes``, for models."""
+    from seq2seq.errors import ModelError
 
-    Args:
-        path: The file.
-        content: What it is to hold.
-
-    Raises:
-        ModelError: If it cannot be written.
-    """
-    temporary = None
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        write_bytes(path, content)
     except OSError as error:
         raise ModelError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        if temporary is not None:
-            with suppress(OSError):
-                temporary.unlink()

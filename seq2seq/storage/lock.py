@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -9,8 +10,7 @@ import socket
 from pathlib import Path
 
 from seq2seq.errors import ModelError
-
-LOCK = ".lock"
+from seq2seq.storage.layout import LOCK
 
 
 class Lock:
@@ -23,13 +23,14 @@ class Lock:
         folder: The folder; it must be there.
 
     Raises:
-        ModelError: If another process has it; the message names that process and its machine.
+        ModelError: If another process has it; the message names that process and its machine. Also
+            if a link lies under the lock's name: it would be written through.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / LOCK
         while True:
-            self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            self._handle = self._open()
             try:
                 fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -50,9 +51,17 @@ class Lock:
             self.release()
             raise
 
+    def _open(self) -> int:
+        try:
+            return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise ModelError(f"{self.path}: a link, where a lock is expected: remove it") from None
+
     def _is_current(self) -> bool:
         try:
-            return os.path.samestat(os.fstat(self._handle), self.path.stat())
+            return os.path.samestat(os.fstat(self._handle), self.path.lstat())
         except FileNotFoundError:
             return False
 
@@ -60,6 +69,21 @@ class Lock:
         """Lets others in, and takes the file away."""
         self.path.unlink(missing_ok=True)
         os.close(self._handle)
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process holds a folder's lock; this one may be that process."""
+    try:
+        handle = os.open(folder / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 def _holder(written: bytes) -> str:

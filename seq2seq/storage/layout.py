@@ -1,0 +1,92 @@
+"""Every file name of runs, models and prepared folders, once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+RECIPE = "recipe.toml"
+LOCK = ".lock"
+TOKENIZER = "tokenizer.model"
+SOURCE_TOKENIZER = "source.model"
+TARGET_TOKENIZER = "target.model"
+TOKENIZERS = (TOKENIZER, SOURCE_TOKENIZER, TARGET_TOKENIZER)
+"""The joint one, or the two sides' own."""
+
+# A model's folder: recipe, tokenizers and these.
+WEIGHTS = "weights.safetensors"
+CARD = "card.json"
+ENCODER = "encoder.onnx"
+STEPS = {"float32": "step.onnx", "int8": "step.int8.onnx"}
+BODIES = {"float32": "body.onnx", "int8": "body.int8.onnx"}
+"""The step without its output layer, where the model has a shortlist."""
+OUTPUT = "output.safetensors"
+"""That output layer by itself."""
+SHORTLIST = "shortlist.safetensors"
+EXPORTED = (ENCODER, *STEPS.values(), *BODIES.values(), OUTPUT, SHORTLIST)
+
+# A run's folder: that of a model, and these.
+RUN = "run.json"
+CHECKPOINTS = "checkpoints"
+BEST = "best"
+LAST = "last"
+METRICS = "metrics.jsonl"
+CURVES = "curves.png"
+EXAMPLES = "examples.json"
+REPORT = "report.html"
+TENSORBOARD = "tensorboard"
+DATA = "data"
+"""The prepared folder of a run that prepared its own."""
+OLD_VAL = "old_val.arrow"
+"""The validation set of the model that a run was fine-tuned from."""
+
+# A checkpoint's folder.
+STATE = "state.json"
+
+# A prepared folder.
+MANIFEST = "manifest.json"
+SPLITS = ("train", "val", "test")
+
+RUN_FILES = frozenset(
+    (
+        RECIPE, *TOKENIZERS, WEIGHTS, CARD, RUN, CHECKPOINTS, BEST, LAST, METRICS, CURVES, EXAMPLES,
+        REPORT, TENSORBOARD, DATA, OLD_VAL,
+    )
+)  # fmt: skip
+"""All names that a run's folder can hold, but for the lock and the exported graphs."""
+MODEL_FILES = RUN_FILES | {*EXPORTED, LOCK}
+"""All names that are of a run or an exported model, so that no output should overwrite them."""
+
+
+def split_file(split: str) -> str:
+    """Names the file of a split's pairs in a prepared folder."""
+    return f"{split}.arrow"
+
+
+PREPARED_FILES = frozenset((RECIPE, MANIFEST, *TOKENIZERS, *map(split_file, SPLITS)))
+"""All names that a prepared folder can hold."""
+
+
+def checkpoint_name(update: int) -> str:
+    """Names the checkpoint that is written at an update."""
+    return f"update-{update:08d}"
+
+
+def update_of(checkpoint: Path) -> int:
+    """Tells the update that a checkpoint was written at, by its name."""
+    return int(checkpoint.name.removeprefix("update-"))
+
+
+def checkpoint_folders(folder: Path) -> list[Path]:
+    """Finds checkpoints, the newest first.
+
+    Args:
+        folder: A run's checkpoints folder; it need not be there.
+
+    Returns:
+        Their folders; what a killed process left half-written is not among them.
+    """
+    if not folder.is_dir():
+        return []
+    named = [one for one in folder.iterdir() if re.fullmatch(r"update-\d{8,}", one.name)]
+    return sorted(named, key=update_of, reverse=True)

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from seq2seq.errors import DataError
+from seq2seq.storage import lines
+from seq2seq.storage.lines import (
+    HEAD,
+    LONGEST_LINE,
+    corpus_blocks,
+    corpus_lines,
+    count_lines,
+    input_lines,
+    offset_after,
+    text_fault,
+)
+
+TEXT = "ein schöner Tag\n".encode()
+
+
+def zipped() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("text", TEXT)
+    return buffer.getvalue()
+
+
+def parquet() -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"text": ["ein Tag"]}), buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("head", "fault"),
+    [
+        (gzip.compress(TEXT, mtime=0), "gzip data: unpack it first"),
+        (pa.compress(TEXT, "zstd", asbytes=True), "Zstandard data: unpack it first"),
+        (bz2.compress(TEXT), "bzip2 data: unpack it first"),
+        (lzma.compress(TEXT), "xz data: unpack it first"),
+        (zipped(), "a zip archive: unpack it first"),
+        (parquet(), "Parquet: write its texts to a file, one a line"),
+        (TEXT.decode().encode("utf-16"), "UTF-16 text: convert it to UTF-8"),
+        ("\ufeffTag".encode("utf-16-be"), "UTF-16 text: convert it to UTF-8"),
+    ],
+)
+def test_what_writers_write_is_named(head: bytes, fault: str) -> None:
+    assert text_fault(head) == f"not plain text but {fault}"
+
+
+def test_a_readers_own_advice_is_for_its_kind_alone() -> None:
+    advice = {"gzip data": "name it .gz"}
+    assert (
+        text_fault(gzip.compress(TEXT, mtime=0), advice)
+        == "not plain text but gzip data: name it .gz"
+    )
+    assert str(text_fault(bz2.compress(TEXT), advice)).endswith("bzip2 data: unpack it first")
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="\ufffd")))
+@example("BZip")
+@example("PARIS")
+def test_text_has_no_fault_wherever_it_is_cut(text: str) -> None:
+    data = text.encode()
+    if not text.startswith(("BZh", "PAR1")):
+        assert [end for end in range(len(data) + 1) if text_fault(data[:end])] == []
+
+
+@pytest.mark.parametrize(("strange", "fault"), [(16, False), (17, True)])
+def test_a_little_noise_is_text_of_any_length(strange: int, fault: bool) -> None:
+    assert bool(text_fault(bytes(strange))) is fault
+
+
+@pytest.mark.parametrize(("share", "fault"), [(30, False), (31, True)])
+def test_the_share_beyond_which_it_is_no_text(share: int, fault: bool) -> None:
+    head = b"\x1b" * share + b"a" * (100 - share)
+    told = (
+        "not UTF-8 text (31% of its beginning are control characters or not UTF-8): a binary "
+        "file, or text in another encoding?"
+    )
+    assert text_fault(head) == (told if fault else None)
+
+
+@pytest.mark.parametrize("head", [b"", b"\n", b"\t\r\n\x0b\x0c" * 99, "\u2028\x85".encode() * 99])
+def test_line_ends_and_tabs_are_text(head: bytes) -> None:
+    assert text_fault(head) is None
+
+
+# -- what is read ---------------------------------------------------------------------------
+
+
+def read(path: Path | str) -> list[str]:
+    return list(input_lines(str(path), lambda *_: None))
+
+
+def write(tmp_path: Path, data: bytes, name: str = "file") -> Path:
+    path = tmp_path / name
+    path.write_bytes(data)
+    return path
+
+
+def said(call: Callable[[], object]) -> str:
+    with pytest.raises(DataError) as caught:
+        call()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [TEXT, bytes(99), b"a" * 70 + b"\xff" * 30, b"a" * 69 + b"\xff" * 31, b"a" * HEAD + bytes(999)],
+)
+def test_corpora_and_inputs_are_the_same_files(tmp_path: Path, content: bytes) -> None:
+    path = write(tmp_path, content)
+
+    def told(call: Callable[[], list[Any]]) -> str | list[Any]:
+        try:
+            return call()
+        except DataError as error:
+            return str(error)
+
+    corpus = told(lambda: [one.decode("utf-8", "replace") for one in corpus_lines(str(path))])
+    assert corpus == told(lambda: read(path))
+
+
+PIECES = st.sampled_from([b"\n", b"\r\n", b"\r", b"a", "ä".encode(), b"\x0b", "\u2028".encode()])
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pieces=st.lists(PIECES), buffer=st.integers(1, 9))
+def test_lines_are_those_of_the_definition(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pieces: list[bytes], buffer: int
+) -> None:
+    r"""Split at ``\n``, one ``\r`` before it dropped; however the file comes in."""
+    data = b"".join(pieces)
+    *ended, last = data.split(b"\n")
+    expected = [line.removesuffix(b"\r") for line in ended] + ([last] if last else [])
+    path = write(tmp_path, data)
+    monkeypatch.setattr(lines, "_BUFFER", buffer)
+    assert read(path) == [line.decode() for line in expected]
+    assert count_lines(str(path)) == len(expected)
+    if not data:
+        return
+    assert list(corpus_lines(str(path))) == expected
+    assert all(block.endswith(b"\n") for block in corpus_blocks(str(path)))
+    packed = write(tmp_path, gzip.compress(data, mtime=0), "file.gz")
+    assert list(corpus_lines(str(packed))) == expected
+    for before in range(len(expected) + 1):
+        offset = offset_after(str(path), 0, before)
+        rest = b"".join(corpus_blocks(str(path), offset=offset, lines_before=before))
+        assert rest == b"".join(line + b"\n" for line in expected[before:])
+
+
+def test_a_character_cut_by_the_first_look_is_whole(tmp_path: Path) -> None:
+    text = "a" + "ü" * HEAD
+    assert read(write(tmp_path, f"{text}\n".encode())) == [text]
+
+
+@pytest.mark.parametrize("buffer", [3, 2**20])
+def test_what_is_not_utf8_is_replaced_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, buffer: int
+) -> None:
+    monkeypatch.setattr(lines, "_BUFFER", buffer)
+    path = write(tmp_path, b"one\ncaf\xe9\nthree\n\xff\x00\nfive\n")
+    told: list[tuple[int, int]] = []
+    found = list(input_lines(str(path), lambda *counts: told.append(counts)))
+    assert found == ["one", "caf\ufffd", "three", "\ufffd\x00", "five"]
+    assert told == [(2, 2)]
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\nmore\n"])
+@pytest.mark.parametrize("first", [b"", b"one\n"])
+def test_the_longest_line(tmp_path: Path, first: bytes, end: bytes) -> None:
+    path = write(tmp_path, first + b"x" * LONGEST_LINE + end)
+    assert len(read(path)[first.count(b"\n")]) == LONGEST_LINE
+    path.write_bytes(first + b"x" * (LONGEST_LINE + 1) + end)
+    number = 1 + first.count(b"\n")
+    message = f"{path}, line {number}: longer than 16,777,216 bytes: not a sentence"
+    assert said(lambda: read(path)) == message
+    assert said(lambda: list(corpus_lines(str(path)))) == message
+
+
+def test_a_line_is_there_as_soon_as_it_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, into = os.pipe()
+    with os.fdopen(out) as stream:
+        monkeypatch.setattr(sys, "stdin", stream)
+        found = input_lines("-", lambda *_: None)
+        for text in ("one", "two"):
+            os.write(into, f"{text}\n".encode())
+            assert next(found) == text  # and waits for no more
+        os.close(into)
+        assert list(found) == []
+
+
+def test_closed_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert said(lambda: read("-")) == "standard input is closed"
+
+
+def test_a_read_that_fails_midway(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: bytearray) -> int:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Failing())))
+    assert said(lambda: read("-")) == "standard input: cannot be read: Input/output error"
+
+
+def test_what_would_be_used_up_is_not_counted() -> None:
+    assert count_lines("-") is None
+    assert count_lines("/dev/null") is None
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    assert said(lambda: read(nowhere)) == f"{nowhere}: no such file"
+    assert said(lambda: read(tmp_path)) == f"{tmp_path}: a folder, where a file is expected"
+    assert said(lambda: read("a\0b")) == "a\0b: cannot be read: embedded null byte"
+    assert read(os.devnull) == []
+    assert said(lambda: list(corpus_lines(os.devnull))) == (
+        f"{os.devnull}: not a regular file (a pipe or a device); write it to a file"
+    )
+    empty = write(tmp_path, gzip.compress(b"", mtime=0), "empty.gz")
+    assert said(lambda: list(corpus_lines(str(empty)))) == f"{empty}: the file is empty"

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from seq2seq.errors import ModelError
+from seq2seq.storage.layout import LOCK
+from seq2seq.storage.lock import Lock, is_locked
+
+
+def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
+    victim, run = tmp_path / "victim", tmp_path / "run"
+    victim.write_bytes(b"precious")
+    run.mkdir()
+    (run / LOCK).symlink_to(victim)
+    with pytest.raises(ModelError) as caught:
+        Lock(run)
+    assert str(caught.value) == f"{run / LOCK}: a link, where a lock is expected: remove it"
+    assert not is_locked(run)
+    assert victim.read_bytes() == b"precious"
+
+
+def test_whether_a_folder_is_locked(tmp_path: Path) -> None:
+    assert not is_locked(tmp_path)
+    lock = Lock(tmp_path)
+    assert is_locked(tmp_path)
+    lock.release()
+    assert not is_locked(tmp_path)
+    (tmp_path / LOCK).write_bytes(b"of a killed process")
+    assert not is_locked(tmp_path)
+
+
+def test_a_killed_process_locks_nobody_out(tmp_path: Path) -> None:
+    code = "import os, sys; from pathlib import Path; from seq2seq.storage.lock import Lock\n"
+    code += "Lock(Path(sys.argv[1])); os._exit(9)"
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert killed.returncode == 9
+    assert (tmp_path / LOCK).exists()
+    Lock(tmp_path).release()
+    assert list(tmp_path.iterdir()) == []
