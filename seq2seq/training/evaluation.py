@@ -24,7 +24,7 @@ from seq2seq.models.translation import Batch, TranslationModel
 from seq2seq.recipe import Recipe
 from seq2seq.text.tokenizer import Tokenizers
 from seq2seq.training.batches.prepared import Share
-from seq2seq.training.distributed.group import Team
+from seq2seq.training.distributed.group import ProcessGroup
 from seq2seq.training.monitoring.examples import Translations
 
 
@@ -183,7 +183,7 @@ def validate(
     tokenizers: Tokenizers,
     recipe: Recipe,
     precision: torch.dtype,
-    team: Team | None = None,
+    group: ProcessGroup | None = None,
 ) -> Validated:
     """Measures a model on the validation set.
 
@@ -193,33 +193,33 @@ def validate(
         tokenizers: Both sides' tokenizers.
         recipe: For what is to be measured, and how long translations may get.
         precision: The type for matrix products.
-        team: The processes that share the work; all get the same figures. None: this one alone.
+        group: The processes that share the work; all get the same figures. None: this one alone.
 
     Returns:
         The figures.
     """
     begun = time.monotonic()
-    team = team or Team()
+    group = group or ProcessGroup()
     tokens = max(recipe.training.batch_tokens, 4096)
     found = None
-    with team.dropped_together():
-        own = validation_loss(model, dataset, tokens, precision, team.share)
+    with group.interruptible_together():
+        own = validation_loss(model, dataset, tokens, precision, group.share)
         if recipe.training.validation.bleu:
             engine = TorchEngine(model, precision)
-            found = translated(engine, dataset, tokenizers, recipe, team.share)
-    loss, count = team.gather(own).sum(0).tolist()
+            found = translated(engine, dataset, tokenizers, recipe, group.share)
+    loss, count = group.all_gather(own).sum(0).tolist()
     score, translations = None, None
     if found is not None:
-        translations = _together(found, team)
+        translations = _together(found, group)
         score = bleu(translations.hypotheses, translations.references)
     return Validated(loss / max(count, 1), score, time.monotonic() - begun, translations)
 
 
-def _together(found: Translations, team: Team) -> Translations:
+def _together(found: Translations, group: ProcessGroup) -> Translations:
     """The translations of all processes, line by line."""
     hypotheses = list(found.references)
-    for rank, told in enumerate(team.texts(json.dumps(found.hypotheses))):
-        hypotheses[rank :: team.world] = json.loads(told)
+    for rank, told in enumerate(group.all_gather_text(json.dumps(found.hypotheses))):
+        hypotheses[rank :: group.world_size] = json.loads(told)
     return replace(found, hypotheses=hypotheses)
 
 

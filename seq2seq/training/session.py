@@ -21,7 +21,7 @@ from seq2seq.recipe import Recipe
 from seq2seq.recipe.training import LastK, Plateau
 from seq2seq.training.averaging import mean_of
 from seq2seq.training.batches.base import feed_for
-from seq2seq.training.distributed.group import Team
+from seq2seq.training.distributed.group import ProcessGroup
 from seq2seq.training.evaluation import Validated, validate
 from seq2seq.training.finetuning.start import FineTuning
 from seq2seq.training.monitoring.curves import plot_curves
@@ -48,7 +48,7 @@ class Session:
         monitor: Told of progress.
         page: Makes the run's page; None: there is none.
         tuning: Where the weights come from; None: from nothing.
-        team: The processes that train together; None: this one alone.
+        group: The processes that train together; None: this one alone.
     """
 
     def __init__(
@@ -59,16 +59,16 @@ class Session:
         monitor: Monitor,
         page: Page | None = None,
         tuning: FineTuning | None = None,
-        team: Team | None = None,
+        group: ProcessGroup | None = None,
     ) -> None:
         self.recipe, self.options = recipe, recipe.training
-        self.team = team or Team()
+        self.group = group or ProcessGroup()
         self.prepared, self.folder, self.monitor = prepared, folder, monitor
         self.tuning = tuning
-        page = page if self.team.leads else None
+        page = page if self.group.rank == 0 else None
         self.watch = Watch(folder.path, folder.journal, monitor.say, page)
-        self.learner = Learner(recipe, prepared.tokenizers, self.team)
-        self.feed = feed_for(prepared, recipe, self.team.share)
+        self.learner = Learner(recipe, prepared.tokenizers, self.group)
+        self.feed = feed_for(prepared, recipe, self.group.share)
         monitor.unit = self.feed.unit
         self.state = TrainingState()
         self.stop = StopRequest()
@@ -163,7 +163,7 @@ class Session:
 
     def _validate(self) -> None:
         """Measures, remembers, saves, and makes the best weights the run's model."""
-        with self.team.dropped_alone():
+        with self.group.interruptible_if_alone():
             result = self._measure(self.learner.judged)
         state = self.state
         best = self._is_best(result)
@@ -207,16 +207,18 @@ class Session:
         return result.loss < state.best_loss
 
     def _measure(self, model: TranslationModel) -> Validated:
-        def measured(pairs: PairDataset, recipe: Recipe, team: Team | None = None) -> Validated:
+        def measured(
+            pairs: PairDataset, recipe: Recipe, group: ProcessGroup | None = None
+        ) -> Validated:
             self.monitor.validating(len(pairs))
             precision = self.learner.precision
-            return validate(model, pairs, self.prepared.tokenizers, recipe, precision, team)
+            return validate(model, pairs, self.prepared.tokenizers, recipe, precision, group)
 
         try:
-            result = measured(self.prepared.val, self.recipe, self.team)
+            result = measured(self.prepared.val, self.recipe, self.group)
             if self.tuning is not None:  # the old set is the leader's alone; the others wait
                 history = self.state.history
-                with self.team.dropped_together():
+                with self.group.interruptible_together():
                     result = self.tuning.with_old(result, measured, self.recipe, history)
         except ModelError as error:
             why = f"validation failed: {error}"
@@ -257,7 +259,7 @@ class Session:
     def _publish(
         self, model: TranslationModel, record: dict[str, Any], found: Validated | None = None
     ) -> None:
-        if not self.team.leads:
+        if self.group.rank != 0:
             return
         translations = None if found is None else found.translations
         engine = TorchEngine(model, self.learner.precision)
@@ -269,11 +271,11 @@ class Session:
         self.folder.publish(weights, card | (self.tuning.card() if self.tuning else {}))
 
     def _environment(self) -> dict[str, Any]:
-        return environment(self.learner.device, self.learner.precision, self.team.world)
+        return environment(self.learner.device, self.learner.precision, self.group.world_size)
 
     def plot(self) -> None:
         """Draws the curves; a picture is not worth a failed training."""
-        if not self.team.leads:
+        if self.group.rank != 0:
             return
         curves = self.folder.path / CURVES
         try:
@@ -297,10 +299,10 @@ class Session:
         own = [record for record in self.state.history if "mean_of_updates" not in record]
         updates = [record["update"] for record in own if record["update"]][-count:]
         mean = {"model": mean_of(self.folder.validated_weights(updates))}
-        shared = self.team.shared(Checkpoint(self.state, mean))
+        shared = self.group.broadcast(Checkpoint(self.state, mean))
         assert shared is not None
         model = self.learner.with_weights(shared.groups["model"], self.folder.checkpoints)
-        with self.team.dropped_alone():
+        with self.group.interruptible_if_alone():
             result = self._measure(model)
         told = ", ".join(map(str, updates))
         self.monitor.say(f"the mean of the weights at updates {told}:")
@@ -317,9 +319,9 @@ class Session:
         """
         state = self.state
         good = self.folder.good(state.update - state.skipped_in_row, self.monitor.say)
-        checkpoint = self.team.shared(good)
+        checkpoint = self.group.broadcast(good)
         if checkpoint is None:
-            self.learner, back = Learner(self.recipe, self.prepared.tokenizers, self.team), 0
+            self.learner, back = Learner(self.recipe, self.prepared.tokenizers, self.group), 0
         else:
             self.learner.restore(checkpoint.groups, self.folder.checkpoints)
             back = checkpoint.state.update
@@ -342,7 +344,7 @@ class Session:
             ModelError: If none can be read, or deterministic algorithms are asked for and the
                 numbers cannot be the same.
         """
-        checkpoint = self.team.shared(self.folder.latest(self.monitor.say))
+        checkpoint = self.group.broadcast(self.folder.latest(self.monitor.say))
         self.folder.journal.rewind(checkpoint.state.update if checkpoint else 0)
         if self.tuning is not None:
             self.tuning.tell(self.monitor.say)
@@ -356,7 +358,7 @@ class Session:
             self.state.stopped = ""
         if not self.state.stopped:
             self.monitor.say(f"going on from update {self.state.update}")
-            if self.team.leads:
+            if self.group.rank == 0:
                 self._tell_changes()
                 self._tell_environment(checkpoint.environment)
         unpublished = self.folder.published() != self.state.update  # killed right before
@@ -365,9 +367,9 @@ class Session:
 
     def _start(self, tuning: FineTuning) -> None:
         """Begins with another run's weights; from here on nothing of it is needed."""
-        if self.team.leads:
+        if self.group.rank == 0:
             tuning.start(self.learner, self.folder.journal, self.monitor.say)
-        begun = self.team.shared(Checkpoint(self.state, self.learner.groups()))
+        begun = self.group.broadcast(Checkpoint(self.state, self.learner.groups()))
         assert begun is not None
         self.learner.restore(begun.groups, self.folder.checkpoints)
         self.save()
@@ -405,7 +407,7 @@ class Session:
             A context for ``run``.
         """
         self.stop = stop
-        if not self.team.leads:
+        if self.group.rank != 0:
             return nullcontext()
         return self.watch.session(self.recipe, lambda: self.state, stop, self._environment())
 

@@ -10,7 +10,7 @@ from types import FrameType
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal came during work that can be dropped: it will be done again from the start."""
+    """A signal came during work that changes nothing before its end, and was abandoned."""
 
 
 class StopRequest:
@@ -29,14 +29,14 @@ class StopRequest:
     def __init__(self, *, alone: bool = True) -> None:
         self.asked = self.by = ""
         self._alone = alone
-        self._dropping = False
+        self._interruptible = False
 
     def __bool__(self) -> bool:
         return bool(self.by)
 
     @contextmanager
-    def dropping(self) -> Iterator[None]:
-        """Marks work that changes nothing until it is done, so that a signal need not wait for it.
+    def interruptible(self) -> Iterator[None]:
+        """A context for work that changes nothing before its end: a signal need not wait for it.
 
         Yields:
             Nothing.
@@ -44,13 +44,13 @@ class StopRequest:
         Raises:
             Interrupted: When the first signal comes, or if it has come before.
         """
-        before, self._dropping = self._dropping, True
+        before, self._interruptible = self._interruptible, True
         try:
             if self.asked or self.by:
                 raise Interrupted
             yield
         finally:
-            self._dropping = before
+            self._interruptible = before
 
     def ask(self, number: int) -> None:
         """Takes a signal in.
@@ -59,7 +59,7 @@ class StopRequest:
             number: Which.
 
         Raises:
-            Interrupted: If it is the first, and work is under way that can be dropped.
+            Interrupted: If it is the first, and interruptible work is under way.
             KeyboardInterrupt: If it is not the first. Of several processes none may insist: a
                 signal to all of them can come twice, and who started them kills them in time.
         """
@@ -70,7 +70,7 @@ class StopRequest:
         self.asked = signal.Signals(number).name
         if self._alone:
             self.by = self.asked
-        if self._dropping:
+        if self._interruptible:
             raise Interrupted
 
     def agree(self, name: str) -> None:

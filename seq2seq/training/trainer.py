@@ -27,8 +27,8 @@ from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import recipe_from_toml, recipe_to_toml
 from seq2seq.training.batches.prepared import Work
 from seq2seq.training.distributed.absent_folder import AbsentFolder
-from seq2seq.training.distributed.group import Team
-from seq2seq.training.distributed.torch_group import check_same, started_team
+from seq2seq.training.distributed.group import ProcessGroup
+from seq2seq.training.distributed.torch_group import check_same, process_group
 from seq2seq.training.finetuning.start import Begin, FineTuning, fine_tuning
 from seq2seq.training.monitoring.metrics import Interval, Movement
 from seq2seq.training.monitoring.monitor import Monitor, Silent, Step, default_monitor
@@ -92,21 +92,21 @@ def train(
         check_installed()
     if threads is not None:
         torch.set_num_threads(threads)
-    with started_team() as team, same_bits(deterministic):
-        recipe, tuning = _begun(recipe, run, begin or Begin(), data, team)
-        with _opened(run, recipe, team) as folder:
-            with team.leader_first():
-                prepared = _prepared(recipe, folder, data, progress, team)
+    with process_group() as group, same_bits(deterministic):
+        recipe, tuning = _begun(recipe, run, begin or Begin(), data, group)
+        with _opened(run, recipe, group) as folder:
+            with group.rank_0_first():
+                prepared = _prepared(recipe, folder, data, progress, group)
                 changed: list[str] = []
-                if team.leads:
+                if group.rank == 0:
                     changed = _checked(prepared, recipe, tuning, folder, changed_data)
-            check_same(team, prepared)
+            check_same(group, prepared)
             folder.claim(prepared, None if tuning is None else tuning.record)
-            monitor = (monitor or default_monitor()) if team.leads else Silent()
+            monitor = (monitor or default_monitor()) if group.rank == 0 else Silent()
             try:
-                trainer = Trainer(recipe, prepared, folder, monitor, page, tuning, team)
+                trainer = Trainer(recipe, prepared, folder, monitor, page, tuning, group)
                 trainer.resume()
-                with team.stop_on_signals() as stop, trainer.recorded(stop):
+                with group.stop_on_signals() as stop, trainer.recorded(stop):
                     trainer.note_changed(changed)
                     trainer.run()
             finally:
@@ -117,31 +117,35 @@ def train(
 
 
 def _begun(
-    recipe: Recipe, run: Path, begin: Begin, data: Path | None, team: Team
+    recipe: Recipe, run: Path, begin: Begin, data: Path | None, group: ProcessGroup
 ) -> tuple[Recipe, FineTuning | None]:
     """The leader's recipe, made to fit the weights to begin with, and, for the leader, those."""
     tuning = None
-    if team.leads:
+    if group.rank == 0:
         recipe, tuning = fine_tuning(recipe, run, begin, data)
-    told = team.texts(json.dumps([recipe_to_toml(recipe), tuning is not None]))[0]
-    if team.leads:
+    told = group.all_gather_text(json.dumps([recipe_to_toml(recipe), tuning is not None]))[0]
+    if group.rank == 0:
         return recipe, tuning
     text, tuned = json.loads(told)
     return recipe_from_toml(text, "of process 0"), FineTuning({}, Begin()) if tuned else None
 
 
-def _opened(run: Path, recipe: Recipe, team: Team) -> RunFolder:
-    return RunFolder(run, recipe) if team.leads else AbsentFolder(run, recipe)
+def _opened(run: Path, recipe: Recipe, group: ProcessGroup) -> RunFolder:
+    return RunFolder(run, recipe) if group.rank == 0 else AbsentFolder(run, recipe)
 
 
 def _prepared(
-    recipe: Recipe, folder: RunFolder, data: Path | None, progress: Progress | None, team: Team
+    recipe: Recipe,
+    folder: RunFolder,
+    data: Path | None,
+    progress: Progress | None,
+    group: ProcessGroup,
 ) -> PreparedData:
     """The data; a run that has prepared its own goes on with it, whatever became of the files."""
     own = folder.path / "data"
     if data is not None:
         return PreparedData.open(data)
-    if (folder.begun and own.is_dir()) or not team.leads:
+    if (folder.begun and own.is_dir()) or group.rank != 0:
         return PreparedData.open(own)
     return prepare(recipe, own, progress=progress)
 
@@ -206,9 +210,9 @@ class Trainer(Session):
                 f"{long:,} of {len(self.feed):,} training pairs have more than "
                 f"{self.options.max_pieces} pieces on a side (training.max_pieces): left out"
             )
-        if note := self.team.note(torch.get_num_threads()):
+        if note := self.group.describe(torch.get_num_threads()):
             self.monitor.say(note)
-        with self.team.dropped_together():
+        with self.group.interruptible_together():
             self._rehearse()
         if self.validation_due():  # the session before was stopped in it
             self.milestone()
@@ -240,7 +244,7 @@ class Trainer(Session):
     def _next(self, works: Iterator[Work]) -> Work:
         """What is learned from next; all that was learned is kept where it cannot be read."""
         try:
-            with self.team.dropped_alone():
+            with self.group.interruptible_if_alone():
                 return next(works)
         except DataError:
             if self.state.update and not self.state.skipped_in_row:
@@ -251,9 +255,9 @@ class Trainer(Session):
     def _update(self, work: Work) -> None:
         """One update of the weights, skipped if loss or gradient is not finite."""
         state = self.state
-        with self.team.dropped_alone():
+        with self.group.interruptible_if_alone():
             try:
-                seed = mixed(self.recipe.seed, DROPOUT, state.update, self.team.rank)
+                seed = mixed(self.recipe.seed, DROPOUT, state.update, self.group.rank)
                 gradient = self.learner.gradient(work.pairs, seed)
             except TooLargeError as error:
                 raise self._too_large(work.own[error.batch], error) from error

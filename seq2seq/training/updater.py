@@ -20,7 +20,7 @@ from seq2seq.recipe import Model, Recipe
 from seq2seq.recipe.training import Ema
 from seq2seq.text.tokenizer import Tokenizers
 from seq2seq.training.averaging import MovingAverage
-from seq2seq.training.distributed.group import Team
+from seq2seq.training.distributed.group import ProcessGroup
 from seq2seq.training.evaluation import to_batch
 from seq2seq.training.monitoring.metrics import gpu_memory, memory
 from seq2seq.training.optim.optimizers import (
@@ -118,13 +118,15 @@ class Learner:
     Args:
         recipe: The recipe; its seed decides the first weights.
         tokenizers: They give the vocabulary sizes.
-        team: The processes that learn together; None: this one alone.
+        group: The processes that learn together; None: this one alone.
     """
 
-    def __init__(self, recipe: Recipe, tokenizers: Tokenizers, team: Team | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe, tokenizers: Tokenizers, group: ProcessGroup | None = None
+    ) -> None:
         self.options = recipe.training
-        self.team = team or Team()
-        self.device = self.team.device
+        self.group = group or ProcessGroup()
+        self.device = self.group.device
         self.precision = resolve_precision(self.options.precision, self.device)
         torch.manual_seed(recipe.seed)
         sizes = tokenizers.source.size, tokenizers.target.size
@@ -135,7 +137,9 @@ class Learner:
             self.judged = copy.deepcopy(self.model)
             self.average = MovingAverage(self.model, self.judged, self.options.average.decay)
         losses = Losses(self.model, self.options.label_smoothing)
-        self.losses = self.team.joined(losses, unused=_ignores_sources(recipe.model))
+        self.losses = self.group.data_parallel(
+            losses, unused_parameters=_ignores_sources(recipe.model)
+        )
         self._waited_for = False  # whether the others are in the midst of a pass backward with us
         self.names = [name for name, _ in self.model.named_parameters()]
         self.optimizer = build_optimizer(self.options, self.model)
@@ -156,14 +160,14 @@ class Learner:
         Raises:
             TooLargeError: If a single pair does not fit into memory.
         """
-        tokens = int(self.team.gather([sum(len(one.where_M) for one in pairs)]).sum())
+        tokens = int(self.group.all_gather([sum(len(one.where_M) for one in pairs)]).sum())
         # The processes' gradients are averaged, not added up.
-        parts, *losses = self._halving(pairs, seed, tokens / self.team.world)
+        parts, *losses = self._halving(pairs, seed, tokens / self.group.world_size)
         limit = self.options.clip_norm or math.inf
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         taken = gpu_memory(self.device)
         found = [*losses, len(parts) - len(pairs), float(norm), memory(), taken or 0]
-        sums = (everyone := self.team.gather(found)).sum(0).tolist()
+        sums = (everyone := self.group.all_gather(found)).sum(0).tolist()
         most = everyone.max(0).tolist()
         return Gradient(
             loss=sums[0] / tokens,
@@ -194,7 +198,7 @@ class Learner:
                 copies = optimizer_copies(self.optimizer)
                 weights = self.model.parameters()
                 reserved = [torch.ones_like(one) for one in weights for _ in range(copies)]
-            with self.team.apart(self.losses):
+            with self.group.no_sync(self.losses):
                 return len(self._halving([pairs], 0, len(pairs.where_M))[0]) - 1
         finally:
             reserved.clear()
@@ -229,7 +233,7 @@ class Learner:
         for index, part in enumerate(parts):
             last = index == len(parts) - 1  # with it the processes add up what all have gathered
             try:
-                with nullcontext() if last else self.team.apart(self.losses):
+                with nullcontext() if last else self.group.no_sync(self.losses):
                     total += self._backward(part.pairs, tokens)
             except Exception as error:
                 if is_out_of_memory(error) and not self._waited_for:
@@ -241,7 +245,7 @@ class Learner:
         batch = to_batch(pairs, self.device)
         with self._autocast():
             loss, nll = self.losses(batch)
-        self._waited_for = self.team.joins(self.losses)
+        self._waited_for = self.group.will_sync(self.losses)
         (loss / tokens).backward()
         return torch.stack([loss.detach(), nll])
 

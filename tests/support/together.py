@@ -25,8 +25,8 @@ from seq2seq.models.loss import Losses
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import load_recipe
 from seq2seq.training.batches.prepared import Feed
-from seq2seq.training.distributed.group import Team
-from seq2seq.training.distributed.torch_group import started_team
+from seq2seq.training.distributed.group import ProcessGroup
+from seq2seq.training.distributed.torch_group import process_group
 from seq2seq.training.evaluation import validate
 from seq2seq.training.run.checkpoint import Checkpoint
 from seq2seq.training.seeds import DROPOUT, mixed
@@ -63,13 +63,13 @@ def of_case(recipe: Path, name: str) -> Recipe:
 
 
 def gradients(
-    team: Team, recipe: Recipe, prepared: PreparedData
+    group: ProcessGroup, recipe: Recipe, prepared: PreparedData
 ) -> Iterator[tuple[dict[str, Any], dict[str, Tensor]]]:
     """The figures and gradients of some updates, with a step after each."""
-    learner = Learner(recipe, prepared.tokenizers, team)
-    feed = Feed(prepared, recipe, team.share)
+    learner = Learner(recipe, prepared.tokenizers, group)
+    feed = Feed(prepared, recipe, group.share)
     for update, work in enumerate(islice(feed.works(Place()), UPDATES), start=1):
-        seed = mixed(recipe.seed, DROPOUT, update, team.rank)
+        seed = mixed(recipe.seed, DROPOUT, update, group.rank)
         figures = asdict(learner.gradient(work.pairs, seed))
         parameters = dict(learner.model.named_parameters())
         yield (
@@ -99,57 +99,57 @@ class Scarce:
         Losses.forward = self.real  # type: ignore[method-assign]
 
 
-def validation(team: Team, recipe: Path, prepared: PreparedData) -> dict[str, Any]:
+def validation(group: ProcessGroup, recipe: Path, prepared: PreparedData) -> dict[str, Any]:
     read = load_recipe(str(recipe), [*STILL, "training.validation.lines=13"])
-    learner = Learner(read, prepared.tokenizers, team)
+    learner = Learner(read, prepared.tokenizers, group)
     found = validate(
-        learner.model, prepared.val, prepared.tokenizers, read, learner.precision, team
+        learner.model, prepared.val, prepared.tokenizers, read, learner.precision, group
     )
     return {**asdict(found), "seconds": 0.0}
 
 
-def told(team: Team) -> dict[str, Any]:
+def told(group: ProcessGroup) -> dict[str, Any]:
     """What processes tell each other."""
     state = TrainingState(update=7, place=Place(1, 2, 3, 4), history=[{"loss": 1.5}])
     tensors = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(3, dtype=torch.int64)}
-    checkpoint = Checkpoint(state, {"model": tensors}, {"threads": 1}) if team.leads else None
-    shared = team.shared(checkpoint)
+    checkpoint = Checkpoint(state, {"model": tensors}, {"threads": 1}) if group.rank == 0 else None
+    shared = group.broadcast(checkpoint)
     assert shared is not None
-    nothing = team.shared(None)
-    with team.leader_first():
-        order = team.rank
+    nothing = group.broadcast(None)
+    with group.rank_0_first():
+        order = group.rank
     return {
-        "rank": team.rank,
-        "numbers": team.gather([team.rank + 0.5, 1e300]).tolist(),
-        "texts": team.texts("ä" * team.rank),
+        "rank": group.rank,
+        "numbers": group.all_gather([group.rank + 0.5, 1e300]).tolist(),
+        "texts": group.all_gather_text("ä" * group.rank),
         "state": shared.state.to_json(),
         "environment": shared.environment,
         "a": shared.groups["model"]["a"].tolist(),
         "b": (shared.groups["model"]["b"].tolist(), str(shared.groups["model"]["b"].dtype)),
         "nothing": nothing,
         "order": order,
-        "stop": team.stop.by,
+        "stop": group.stop.by,
     }
 
 
 def main() -> None:
     recipe, data, out = map(Path, sys.argv[1:])
     prepared = PreparedData.open(data)
-    with started_team() as team:
-        found: dict[str, Any] = {"told": told(team)}
+    with process_group() as group:
+        found: dict[str, Any] = {"told": told(group)}
         for name in CASES:
-            scarce = Scarce(3 if name == "halved" and team.rank == 1 else 10**6)
+            scarce = Scarce(3 if name == "halved" and group.rank == 1 else 10**6)
             with scarce:
-                each = list(gradients(team, of_case(recipe, name), prepared))
+                each = list(gradients(group, of_case(recipe, name), prepared))
             found[name] = [figures for figures, _ in each]
             for number, (_, tensors) in enumerate(each):
-                save_file(tensors, out / f"{name} {number} {team.rank}.safetensors")
-        found["validation"] = validation(team, recipe, prepared)
-        if team.rank == 1:
-            team.stop.ask(15)
-        team.gather([])
-        found["stopped"] = team.stop.by
-        (out / f"{team.rank}.json").write_text(json.dumps(found), encoding="utf-8")
+                save_file(tensors, out / f"{name} {number} {group.rank}.safetensors")
+        found["validation"] = validation(group, recipe, prepared)
+        if group.rank == 1:
+            group.stop.ask(15)
+        group.all_gather([])
+        found["stopped"] = group.stop.by
+        (out / f"{group.rank}.json").write_text(json.dumps(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -92,12 +92,12 @@ def test_in_another_thread_signals_are_left_alone() -> None:
 
 def test_work_that_can_be_dropped_is_not_waited_for() -> None:
     with stop_on_signals() as stop:
-        with stop.dropping():
+        with stop.interruptible():
             pass
-        with pytest.raises(Interrupted), stop.dropping():
+        with pytest.raises(Interrupted), stop.interruptible():
             send(signal.SIGTERM)
         assert stop.by == "SIGTERM"
-        with pytest.raises(Interrupted), stop.dropping():
+        with pytest.raises(Interrupted), stop.interruptible():
             pytest.fail("it was begun although a signal had come")
         with pytest.raises(KeyboardInterrupt):
             send(signal.SIGTERM)
@@ -105,7 +105,7 @@ def test_work_that_can_be_dropped_is_not_waited_for() -> None:
 
 def test_other_work_is_done_to_its_end() -> None:
     with stop_on_signals() as stop:
-        with stop.dropping():
+        with stop.interruptible():
             pass
         send(signal.SIGINT)
         assert stop.by == "SIGINT"

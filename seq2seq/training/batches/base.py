@@ -15,7 +15,7 @@ from seq2seq.recipe import Recipe
 from seq2seq.training.batches.prepared import Feed, Share, Work
 from seq2seq.training.batches.provenance import Lines
 from seq2seq.training.batches.streamed import Exchange, StreamFeed
-from seq2seq.training.distributed.torch_group import PATIENCE, exchanged
+from seq2seq.training.distributed.torch_group import TIMEOUT, all_gather_bytes
 
 
 class AnyFeed(Protocol):
@@ -48,13 +48,13 @@ def exchange() -> Exchange:
     Returns:
         It. All processes of the default group call this at the same time.
     """
-    group = dist.new_group(backend="gloo", timeout=PATIENCE)
+    group = dist.new_group(backend="gloo", timeout=TIMEOUT)
     world = dist.get_world_size()
 
     def everyone(own: bytes) -> list[bytes]:
         sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(world)]
         dist.all_gather(sizes, torch.tensor([len(own)]), group)
-        return exchanged(own, [int(size) for size in sizes], group)
+        return all_gather_bytes(own, [int(size) for size in sizes], group)
 
     return everyone
 

@@ -1,10 +1,10 @@
-"""The processes of a training, as one of them sees them.
+"""The processes of a training, as one of them sees them, in torch.distributed's words.
 
-``torchrun`` starts the processes and tells each its number; without it there is a team of one, so
-that nobody need ask which it is: ``distributed.py`` has the team of several.
+``torchrun`` starts the processes and tells each its rank; without it there is a group of one, so
+that nobody need ask which it is: ``torch_group.py`` has the group of several.
 
 Every process goes through the same updates and takes the same decisions, from figures that all
-have. The first process, rank 0, leads: it alone reads and writes the run's folder, and speaks.
+have. Rank 0 alone reads and writes the run's folder, and speaks.
 """
 
 from __future__ import annotations
@@ -22,124 +22,92 @@ from seq2seq.training.run.checkpoint import Checkpoint
 from seq2seq.training.signals import StopRequest, stop_on_signals
 
 
-class Team:
-    """A process that trains alone, and what it would do among others.
+class ProcessGroup:
+    """A process that trains alone, and the interface of a group of several.
 
     Attributes:
         rank: This process, from 0.
-        world: How many there are.
+        world_size: How many there are.
         device: Where this process computes.
         stop: Whether a signal has asked training to end.
     """
 
-    rank, world = 0, 1
+    rank, world_size = 0, 1
 
     def __init__(self) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.stop = StopRequest()
 
     @property
-    def leads(self) -> bool:
-        """Whether this process reads and writes the run, and speaks."""
-        return self.rank == 0
-
-    @property
     def share(self) -> Share:
-        """What of an update is this process's."""
-        return Share(self.rank, self.world)
+        """This process's part of each update's pairs."""
+        return Share(self.rank, self.world_size)
 
-    def gather(self, values: Sequence[float]) -> NDArray[np.float64]:
-        """Tells all processes some numbers of each.
+    def all_gather(self, values: Sequence[float]) -> NDArray[np.float64]:
+        """Gathers numbers of every process.
 
         Args:
             values: This process's (N).
 
         Returns:
-            All processes', (world, N), the same for all.
+            All processes', (world size, N), the same in each.
         """
         return np.array([values], dtype=np.float64)
 
-    def texts(self, text: str) -> list[str]:
-        """Tells all processes a text of each.
-
-        Args:
-            text: This process's.
-
-        Returns:
-            All processes', by rank.
-        """
+    def all_gather_text(self, text: str) -> list[str]:
+        """Gathers a text of every process, by rank."""
         return [text]
 
-    def shared(self, checkpoint: Checkpoint | None) -> Checkpoint | None:
-        """Tells all processes a checkpoint that the leader has read.
-
-        Args:
-            checkpoint: The leader's; nobody asks for the others'.
-
-        Returns:
-            The leader's.
-        """
+    def broadcast(self, checkpoint: Checkpoint | None) -> Checkpoint | None:
+        """Hands rank 0's checkpoint to all processes; what the others pass is ignored."""
         return checkpoint
 
-    def note(self, threads: int) -> str:
-        """What to know of the team.
+    def broadcast_bytes(self, content: bytes) -> bytes:
+        """Hands rank 0's bytes to all processes; what the others pass is ignored."""
+        return content
+
+    def describe(self, threads: int) -> str:
+        """One line about the group for the user; empty for a process alone.
 
         Args:
             threads: The processor threads of this process.
-
-        Returns:
-            A line; empty: nothing.
         """
         return ""
 
-    def leader_first(self) -> AbstractContextManager[None]:
-        """Lets the leader through alone, and the others when it is done, however long that takes.
-
-        Returns:
-            A context.
-        """
+    def rank_0_first(self) -> AbstractContextManager[None]:
+        """A context that rank 0 passes alone, and the others when it has, however long it takes."""
         return nullcontext()
 
-    def joined(self, module: nn.Module, *, unused: bool) -> nn.Module:
-        """A module whose gradients become the mean over all processes.
+    def data_parallel(self, module: nn.Module, *, unused_parameters: bool) -> nn.Module:
+        """Wraps a module so that its gradients become the mean over all processes.
 
         Args:
-            module: The module; all processes take the leader's weights.
-            unused: Whether it has weights that get no gradient.
+            module: The module; all processes take rank 0's weights.
+            unused_parameters: Whether it has weights that get no gradient.
 
         Returns:
             The module to call.
         """
         return module
 
-    def apart(self, module: nn.Module) -> AbstractContextManager[None]:
-        """Lets gradients add up in this process alone.
+    def no_sync(self, module: nn.Module) -> AbstractContextManager[None]:
+        """A context in which gradients add up in this process alone.
 
         Args:
-            module: From ``joined``.
-
-        Returns:
-            A context for passes forward and backward.
+            module: From ``data_parallel``.
         """
         return nullcontext()
 
-    def joins(self, module: nn.Module) -> bool:
-        """Whether a pass backward now needs the other processes.
+    def will_sync(self, module: nn.Module) -> bool:
+        """Whether the next backward pass needs the other processes.
 
         Args:
-            module: From ``joined``.
-
-        Returns:
-            Whether.
+            module: From ``data_parallel``.
         """
         return False
 
     def stop_on_signals(self) -> AbstractContextManager[StopRequest]:
-        """Takes signals in; see ``signals.stop_on_signals``.
-
-        Returns:
-            A context, which sets ``stop``.
-        """
+        """A context in which signals set ``stop``; see ``signals.stop_on_signals``."""
         return self._stop_on_signals(alone=True)
 
     @contextmanager
@@ -147,18 +115,17 @@ class Team:
         with stop_on_signals(alone=alone) as self.stop:
             yield self.stop
 
-    def dropped_alone(self) -> AbstractContextManager[None]:
-        """Marks work that is given up where a signal comes, unless others wait for its end.
+    def interruptible_if_alone(self) -> AbstractContextManager[None]:
+        """A context for work in which several processes wait for each other.
 
-        Returns:
-            A context, which raises ``Interrupted``.
+        Of one process alone a signal interrupts it, by ``Interrupted``. Several finish it: those
+        that have got no signal would wait for ever.
         """
-        return self.stop.dropping()
+        return self.stop.interruptible()
 
-    def dropped_together(self) -> AbstractContextManager[None]:
-        """Marks work of each process for itself, which all give up where a signal comes to one.
+    def interruptible_together(self) -> AbstractContextManager[None]:
+        """A context for work of each process by itself: a signal to one interrupts it in all.
 
-        Returns:
-            A context, which raises ``Interrupted`` in all processes or in none.
+        It raises ``Interrupted`` at its end in all processes or in none.
         """
-        return self.stop.dropping()
+        return self.stop.interruptible()

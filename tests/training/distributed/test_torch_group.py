@@ -17,8 +17,8 @@ from support.tiny import tiny_recipe
 from seq2seq.data.batching import Place
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.preparing.prepare import prepare
-from seq2seq.training.distributed.group import Team
-from seq2seq.training.distributed.torch_group import started_team
+from seq2seq.training.distributed.group import ProcessGroup
+from seq2seq.training.distributed.torch_group import process_group
 from seq2seq.training.seeds import DROPOUT, SAMPLING, mixed
 from seq2seq.training.state import TrainingState
 
@@ -54,7 +54,7 @@ def test_gradients_are_those_of_one_process(
     corpus: tuple[Path, PreparedData], found: tuple[Path, list[dict[str, Any]]], name: str
 ) -> None:
     out, ranks = found
-    alone = together.gradients(Team(), together.of_case(corpus[0], name), corpus[1])
+    alone = together.gradients(ProcessGroup(), together.of_case(corpus[0], name), corpus[1])
     for number, (figures, expected) in enumerate(alone):
         for rank, told in enumerate(ranks):
             ours = told[name][number]
@@ -76,7 +76,7 @@ def test_gradients_are_those_of_one_process(
 def test_a_validation_is_that_of_one_process(
     corpus: tuple[Path, PreparedData], found: tuple[Path, list[dict[str, Any]]]
 ) -> None:
-    alone = together.validation(Team(), *corpus)
+    alone = together.validation(ProcessGroup(), *corpus)
     for told in found[1]:
         ours = told["validation"]
         assert ours["loss"] == pytest.approx(alone["loss"], rel=1e-6)
@@ -104,16 +104,16 @@ def test_processes_tell_each_other(found: tuple[Path, list[dict[str, Any]]]) -> 
         assert whole["stopped"] == "SIGTERM", "one was asked, and all have agreed"
 
 
-def test_without_torchrun_there_is_a_team_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_torchrun_there_is_a_group_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     for values in ({}, {"WORLD_SIZE": "1", "RANK": "0"}, {"WORLD_SIZE": "4"}):
         for name in ("WORLD_SIZE", "RANK"):
             monkeypatch.delenv(name, raising=False)
         for name, value in values.items():
             monkeypatch.setenv(name, value)
-        with started_team() as team:
-            assert (team.rank, team.world, team.leads) == (0, 1, True)
-            assert team.gather([1.0, 2.0]).tolist() == [[1.0, 2.0]]
-            assert team.texts("a") == ["a"]
+        with process_group() as group:
+            assert (group.rank, group.world_size) == (0, 1)
+            assert group.all_gather([1.0, 2.0]).tolist() == [[1.0, 2.0]]
+            assert group.all_gather_text("a") == ["a"]
     assert not torch.distributed.is_initialized()
 
 
