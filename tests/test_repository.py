@@ -247,9 +247,15 @@ def test_a_wheel_from_the_sdist_carries_code_and_recipes_and_no_tests(tmp_path: 
         str(path.relative_to(ROOT)) for kind in kinds for path in (ROOT / "seq2seq").rglob(kind)
     }
     recipes = {f"seq2seq/{path.relative_to(ROOT)}" for path in RECIPES}
+    text = {
+        f"seq2seq/recipes/quickstart/{split}.{language}"
+        for split in ("train", "val", "test")
+        for language in ("en", "de")
+    }
     assert {name for name in names if ".dist-info/" not in name} == {
         *code,
         *recipes,
+        *text,
         "seq2seq/py.typed",
     }
     found = subprocess.run(
@@ -265,3 +271,12 @@ def test_a_wheel_from_the_sdist_carries_code_and_recipes_and_no_tests(tmp_path: 
         check=True,
     )
     assert {*found.stdout.split()} == {str(tmp_path / "installed" / name) for name in recipes}
+    found = subprocess.run(
+        [sys.executable, "-m", "seq2seq", "recipe", "check", "quickstart"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (found.stdout, found.stderr) == ("quickstart: a valid recipe\n", "")  # with its files

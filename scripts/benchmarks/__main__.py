@@ -226,7 +226,7 @@ def chosen_text(options: argparse.Namespace) -> Text:
         for prefix, pair in pairs.items()
         for side, path in zip(("source", "target"), pair or (), strict=False)
     }
-    return text_of(files, options.work)
+    return text_of(files)
 
 
 def run_translate(options: argparse.Namespace) -> str:

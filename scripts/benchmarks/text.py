@@ -6,15 +6,14 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from benchmarks.figures import write_text
 from seq2seq.errors import DataError
-from seq2seq.text.phrasebook_files import write_split
+from seq2seq.recipe.packaged import quickstart_files
 from seq2seq.text.tokenizer import Tokenizer
 
-# What the phrasebook can fill; another text's vocabulary is the recipe's.
-PHRASEBOOK_PIECES = 1000
+# What the quickstart's text can fill; another text's vocabulary is the recipe's.
+QUICKSTART_PIECES = 1000
 
 
 @dataclass(frozen=True)
@@ -70,13 +69,12 @@ class Text:
         return found if self.pieces is None else [*found, f"tokenizer.vocab_size={self.pieces}"]
 
 
-def text_of(files: dict[str, Path], work: Path) -> Text:
+def text_of(files: dict[str, Path]) -> Text:
     """Finds the text.
 
     Args:
-        files: The user's files by option ("source", "target", "val_source", ...); empty: the
-            package's own corpus, written into ``work``.
-        work: A folder of the benchmark's own.
+        files: The user's files by option ("source", "target", "val_source", ...); empty: that
+            of the quickstart.
 
     Returns:
         The text.
@@ -85,7 +83,7 @@ def text_of(files: dict[str, Path], work: Path) -> Text:
         DataError: If a file is missing.
     """
     if not files:
-        return _phrasebook(work / "phrasebook")
+        return _quickstart()
     for path in files.values():
         if not path.is_file():
             raise DataError(f"{path}: no such file")
@@ -97,16 +95,9 @@ def text_of(files: dict[str, Path], work: Path) -> Text:
     return Text(train.source.parent.name or train.source.stem, train, val, test)
 
 
-def _phrasebook(folder: Path) -> Text:
-    folder.mkdir(parents=True, exist_ok=True)
-    sides = {}
-    splits: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
-    for split in splits:
-        side = Side((folder / f"{split}.en").resolve(), (folder / f"{split}.de").resolve())
-        if not side.target.exists() or not side.source.exists():
-            write_split(split, side.source, side.target)
-        sides[split] = side
-    return Text("phrasebook", sides["train"], sides["val"], sides["test"], PHRASEBOOK_PIECES)
+def _quickstart() -> Text:
+    sides = [Side(*map(Path, quickstart_files(split))) for split in ("train", "val", "test")]
+    return Text("quickstart", *sides, QUICKSTART_PIECES)
 
 
 def write_pieces(text: Text, tokenizer: Tokenizer, folder: Path) -> None:

@@ -21,7 +21,6 @@ from seq2seq.recipe.data import (
     HubSource,
     LinesSource,
     Part,
-    PhrasebookSource,
     Source,
 )
 
@@ -68,8 +67,6 @@ def sources_of(data: Data, split: str) -> tuple[Named, ...]:
 
 
 def _name(source: Source) -> str:
-    if isinstance(source, PhrasebookSource):
-        return "phrasebook"
     if isinstance(source, HubSource):
         return source.name
     path = source.source_path if isinstance(source, LinesSource) else source.path

@@ -58,13 +58,6 @@ class HubSource(Section):
     target: str
 
 
-class PhrasebookSource(Section):
-    """The corpus that comes with the package (English-German); see ``seq2seq.text.phrasebook``."""
-
-    kind: Literal["phrasebook"] = "phrasebook"
-    split: Literal["train", "val", "test"]
-
-
 class Part(Section):
     """What a corpus has besides, where several are mixed.
 
@@ -94,10 +87,6 @@ class ParquetPart(Part, ParquetSource):
 
 class HubPart(Part, HubSource):
     """A data set of the hub, one of several corpora."""
-
-
-class PhrasebookPart(Part, PhrasebookSource):
-    """The corpus that comes with the package, one of several."""
 
 
 SUFFIX_KINDS = {".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}
@@ -153,7 +142,7 @@ _Shorthand = BeforeValidator(
 
 Source = Annotated[
     Annotated[
-        LinesSource | TsvSource | JsonlSource | ParquetSource | HubSource | PhrasebookSource,
+        LinesSource | TsvSource | JsonlSource | ParquetSource | HubSource,
         Field(discriminator="kind"),
     ],
     _Shorthand,
@@ -161,7 +150,7 @@ Source = Annotated[
 
 AnyPart = Annotated[
     Annotated[
-        LinesPart | TsvPart | JsonlPart | ParquetPart | HubPart | PhrasebookPart,
+        LinesPart | TsvPart | JsonlPart | ParquetPart | HubPart,
         Field(discriminator="kind"),
     ],
     _Shorthand,

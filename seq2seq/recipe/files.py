@@ -17,11 +17,11 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-import seq2seq
 from seq2seq.errors import RecipeError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.assignments import Assignment
 from seq2seq.recipe.base import Section
+from seq2seq.recipe.packaged import packaged_recipes, with_absolute_paths, without_phrasebook
 from seq2seq.recipe.problems import further_problems, problems_of
 from seq2seq.recipe.schema import json_schema
 from seq2seq.recipe.shape import Table, says_none, tables_in
@@ -34,19 +34,6 @@ __all__ = [
     "recipe_from_toml",
     "recipe_to_toml",
 ]
-
-
-def packaged_recipes() -> dict[str, Path]:
-    """Finds the recipes that come with the package.
-
-    Returns:
-        Each recipe's file by its name, which is the file's, sorted.
-    """
-    package = Path(seq2seq.__file__).parent
-    folder = package / "recipes"  # where a wheel puts them; in a checkout they are at the top
-    if not folder.is_dir():
-        folder = package.parent / "recipes"
-    return {path.stem: path for path in sorted(folder.rglob("*.toml"), key=lambda p: p.stem)}
 
 
 def load_recipe(name_or_path: str, assignments: Sequence[str] = ()) -> Recipe:
@@ -87,16 +74,18 @@ def read_recipe_text(name_or_path: str) -> str:
         name_or_path: A packaged recipe's name, or the path of a TOML file.
 
     Returns:
-        The text.
+        The text; the packaged files that a packaged recipe names have absolute paths in it.
 
     Raises:
         RecipeError: If there is no such recipe or it cannot be read.
     """
-    return _read_text(_find(name_or_path), name_or_path)
+    path = _find(name_or_path)
+    text = _read_text(path, name_or_path)
+    return with_absolute_paths(text) if path in packaged_recipes().values() else text
 
 
 def recipe_from_toml(text: str, origin: str, base: Path | None = None) -> Recipe:
-    """Reads a recipe from a text.
+    """Reads a recipe from a text, such as one that a run has stored, in an older version perhaps.
 
     Args:
         text: TOML.
@@ -109,7 +98,7 @@ def recipe_from_toml(text: str, origin: str, base: Path | None = None) -> Recipe
     Raises:
         RecipeError: If it is not TOML, or anything in it is wrong; all problems at once.
     """
-    return _read(text, origin, base, ())
+    return _read(text, origin, base, (), stored=True)
 
 
 def recipe_to_toml(recipe: Recipe) -> str:
@@ -157,8 +146,12 @@ def _read_text(path: Path, origin: str) -> str:
         raise RecipeError(f"{origin}:{line}", [problem]) from None
 
 
-def _read(text: str, origin: str, base: Path | None, assigned: Sequence[str]) -> Recipe:
+def _read(
+    text: str, origin: str, base: Path | None, assigned: Sequence[str], *, stored: bool = False
+) -> Recipe:
     table = _parse(text, origin)
+    if stored and "data" in table:
+        table["data"] = without_phrasebook(table["data"])
     assignments: list[Assignment] = []
     problems: list[str] = []
     for written in assigned:

@@ -23,6 +23,7 @@ from seq2seq.recipe import Recipe
 from seq2seq.recipe.assignments import Assignment
 from seq2seq.recipe.base import Section, registered, unknown_name
 from seq2seq.recipe.model import OtherCell
+from seq2seq.recipe.packaged import quickstart_files
 from seq2seq.recipe.shape import (
     ONE,
     SEVERAL,
@@ -288,6 +289,9 @@ def _unknown_kind(detail: ErrorDetails, place: Place) -> str:
         return _wrong_type(detail, place)
     kind = detail["input"].get("kind")
     choices = kinds(place.outer.annotation) if place.outer else ()
+    if kind == "phrasebook" and place.path[0] == "data":
+        source, target = quickstart_files(str(detail["input"].get("split", "train")))
+        return f'"phrasebook" is text files now: write ["{source}", "{target}"] for this table'
     if isinstance(kind, str):
         return unknown_name(kind, choices).replace("name", "kind", 1)
     return _missing(detail, place) if kind is None else f"must be a string, not {_shown(kind)}"

@@ -1,1 +1,1 @@
-"""Text: tokenizing, cleaning, and the embedded English-German phrasebook."""
+"""Text: tokenizing and cleaning."""

@@ -40,8 +40,19 @@ def test_list_is_a_table_in_a_terminal(here: Path) -> None:
 
 
 def test_show_prints_the_file(run) -> None:
+    done = run("recipe", "show", "multi30k_en_de_lstm")
+    assert done.out == packaged_recipes()["multi30k_en_de_lstm"].read_text(encoding="utf-8")
+
+
+def test_what_show_prints_finds_the_packaged_files_from_anywhere(run, here: Path) -> None:
+    file = packaged_recipes()["quickstart"]
     done = run("recipe", "show", "quickstart")
-    assert done.out == packaged_recipes()["quickstart"].read_text(encoding="utf-8")
+    text = file.read_text(encoding="utf-8")
+    assert done.out == text.replace('["quickstart/', f'["{file.parent}/quickstart/').replace(
+        ', "quickstart/', f', "{file.parent}/quickstart/'
+    )
+    Path("mine.toml").write_text(done.out, encoding="utf-8")
+    assert load_recipe("mine.toml") == load_recipe("quickstart")
 
 
 def test_show_full_prints_every_key(run) -> None:

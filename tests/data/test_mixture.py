@@ -36,13 +36,12 @@ def test_names() -> None:
         {"path": "y/news.tsv.gz", "weight": 2.0},
         {"path": "z.jsonl", "label": "news-2"},
         {"kind": "hub", "name": "a/b", "split": "s", "source": "e", "target": "d"},
-        {"kind": "phrasebook", "split": "train"},
         {"path": ".tsv", "kind": "tsv"},
     ]
     named = sources_of(Data.model_validate({"train": tables}), "train")
     names = [one.name for one in named]
-    assert names == ["news", "news-3", "news-2", "a/b", "phrasebook", ".tsv"]
-    assert [one.weight for one in named] == [1.0, 2.0, 1.0, 1.0, 1.0, 1.0]
+    assert names == ["news", "news-3", "news-2", "a/b", ".tsv"]
+    assert [one.weight for one in named] == [1.0, 2.0, 1.0, 1.0, 1.0]
     alone = sources_of(Data.model_validate({"train": ["a.x.en", "b"], "val": "c.tsv"}), "val")
     assert [(one.name, one.weight) for one in alone] == [("c", 1.0)]
     assert sources_of(Data(), "train") == ()

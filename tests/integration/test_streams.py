@@ -14,7 +14,7 @@ from support.tiny import write_recipe
 CORPORA = """train = [
   ["train.en", "train.de"],
   {path = "more.tsv.gz", weight = 0.5},
-  {kind = "phrasebook", split = "val", weight = 0.25},
+  {source_path = "val.en", target_path = "val.de", weight = 0.25},
 ]
 stream = {buffer = 1024}
 """
@@ -103,9 +103,10 @@ def test_a_changed_file_is_told_as_ever(begun: tuple[Path, Path, Path], tmp_path
     copy = tmp_path / "train.en"
     copy.write_bytes((recipe.parent / "train.en").read_bytes())
     wish = "data.train={corpora}"
+    folder = recipe.parent
     corpora = (
-        f"[['{copy}', '{recipe.parent}/train.de'], {{path='{recipe.parent}/more.tsv.gz', "
-        "weight=0.5}, {kind='phrasebook', split='val', weight=0.25}]"
+        f"[['{copy}', '{folder}/train.de'], {{path='{folder}/more.tsv.gz', weight=0.5}}, "
+        f"{{source_path='{folder}/val.en', target_path='{folder}/val.de', weight=0.25}}]"
     )
     arguments = [str(recipe), "--set", wish.format(corpora=corpora), "--data", str(data)]
     ended = seq2seq_command(

@@ -6,9 +6,9 @@ import random
 from pathlib import Path
 
 import pytest
+from support.quickstart import pairs
 
 import seq2seq
-from seq2seq.text.phrasebook import pairs
 from seq2seq.training.monitoring.monitor import Silent
 
 WORDS = ["red", "blue", "green", "black", "white", "brown", "pink", "grey"]
@@ -108,7 +108,7 @@ def test_gated_cells_carry_a_sentence_in_their_state_alone(tmp_path: Path, cell:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_phrasebook_is_learned(tmp_path: Path) -> None:
+def test_the_quickstart_is_learned(tmp_path: Path) -> None:
     result = seq2seq.train("quickstart", tmp_path / "run", monitor=Silent())
     translator = seq2seq.Translator.load(result.run)
     sources, references = zip(*pairs("test"), strict=True)

@@ -6,7 +6,7 @@ import pytest
 
 from seq2seq.errors import RecipeError
 from seq2seq.recipe import Recipe
-from seq2seq.recipe.data import PhrasebookSource
+from seq2seq.recipe.data import TsvSource
 from seq2seq.recipe.files import load_recipe
 from seq2seq.recipe.model import GruCell, LstmCell
 from seq2seq.recipe.training import AdamW, Cosine
@@ -63,8 +63,8 @@ def test_a_table_is_replaced_as_a_whole(loaded) -> None:
 
 
 def test_a_table_is_built_key_by_key_in_any_order(loaded) -> None:
-    recipe = loaded("data.train.split=train", "data.train.kind=phrasebook")
-    assert recipe.data.train == PhrasebookSource(split="train")
+    recipe = loaded("data.train.path=/train", "data.train.kind=tsv")
+    assert recipe.data.train == TsvSource(path="/train")
 
 
 @pytest.mark.parametrize(

@@ -263,7 +263,7 @@ def test_all_problems_at_once_in_plain_words() -> None:
         ),
         (
             "data.train = [['a', 'b'], {path = 'b.foo'}]",
-            "data.train[1].kind: missing; allowed: lines, tsv, jsonl, parquet, hub, phrasebook",
+            "data.train[1].kind: missing; allowed: lines, tsv, jsonl, parquet, hub",
         ),
         (
             "data.train = [['a', 'b'], ['c']]",
@@ -549,7 +549,7 @@ def test_round_trip(seed, rate, clip, epochs, length, symbols, model, split, con
     recipe = Recipe.model_validate(
         {
             "seed": seed,
-            "data": {"train": hub, "test": {"kind": "phrasebook", "split": "test"}},
+            "data": {"train": hub, "test": {"kind": "tsv", "path": "test.tsv"}},
             "cleaning": {"max_length": length},
             "tokenizer": {"user_defined_symbols": symbols, "model": model},
             "model": {"encoder": {"cell": kind}},

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
+from support.quickstart import Split, pairs
+
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import load_recipe
-from seq2seq.text.phrasebook import Split, pairs
 
 TINY = """
 name = "tiny"
@@ -47,7 +48,7 @@ decay = 0.9
 
 
 def write_corpus(folder: Path, split: Split, count: int) -> tuple[Path, Path]:
-    """Writes the phrasebook's first pairs of a split as two files, and returns their paths."""
+    """Writes the quickstart's first pairs of a split as two files, and returns their paths."""
     source, target = folder / f"{split}.en", folder / f"{split}.de"
     chosen = list(islice(pairs(split), count))
     for path, side in ((source, 0), (target, 1)):

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.quickstart import pairs
 
 from seq2seq.recipe import Tokenizer as Options
 from seq2seq.text import sampling
-from seq2seq.text.phrasebook import pairs
 from seq2seq.text.sampling import Sampler
 from seq2seq.text.tokenizer import Tokenizer, train_tokenizers
 

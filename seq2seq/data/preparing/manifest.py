@@ -16,6 +16,7 @@ from seq2seq.data.reading.corpus import source_files
 from seq2seq.data.reading.files import file_digest, sketch_digest
 from seq2seq.errors import DataError
 from seq2seq.recipe import Data, Recipe
+from seq2seq.recipe.packaged import quickstart_files, without_phrasebook
 from seq2seq.storage.checked_json import sealed, unsealed
 from seq2seq.text.tokenizer import JOINT_FILE, SOURCE_FILE, TARGET_FILE
 
@@ -32,6 +33,16 @@ FILES = (
     *(f"{split}.arrow" for split in SPLITS),
 )
 """All names that a prepared folder can hold."""
+
+_PHRASEBOOK = {
+    "train.en": "2da090ed453a8f8f859c1f665db4d05e762b136ee731b1923d5c5bc84546dc35",
+    "train.de": "fc02ac2afd8aadcb893a9f5d6d4892d4e4a2c989e4d34d60ab742af19b34c673",
+    "val.en": "1fe7894f525e34c6f03624781f10d9ad7773b058db74f990343aee53b3edcf67",
+    "val.de": "9c5ef5f819cea3cbf3b10d5f4c3216c30d0c016aa0b7dd239fdfc33ecda23741",
+    "test.en": "aae639a9fa7d4a1e86f28853cef3cdcf4561454e870f62a2db961c0560310e21",
+    "test.de": "383e4df2d73a4e5b4afb5f8c91da0ab7912e0c5eb18bc3a59acfe62b7356beea",
+}
+"""What the files of the quickstart are where a folder of version 0.3.0 says "phrasebook"."""
 
 _PACKAGES = ("numpy", "pyarrow", "sentencepiece", "seq2seq")
 
@@ -105,8 +116,8 @@ def input_digests(data: Data) -> dict[str, dict[str, str]]:
         data: The recipe's table.
 
     Returns:
-        For each split that is there, the SHA-256 of its files by path; none for the hub and the
-        phrasebook, which the recipe alone describes.
+        For each split that is there, the SHA-256 of its files by path; none for the hub, which
+        the recipe alone describes.
 
     Raises:
         DataError: If a file cannot be read.
@@ -212,7 +223,23 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     wanted = {"digest", "files", "inputs", "recipe_digest", "recipe", "report"}
     if missing := sorted(wanted - manifest.keys()):
         raise DataError(f"{path}: damaged (no {', '.join(missing)}): prepare it again")
-    return manifest
+    return _without_phrasebook(manifest)
+
+
+def _without_phrasebook(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Names the quickstart's files in a manifest of 0.3.0, which made their text by a grammar."""
+    data = without_phrasebook(manifest["recipe"]["data"])
+    if data == manifest["recipe"]["data"]:
+        return manifest
+    inputs = {split: dict(digests) for split, digests in manifest["inputs"].items()}
+    for split in SPLITS:
+        parts = manifest["recipe"]["data"].get(split) or []
+        for part in parts if isinstance(parts, list) else [parts]:
+            if part["kind"] == "phrasebook" and not (split == "train" and streamed(manifest)):
+                paths = quickstart_files(part["split"])
+                inputs[split] |= {path: _PHRASEBOOK[Path(path).name] for path in paths}
+    tables = {**manifest["recipe"], "data": data}
+    return {**manifest, "recipe": tables, "recipe_digest": digest_of(tables), "inputs": inputs}
 
 
 def check_files(folder: Path, files: Mapping[str, str]) -> None:

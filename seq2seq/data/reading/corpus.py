@@ -25,7 +25,6 @@ from seq2seq.recipe.data import (
     JsonlSource,
     LinesSource,
     ParquetSource,
-    PhrasebookSource,
     Source,
     TsvSource,
 )
@@ -41,7 +40,7 @@ def source_files(source: Source) -> tuple[str, ...]:
         source: The recipe's table.
 
     Returns:
-        Their paths; none for the hub and the phrasebook.
+        Their paths; none for the hub.
     """
     if isinstance(source, LinesSource):
         return (source.source_path, source.target_path)
@@ -297,19 +296,10 @@ def hub_pair(number: int, row: Mapping[str, Any], source: HubSource) -> RawPair:
     return _row_pair(number, row, source, place)
 
 
-def _phrasebook(source: PhrasebookSource, start: Start) -> Iterator[RawPair]:
-    from seq2seq.text.phrasebook import pairs
-
-    rest = islice(pairs(source.split), start.lines, None)
-    for number, (english, german) in enumerate(rest, start.lines + 1):
-        yield RawPair(number, english, german)
-
-
 _READERS: dict[str, Callable[[Any, Start], Iterator[RawPair]]] = {
     "lines": _lines,
     "tsv": _tsv,
     "jsonl": _jsonl,
     "parquet": _parquet,
     "hub": _hub,
-    "phrasebook": _phrasebook,
 }

@@ -97,7 +97,7 @@ class Search:
         files = source_files(source)
         prepared = self._prepare(source)
         self._check_unchanged(files, prepared)
-        return ", ".join(files) or f"the {source.kind}'s"
+        return ", ".join(files)
 
     def _check_unchanged(self, files: tuple[str, ...], found: Split) -> None:
         """By hash where the run has kept it, else by its counts of lines and pieces."""

@@ -25,7 +25,6 @@ from seq2seq.recipe.data import (
     JsonlSource,
     LinesSource,
     ParquetSource,
-    PhrasebookSource,
     Source,
     TsvSource,
 )
@@ -410,13 +409,6 @@ class TestHub:
         name = str(tmp_path / "nowhere")
         source = HubSource(name=name, split="train", source="a", target="b")
         assert problem(source).startswith(f"data set '{name}', split 'train': cannot be read: ")
-
-
-def test_the_phrasebook(monkeypatch: pytest.MonkeyPatch) -> None:
-    from seq2seq.text import phrasebook
-
-    monkeypatch.setattr(phrasebook, "pairs", lambda split: iter([(f"{split} one", "eins")]))
-    assert list(read_pairs(PhrasebookSource(split="val"))) == [RawPair(1, "val one", "eins")]
 
 
 def test_local_kinds_import_no_datasets(tmp_path: Path) -> None:

@@ -22,7 +22,6 @@ from seq2seq.data.reading.files import offset_after, sketch_digest
 from seq2seq.data.reading.stream import Mark, Streams
 from seq2seq.errors import DataError
 from seq2seq.recipe import Data, Recipe
-from seq2seq.text.phrasebook import pairs as phrases
 
 Make = Callable[..., Recipe]
 Row = tuple[str, int, bytes, bytes]
@@ -136,11 +135,6 @@ def test_reading_goes_on_from_any_mark(kind: str, tmp_path: Path) -> None:
 
 def test_the_hub_goes_on_from_any_mark(hub: Any) -> None:
     check_marks(data_of(hub), pairs())
-
-
-def test_the_phrasebook_goes_on_from_any_mark() -> None:
-    source = {"kind": "phrasebook", "split": "val"}
-    check_marks(data_of(source), list(phrases("val")))
 
 
 @pytest.mark.parametrize("tells", ["nothing", "where it began", "no JSON"])

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from support.quickstart import pairs
 from support.tiny import tiny_recipe, write_recipe
 from support.told import Told
 
@@ -25,7 +26,6 @@ from seq2seq.recipe.data import Sampling
 from seq2seq.recipe.files import load_recipe
 from seq2seq.recipe.training import Validation
 from seq2seq.report.record import RunRecord
-from seq2seq.text.phrasebook import pairs
 from seq2seq.training.batches.prepared import Share
 from seq2seq.training.evaluation import translated, validation_loss
 from seq2seq.training.finetuning.source_model import Origin, Taken
@@ -54,7 +54,7 @@ every = 3
 
 
 def write_domain(folder: Path) -> Path:
-    """The phrasebook's first questions, as a domain."""
+    """The quickstart's first questions, as a domain."""
     for split, name, count in (("train", "d", 60), ("val", "dv", 12)):
         chosen = list(islice((pair for pair in pairs(split) if pair[0].endswith("?")), count))
         for side, language in enumerate(("en", "de")):

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from sacrebleu.metrics.chrf import CHRF
+from support.quickstart import pairs
 from support.tiny import tiny_recipe
 
 from seq2seq.ids import BOS, EOS
 from seq2seq.inference.engines.torch import TorchEngine
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe import Recipe
-from seq2seq.text.phrasebook import pairs
 from seq2seq.text.tokenizer import Tokenizers, train_tokenizers
 from seq2seq.training.monitoring.examples import Translations, attention_map, write_examples
 

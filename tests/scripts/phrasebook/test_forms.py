@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
-from seq2seq.text.phrases import german, lexicon
-from seq2seq.text.phrases.nominals import (
+from phrasebook import german, lexicon
+from phrasebook.nominals import (
     BARE,
     EVERY,
     NO,
@@ -17,7 +16,7 @@ from seq2seq.text.phrases.nominals import (
     Phrase,
     Titled,
 )
-from seq2seq.text.phrases.pronouns import (
+from phrasebook.pronouns import (
     HE,
     SHE,
     THEY,

@@ -1,8 +1,8 @@
-"""The phrasebook: an English-German corpus that is written as a grammar, not stored as a file.
+"""The phrasebook: an English-German corpus sampled from a grammar.
 
-Twenty thousand sentence pairs, made up from a lexicon of our own by the rules in `phrases`. There
-is nothing to download and nobody to ask for a licence, and since the rules are rules, each English
-sentence has one German translation. It is for the quickstart and for the tests: a corpus that a
+Twenty thousand sentence pairs, made up from a lexicon of our own by rules. There is nothing to
+download and nobody to ask for a licence, and since the rules are rules, each English sentence has
+one German translation. It is for the quickstart and for the tests: a corpus that a
 small model can learn in minutes and that still holds what makes German hard for one. The verb goes
 to the end, articles answer to gender and case, pronouns to nouns far before them, numbers change
 places, and one word of English is two of German at the two ends of the sentence.
@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal, get_args
 
-from .phrases.dice import Dice
-from .phrases.grammar import PHENOMENA, sample
+from .dice import Dice
+from .grammar import PHENOMENA, sample
 
 Split = Literal["train", "val", "test"]
 Tagged = tuple[str, str, str]  # phenomenon, English, German
@@ -131,27 +131,3 @@ def pairs(split: Split, seed: int = 1, size: int | None = None) -> Iterator[tupl
             f"size must be between 1 and {len(entries)} for the {split} split, but is {size}"
         )
     return ((english, german) for _, english, german in entries[:size])
-
-
-def examples(split: Split, seed: int = 1, per_phenomenon: int = 1) -> list[Tagged]:
-    """Give a few pairs of each phenomenon, to show what the corpus holds.
-
-    Args:
-        split: train, val or test.
-        seed: the seed of the corpus.
-        per_phenomenon: how many pairs of each.
-
-    Returns:
-        (phenomenon, English, German), in the order of `phenomena`; fewer where the split has fewer.
-
-    Raises:
-        ValueError: if there is no such split, or `per_phenomenon` is below 1.
-    """
-    if per_phenomenon < 1:
-        raise ValueError(f"per_phenomenon must be at least 1, but is {per_phenomenon}")
-    entries = tagged(split, seed)
-    return [
-        entry
-        for name in phenomena()
-        for entry in [e for e in entries if e[0] == name][:per_phenomenon]
-    ]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-
-from seq2seq.text.phrases import lexicon
-from seq2seq.text.phrases.adverbials import INNER
-from seq2seq.text.phrases.clauses import (
+from phrasebook import lexicon
+from phrasebook.adverbials import INNER
+from phrasebook.clauses import (
     Adverbial,
     Clause,
     english,
@@ -18,8 +17,8 @@ from seq2seq.text.phrases.clauses import (
     sentence,
     statement,
 )
-from seq2seq.text.phrases.clauses import german as german_main
-from seq2seq.text.phrases.nominals import (
+from phrasebook.clauses import german as german_main
+from phrasebook.nominals import (
     BARE,
     EVERY,
     POSSESSIVES,
@@ -31,8 +30,8 @@ from seq2seq.text.phrases.nominals import (
     Phrase,
     Titled,
 )
-from seq2seq.text.phrases.numbers import english_number, german_number
-from seq2seq.text.phrases.pronouns import (
+from phrasebook.numbers import english_number, german_number
+from phrasebook.pronouns import (
     HE,
     SHE,
     THEY,
