@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seq2seq.data import files, storage
+from seq2seq.data import arrow as storage
 from seq2seq.data.preparing.worker import Work
+from seq2seq.data.reading import files
 from seq2seq.data.reading.batches import read_blocks
 from seq2seq.data.reading.corpus import read_pairs
 from seq2seq.errors import DataError
