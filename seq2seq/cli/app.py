@@ -25,7 +25,7 @@ from seq2seq.cli import (
     train,
     translate,
 )
-from seq2seq.cli.groups import GroupedCommand, expanded
+from seq2seq.cli.options import GroupedCommand, expanded
 
 app = typer.Typer(
     name="seq2seq",
@@ -40,8 +40,8 @@ Example:
   echo "The old man sleeps." | seq2seq translate runs/quickstart
 
 \b
-Exit codes: 0 done; 1 stopped by something else than the input, such as a full disk;
-2 wrong usage or input; 130 interrupted, also where training was saved and can go on.""",
+Exit codes: 0 success; 1 failed for a reason other than the input, such as a full disk;
+2 wrong usage or input; 130 interrupted, also if training was saved and can be resumed.""",
 )
 app.command(epilog=prepare.EXAMPLE)(console.reported(prepare.prepare))
 app.command(epilog=train.EXAMPLE)(console.reported(train.train))
@@ -73,7 +73,8 @@ def options(
         typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error (also after the verb).")
+        bool,
+        typer.Option("--debug", help="Show the traceback of an error. May also follow the verb."),
     ] = False,
 ) -> None:
     """Machine translation with encoder-decoder RNNs: prepare, train, translate, score."""
@@ -93,22 +94,22 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        _tell_wrong_usage(error)
+        _report_wrong_usage(error)
     finally:
-        # What is left is Python's own end: who insists need not wait for it, nor see a traceback.
+        # Only Python's own shutdown is left: a second signal ends it at once, without a traceback.
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, signal.SIG_DFL)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _tell_wrong_usage(error: Exception) -> NoReturn:
-    """One line where Typer would print three; what it has to say of usage has a context."""
+def _report_wrong_usage(error: Exception) -> NoReturn:
+    """Prints one line where Typer would print three; its errors of usage have a context."""
     context = getattr(error, "ctx", None)
     if context is None or not hasattr(error, "format_message"):
         raise error
     message = " ".join(error.format_message().split())
-    if message.startswith("Usage:"):  # a verb that has verbs, without one: its help is the answer
+    if message.startswith("Usage:"):  # a verb without the verb that it needs: print its help
         error.show()  # type: ignore[attr-defined]
         sys.exit(2)
     console.tell(f"error: {message.rstrip('.')}; see {context.command_path} --help")
@@ -116,10 +117,10 @@ def _tell_wrong_usage(error: Exception) -> NoReturn:
 
 
 def _take_names_as_utf8() -> None:
-    """Starts anew in Python's UTF-8 mode where the locale knows ASCII alone.
+    """Restarts in Python's UTF-8 mode where the locale has ASCII only.
 
-    Elsewhere Python does so by itself, unless PYTHONUTF8=0 forbids it. No recipe could name a file
-    with an umlaut then.
+    Python does so by itself unless PYTHONUTF8=0 forbids it. Without it, no recipe could name a file
+    with an umlaut.
     """
     if sys.getfilesystemencoding() == "ascii" and sys.executable:
         again = [sys.executable, "-X", "utf8", "-m", "seq2seq", *sys.argv[1:]]

@@ -1,7 +1,7 @@
 """What the command line prints: errors, warnings and progress, each on standard error.
 
 In a terminal progress is a bar; elsewhere it is a plain line every few seconds, without control
-characters. Standard output carries results alone.
+characters. Standard output has results only.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import typer
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 INTERRUPTED = start.INTERRUPTED
 _PIPE_CLOSED = 141  # as a shell counts SIGPIPE
 _GRACE = 3.0  # seconds
@@ -36,12 +37,16 @@ _NOT_THE_INPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 @dataclass
 class Settings:
-    """What holds for the whole process; ``debug``: show tracebacks."""
+    """What applies to the whole process; ``debug``: show tracebacks."""
 
     debug: bool = False
 
 
 settings = Settings()
+
+
+# ---------------------------------------------------------------------------------------------
+# Lines
 
 
 def set_up_streams() -> None:
@@ -64,10 +69,10 @@ class _Warnings(logging.Handler):
 
 
 def show(text: str | None = None) -> None:
-    """Prints a result, on standard output.
+    """Prints a result on standard output.
 
     Args:
-        text: One line or several; None: only make sure that all before is printed.
+        text: One line or several; None: only make sure that everything so far is printed.
     """
     try:
         if text is not None:
@@ -80,16 +85,22 @@ def show(text: str | None = None) -> None:
 
 
 def tell(text: str) -> None:
-    """Prints a line for a person, on standard error.
-
-    Args:
-        text: The line.
-    """
+    """Prints a line for a person on standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
+def example(*commands: str) -> str:
+    """Writes command lines as the end of a verb's help; the mark in front keeps them as lines."""
+    lines = "".join(f"\n  {command}" for command in commands)
+    return f"\b\nExample{'s' if len(commands) > 1 else ''}:{lines}"
+
+
+# ---------------------------------------------------------------------------------------------
+# Errors
+
+
 def reported(verb: Callable[P, R]) -> Callable[P, R]:
-    """Makes a verb end in one clear line and an exit code where it fails.
+    """Makes a verb that fails end in one clear line and an exit code.
 
     Args:
         verb: The verb's function.
@@ -114,9 +125,9 @@ def reported(verb: Callable[P, R]) -> Callable[P, R]:
         except Exception as error:
             if settings.debug:
                 traceback.print_exc()
-            text, code = _told(error)
+            text, code = message_of(error)
             if getattr(error, "told", False):
-                let_the_first_tell()
+                wait_for_first_process()
             else:
                 tell(text)
         else:
@@ -127,53 +138,24 @@ def reported(verb: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
-@contextmanager
-def told_by_one() -> Iterator[None]:
-    """Lets one process a machine tell an error that all those started together run into.
-
-    Yields:
-        Nothing.
-    """
-    try:
-        yield
-    except Seq2SeqError:
-        if os.environ.get("LOCAL_RANK", "0") != "0":
-            let_the_first_tell()
-        raise
-
-
-def let_the_first_tell() -> None:
-    """Waits a little; torchrun ends all processes when one ends with another code than 0."""
-    time.sleep(_GRACE)
-
-
-def first_process() -> bool:
-    """Whether this process is the first of those started together, or alone.
-
-    Returns:
-        Whether; the others print no results.
-    """
-    return os.environ.get("RANK", "0") == "0"
-
-
-def _told(error: Exception) -> tuple[str, int]:
+def message_of(error: Exception) -> tuple[str, int]:
     """The line and the exit code for an error."""
     if isinstance(error, Seq2SeqError):
         return f"error: {error}", error.exit_code
     if _by_interrupt(error):
         return "interrupted", INTERRUPTED
     if is_out_of_memory(error):
-        return "error: out of memory: a smaller batch, or fewer processes at a time, need less", 1
+        return "error: out of memory: use a smaller batch, or fewer processes at a time", 1
     if isinstance(error, OSError) and error.strerror:
         name = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         return f"error: {name}{error.strerror}", 1 if error.errno in _NOT_THE_INPUT else 2
-    told = " ".join(f"{type(error).__name__}: {error}".split())
+    words = " ".join(f"{type(error).__name__}: {error}".split())
     again = "" if settings.debug else "; run the command again with --debug and report this"
-    return f"error: unexpected {told}{again}", 1
+    return f"error: unexpected {words}{again}", 1
 
 
 def _by_interrupt(error: BaseException | None) -> bool:
-    """Whether Ctrl-C is behind it: in the midst of an import, libraries make errors of it."""
+    """Whether Ctrl-C is behind it: during an import, libraries turn it into errors of their own."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
             return True
@@ -189,41 +171,68 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def example(*commands: str) -> str:
-    """Writes examples as the end of a verb's help.
+# ---------------------------------------------------------------------------------------------
+# Several processes that torchrun started
+
+
+@contextmanager
+def reported_once() -> Iterator[None]:
+    """Lets one process of each machine report an error that all of them run into.
+
+    Yields:
+        Nothing.
+    """
+    try:
+        yield
+    except Seq2SeqError:
+        if _number("LOCAL_RANK"):
+            wait_for_first_process()
+        raise
+
+
+def wait_for_first_process() -> None:
+    """Waits a little: torchrun ends all processes as soon as one ends with a code other than 0."""
+    time.sleep(_GRACE)
+
+
+def is_first_process() -> bool:
+    """Whether this process is alone, or the one of several that prints results."""
+    return not _number("RANK")
+
+
+def _number(name: str) -> int:
+    """This process's RANK or LOCAL_RANK; 0 where torchrun started no others beside it."""
+    several = os.environ.get("WORLD_SIZE", "1") != "1" and "RANK" in os.environ
+    return int(os.environ.get(name, "0")) if several else 0
+
+
+# ---------------------------------------------------------------------------------------------
+# Progress
+
+
+def with_progress(found: Iterable[T], total: int | None, task: str) -> Iterator[T]:
+    """Shows how many things are done.
 
     Args:
-        *commands: Command lines.
+        found: The things, as they are done.
+        total: How many there are; None: nobody knows.
+        task: What is done.
 
-    Returns:
-        The text; the mark in front keeps its lines as they are.
+    Yields:
+        The things.
     """
-    lines = "".join(f"\n  {command}" for command in commands)
-    return f"\b\nExample{'s' if len(commands) > 1 else ''}:{lines}"
+    with progress() as shown:
+        shown.start(task, total)
+        for one in found:
+            yield one
+            shown.advance(1)
+        shown.finish()
 
 
-class Progress(Protocol):
-    """Tasks come one after another, each started once and finished once."""
+def progress() -> LineProgress:
+    """Makes the progress display that fits where standard error goes; use it in a with statement.
 
-    def __enter__(self) -> Progress: ...
-
-    def __exit__(self, *error: object) -> None: ...
-
-    def start(self, task: str, total: int | None) -> None:
-        """Begins a task of so many units, if anyone knows how many."""
-
-    def advance(self, count: int) -> None:
-        """Says that so many more units are done."""
-
-    def finish(self) -> None:
-        """Ends the task."""
-
-
-def progress() -> Progress:
-    """Makes a progress display that fits where standard error goes.
-
-    Returns:
-        The display; use it in a with statement.
+    Its tasks come one after another, each started once and finished once.
     """
     redraws = os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
     return BarProgress() if sys.stderr.isatty() and redraws else LineProgress()
@@ -293,9 +302,6 @@ class BarProgress(LineProgress):
             transient=True,
         )
         self.shown_task: TaskID | None = None
-
-    def __enter__(self) -> BarProgress:
-        return self
 
     def __exit__(self, *error: object) -> None:
         self.bar.stop()

@@ -1,4 +1,4 @@
-"""``seq2seq evaluate``: translate a test set and score the translations."""
+"""``seq2seq evaluate``: translates a test set and scores the translations."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from seq2seq.cli import console, lines
-from seq2seq.cli.running import Model, RunningMany
+from seq2seq.cli.options import Model
 from seq2seq.cli.score import (
-    DEFAULT,
+    DEFAULT_METRICS,
     AsJson,
     Bootstrap,
     Lowercase,
@@ -18,9 +18,16 @@ from seq2seq.cli.score import (
     Tokenize,
     print_scores,
 )
-from seq2seq.cli.searching import Lengths, Penalties, Sampled, Searching, options_of
-from seq2seq.cli.translate import check_output, with_progress
-from seq2seq.errors import Seq2SeqError
+from seq2seq.cli.search_options import (
+    Lengths,
+    Penalties,
+    RunningMany,
+    Sampled,
+    Searching,
+    check_together,
+    options_of,
+)
+from seq2seq.cli.translate import check_output
 
 EXAMPLE = console.example("seq2seq evaluate runs/quickstart test.en test.de")
 
@@ -50,21 +57,17 @@ def evaluate(
 ) -> None:
     """Translate a test set and score it.
 
-    The scores are BLEU, chrF and TER of sacreBLEU, with their signatures.
+    The scores are sacreBLEU's BLEU, chrF and TER, with their signatures.
     """
     from seq2seq.inference.results import best_of
     from seq2seq.metrics import check_options, corpus_scores
 
-    searching.check()
-    penalties.check()
-    sampled.check(searching, penalties)
-    running.check()
-    wanted = metrics or DEFAULT
+    check_together(searching, penalties, sampled, running)
+    wanted = metrics or DEFAULT_METRICS
     check_options(wanted, tokenize, bootstrap)  # not only after an hour of translating
     if output is not None:
         check_output(output, model, source, reference)
-    if source == reference == lines.STANDARD:
-        raise Seq2SeqError("standard input can be read only once: give - for one file")
+    lines.check_standard_input(source, reference)
     sources, references = lines.all_lines(source), lines.all_lines(reference)
     lines.check_counts(source, len(sources), reference, len(references))
     translator = running.load_all(model)
@@ -79,7 +82,7 @@ def evaluate(
     translations = []
     # Opened first: an output that cannot be written must not be found out after an hour.
     with lines.write_lines(output) if output is not None else nullcontext() as file:
-        for several in with_progress(found, len(sources)):
+        for several in console.with_progress(found, len(sources), "translating"):
             translations.append(best_of(several).text)
             if file is not None:
                 file.write(translations[-1])

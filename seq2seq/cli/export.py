@@ -1,4 +1,4 @@
-"""``seq2seq export``: a trained model becomes one that translates fast, anywhere."""
+"""``seq2seq export``: makes a model folder that translates fast, anywhere."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ EXAMPLE = console.example(
 
 def export(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run's folder, or another with weights.")
+        str, typer.Argument(metavar="RUN", help="The folder of a run, or of a model with weights.")
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="MODEL", help="The folder to make.")
+        Path, typer.Option("-o", "--output", metavar="MODEL", help="The folder to create.")
     ],
     shortlist: Annotated[
         Path | None,
         typer.Option(
             metavar="DATA",
-            help="Also learn which target pieces each source piece may need, from the prepared "
-            "corpus DATA (needs attention); translate --shortlist then looks at no others.",
+            help="Also learn from the prepared corpus DATA which target tokens each source token "
+            "may need (requires attention); translate --shortlist then considers no others.",
         ),
     ] = None,
 ) -> None:
     """Export a model for fast translation.
 
-    The folder holds the network as ONNX graphs, in float32 and in int8, and all that translating
-    needs besides; torch is not part of it.
+    The folder has the network as ONNX graphs, in float32 and in int8, and everything else that
+    translating needs. It does not need torch.
     """
     try:
         from seq2seq.inference.export import check_target, export_model
@@ -53,7 +53,7 @@ def export(
         console.show(f"{name:{width}}  {size / 1e6:7.2f} MB")
     for precision, difference in made.differences.items():
         console.show(
-            f"{precision}: log-probabilities are {difference:.1e} from the model's own in the mean"
+            f"{precision}: log-probabilities differ from the model's by {difference:.1e} on average"
         )
     console.show(f"\nexported {made.path}; next:\n  seq2seq translate {made.path} input.txt")
 
@@ -73,7 +73,7 @@ def _learned(run: str, data: Path | None) -> Shortlist | None:
     prepared = PreparedData.open(data)
     if prepared.tokenizers.digest != folder.tokenizers.digest:
         raise DataError(
-            f"{data}: prepared with another tokenizer than the model's: give the corpus that "
+            f"{data}: prepared with a different tokenizer than the model's: give the corpus that "
             f"{run} was trained on"
         )
     model = load_model(folder.path, folder.recipe, folder.tokenizers)

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seq2seq.cli import console, lines
-from seq2seq.cli.groups import GroupedCommand, expanded
-from seq2seq.cli.rescoring import parallel
-from seq2seq.cli.running import Model, Running
-from seq2seq.cli.searching import excludes
+from seq2seq.cli.options import GroupedCommand, Model, excludes, expanded
+from seq2seq.cli.search_options import Running
 from seq2seq.errors import Seq2SeqError
 
 if TYPE_CHECKING:
@@ -55,7 +53,7 @@ def attention(
     beam: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, help="Follow N hypotheses.  [default: as the recipe says]"
+            metavar="N", min=1, help="Keep N hypotheses at each step.  [default: the recipe's]"
         ),
     ] = None,
     count: Annotated[
@@ -65,8 +63,8 @@ def attention(
 ) -> None:
     """Draw what a model attends to: a picture for each line.
 
-    The source runs from left to right, the translation downwards, and the darker a square, the more
-    the piece in its row weighed the piece in its column.
+    The source runs from left to right, the translation from top to bottom. The darker a square, the
+    more the token of its row attended to the token of its column.
     """
     from seq2seq.inference.pictures import check_pictures, draw_attention
 
@@ -76,12 +74,12 @@ def attention(
     translator = running.load(model)
     if not translator.has_attention:
         raise Seq2SeqError(
-            f"{model}: this model has no attention to look at; train one with "
-            "model.decoder.attention"
+            f"{model}: this model has no attention to draw: train one with model.decoder.attention"
         )
     _make(output)
     drawn = 0
-    for number, one in enumerate(_found(translator, source, target, beam, running, count), start=1):
+    found = _found(translator, source, target, count, beam, running.batch_size or 64)
+    for number, one in enumerate(found, start=1):
         if one.attention is not None:  # an empty line has none
             draw_attention(one, output / f"line-{number:04d}.png")
             drawn += 1
@@ -92,17 +90,16 @@ def _found(
     translator: Translator,
     source: str,
     target: str | None,
-    beam: int | None,
-    running: Running,
     count: int,
+    beam: int | None,
+    batch_size: int,
 ) -> Iterator[ScoredTranslation]:
     """The first lines' translations with their attention: the model's own, or those given."""
-    batch_size = running.batch_size or 64
     if target is not None:
         from seq2seq.inference.scoring import Scorer
 
         scorer = Scorer(translator, batch_size=batch_size, attention=True)
-        yield from scorer.score(islice(parallel(source, target), count))
+        yield from scorer.score(islice(lines.read_pairs(source, target), count))
         return
     found = translator.stream(
         islice(lines.read_lines(source), count),
@@ -118,7 +115,7 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Seq2SeqError(f"{folder}: cannot be made: {error.strerror}") from None
+        raise Seq2SeqError(f"{folder}: cannot be created: {error.strerror}") from None
 
 
 app.command("attention", epilog=ATTENTION_EXAMPLE, cls=GroupedCommand)(

@@ -116,6 +116,45 @@ def count_lines(path: str) -> int | None:
     return count + (last != b"\n")
 
 
+def read_pairs(source: str, target: str) -> Iterator[tuple[str, str]]:
+    """Reads two files that belong together, line by line.
+
+    Args:
+        source: A file; "-": standard input.
+        target: Another.
+
+    Yields:
+        A line of each.
+
+    Raises:
+        Seq2SeqError: If one cannot be read, or has fewer lines than the other.
+    """
+    left, right = count_lines(source), count_lines(target)
+    if left is not None and right is not None:
+        check_counts(source, left, target, right)
+    sources, targets = read_lines(source), read_lines(target)
+    count = 0
+    for text in sources:
+        other = next(targets, None)
+        if other is None:
+            break
+        yield text, other
+        count += 1
+    else:
+        if next(targets, None) is None:
+            return
+    raise Seq2SeqError(
+        f"{name_of(source)} and {name_of(target)} have different numbers of lines: one ends after "
+        f"line {count:,}; line n of one must belong to line n of the other"
+    )
+
+
+def check_standard_input(*paths: str) -> None:
+    """Raises a ``Seq2SeqError`` if more than one of the files is standard input."""
+    if paths.count(STANDARD) > 1:
+        raise Seq2SeqError("standard input can be read only once: give - for one file only")
+
+
 def check_counts(first: str, first_count: int, second: str, second_count: int) -> None:
     """Checks that two files belong together line by line.
 
@@ -130,12 +169,13 @@ def check_counts(first: str, first_count: int, second: str, second_count: int) -
     """
     if first_count != second_count:
         raise Seq2SeqError(
-            f"{name_of(first)} has {_counted(first_count)} but {name_of(second)} has "
-            f"{_counted(second_count)}: line n of one must belong to line n of the other"
+            f"{name_of(first)} has {counted(first_count)} but {name_of(second)} has "
+            f"{counted(second_count)}: line n of one must belong to line n of the other"
         )
 
 
-def _counted(count: int) -> str:
+def counted(count: int) -> str:
+    """A number of lines in words."""
     return "1 line" if count == 1 else f"{count:,} lines"
 
 

@@ -1,4 +1,4 @@
-"""``seq2seq prepare``: text files become a prepared corpus."""
+"""``seq2seq prepare``: turns text files into a prepared corpus."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from seq2seq.cli import console
-from seq2seq.cli.recipe import RecipeName, Settings
+from seq2seq.cli.options import RecipeName, Settings
 
 EXAMPLE = console.example(
     "seq2seq prepare quickstart -o data/quickstart",
@@ -24,7 +24,7 @@ def prepare(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="FOLDER", help="The folder to make.  [default: data/NAME]"
+            "-o", "--output", metavar="FOLDER", help="The folder to create.  [default: data/NAME]"
         ),
     ] = None,
     assignments: Settings = None,
@@ -33,18 +33,18 @@ def prepare(
         typer.Option(metavar="N", min=1, help="Tokenize in N processes.  [default: all cores]"),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a prepared folder of that name.")
+        bool, typer.Option("--overwrite", help="Replace the folder if it holds prepared data.")
     ] = False,
     init_from: Annotated[
         Path | None,
         typer.Option(
-            metavar="RUN", help="Use the tokenizer of a run or model that is to be fine-tuned."
+            metavar="RUN", help="Use the tokenizer of the run or model that is to be fine-tuned."
         ),
     ] = None,
 ) -> None:
     """Prepare a corpus for training.
 
-    Its pairs are cleaned, the tokenizer is trained, and everything is tokenized and stored.
+    Cleans the pairs, trains the tokenizer, tokenizes everything and stores it.
     """
     import seq2seq
 
@@ -62,7 +62,7 @@ def prepare(
 
     from seq2seq.data.preparing.report import report_table
 
-    # Elsewhere than in a terminal rich would take 80 columns, and cut the tables to them.
+    # Outside a terminal rich assumes 80 columns, and cuts the tables to fit.
     Console(width=None if sys.stdout.isatty() else 200).print(report_table(prepared.report))
     settings = [word for one in assignments or () for word in ("--set", one)]
     folders = ["--data", str(prepared.folder), "-o", f"runs/{read.name}"]

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from seq2seq.cli import console
+from seq2seq.cli.options import RecipeName, Settings
 
 app = typer.Typer(
     help="List, show and check recipes.",
@@ -21,25 +22,12 @@ app = typer.Typer(
     epilog=console.example("seq2seq recipe show quickstart > mine.toml"),
 )
 
-RecipeName = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A packaged recipe's name, or a TOML file.")
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Put a value in the place of the recipe's, as in --set model.decoder.layers=2; "
-        "repeatable. Paths are relative to the current folder.",
-    ),
-]
-
 
 def list_recipes() -> None:
     """List the packaged recipes and their scores."""
     from seq2seq.recipe.files import packaged_recipes
 
-    rows = [(name, _said(path, "Score")) for name, path in packaged_recipes().items()]
+    rows = [(name, _comment(path, "Score")) for name, path in packaged_recipes().items()]
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
@@ -50,8 +38,8 @@ def list_recipes() -> None:
         Console().print(table)
     else:
         width = max((len(name) for name, _ in rows), default=0)
-        for name, said in rows:
-            console.show(f"{name:{width}}  {said}".rstrip())
+        for name, score in rows:
+            console.show(f"{name:{width}}  {score}".rstrip())
 
 
 def show(
@@ -59,12 +47,14 @@ def show(
     assignments: Settings = None,
     full: Annotated[
         bool,
-        typer.Option("--full", help="All keys with their values, defaults too (so with --set)."),
+        typer.Option(
+            "--full", help="Print every key with its value, defaults included (implied by --set)."
+        ),
     ] = False,
 ) -> None:
     """Print a recipe.
 
-    It is printed as it is written, to read or to begin your own with.
+    It is printed as it was written, to read or to start your own from.
     """
     from seq2seq.recipe.files import load_recipe, read_recipe_text, recipe_to_toml
 
@@ -78,8 +68,8 @@ def show(
 def check(recipe: RecipeName, assignments: Settings = None) -> None:
     """Check a recipe.
 
-    All problems are told at once. Files that it names are looked for, too: one that is missing is
-    a warning, and the recipe still valid (exit code 0), since it may be for another machine.
+    All problems are reported at once. A file that the recipe names and that is missing is only a
+    warning (exit code 0), since the recipe may be meant for another machine.
     """
     from seq2seq.recipe import Section
     from seq2seq.recipe.files import load_recipe
@@ -92,7 +82,7 @@ def check(recipe: RecipeName, assignments: Settings = None) -> None:
             for number, one in enumerate(value):
                 yield from missing(f"{key}[{number}]", one)
         elif key.endswith(_PATHS) and isinstance(value, str) and not Path(value).exists():
-            yield f"warning: {key}: there is no file {value}"
+            yield f"warning: {key}: {value}: no such file"
 
     read = load_recipe(recipe, assignments or ())
     for line in missing("", read):
@@ -106,15 +96,15 @@ _PATHS = ("path", "tokenizer.model", "source_model", "target_model")
 def schema() -> None:
     """Print the JSON Schema of recipes.
 
-    Editors that know it complete and check recipes as they are written.
+    An editor that knows it can complete and check recipes while you type.
     """
     from seq2seq.recipe.files import json_schema
 
     console.show(json.dumps(json_schema(), indent=2, ensure_ascii=False))
 
 
-def _said(path: Path, what: str) -> str:
-    """What a recipe's opening comment says of its cost or score."""
+def _comment(path: Path, what: str) -> str:
+    """What the comments at the top of a recipe say about its cost or score."""
     found = re.search(rf"^# {what}: *(.*)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return found[1] if found else ""
 

@@ -1,4 +1,4 @@
-"""``seq2seq report``: the page of a run."""
+"""``seq2seq report``: writes the report on a run, a web page."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ def report(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="FILE", help="The page.  [default: RUN/report.html]"
+            "-o", "--output", metavar="FILE", help="The page to write.  [default: RUN/report.html]"
         ),
     ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Translate the validation set of this prepared folder anew, for the examples.  "
-            "[default: the examples that training kept]",
+            help="Take the examples from the validation set of this prepared folder, translated "
+            "now.  [default: the examples that training saved]",
         ),
     ] = None,
 ) -> None:
-    """Write the page of a run: scores, curves, examples, data, time line.
+    """Write the report on a run: scores, curves, examples, data, timeline.
 
-    Training writes it too; this makes it anew, also while training goes on. The page is one file
-    and fetches nothing.
+    Training writes it too; this updates it, even while training is running. The page is a single
+    file that loads nothing from the network.
     """
     import seq2seq
 

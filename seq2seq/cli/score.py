@@ -1,27 +1,34 @@
-"""``seq2seq score``: BLEU, chrF and TER of translations that are there already."""
+"""``seq2seq score``: scores translations that are there already, by references or by a model."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import re
+import sys
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from seq2seq.cli import console, lines
-from seq2seq.cli.rescoring import Rescoring, rescore
-from seq2seq.cli.running import Running
-from seq2seq.cli.searching import Penalties
+from seq2seq.cli.options import OptionGroup, check_choice
+from seq2seq.cli.outputs import finite, json_line
+from seq2seq.cli.search_options import Penalties, Running
 from seq2seq.errors import Seq2SeqError
 
 if TYPE_CHECKING:
+    from seq2seq.inference.results import ScoredTranslation
+    from seq2seq.inference.scoring import Given, Scorer
     from seq2seq.metrics import Score
 
 EXAMPLE = console.example(
     "seq2seq score output.de test.de",
     "seq2seq score --model runs/quickstart test.en output.de",
 )
-DEFAULT = ("bleu", "chrf", "ter")
+DEFAULT_METRICS = ("bleu", "chrf", "ter")
+_NBEST = re.compile(r"([0-9]+) \|\|\| (.*?)(?: \|\|\| .*)?", flags=re.DOTALL)
 
 Lowercase = Annotated[bool, typer.Option("--lowercase", help="Ignore case in BLEU and chrF.")]
 Tokenize = Annotated[
@@ -34,7 +41,8 @@ Tokenize = Annotated[
 Bootstrap = Annotated[
     int,
     typer.Option(
-        metavar="N", help="Add 95 % confidence intervals from N resamplings; 1000 is usual."
+        metavar="N",
+        help="Add 95 % confidence intervals from N bootstrap resamples; 1000 is usual.",
     ),
 ]
 Metrics = Annotated[
@@ -42,10 +50,42 @@ Metrics = Annotated[
     typer.Option(
         "--metric",
         metavar="NAME",
-        help="bleu, chrf, chrf++ or ter; repeatable.  [default: all but chrf++]",
+        help="bleu, chrf, chrf++ or ter; can be repeated.  [default: bleu, chrf and ter]",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@dataclass(frozen=True)
+class Rescoring(OptionGroup):
+    """Scoring by a model (seq2seq score --model MODEL SOURCE TARGET...)."""
+
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Score how likely MODEL finds TARGET, given SOURCE. Each line of output has "
+            "log-probability, score and perplexity, separated by tabs. If TARGET ends in .jsonl, "
+            "as written by translate --format jsonl, exactly its tokens are scored.",
+        ),
+    ] = None
+    n_best: Annotated[
+        bool,
+        typer.Option(
+            "--n-best",
+            help="TARGET has lines of the form INDEX ||| TEXT, INDEX being the line of SOURCE, "
+            "from 0.",
+        ),
+    ] = False
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="text, or jsonl: a JSON object per line, with the tokens and their "
+            "log-probabilities.  [default: text]",
+        ),
+    ] = None
 
 
 def score(
@@ -73,8 +113,8 @@ def score(
 ) -> None:
     """Score translations against references, or by a model.
 
-    Both are plain, detokenized text. The scores are sacreBLEU's, with their signatures; with
-    --model they are the model's own, those that seq2seq translate reports.
+    All files are plain, detokenized text. The scores are sacreBLEU's, with their signatures; with
+    --model they are the model's own, the same that seq2seq translate reports.
     """
     against_references = {
         "--metric": metrics,
@@ -84,14 +124,13 @@ def score(
         "--json": as_json,
     }
     if rescoring.model is not None:
-        _refuse([name for name, value in against_references.items() if value], "without --model")
-        rescore(hypotheses, references, rescoring, penalties, running)
+        _refuse([name for name, value in against_references.items() if value], "without")
+        _score_by_model(hypotheses, references, rescoring, penalties, running)
         return
-    _refuse([*rescoring.given(), *penalties.given(), *running.given()], "with --model")
+    _refuse([*rescoring.given(), *penalties.given(), *running.given()], "with")
     from seq2seq.metrics import corpus_scores
 
-    if [hypotheses, *references].count(lines.STANDARD) > 1:
-        raise Seq2SeqError("standard input can be read only once: give - for one file")
+    lines.check_standard_input(hypotheses, *references)
     translated = lines.all_lines(hypotheses)
     referenced = [lines.all_lines(path) for path in references]
     for path, read in zip(references, referenced, strict=True):
@@ -99,7 +138,7 @@ def score(
     scores = corpus_scores(
         translated,
         referenced,
-        metrics=metrics or DEFAULT,
+        metrics=metrics or DEFAULT_METRICS,
         lowercase=lowercase,
         tokenize=tokenize,
         bootstrap=bootstrap,
@@ -107,10 +146,10 @@ def score(
     print_scores(scores, as_json, {"lines": len(translated)})
 
 
-def _refuse(options: list[str], only: str) -> None:
+def _refuse(options: list[str], when: str) -> None:
     if options:
-        does = "does" if len(options) == 1 else "do"
-        raise Seq2SeqError(f"{', '.join(options)} {does} something only {only}: leave it out")
+        verb, them = ("applies", "it") if len(options) == 1 else ("apply", "them")
+        raise Seq2SeqError(f"{', '.join(options)} {verb} only {when} --model: leave {them} out")
 
 
 def print_scores(scores: list[Score], as_json: bool, about: dict[str, Any]) -> None:
@@ -122,10 +161,126 @@ def print_scores(scores: list[Score], as_json: bool, about: dict[str, Any]) -> N
         about: What else the JSON says.
     """
     if as_json:
-        told = {**about, "scores": [asdict(one) for one in scores]}
-        for one in told["scores"]:
+        printed = {**about, "scores": [asdict(one) for one in scores]}
+        for one in printed["scores"]:
             del one["text"]  # the same in words
-        console.show(json.dumps(told, indent=2, ensure_ascii=False))
+        console.show(json.dumps(printed, indent=2, ensure_ascii=False))
     else:
         for one in scores:
             console.show(one.text)
+
+
+# ---------------------------------------------------------------------------------------------
+# Scoring by a model
+
+
+def _score_by_model(
+    source: str,
+    targets: list[str],
+    rescoring: Rescoring,
+    penalties: Penalties,
+    running: Running,
+) -> None:
+    """Scores files of translations of one source, one after the other."""
+    check_choice(rescoring.format_, "--format", ("text", "jsonl"))
+    penalties.check()
+    running.check()
+    lines.check_standard_input(source, *targets)
+    if source == lines.STANDARD and len(targets) > 1:
+        raise Seq2SeqError("SOURCE is standard input, which can be read only once: give one TARGET")
+    from seq2seq.inference.scoring import Scorer
+
+    assert rescoring.model is not None
+    translator = running.load(rescoring.model)
+    options = penalties.apply(translator.search_options)
+    scorer = Scorer(translator, options.normalization, options.coverage, running.batch_size or 64)
+    for target in targets:
+        pairs = _pairs(source, target, n_best=rescoring.n_best)
+        _score_file(target, pairs, scorer, as_json=rescoring.format_ == "jsonl")
+
+
+def _pairs(source: str, target: str, *, n_best: bool) -> Iterator[tuple[str, Given]]:
+    if n_best:
+        return _of_nbest(source, target)
+    if target.endswith(".jsonl"):
+        return _of_jsonl(source, target)
+    return lines.read_pairs(source, target)
+
+
+def _score_file(
+    target: str, pairs: Iterator[tuple[str, Given]], scorer: Scorer, *, as_json: bool
+) -> None:
+    from seq2seq.inference.scoring import perplexity
+
+    total, tokens, count = 0.0, 0, 0
+    sources: deque[str] = deque()
+
+    def kept() -> Iterator[tuple[str, Given]]:
+        for source, text in pairs:
+            sources.append(source)
+            yield source, text
+
+    with lines.write_lines(lines.STANDARD) as output:
+        found = scorer.score(kept())
+        if sys.stderr.isatty() and not sys.stdout.isatty():  # else the scores are to be seen
+            found = console.with_progress(found, lines.count_lines(target), "scoring")
+        for one in found:
+            source, steps = sources.popleft(), len(one.token_log_probs)
+            value = perplexity(one.log_prob, steps)
+            if as_json:
+                output.write(_json(source, one, value))
+            else:
+                output.write(f"{one.log_prob:.6f}\t{one.score:.6f}\t{value:.4f}")
+            total, tokens, count = total + one.log_prob, tokens + steps, count + 1
+    console.tell(
+        f"{lines.name_of(target)}: perplexity {perplexity(total, tokens):.4f}, log-probability "
+        f"{total:.4f}, {count:,} lines, {tokens:,} tokens (ends of sentences included)"
+    )
+
+
+def _json(source: str, one: ScoredTranslation, value: float) -> str:
+    return json_line(
+        {
+            "source": source,
+            "text": one.text,
+            "log_prob": finite(one.log_prob),
+            "score": finite(one.score),
+            "perplexity": finite(value),
+            "tokens": one.tokens,
+            "token_log_probs": [finite(step) for step in one.token_log_probs],
+        }
+    )
+
+
+def _of_jsonl(source: str, target: str) -> Iterator[tuple[str, Given]]:
+    """Every hypothesis of each line, by the tokens that the search found."""
+    for number, (text, line) in enumerate(lines.read_pairs(source, target), start=1):
+        try:
+            hypotheses = json.loads(line)["hypotheses"]
+            every = [[str(piece) for piece in one["tokens"]] for one in hypotheses]
+        except (ValueError, KeyError, TypeError):
+            raise Seq2SeqError(
+                f'{lines.name_of(target)}, line {number}: must be an object with "hypotheses", '
+                'each with its "tokens", as seq2seq translate --format jsonl writes it'
+            ) from None
+        yield from ((text, pieces) for pieces in every)
+
+
+def _of_nbest(source: str, target: str) -> Iterator[tuple[str, Given]]:
+    """Translations by the index of their source line, in any order."""
+    sources = list(lines.read_lines(source))
+    for number, line in enumerate(lines.read_lines(target), start=1):
+        match = _NBEST.fullmatch(line)
+        where = f"{lines.name_of(target)}, line {number}"
+        if match is None:
+            raise Seq2SeqError(
+                f"{where}: must be INDEX ||| TEXT, or INDEX ||| TEXT ||| SCORE as "
+                "seq2seq translate --n-best writes it"
+            )
+        index = int(match[1])
+        if index >= len(sources):
+            raise Seq2SeqError(
+                f"{where}: has the index {index}, but {lines.name_of(source)} has "
+                f"{lines.counted(len(sources))}: the index must be from 0 to {len(sources) - 1}"
+            )
+        yield sources[index], match[2]

@@ -1,4 +1,4 @@
-"""``seq2seq train``: a prepared corpus becomes a model."""
+"""``seq2seq train``: turns a prepared corpus into a model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seq2seq.cli import console
-from seq2seq.cli.recipe import RecipeName, Settings
+from seq2seq.cli.options import RecipeName, Settings, Threads
 
 if TYPE_CHECKING:
     from seq2seq.training.trainer import TrainingResult
@@ -25,7 +25,8 @@ def train(
     data: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER", help="A prepared folder.  [default: prepare into the run first]"
+            metavar="FOLDER",
+            help="A prepared folder.  [default: prepare first, inside the run's folder]",
         ),
     ] = None,
     output: Annotated[
@@ -35,60 +36,58 @@ def train(
         ),
     ] = None,
     assignments: Settings = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Use N processor threads.  [default: all cores]"),
-    ] = None,
+    threads: Threads = None,
     tensorboard: Annotated[
         bool,
         typer.Option(
-            "--tensorboard", help="Write for TensorBoard too, as training.tensorboard=true does."
+            "--tensorboard",
+            help="Also write TensorBoard logs; the same as --set training.tensorboard=true.",
         ),
     ] = False,
     deterministic: Annotated[
         bool,
         typer.Option(
             "--deterministic",
-            help="Hold torch to algorithms that give the same bits each time, and go on with a run "
-            "only where they will be the same.",
+            help="Use only algorithms of torch that give the same bits every time, and refuse to "
+            "resume a run where the bits could differ.",
         ),
     ] = False,
     changed_data: Annotated[
         bool,
         typer.Option(
             "--changed-data",
-            help="Train on though the corpus has changed since: with what was prepared, or, if it "
-            "is a stream, with what is there now.",
+            help="Resume although the corpus has changed since: with the data as it was prepared, "
+            "or, if it is a stream, with the files as they are now.",
         ),
     ] = False,
     init_from: Annotated[
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="Fine-tune: begin with the weights and the tokenizer of a run or model, and "
-            "measure what is forgotten.",
+            help="Fine-tune: start from the weights and the tokenizer of a run or model, and "
+            "measure how much is forgotten.",
         ),
     ] = None,
     old_val: Annotated[
         tuple[Path, Path] | None,
         typer.Option(
             metavar="SOURCE TARGET",
-            help="With --init-from: two files of what RUN was good at.  [default: RUN's own "
-            "validation set]",
+            help="With --init-from: the two files on which forgetting is measured.  [default: "
+            "RUN's own validation set]",
         ),
     ] = None,
 ) -> None:
-    """Train a model, or go on training it.
+    """Train a model, or resume its training.
 
-    A run that was stopped goes on from its last checkpoint. Ctrl-C saves and stops; the same
-    command goes on. Several processes train together where torchrun starts them:
+    Ctrl-C saves and stops; the same command resumes from there. A run that was killed resumes from
+    its last checkpoint. To train with several processes, start them with torchrun:
     torchrun --nproc-per-node N -m seq2seq train ...
     """
     import seq2seq
 
-    wished = ["training.tensorboard=true"] if tensorboard else []
-    with console.told_by_one():
-        read = seq2seq.load_recipe(recipe, [*(assignments or ()), *wished])
+    logs = ["training.tensorboard=true"] if tensorboard else []
+    with console.reported_once():
+        read = seq2seq.load_recipe(recipe, [*(assignments or ()), *logs])
     with console.progress() as progress:
         result = seq2seq.train(
             read,
@@ -101,11 +100,11 @@ def train(
             old_val=old_val,
             progress=progress,
         )
-    if console.first_process():
+    if console.is_first_process():
         for line in _summary(result):
             console.show(line)
     elif not result.finished:
-        console.let_the_first_tell()
+        console.wait_for_first_process()
     if not result.finished:
         raise typer.Exit(console.INTERRUPTED)
 
@@ -117,17 +116,20 @@ def _summary(result: TrainingResult) -> list[str]:
     lines = [
         f"finished ({result.stopped}): {done}"
         if result.finished
-        else f"{result.stopped} after {done}: the same command goes on from here"
+        else f"{result.stopped} after {done}: run the same command again to resume"
     ]
     if result.skipped:
-        lines.append(f"{result.skipped:,} updates were skipped: their numbers were not finite")
+        skipped = _times(result.skipped, "update was", "updates were")
+        lines.append(f"{skipped} skipped, because loss or gradient was not a finite number")
     if result.rollbacks:
         lines.append(
-            f"went back {result.rollbacks} time{'s' * (result.rollbacks > 1)} to earlier weights, "
-            "and on with half the learning rate"
+            f"{_times(result.rollbacks, 'time', 'times')} training went back to earlier weights "
+            "and halved the learning rate"
         )
     if result.halved:
-        lines.append(f"{result.halved:,} times a batch was halved: memory did not suffice")
+        lines.append(
+            f"{_times(result.halved, 'batch was', 'batches were')} split in two to fit into memory"
+        )
     if result.best:
         bleu = result.best.get("bleu")
         scores = [f"loss {result.best['loss']:.3f}"]
@@ -139,24 +141,28 @@ def _summary(result: TrainingResult) -> list[str]:
     if result.finished:
         run = shlex.quote(str(result.run))
         lines += [
-            f"the model: {result.run}; next:",
+            f"the model is in {result.run}; next:",
             f"  seq2seq translate {run} INPUT -o OUTPUT",
             f"  seq2seq evaluate {run} SOURCE REFERENCE",
         ]
     return lines
 
 
+def _times(count: int, one: str, several: str) -> str:
+    return f"{count:,} {one if count == 1 else several}"
+
+
 def _changed(start: dict[str, Any], best: dict[str, Any]) -> list[str]:
-    """What fine-tuning has done to both validation sets: before the first update, and now."""
+    """What fine-tuning did to both validation sets: before the first update, and at the best."""
     sets = {"new": (start, best), "old": (start.get("old"), best.get("old"))}
     lines = []
     for name, (before, now) in sets.items():
         if not (before and now):
             continue
-        told = [
+        changes = [
             f"{label} {before[key]:.{digits}f} -> {now[key]:.{digits}f}"
             for label, key, digits in (("BLEU", "bleu", 2), ("loss", "loss", 3))
             if before[key] is not None and now[key] is not None
         ]
-        lines.append(f"  {name} validation set: {', '.join(told)}")
+        lines.append(f"  {name} validation set: {', '.join(changes)}")
     return lines

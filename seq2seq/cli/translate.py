@@ -1,30 +1,39 @@
-"""``seq2seq translate``: text in one language becomes text in another."""
+"""``seq2seq translate``: translates lines of text."""
 
 from __future__ import annotations
 
+import sys
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
-from seq2seq.cli import console, interactive, lines
-from seq2seq.cli.groups import OptionGroup
+from seq2seq.cli import console, lines
+from seq2seq.cli.constraints import read_constraints
+from seq2seq.cli.options import Model, OptionGroup, check_choice
 from seq2seq.cli.outputs import FORMATS, writing
-from seq2seq.cli.running import Model, RunningMany
-from seq2seq.cli.searching import Lengths, Penalties, Sampled, Searching, options_of
-from seq2seq.cli.wishes import read_wishes
+from seq2seq.cli.search_options import (
+    Lengths,
+    Penalties,
+    RunningMany,
+    Sampled,
+    Searching,
+    check_together,
+    options_of,
+)
 from seq2seq.errors import Seq2SeqError
-
-T = TypeVar("T")
 
 EXAMPLE = console.example(
     "seq2seq translate runs/quickstart input.en -o output.de --beam 5",
     "seq2seq translate runs/quickstart input.en --sample 20 --mbr chrf -o output.de",
     'echo "The old man sleeps." | seq2seq translate runs/quickstart --format jsonl',
 )
+PROMPT = "> "
 MODEL_FILES = frozenset(
     {
         "recipe.toml", "tokenizer.model", "source.model", "target.model", "weights.safetensors",
@@ -39,20 +48,21 @@ MODEL_FILES = frozenset(
 
 
 @dataclass(frozen=True)
-class Wished(OptionGroup):
-    """What translations have to look like."""
+class Constrained(OptionGroup):
+    """What translations must look like."""
 
     prefix: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="Text that each translation begins with, a line for each line."
+            metavar="FILE",
+            help="Text that each translation begins with: one line for each line of INPUT.",
         ),
     ] = None
     constraints: Annotated[
         str | None,
         typer.Option(
             metavar="FILE",
-            help="JSON Lines, a line for each line, with any of "
+            help="JSON Lines, one line for each line of INPUT, with any of "
             '{"prefix": "...", "force": ["..."], "avoid": ["..."]}; or an empty line.',
         ),
     ] = None
@@ -63,20 +73,20 @@ class Wished(OptionGroup):
         return [file for file in (self.prefix, self.constraints) if file is not None]
 
     def check(self, source: str) -> None:
-        """Checks that there is a wish for each line, where that can be known before.
+        """Checks that there is a line for each line, where that can be known before.
 
         Args:
             source: The text to translate.
 
         Raises:
-            Seq2SeqError: If the counts differ, or one file is standard input and cannot be.
+            Seq2SeqError: If the counts differ, or standard input would have to be read twice.
         """
-        if [source, *self.files].count(lines.STANDARD) > 1:
-            raise Seq2SeqError("standard input can be read only once: give - for one file")
-        counts = {file: lines.count_lines(file) for file in (source, *self.files)}
-        for file, count in counts.items():
-            if count is not None and counts[source] is not None and count != counts[source]:
-                lines.check_counts(source, counts[source] or 0, file, count)
+        lines.check_standard_input(source, *self.files)
+        count = lines.count_lines(source) if self.files else None
+        for file in self.files:
+            other = lines.count_lines(file)
+            if count is not None and other is not None:
+                lines.check_counts(source, count, file, other)
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,7 @@ class Written(OptionGroup):
             "-o",
             "--output",
             metavar="FILE",
-            help="The file to write; one that is there is replaced.",
+            help="The file to write; an existing one is replaced.",
             show_default="standard output",
         ),
     ] = lines.STANDARD
@@ -98,9 +108,9 @@ class Written(OptionGroup):
         typer.Option(
             "--format",
             metavar="NAME",
-            help="text: a line a line; nbest: INDEX ||| TEXT ||| SCORE for each translation, the "
-            "index from 0; jsonl: an object a line, with scores, tokens and alignments.  "
-            "[default: text, or nbest with --n-best]",
+            help="text: one translation per line; nbest: INDEX ||| TEXT ||| SCORE for each "
+            "translation, INDEX counting lines from 0; jsonl: a JSON object per line, with scores, "
+            "tokens and alignments.  [default: text, or nbest with --n-best]",
         ),
     ] = None
     n_best: Annotated[
@@ -108,23 +118,23 @@ class Written(OptionGroup):
         typer.Option(
             metavar="N",
             min=1,
-            help="Write the N best of each line, no text twice: there may be fewer.",
+            help="Write the N best translations of each line, all different; there may be fewer.",
         ),
     ] = None
     alignments: Annotated[
         str | None,
         typer.Option(
             metavar="FILE",
-            help="Also write which word comes from which: i-j for each word j of a translation, "
-            "from 0.",
+            help="Also write which word was translated from which: pairs i-j of source word i and "
+            "target word j, from 0.",
         ),
     ] = None
     attention: Annotated[
         str | None,
         typer.Option(
             metavar="FILE.npz",
-            help="Also write how each piece weighed those of the source: a matrix for each line, "
-            "by its number from 1.",
+            help="Also write the attention weights of each target token over the source tokens: a "
+            "matrix for each line, named by its number from 1.",
         ),
     ] = None
 
@@ -134,53 +144,34 @@ class Written(OptionGroup):
         return [self.output, *(file for file in (self.alignments, self.attention) if file)]
 
     def format_of(self, sampled: Sampled) -> str:
-        """Which format is wanted.
-
-        Args:
-            sampled: Whether one translation is chosen among several.
-
-        Returns:
-            One of ``FORMATS``.
-
-        Raises:
-            Seq2SeqError: If options contradict each other.
-        """
+        """The format to write, one of ``FORMATS``; a ``Seq2SeqError`` if options contradict."""
         if self.n_best is not None and sampled.sample is not None:
             raise Seq2SeqError(
-                "--n-best is of a beam, and --sample N draws N as it is: leave --n-best out, and "
-                "give --format nbest or jsonl to see all of them"
+                "--n-best is for beam search, while --sample N already draws N translations: leave "
+                "--n-best out, and give --format nbest or jsonl to see all of them"
             )
-        if self.format_ not in (None, *FORMATS):
-            raise Seq2SeqError(f"--format is {self.format_!r}; allowed: {', '.join(FORMATS)}")
+        check_choice(self.format_, "--format", FORMATS)
         several = self.n_best is not None and sampled.mbr is None
         if several and self.format_ == "text":
             raise Seq2SeqError(
-                "--format text has one translation a line, so --n-best would do nothing: leave one "
-                "of them out, or give --format nbest or jsonl"
+                "--format text writes one translation per line, so --n-best would have no effect: "
+                "leave one of them out, or give --format nbest or jsonl"
             )
         return self.format_ or ("nbest" if several else "text")
 
     def check(self, model: str, *inputs: str) -> None:
-        """Checks that nothing is written over what is read, or over one another.
-
-        Args:
-            model: The model's folder.
-            *inputs: The files that are read.
-
-        Raises:
-            Seq2SeqError: If it would be.
-        """
+        """Raises a ``Seq2SeqError`` if an output is an input, the model's, or another output."""
         for file in self.files:
             check_output(file, model, *inputs)
         if self.attention == lines.STANDARD:
-            raise Seq2SeqError("--attention writes an archive: give it a file, not standard output")
+            raise Seq2SeqError(
+                "--attention writes a binary file, which cannot go to standard output: name a file"
+            )
         places = [Path(file).resolve() if file != lines.STANDARD else file for file in self.files]
         for file, place in zip(self.files, places, strict=True):
             if places.count(place) > 1:
-                raise Seq2SeqError(
-                    f"{'standard output' if file == lines.STANDARD else file}: is to be written "
-                    "twice: give each output a file of its own"
-                )
+                name = "standard output" if file == lines.STANDARD else file
+                raise Seq2SeqError(f"{name}: named for two outputs: give each its own file")
 
 
 def translate(
@@ -189,54 +180,58 @@ def translate(
     penalties: Penalties,
     sampled: Sampled,
     lengths: Lengths,
-    wished: Wished,
+    constrained: Constrained,
     written: Written,
     running: RunningMany,
     source: Annotated[
         str,
         typer.Argument(
             metavar="INPUT",
-            help="Text to translate, UTF-8, one sentence a line.",
+            help="Text to translate, UTF-8, one sentence per line.",
             show_default="standard input",
         ),
     ] = lines.STANDARD,
 ) -> None:
     """Translate lines of text.
 
-    n lines in, n lines out, in the same order and in constant memory. In a terminal it asks for
+    n lines in, n lines out, in the same order and in constant memory. In a terminal it prompts for
     lines until Ctrl-D.
     """
-    searching.check()
-    penalties.check()
-    sampled.check(searching, penalties)
-    running.check()
-    written.check(model, source, *wished.files)
+    check_together(searching, penalties, sampled, running)
+    written.check(model, source, *constrained.files)
     format_ = written.format_of(sampled)
-    wished.check(source)
+    constrained.check(source)
     translator = running.load_all(model)
     options = options_of(translator.search_options, searching, penalties, sampled, lengths)
     attends = bool(written.alignments or written.attention)
     if attends or (format_ == "jsonl" and translator.has_attention):
         options = replace(options, attention=True)
-    asks = source == written.output == lines.STANDARD and interactive.at_a_terminal()
+    prompts = source == written.output == lines.STANDARD and _at_a_terminal()
     read: deque[str] = deque()
-    at_once = asks or running.batch_size == 1
     found = translator.stream(
-        _kept(interactive.prompted_lines() if asks else lines.read_lines(source), read),
+        _kept(_prompted_lines() if prompts else lines.read_lines(source), read),
         options=options,
         n_best=written.n_best,
-        batch_size=1 if asks else running.batch_size or 64,
-        wishes=read_wishes(wished.constraints, wished.prefix),
+        batch_size=1 if prompts else running.batch_size or 64,
+        wishes=(
+            read_constraints(constrained.constraints, constrained.prefix)
+            if constrained.files
+            else None
+        ),
         mbr=sampled.mbr,
         long=lengths.long,
         details=attends or format_ == "jsonl",
     )
     opened = writing(
-        written.output, format_, written.alignments, written.attention, at_once=at_once
+        written.output,
+        format_,
+        written.alignments,
+        written.attention,
+        at_once=prompts or running.batch_size == 1,
     )
     with opened as write:
         if written.output != lines.STANDARD:  # else the translations themselves are to be seen
-            found = with_progress(found, lines.count_lines(source))
+            found = console.with_progress(found, lines.count_lines(source), "translating")
         for several in found:
             write(read.popleft(), several)
 
@@ -246,25 +241,6 @@ def _kept(source: Iterable[str], read: deque[str]) -> Iterator[str]:
     for line in source:
         read.append(line)
         yield line
-
-
-def with_progress(found: Iterable[T], total: int | None, task: str = "translating") -> Iterator[T]:
-    """Shows how many lines are done.
-
-    Args:
-        found: What is found for each line.
-        total: How many lines there are, if anyone knows.
-        task: What is done with them.
-
-    Yields:
-        What was found.
-    """
-    with console.progress() as progress:
-        progress.start(task, total)
-        for one in found:
-            yield one
-            progress.advance(1)
-        progress.finish()
 
 
 def check_output(output: str, model: str, *inputs: str) -> None:
@@ -284,8 +260,42 @@ def check_output(output: str, model: str, *inputs: str) -> None:
     for path in inputs:
         there = path != lines.STANDARD and Path(path).is_file() and target.is_file()
         if there and target.samefile(path):
-            raise Seq2SeqError(f"{output}: is an input, and would be replaced by the output")
+            raise Seq2SeqError(
+                f"{output}: is an input, and would be overwritten: write to another file"
+            )
     folder, resolved = Path(model).resolve(), target.resolve()
     inside = resolved.parts[len(folder.parts) :] if resolved.is_relative_to(folder) else ()
     if inside and inside[0] in MODEL_FILES:
         raise Seq2SeqError(f"{output}: belongs to the model: write to another file")
+
+
+# ---------------------------------------------------------------------------------------------
+# Translating for a person at a terminal
+
+
+def _at_a_terminal() -> bool:
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
+
+
+def _prompted_lines() -> Iterator[str]:
+    """Prompts for lines, and tells how long each took; Ctrl-D ends, Ctrl-C drops the line.
+
+    What was typed can be edited and comes back with the arrow keys; it is not saved.
+    """
+    with suppress(ImportError):  # where Python was built without it, lines are typed plainly
+        import readline  # noqa: F401 - input() edits lines from now on
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+    while True:
+        try:
+            line = input(PROMPT)
+        except EOFError:
+            print()
+            return
+        except KeyboardInterrupt:
+            print()
+            continue
+        begun = time.perf_counter()
+        yield line
+        if line.strip():
+            console.tell(f"({time.perf_counter() - begun:.2f} s)")

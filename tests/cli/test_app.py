@@ -69,7 +69,7 @@ def test_an_unexpected_error_is_one_line_unless_debugging(run, monkeypatch, debu
         (
             MemoryError(),
             1,
-            "error: out of memory: a smaller batch, or fewer processes at a time, need less\n",
+            "error: out of memory: use a smaller batch, or fewer processes at a time\n",
         ),
         (
             PermissionError(13, "Permission denied", "a.toml"),

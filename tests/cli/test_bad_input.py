@@ -102,7 +102,7 @@ CASES = [
     Case(
         "output is the input",
         "translate model two.en -o ./two.en",
-        "./two.en: is an input, and would be replaced by the output",
+        "./two.en: is an input, and would be overwritten: write to another file",
     ),
     Case(
         "output is the model's",
@@ -117,7 +117,7 @@ CASES = [
     Case(
         "output is the reference",
         "evaluate model two.en two.de -o two.de",
-        "two.de: is an input, and would be replaced by the output",
+        "two.de: is an input, and would be overwritten: write to another file",
     ),
     # How it is translated
     Case(
@@ -155,12 +155,12 @@ CASES = [
     Case(
         "standard input twice",
         "evaluate model - -",
-        "standard input can be read only once: give - for one file",
+        "standard input can be read only once: give - for one file only",
     ),
     Case(
         "standard input twice in scoring",
         "score - -",
-        "standard input can be read only once: give - for one file",
+        "standard input can be read only once: give - for one file only",
     ),
     Case(
         "unknown metric",

@@ -11,32 +11,35 @@ from seq2seq import recipe
 from seq2seq.text.tokenizer import train_tokenizers
 
 CONFLICTS = [
-    ("--temperature 2", "--temperature needs --sample N: give both, or leave it out"),
-    ("--top-k 2", "--top-k needs --sample N: give both, or leave it out"),
-    ("--top-p 0.5", "--top-p needs --sample N: give both, or leave it out"),
-    ("--seed 2", "--seed needs --sample N: give both, or leave it out"),
-    ("--diversity 1", "--diversity needs --groups N: give both, or leave it out"),
-    ("--combine log", "--combine needs --with MODEL: give both, or leave it out"),
-    ("--weights 1,2", "--weights needs --with MODEL: give both, or leave it out"),
+    ("--temperature 2", "--temperature needs --sample N: give both, or leave --temperature out"),
+    ("--top-k 2", "--top-k needs --sample N: give both, or leave --top-k out"),
+    ("--top-p 0.5", "--top-p needs --sample N: give both, or leave --top-p out"),
+    ("--seed 2", "--seed needs --sample N: give both, or leave --seed out"),
+    ("--diversity 1", "--diversity needs --groups N: give both, or leave --diversity out"),
+    ("--combine log", "--combine needs --with MODEL: give both, or leave --combine out"),
+    ("--weights 1,2", "--weights needs --with MODEL: give both, or leave --weights out"),
     (
         "--with model --weights 1",
-        "--weights has 1 numbers for 2 models: give one for each, MODEL first",
+        "--weights has 1 number for 2 models: give one for each, MODEL first",
     ),
     (
         "--with model --weights 1,x",
-        "--weights is '1,x'; numbers with commas between are allowed: 2,1,1",
+        "--weights is '1,x'; give numbers separated by commas: 2,1,1",
     ),
     ("--with model --combine max", "--combine is 'max'; allowed: log, probability"),
-    ("--sample 2 --beam 3", "--sample and --beam exclude each other: give one of them"),
-    ("--sample 2 --groups 2", "--sample and --groups exclude each other: give one of them"),
-    ("--sample 2 --coverage 1", "--sample and --coverage exclude each other: give one of them"),
+    ("--sample 2 --beam 3", "--sample and --beam cannot be combined: leave one of them out"),
+    ("--sample 2 --groups 2", "--sample and --groups cannot be combined: leave one of them out"),
+    (
+        "--sample 2 --coverage 1",
+        "--sample and --coverage cannot be combined: leave one of them out",
+    ),
     (
         "--sample 2 --n-best 2",
-        "--n-best is of a beam, and --sample N draws N as it is: leave --n-best out, and give "
-        "--format nbest or jsonl to see all of them",
+        "--n-best is for beam search, while --sample N already draws N translations: leave "
+        "--n-best out, and give --format nbest or jsonl to see all of them",
     ),
-    ("--sample 1 --temperature 0", "--temperature is 0.0; above 0 is allowed"),
-    ("--sample 1 --top-p 1.5", "--top-p is 1.5; above 0 and up to 1 is allowed"),
+    ("--sample 1 --temperature 0", "--temperature is 0.0; it must be above 0"),
+    ("--sample 1 --top-p 1.5", "--top-p is 1.5; it must be above 0 and at most 1"),
     ("--mbr bleurt", "mbr: unknown name 'bleurt' (did you mean 'bleu'?); allowed: chrf, bleu"),
     (
         "--mbr chrf --beam 1",
@@ -45,14 +48,14 @@ CONFLICTS = [
     ),
     (
         "--n-best 2 --format text",
-        "--format text has one translation a line, so --n-best would do nothing: leave one of them "
-        "out, or give --format nbest or jsonl",
+        "--format text writes one translation per line, so --n-best would have no effect: leave "
+        "one of them out, or give --format nbest or jsonl",
     ),
     ("--format xml", "--format is 'xml'; allowed: text, nbest, jsonl"),
     ("--length-penalty log", "--length-penalty is 'log'; allowed: none, length, gnmt"),
     (
         "--length-penalty none --alpha 1",
-        "--alpha: there is no power without a penalty: leave it out, or give --length-penalty "
+        "--alpha has no effect without a length penalty: leave it out, or give --length-penalty "
         "length or gnmt",
     ),
     (
@@ -67,15 +70,21 @@ CONFLICTS = [
     ("--long cut", "long: unknown name 'cut'; allowed: split, truncate, keep"),
     (
         "--alignments -",
-        "standard output: is to be written twice: give each output a file of its own",
+        "standard output: named for two outputs: give each its own file",
     ),
-    ("-o out --attention -", "--attention writes an archive: give it a file, not standard output"),
+    (
+        "-o out --attention -",
+        "--attention writes a binary file, which cannot go to standard output: name a file",
+    ),
     (
         "-o out --alignments ./out",
-        "out: is to be written twice: give each output a file of its own",
+        "out: named for two outputs: give each its own file",
     ),
-    ("--alignments in", "in: is an input, and would be replaced by the output"),
-    ("-o wishes --constraints wishes", "wishes: is an input, and would be replaced by the output"),
+    ("--alignments in", "in: is an input, and would be overwritten: write to another file"),
+    (
+        "-o wishes --constraints wishes",
+        "wishes: is an input, and would be overwritten: write to another file",
+    ),
     (
         "--prefix short",
         "in has 2 lines but short has 1 line: line n of one must belong to line n of the other",
@@ -92,7 +101,10 @@ CONFLICTS = [
 ]
 
 WISHES = [
-    ('{"prefix": "a"', "not JSON: Expecting ',' delimiter: write {} for no wishes"),
+    (
+        '{"prefix": "a"',
+        "not JSON: Expecting ',' delimiter: write {} for a line without constraints",
+    ),
     ("[]", 'not an object: write {"prefix": "...", "force": ["..."], "avoid": ["..."]}, or {} ...'),
     (
         '{"forced": []}',
@@ -162,8 +174,8 @@ def test_two_prefixes_for_a_line(run, here: Path) -> None:
     (here / "prefix").write_text("\nc\n", encoding="utf-8")
     done = run("translate", "model", "in", "--constraints", "wishes", "--prefix", "prefix")
     assert done.err == (
-        "error: wishes, line 2: has a prefix, and prefix has one for the same line: "
-        "leave one of them out\n"
+        "error: wishes, line 2: has a prefix, but prefix has one for the same line: "
+        "remove one of them\n"
     )
 
 

@@ -58,7 +58,7 @@ def test_train_says_how_it_went_and_what_is_next(run, trained) -> None:
     assert done.out == (
         "finished (the recipe's end): 1,234 updates in 12 min 34 s\n"
         "best validation: BLEU 34.57, loss 1.235 at update 1,000\n"
-        "the model: runs/my run; next:\n"
+        "the model is in runs/my run; next:\n"
         "  seq2seq translate 'runs/my run' INPUT -o OUTPUT\n"
         "  seq2seq evaluate 'runs/my run' SOURCE REFERENCE\n"
     )
@@ -87,14 +87,14 @@ def test_an_interrupted_training_says_how_to_go_on(run, trained) -> None:
     done = run("train", "quickstart")
     assert done.code == 130
     assert done.out == (
-        "interrupted after 7 updates in 0 min 03 s: the same command goes on from here\n"
+        "interrupted after 7 updates in 0 min 03 s: run the same command again to resume\n"
     )
 
 
 def test_skipped_updates_and_a_validation_without_bleu(run, trained) -> None:
     trained(skipped=3, best={"update": 9, "loss": 2.0, "bleu": None})
     assert run("train", "quickstart").out.splitlines()[1:3] == [
-        "3 updates were skipped: their numbers were not finite",
+        "3 updates were skipped, because loss or gradient was not a finite number",
         "best validation: loss 2.000 at update 9",
     ]
 
@@ -102,8 +102,8 @@ def test_skipped_updates_and_a_validation_without_bleu(run, trained) -> None:
 def test_what_was_done_about_trouble_is_told(run, trained) -> None:
     trained(halved=12, rollbacks=1)
     assert run("train", "quickstart").out.splitlines()[1:3] == [
-        "went back 1 time to earlier weights, and on with half the learning rate",
-        "12 times a batch was halved: memory did not suffice",
+        "1 time training went back to earlier weights and halved the learning rate",
+        "12 batches were split in two to fit into memory",
     ]
 
 
@@ -135,7 +135,7 @@ def test_sets_without_bleu_or_without_an_old_one_are_told_by_what_there_is(run, 
     best = {"update": 5, "loss": 1.0, "bleu": None}
     trained(best=best, start={"update": 0, "loss": 2.0, "bleu": None})
     done = run("train", "quickstart", "--init-from", "runs/general")
-    assert "  new validation set: loss 2.000 -> 1.000\nthe model: " in done.out
+    assert "  new validation set: loss 2.000 -> 1.000\nthe model is in " in done.out
     assert "old validation set" not in done.out
 
 

@@ -14,7 +14,7 @@ from support.tiny import tiny_recipe
 from support.told import Told
 from torch import Tensor
 
-from seq2seq.cli.console import _told
+from seq2seq.cli.console import message_of
 from seq2seq.data.batching import POOL, BatchOrder, Bounds
 from seq2seq.data.collate import PaddedPairs, collate, halves, ragged
 from seq2seq.data.dataset import PreparedData
@@ -94,7 +94,7 @@ def test_the_real_allocator_s_words_are_known() -> None:
 
 
 def test_the_command_line_says_so_with_exit_code_1() -> None:
-    told, code = _told(RuntimeError(NO_MEMORY))
+    told, code = message_of(RuntimeError(NO_MEMORY))
     assert told.endswith("out of memory: a smaller batch, or fewer processes at a time, need less")
     assert code == 1
 

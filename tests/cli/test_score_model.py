@@ -108,7 +108,7 @@ def test_text_has_three_columns_and_the_corpus_a_perplexity(run, attending, foun
         assert perplexity == pytest.approx(math.exp(-row["log_prob"] / steps), rel=1e-4)
     assert done.err == (
         f"out: perplexity {math.exp(-total / tokens):.4f}, log-probability {total:.4f}, 3 lines, "
-        f"{tokens} tokens with ends\n"
+        f"{tokens} tokens (ends of sentences included)\n"
     )
 
 
@@ -146,11 +146,11 @@ def test_batches_change_nothing(run, attending, found) -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("in out --metric bleu", "--metric does something only without --model: leave it out"),
-        ("in nbest --n-best", "nbest, line 2: must be INDEX ||| TEXT, perhaps with ||| SCORE"),
+        ("in out --metric bleu", "--metric applies only without --model: leave it out"),
+        ("in nbest --n-best", "nbest, line 2: must be INDEX ||| TEXT, or INDEX ||| TEXT ||| SCORE"),
         (
             "in far --n-best",
-            "far, line 1: has the index 3, but in has 3 lines: indices from 0 to 2",
+            "far, line 1: has the index 3, but in has 3 lines: the index must be from 0 to 2",
         ),
         ("in short", "in has 3 lines but short has 1 line: line n of one must belong to line n"),
         ("in out --format xml", "--format is 'xml'; allowed: text, jsonl"),
@@ -170,7 +170,7 @@ def test_what_is_refused(run, attending, found, command: str, message: str) -> N
 def test_model_options_without_a_model(run, here: Path) -> None:
     done = run("score", "a", "b", "--alpha", "1", "--threads", "2")
     assert (done.code, done.out) == (2, "")
-    assert done.err == "error: --alpha, --threads do something only with --model: leave it out\n"
+    assert done.err == "error: --alpha, --threads apply only with --model: leave them out\n"
 
 
 def test_pictures_of_attention(run, attending, found) -> None:
@@ -195,10 +195,10 @@ def test_pictures_that_cannot_be(
     assert run("inspect", "attention", str(attending / "run"), "in", "-o", "p").code == 0
     done = run("inspect", "attention", str(trained / "run"), "in", "-o", "q")
     assert done.code == 2
-    assert "this model has no attention to look at" in done.err
+    assert "this model has no attention to draw" in done.err
     assert not Path("q").exists()
     done = run("inspect", "attention", str(attending / "run"), "in", "-o", "in")
-    assert (done.code, done.err) == (2, "error: in: cannot be made: File exists\n")
+    assert (done.code, done.err) == (2, "error: in: cannot be created: File exists\n")
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     done = run("inspect", "attention", str(attending / "run"), "in", "-o", "q")
     assert done.err == (

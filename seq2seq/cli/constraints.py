@@ -1,4 +1,4 @@
-"""Files of wishes: what each line's translation has to look like."""
+"""Files of constraints: what the translation of each line has to look like."""
 
 from __future__ import annotations
 
@@ -17,26 +17,20 @@ _LISTS = {"force": "forced", "avoid": "avoided"}
 _KEYS = ("prefix", *_LISTS)
 
 
-def read_wishes(constraints: str | None, prefix: str | None) -> Iterator[Wish] | None:
-    """Reads wishes line by line.
+def read_constraints(constraints: str | None, prefix: str | None) -> Iterator[Wish]:
+    """Reads constraints line by line.
 
     Args:
         constraints: A file of JSON Lines: an object a line with "prefix", "force" and "avoid";
             None: there is none.
         prefix: A text file with a prefix a line; None: there is none.
 
-    Returns:
-        A wish for each line; None without files.
+    Yields:
+        The constraint on each line.
 
     Raises:
-        Seq2SeqError: While reading: if a line is wrong, or one file ends before the other.
+        Seq2SeqError: If a line is wrong.
     """
-    if constraints is None and prefix is None:
-        return None
-    return _wishes(constraints, prefix)
-
-
-def _wishes(constraints: str | None, prefix: str | None) -> Iterator[Wish]:
     from seq2seq.search import Wish
 
     objects = repeat("") if constraints is None else lines.read_lines(constraints)
@@ -45,8 +39,8 @@ def _wishes(constraints: str | None, prefix: str | None) -> Iterator[Wish]:
         found = _object(f"{constraints}, line {number}", line) if line.strip() else {}
         if begin and found.get("prefix"):
             raise Seq2SeqError(
-                f"{constraints}, line {number}: has a prefix, and {prefix} has one for the same "
-                "line: leave one of them out"
+                f"{constraints}, line {number}: has a prefix, but {prefix} has one for the same "
+                "line: remove one of them"
             )
         yield Wish(
             prefix=begin or found.get("prefix", ""),
@@ -68,12 +62,14 @@ def _object(where: str, line: str) -> dict[str, Any]:
     try:
         found = json.loads(line, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
-        said = str(error).partition(":")[0]
-        raise Seq2SeqError(f"{where}: not JSON: {said}: write {{}} for no wishes") from None
+        reason = str(error).partition(":")[0]
+        raise Seq2SeqError(
+            f"{where}: not JSON: {reason}: write {{}} for a line without constraints"
+        ) from None
     if not isinstance(found, dict):
         raise Seq2SeqError(
             f'{where}: not an object: write {{"prefix": "...", "force": ["..."], '
-            f'"avoid": ["..."]}}, or {{}} for no wishes'
+            f'"avoid": ["..."]}}, or {{}} for a line without constraints'
         )
     for key, value in found.items():
         if key not in _KEYS:

@@ -1,7 +1,7 @@
-"""Options that several verbs share, as groups: declared once, shown together in the help.
+"""How verbs declare their options: in groups that several verbs share, and singly.
 
-A group is a frozen dataclass of which each field is an option. A verb takes a group as one
-argument, and :func:`expanded` puts the group's options into the verb's command line.
+A group is a frozen dataclass whose fields are options. A verb takes a group as one argument, and
+:func:`expanded` puts the group's options into the verb's command line.
 """
 
 from __future__ import annotations
@@ -10,34 +10,94 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
+import typer
 from typer.core import TyperCommand
+
+from seq2seq.errors import Seq2SeqError
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="The folder of a model or a run.")]
+RecipeName = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="The name of a packaged recipe, or a TOML file.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Replace a value of the recipe, as in --set model.decoder.layers=2; can be repeated. "
+        "Paths are relative to the current folder.",
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Use N processor threads.  [default: all cores]"),
+]
 
 
 class OptionGroup:
-    """A frozen dataclass of options; its first line of docstring is the heading in the help."""
+    """A frozen dataclass of options; the first line of its docstring is their heading in help."""
 
     @classmethod
     def heading(cls) -> str:
-        """The words above the group's options.
-
-        Returns:
-            The heading, without a full stop.
-        """
+        """The words above the group's options, without a full stop."""
         return (cls.__doc__ or "").partition("\n")[0].rstrip(".")
 
     def given(self) -> list[str]:
-        """Which of the group's options were given.
-
-        Returns:
-            Their names, such as "--beam".
-        """
+        """The names of those options that differ from their defaults, such as "--beam"."""
         return [
             f"--{field.name.strip('_').replace('_', '-')}"
             for field in fields(self)  # type: ignore[arg-type]
             if getattr(self, field.name) != field.default
         ]
+
+
+def needs(value: object, name: str, other: object, other_name: str) -> None:
+    """Refuses an option that does nothing without another.
+
+    Args:
+        value: Its value; None: not given.
+        name: Its name.
+        other: The value of the option that it needs.
+        other_name: The name of that one.
+
+    Raises:
+        Seq2SeqError: If it is given without the other.
+    """
+    if value is not None and other is None:
+        raise Seq2SeqError(f"{name} needs {other_name}: give both, or leave {name} out")
+
+
+def excludes(value: object, name: str, other: object, other_name: str) -> None:
+    """Refuses two options that contradict each other.
+
+    Args:
+        value: The value of one; None: not given.
+        name: Its name.
+        other: The value of the other.
+        other_name: Its name.
+
+    Raises:
+        Seq2SeqError: If both are given.
+    """
+    if value is not None and other is not None:
+        raise Seq2SeqError(f"{name} and {other_name} cannot be combined: leave one of them out")
+
+
+def check_choice(value: str | None, name: str, allowed: tuple[str, ...]) -> None:
+    """Refuses a value that is none of those allowed.
+
+    Args:
+        value: What was given; None: nothing.
+        name: The option's name.
+        allowed: What may be given.
+
+    Raises:
+        Seq2SeqError: If it is another.
+    """
+    if value is not None and value not in allowed:
+        raise Seq2SeqError(f"{name} is {value!r}; allowed: {', '.join(allowed)}")
 
 
 def expanded(verb: Callable[..., None]) -> Callable[..., None]:
@@ -47,7 +107,7 @@ def expanded(verb: Callable[..., None]) -> Callable[..., None]:
         verb: A verb's function; its parameters may be groups.
 
     Returns:
-        A function with each group's fields in the group's place.
+        A function that has each group's fields as parameters, in place of the group.
     """
     hints = get_type_hints(verb, include_extras=True)
     groups = {
@@ -96,12 +156,7 @@ class GroupedCommand(TyperCommand):
     """A verb whose help shows each group of options under its heading, as plain text."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Writes the options into the help.
-
-        Args:
-            ctx: The command's context.
-            formatter: Takes the text.
-        """
+        """Writes the options into the help."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
