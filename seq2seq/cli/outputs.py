@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from seq2seq.cli import lines
+from seq2seq.storage.atomic import output_file, write_errors
 
 if TYPE_CHECKING:
     from seq2seq.inference.results import ScoredTranslation
@@ -161,7 +162,7 @@ def _matrices(path: str) -> Iterator[Callable[[str, ScoredTranslation], None]]:
     import numpy as np
 
     with (
-        lines.write_bytes(path) as stream,
+        output_file(path) as stream,
         zipfile.ZipFile(stream, "w", allowZip64=True) as archive,
     ):
 
@@ -169,7 +170,7 @@ def _matrices(path: str) -> Iterator[Callable[[str, ScoredTranslation], None]]:
             matrix = np.zeros((0, 0)) if best.attention is None else best.attention
             array = np.ascontiguousarray(matrix, dtype=np.float32)
             opened = archive.open(zipfile.ZipInfo(f"{name}.npy"), "w")
-            with lines.write_errors(path), opened as member:
+            with write_errors(path), opened as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
         yield write

@@ -17,6 +17,7 @@ from seq2seq.cli.options import OptionGroup, check_choice
 from seq2seq.cli.outputs import finite, json_line
 from seq2seq.cli.search_options import Penalties, Running
 from seq2seq.errors import Seq2SeqError
+from seq2seq.storage.lines import STANDARD, count_lines, name_of
 
 if TYPE_CHECKING:
     from seq2seq.inference.results import ScoredTranslation
@@ -186,7 +187,7 @@ def _score_by_model(
     penalties.check()
     running.check()
     lines.check_standard_input(source, *targets)
-    if source == lines.STANDARD and len(targets) > 1:
+    if source == STANDARD and len(targets) > 1:
         raise Seq2SeqError("SOURCE is standard input, which can be read only once: give one TARGET")
     from seq2seq.inference.scoring import Scorer
 
@@ -220,10 +221,10 @@ def _score_file(
             sources.append(source)
             yield source, text
 
-    with lines.write_lines(lines.STANDARD) as output:
+    with lines.write_lines(STANDARD) as output:
         found = scorer.score(kept())
         if sys.stderr.isatty() and not sys.stdout.isatty():  # else the scores are to be seen
-            found = console.with_progress(found, lines.count_lines(target), "scoring")
+            found = console.with_progress(found, count_lines(target), "scoring")
         for one in found:
             source, steps = sources.popleft(), len(one.token_log_probs)
             value = perplexity(one.log_prob, steps)
@@ -233,7 +234,7 @@ def _score_file(
                 output.write(f"{one.log_prob:.6f}\t{one.score:.6f}\t{value:.4f}")
             total, tokens, count = total + one.log_prob, tokens + steps, count + 1
     console.tell(
-        f"{lines.name_of(target)}: perplexity {perplexity(total, tokens):.4f}, log-probability "
+        f"{name_of(target)}: perplexity {perplexity(total, tokens):.4f}, log-probability "
         f"{total:.4f}, {count:,} lines, {tokens:,} tokens (ends of sentences included)"
     )
 
@@ -260,7 +261,7 @@ def _of_jsonl(source: str, target: str) -> Iterator[tuple[str, Given]]:
             every = [[str(piece) for piece in one["tokens"]] for one in hypotheses]
         except (ValueError, KeyError, TypeError):
             raise Seq2SeqError(
-                f'{lines.name_of(target)}, line {number}: must be an object with "hypotheses", '
+                f'{name_of(target)}, line {number}: must be an object with "hypotheses", '
                 'each with its "tokens", as seq2seq translate --format jsonl writes it'
             ) from None
         yield from ((text, pieces) for pieces in every)
@@ -271,7 +272,7 @@ def _of_nbest(source: str, target: str) -> Iterator[tuple[str, Given]]:
     sources = list(lines.read_lines(source))
     for number, line in enumerate(lines.read_lines(target), start=1):
         match = _NBEST.fullmatch(line)
-        where = f"{lines.name_of(target)}, line {number}"
+        where = f"{name_of(target)}, line {number}"
         if match is None:
             raise Seq2SeqError(
                 f"{where}: must be INDEX ||| TEXT, or INDEX ||| TEXT ||| SCORE as "
@@ -280,7 +281,7 @@ def _of_nbest(source: str, target: str) -> Iterator[tuple[str, Given]]:
         index = int(match[1])
         if index >= len(sources):
             raise Seq2SeqError(
-                f"{where}: has the index {index}, but {lines.name_of(source)} has "
+                f"{where}: has the index {index}, but {name_of(source)} has "
                 f"{lines.counted(len(sources))}: the index must be from 0 to {len(sources) - 1}"
             )
         yield sources[index], match[2]

@@ -27,6 +27,8 @@ from seq2seq.cli.search_options import (
     options_of,
 )
 from seq2seq.errors import Seq2SeqError
+from seq2seq.storage.layout import MODEL_FILES
+from seq2seq.storage.lines import STANDARD, count_lines
 
 EXAMPLE = console.example(
     "seq2seq translate runs/quickstart input.en -o output.de --beam 5",
@@ -34,17 +36,6 @@ EXAMPLE = console.example(
     'echo "The old man sleeps." | seq2seq translate runs/quickstart --format jsonl',
 )
 PROMPT = "> "
-MODEL_FILES = frozenset(
-    {
-        "recipe.toml", "tokenizer.model", "source.model", "target.model", "weights.safetensors",
-        "card.json", "run.json", "metrics.jsonl", "curves.png", "checkpoints", "best", "last",
-        "data", "examples.json", "report.html", "tensorboard", "old_val.arrow", ".lock",
-        "encoder.onnx",
-        "step.onnx", "step.int8.onnx", "body.onnx", "body.int8.onnx", "output.safetensors",
-        "shortlist.safetensors",
-    }
-)  # fmt: skip
-"""What a model's or run's folder holds: never an output."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +73,9 @@ class Constrained(OptionGroup):
             Seq2SeqError: If the counts differ, or standard input would have to be read twice.
         """
         lines.check_standard_input(source, *self.files)
-        count = lines.count_lines(source) if self.files else None
+        count = count_lines(source) if self.files else None
         for file in self.files:
-            other = lines.count_lines(file)
+            other = count_lines(file)
             if count is not None and other is not None:
                 lines.check_counts(source, count, file, other)
 
@@ -102,7 +93,7 @@ class Written(OptionGroup):
             help="The file to write; an existing one is replaced.",
             show_default="standard output",
         ),
-    ] = lines.STANDARD
+    ] = STANDARD
     format_: Annotated[
         str | None,
         typer.Option(
@@ -163,14 +154,14 @@ class Written(OptionGroup):
         """Raises a ``Seq2SeqError`` if an output is an input, the model's, or another output."""
         for file in self.files:
             check_output(file, model, *inputs)
-        if self.attention == lines.STANDARD:
+        if self.attention == STANDARD:
             raise Seq2SeqError(
                 "--attention writes a binary file, which cannot go to standard output: name a file"
             )
-        places = [Path(file).resolve() if file != lines.STANDARD else file for file in self.files]
+        places = [Path(file).resolve() if file != STANDARD else file for file in self.files]
         for file, place in zip(self.files, places, strict=True):
             if places.count(place) > 1:
-                name = "standard output" if file == lines.STANDARD else file
+                name = "standard output" if file == STANDARD else file
                 raise Seq2SeqError(f"{name}: named for two outputs: give each its own file")
 
 
@@ -190,7 +181,7 @@ def translate(
             help="Text to translate, UTF-8, one sentence per line.",
             show_default="standard input",
         ),
-    ] = lines.STANDARD,
+    ] = STANDARD,
 ) -> None:
     """Translate lines of text.
 
@@ -206,7 +197,7 @@ def translate(
     attends = bool(written.alignments or written.attention)
     if attends or (format_ == "jsonl" and translator.has_attention):
         options = replace(options, attention=True)
-    prompts = source == written.output == lines.STANDARD and _at_a_terminal()
+    prompts = source == written.output == STANDARD and _at_a_terminal()
     read: deque[str] = deque()
     found = translator.stream(
         _kept(_prompted_lines() if prompts else lines.read_lines(source), read),
@@ -230,8 +221,8 @@ def translate(
         at_once=prompts or running.batch_size == 1,
     )
     with opened as write:
-        if written.output != lines.STANDARD:  # else the translations themselves are to be seen
-            found = console.with_progress(found, lines.count_lines(source), "translating")
+        if written.output != STANDARD:  # else the translations themselves are to be seen
+            found = console.with_progress(found, count_lines(source), "translating")
         for several in found:
             write(read.popleft(), several)
 
@@ -255,10 +246,10 @@ def check_output(output: str, model: str, *inputs: str) -> None:
         Seq2SeqError: If it would.
     """
     target = Path(output)
-    if output == lines.STANDARD or not target.name:
+    if output == STANDARD or not target.name:
         return
     for path in inputs:
-        there = path != lines.STANDARD and Path(path).is_file() and target.is_file()
+        there = path != STANDARD and Path(path).is_file() and target.is_file()
         if there and target.samefile(path):
             raise Seq2SeqError(
                 f"{output}: is an input, and would be overwritten: write to another file"

@@ -100,7 +100,7 @@ def output_file(path: str | Path) -> Iterator[BinaryIO]:
     """
     target = Path(path)
     with write_errors(path):
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             if stat.S_ISDIR(target.stat().st_mode):
                 raise Seq2SeqError(f"{path}: a folder, where a file is to be written")
         real = Path(os.path.realpath(target))

@@ -129,11 +129,15 @@ CASES = [
     # Scores
     Case("missing translations", "score nowhere.de two.de", "nowhere.de: no such file"),
     Case("missing reference", "score two.de nowhere.de", "nowhere.de: no such file"),
-    Case("no translations", "score empty two.de", "empty: empty: there is nothing to score"),
+    Case(
+        "no translations",
+        "score empty two.de",
+        "empty: the file is empty, so there is nothing to score",
+    ),
     Case(
         "nothing on standard input",
         "score - two.de",
-        "standard input: empty: there is nothing to score",
+        "standard input: the file is empty, so there is nothing to score",
         stdin=b"",
     ),
     Case(
@@ -151,7 +155,11 @@ CASES = [
         "evaluate model two.en three.de",
         f"two.en has 2 lines but three.de has 3 lines: {LINE_N}",
     ),
-    Case("empty test set", "evaluate model empty empty", "empty: empty: there is nothing to score"),
+    Case(
+        "empty test set",
+        "evaluate model empty empty",
+        "empty: the file is empty, so there is nothing to score",
+    ),
     Case(
         "standard input twice",
         "evaluate model - -",

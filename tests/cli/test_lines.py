@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seq2seq.cli import lines
-from seq2seq.data.reading import files
 from seq2seq.errors import Seq2SeqError
+from seq2seq.storage.lines import corpus_lines, count_lines
 
 _lines = st.lists(
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=8),
@@ -25,7 +25,7 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, text:
     with lines.write_lines(str(path)) as file:
         for line in text:
             file.write(line)
-    assert lines.count_lines(str(path)) == len(text)
+    assert count_lines(str(path)) == len(text)
     assert list(lines.read_lines(str(path))) == [line.removesuffix("\r") for line in text]
     assert [one.name for one in path.parent.iterdir()] == ["x"]
 
@@ -37,7 +37,7 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, text:
 def test_counting_agrees_with_reading(tmp_path: Path, data: bytes, count: int) -> None:
     path = tmp_path / "x"
     path.write_bytes(data)
-    assert lines.count_lines(str(path)) == len(list(lines.read_lines(str(path)))) == count
+    assert count_lines(str(path)) == len(list(lines.read_lines(str(path)))) == count
 
 
 @pytest.mark.parametrize(
@@ -56,13 +56,13 @@ def test_one_carriage_return_goes_with_the_line_end(
     path = tmp_path / "x"
     path.write_bytes(data)
     assert list(lines.read_lines(str(path))) == text
-    assert [line.decode() for line in files.read_lines(str(path))] == text
-    assert lines.count_lines(str(path)) == len(text)
+    assert [line.decode() for line in corpus_lines(str(path))] == text
+    assert count_lines(str(path)) == len(text)
 
 
 def test_what_would_be_used_up_is_not_counted() -> None:
-    assert lines.count_lines("-") is None
-    assert lines.count_lines("/dev/null") is None
+    assert count_lines("-") is None
+    assert count_lines("/dev/null") is None
 
 
 def test_a_little_noise_is_text(tmp_path: Path) -> None:

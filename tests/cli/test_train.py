@@ -82,6 +82,37 @@ def test_tensorboard_is_the_recipes_or_the_flags(run, trained) -> None:
     assert [call[0].training.tensorboard for call in calls] == [False, True, True]
 
 
+@pytest.mark.parametrize(
+    ("variables", "first"),
+    [
+        ({"RANK": "1"}, True),  # left over from something else: no one is beside it
+        ({"RANK": "1", "WORLD_SIZE": "1"}, True),
+        ({"WORLD_SIZE": "2"}, True),
+        ({"RANK": "0", "WORLD_SIZE": "2"}, True),
+        ({"RANK": "1", "WORLD_SIZE": "2"}, False),
+    ],
+)
+def test_the_first_process_prints_the_summary(run, trained, monkeypatch, variables, first) -> None:
+    trained()
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert bool(run("train", "quickstart").out) is first
+
+
+def test_a_stray_local_rank_delays_no_error(run, monkeypatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("seq2seq.cli.console.time.sleep", waited.append)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert run("train", "nowhere.toml").code == 2
+    assert waited == []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert run("train", "nowhere.toml").code == 2
+    assert len(waited) == 1
+
+
 def test_an_interrupted_training_says_how_to_go_on(run, trained) -> None:
     trained(finished=False, stopped="interrupted", best=None, updates=7, seconds=3.2)
     done = run("train", "quickstart")

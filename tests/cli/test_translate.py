@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq.cli.translate import MODEL_FILES
-from seq2seq.inference.model_folder import BODIES, ENCODER, OUTPUT, SHORTLIST, STEPS
-from seq2seq.training.run.folder import OWN
+from seq2seq.cli import translate
+from seq2seq.storage.layout import MODEL_FILES
+from seq2seq.storage.lines import count_lines
 
 TEXT = "zwei Kinder spielen\n\nein Hund läuft über die Wiese\n"
 
@@ -83,8 +83,8 @@ def test_invalid_utf8_is_replaced_and_reported(run, model) -> None:
     assert done.code == 0
     assert done.out.count("\n") == 4
     assert done.err == (
-        "warning: standard input: 2 lines are not UTF-8 (the first: line 2); "
-        "what could not be read was replaced by U+FFFD\n"
+        "warning: standard input: 2 lines are not UTF-8 (the first is line 2); "
+        "the invalid bytes were replaced by U+FFFD\n"
     )
 
 
@@ -140,9 +140,36 @@ def test_nothing_is_left_of_a_failed_translation(run, model) -> None:
     assert sorted(path.name for path in Path().iterdir()) == ["model", "out"]
 
 
-def test_what_a_model_folder_holds_is_what_a_run_owns_and_what_is_exported() -> None:
-    exported = {ENCODER, *STEPS.values(), *BODIES.values(), OUTPUT, SHORTLIST}
-    assert OWN | exported | {".lock"} == MODEL_FILES
+def test_nothing_that_a_run_holds_is_an_output(run, trained: Path, here: Path) -> None:
+    held = [path.name for path in (trained / "run").iterdir()]
+    assert len(held) > 5
+    assert {*held} <= MODEL_FILES
+    for name in held:
+        output = str(trained / "run" / name)
+        done = run("translate", str(trained / "run"), "-o", output, stdin=b"the dog\n")
+        assert done.err == f"error: {output}: belongs to the model: write to another file\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "counted"),
+    [
+        ([], []),
+        (["-o", "out"], ["in.de"]),  # for the time that is left
+        (["--prefix", "prefix"], ["in.de", "prefix"]),
+    ],
+)
+def test_files_are_counted_only_where_it_is_needed(run, model, monkeypatch, options, counted):
+    asked: list[str] = []
+
+    def count(path: str) -> int | None:
+        asked.append(path)
+        return count_lines(path)
+
+    monkeypatch.setattr(translate, "count_lines", count)
+    Path("in.de").write_text(TEXT, encoding="utf-8")
+    Path("prefix").write_text("\n\n\n", encoding="utf-8")
+    assert run("translate", model, "in.de", *options).code == 0
+    assert asked == counted
 
 
 def test_a_new_file_in_the_model_folder_is_fine(run, model) -> None:

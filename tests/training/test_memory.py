@@ -95,7 +95,7 @@ def test_the_real_allocator_s_words_are_known() -> None:
 
 def test_the_command_line_says_so_with_exit_code_1() -> None:
     told, code = message_of(RuntimeError(NO_MEMORY))
-    assert told.endswith("out of memory: a smaller batch, or fewer processes at a time, need less")
+    assert told.endswith("out of memory: use a smaller batch, or fewer processes at a time")
     assert code == 1
 
 
