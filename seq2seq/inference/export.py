@@ -3,44 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from errno import EDQUOT, EIO, ENOSPC
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors.numpy import load_file, save
+from numpy.typing import NDArray
+from safetensors.numpy import load, save
 
 from seq2seq.errors import ModelError, Seq2SeqError
 from seq2seq.ids import BOS, EOS
 from seq2seq.inference.engines.onnx import engine as onnx_engine
-from seq2seq.inference.engines.onnx.builder import PRECISIONS
-from seq2seq.inference.engines.onnx.engine import OnnxEngine
-from seq2seq.inference.engines.onnx.network import OnnxNetwork
-from seq2seq.inference.model_folder import (
-    BODIES,
-    CARD,
-    ENCODER,
-    OUTPUT,
-    SHORTLIST,
-    STEPS,
-    WEIGHTS,
-    ModelFolder,
-    check_shapes,
-    read_weights,
-)
-from seq2seq.inference.numpy_engine import NumpyEngine
-from seq2seq.inference.numpy_weights import check_supported, parameter_shapes
-from seq2seq.inference.shortlist import Shortlist
+from seq2seq.inference.model_folder import ModelFolder, check_self_contained
+from seq2seq.recipe import Model
 from seq2seq.recipe.files import recipe_to_toml
-from seq2seq.search.model import Floats, SourceBatch
-from seq2seq.storage.atomic import umask
-from seq2seq.storage.checked_json import sealed, unsealed
+from seq2seq.search import StepModel
+from seq2seq.search.model import Floats, Floats32, SourceBatch
+from seq2seq.storage import atomic, checked_json
+from seq2seq.storage.layout import BODIES, CARD, ENCODER, GRAPHS, OUTPUT, RECIPE, SHORTLIST, STEPS
+
+if TYPE_CHECKING:
+    from seq2seq.inference.shortlist import Shortlist
 
 # How far the logarithms of probabilities may be from those of the network that was trained.
 _MOST = {"float32": 1e-4, "int8": 0.5}

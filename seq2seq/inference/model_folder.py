@@ -1,14 +1,16 @@
 """A model's folder, as every engine reads it: what must be there and what must fit what.
 
-Nothing here needs torch. The messages are the same for all engines.
+A run's folder is one as soon as its first validation is done, and a training may publish into it
+while it is read. Nothing here needs torch. The messages are the same for all engines.
 """
 
 from __future__ import annotations
 
 import hashlib
+import time
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,31 +29,40 @@ STEPS = {"float32": "step.onnx", "int8": "step.int8.onnx"}
 BODIES = {"float32": "body.onnx", "int8": "body.int8.onnx"}
 OUTPUT = "output.safetensors"
 SHORTLIST = "shortlist.safetensors"
-"""The files of an exported model: the encoder's graph, and the step's in each precision; where it
-has a shortlist, that, and the step without its output layer, and that layer by itself."""
+"""The graphs of a model: the encoder's, and the step's in each precision; where it has a shortlist,
+that, and the step without its output layer, and that layer by itself."""
+GRAPHS = (ENCODER, *STEPS.values())
+"""What a training publishes beside its weights."""
 RECIPE = "recipe.toml"
 
 Array = TypeVar("Array")
+T = TypeVar("T")
 Shapes = Mapping[str, tuple[int, ...]]
+
+_TRIES = 5
+_PATIENCE = 0.3  # seconds that a reader waits for the rest of what is being published
+_FRESH = 10.0  # seconds; files that are older are not being published
 
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """What was read of a run or model folder; the weights are the engine's to read.
+    """What was read of a run or model folder; weights and graphs are the engine's to read.
 
     Attributes:
         path: The folder.
         recipe: The recipe stored there.
         tokenizers: The tokenizers stored there, those that the model was trained with.
+        card: What is known of the model, with the checksums of its files.
     """
 
     path: Path
     recipe: Recipe
     tokenizers: Tokenizers
+    card: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: str | Path) -> ModelFolder:
-        """Reads a folder, all but its weights.
+        """Reads a folder, all but its weights and graphs.
 
         Args:
             path: A run folder or a model folder.
@@ -67,70 +78,154 @@ class ModelFolder:
         text = _recipe_text(folder)
         recipe = recipe_from_toml(text, str(folder / RECIPE))
         tokenizers = Tokenizers.load(folder)
-        if not is_exported(folder):
-            weights_file(folder)
+        if not (folder / WEIGHTS).exists() and not (folder / ENCODER).exists():
+            raise ModelError(
+                f"{folder}: no {WEIGHTS}: this is a prepared corpus, or a run that has not reached "
+                "its first validation; train first: seq2seq train"
+            )
         card = _card(folder)
         _check_tokenizers(folder, tokenizers, card)
-        _check_sums(folder, text, card)
-        return cls(folder, recipe, tokenizers)
+        _check_recipe(folder, text, card)
+        return cls(folder, recipe, tokenizers, card)
+
+    @property
+    def is_exported(self) -> bool:
+        """Whether it holds graphs alone, as ``seq2seq export`` writes them."""
+        return not (self.path / WEIGHTS).exists()
+
+    @property
+    def has_graphs(self) -> bool:
+        """Whether ONNX Runtime can run it: a run's card says so, since older graphs may be left."""
+        return self.is_exported or all(name in self._sums for name in GRAPHS)
+
+    @property
+    def _sums(self) -> Mapping[str, str]:
+        sums = self.card.get("files")
+        return sums if isinstance(sums, dict) else {}
+
+    def graph_file(self, name: str) -> bytes:
+        """Reads a file of the exported model, refusing any but that which the card names.
+
+        Args:
+            name: Its name.
+
+        Returns:
+            Its content.
+
+        Raises:
+            ModelError: If it is missing, damaged, or refers to data in other files.
+        """
+        path = self.path / name
+        again = "export the model again" if self.is_exported else "go on with the training"
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise ModelError(f"{path}: missing: {again}") from None
+        except OSError as error:
+            raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
+        if name not in self._sums:
+            raise ModelError(
+                f"{self.path / CARD}: damaged: it has no checksum of {name}; {again}"
+            )
+        if hashlib.sha256(content).hexdigest() != self._sums[name]:
+            raise ModelError(f"{path}: damaged: not what {CARD} says; {again}")
+        if name.endswith(".onnx"):
+            check_self_contained(content, path)
+        return content
+
+    def weights(self, load: Callable[[bytes], dict[str, Array]]) -> dict[str, Array]:
+        """Reads the weights.
+
+        Args:
+            load: ``load`` of safetensors, for the engine's kind of arrays.
+
+        Returns:
+            Arrays by parameter name.
+
+        Raises:
+            ModelError: If there are none, or they are damaged.
+        """
+        path = self.path / WEIGHTS
+        if self.is_exported:
+            raise ModelError(
+                f"{self.path}: an exported model has no {WEIGHTS}: translate it with the engine "
+                "'onnx', or use the run that it was made of"
+            )
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
+        digest = hashlib.sha256(content).hexdigest()
+        if self.card.get("weights_sha256", digest) != digest:
+            raise ModelError(
+                f"{path}: damaged: its sha256 is not the one in {CARD}: copy the folder again, or "
+                "go on with the training, which writes it anew where it was stopped midway"
+            )
+        try:
+            return load(content)
+        except SafetensorError as error:
+            raise ModelError(f"{path} is damaged or no safetensors file: {error}") from error
 
 
-def is_exported(folder: Path) -> bool:
-    """Whether a folder holds the graphs that ``seq2seq export`` writes.
+def read_published(folder: str | Path, read: Callable[[], T]) -> T:
+    """Reads a folder into which a training may publish in this very moment.
+
+    Its files are replaced one after the other, so that what is read may be of two models. Then it
+    is read again, as long as something changes there.
 
     Args:
-        folder: A run or model folder.
+        folder: A run's or model's folder.
+        read: Reads it.
 
     Returns:
-        Whether it does.
-    """
-    return (folder / ENCODER).exists()
-
-
-def weights_file(folder: Path) -> Path:
-    """Finds a folder's weights.
-
-    Args:
-        folder: A run folder or a model folder.
-
-    Returns:
-        The path of their file.
+        What ``read`` returned.
 
     Raises:
-        ModelError: If there are none.
+        ModelError: As ``read`` raises it, if nothing changes or too much does.
     """
-    path = folder / WEIGHTS
-    if not path.exists() and is_exported(folder):
-        raise ModelError(
-            f"{folder}: an exported model has no {WEIGHTS}: translate it with the engine 'onnx', "
-            "or use the run that it was made of"
-        )
-    if not path.exists():
-        raise ModelError(
-            f"{folder}: no {WEIGHTS}: this is a prepared corpus, or a run that has not reached "
-            "its first validation; train first: seq2seq train"
-        )
-    return path
+    for left in reversed(range(_TRIES)):
+        before = _moment(Path(folder))
+        try:
+            found = read()
+        except ModelError:
+            if not left or not _is_changing(Path(folder), before):
+                raise
+        else:
+            if not left or _moment(Path(folder)) == before:
+                return found
+    raise AssertionError("unreachable")
 
 
-def read_weights(folder: Path, read: Callable[[Path], dict[str, Array]]) -> dict[str, Array]:
-    """Reads a folder's weights.
+def _moment(folder: Path) -> tuple[tuple[int, int], ...]:
+    """What changes whenever a model is published."""
+    stats = [(folder / name).stat() for name in (WEIGHTS, CARD, *GRAPHS) if (folder / name).exists()]
+    return tuple((one.st_ino, one.st_mtime_ns) for one in stats)
+
+
+def _is_changing(folder: Path, before: tuple[tuple[int, int], ...]) -> bool:
+    """Waits a little for a publishing that is under way."""
+    until = time.monotonic() + _PATIENCE
+    while _moment(folder) == before:
+        newest = max((changed / 1e9 for _, changed in before), default=0.0)
+        if time.monotonic() > until or time.time() - newest > _FRESH:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def check_self_contained(graph: bytes, origin: Path | str) -> None:
+    """Refuses a graph that would read other files: a model is no way to a user's data.
 
     Args:
-        folder: A run folder or a model folder.
-        read: ``load_file`` of safetensors, for the engine's kind of arrays.
-
-    Returns:
-        Arrays by parameter name.
+        graph: A serialized ONNX model.
+        origin: Where it is from, for messages.
 
     Raises:
-        ModelError: If there are none, or they are damaged.
+        ModelError: If it refers to external data.
     """
-    path = weights_file(folder)
-    try:
-        return read(path)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is damaged or no safetensors file: {error}") from error
+    # ONNX names the other file under this key; none of our graphs has the word.
+    if b"location" in graph:
+        raise ModelError(f"{origin}: refers to data in other files, which is not allowed in a model")
 
 
 def check_shapes(wanted: Shapes, found: Shapes, origin: Path) -> None:
@@ -219,25 +314,11 @@ def _check_tokenizers(folder: Path, tokenizers: Tokenizers, card: Mapping[str, A
     )
 
 
-def _check_sums(folder: Path, recipe: str, card: Mapping[str, Any]) -> None:
-    """One wrong bit in the weights is still a number, and one in the recipe still a recipe."""
+def _check_recipe(folder: Path, recipe: str, card: Mapping[str, Any]) -> None:
+    """One wrong bit in a recipe is still a recipe."""
     if card.get("recipe_sha256") not in (None, recipe_digest(recipe)):
         raise ModelError(
             f"{folder / RECIPE}: damaged or changed since the model was trained: the sha256 of its "
             f"tables tokenizer, model and translation is not the one in {CARD}: put back the one "
             "of the training"
-        )
-    wanted = card.get("weights_sha256")
-    if wanted is None:
-        return
-    path = folder / WEIGHTS
-    try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
-    if found != wanted:
-        raise ModelError(
-            f"{path}: damaged: its sha256 is not the one in {CARD}: copy the folder again, or go "
-            "on with the training, which writes it anew where it was stopped midway"
         )

@@ -23,11 +23,12 @@ from safetensors.numpy import save
 
 from seq2seq.errors import ModelError
 from seq2seq.ids import EOS, UNK
-from seq2seq.inference.numpy_matrix import Matrix
-from seq2seq.inference.numpy_output import blocks, joined, log_total
 from seq2seq.search.model import Bools, Floats32, Ints
 from seq2seq.search.top_k import best_of
 from seq2seq.storage.atomic import write_whole
+
+# Logits of so many rows are made at once: they stay in the cache until their best are found.
+_ROWS_AT_ONCE = 64
 
 _FORMAT = "seq2seq shortlist 1"
 
@@ -191,7 +192,7 @@ class SelectedHead:
     def __init__(
         self, output_VE: Floats32, bias_V: Floats32, union_U: Ints, mask_BU: Bools
     ) -> None:
-        self._matrix = Matrix(output_VE[union_U].T)
+        self._weight_EU = np.ascontiguousarray(output_VE[union_U].T)
         self._vocab_size = len(bias_V)
         self._sizes_B = mask_BU.sum(axis=1)
         real_BL = np.arange(int(self._sizes_B.max())) < self._sizes_B[:, None]
@@ -222,17 +223,20 @@ class SelectedHead:
             if bias is not None:
                 log_probs_NV += bias
             return best_of(log_probs_NV, k)
-        found = []
-        for rows in blocks(len(readout_NE)):
+        values_Nk = np.empty((len(readout_NE), k), dtype=np.float32)
+        tokens_Nk = np.empty((len(readout_NE), k), dtype=np.int64)
+        for start in range(0, len(readout_NE), _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
             sentence_R = sentence_N[rows]
             logits_RL = self._logits(readout_NE[rows], sentence_R)
-            total_R1 = log_total(logits_RL)
+            total_R1 = _log_total(logits_RL)
             if bias is not None:
                 bias_BL = bias[0, self._tokens_BL[:, : logits_RL.shape[1]]]
                 logits_RL += bias_BL[sentence_R]
             best_Rk, place_Rk = best_of(logits_RL, k)
-            found.append((best_Rk - total_R1, self._tokens_BL[sentence_R[:, None], place_Rk]))
-        return joined(found)
+            values_Nk[rows] = best_Rk - total_R1
+            tokens_Nk[rows] = self._tokens_BL[sentence_R[:, None], place_Rk]
+        return values_Nk, tokens_Nk
 
     def log_probs(self, readout_NE: Floats32, sentence_N: Ints) -> Floats32:
         """All tokens' log-probabilities.
@@ -247,7 +251,7 @@ class SelectedHead:
         shape = (len(readout_NE), self._vocab_size)
         log_probs_NV = np.full(shape, -np.inf, dtype=np.float32)
         logits_NL = self._logits(readout_NE, sentence_N)
-        logits_NL -= log_total(logits_NL)
+        logits_NL -= _log_total(logits_NL)
         for row_V, row_L, sentence in zip(log_probs_NV, logits_NL, sentence_N, strict=True):
             size = self._sizes_B[sentence]
             row_V[self._tokens_BL[sentence, :size]] = row_L[:size]
@@ -255,12 +259,22 @@ class SelectedHead:
 
     def _logits(self, readout_NE: Floats32, sentence_N: Ints) -> Floats32:
         """A column a place on the row's own list, with -inf behind its end."""
-        logits = self._matrix.times(readout_NE)
+        logits: Floats32 = readout_NE @ self._weight_EU
         width = int(self._sizes_B[sentence_N].max())
         if self._column_BL is not None:
             logits = np.take_along_axis(logits, self._column_BL[sentence_N, :width], axis=1)
         logits += self._bias_BL[sentence_N, :width]
         return logits
+
+
+def _log_total(logits_NL: Floats32) -> Floats32:
+    """The logarithm of the sum of each row's exponentials, (N, 1)."""
+    highest_N1 = logits_NL.max(axis=1, keepdims=True)
+    shifted_NL = logits_NL - highest_N1
+    np.exp(shifted_NL, out=shifted_NL)
+    total_N1: Floats32 = np.log(shifted_NL.sum(axis=1, keepdims=True))
+    total_N1 += highest_N1
+    return total_N1
 
 
 def _are_ids(likely: npt.NDArray[np.int32], frequent: npt.NDArray[np.int32], size: int) -> bool:

@@ -12,62 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
-from torch.nn import functional
 
-from seq2seq.inference.model_folder import WEIGHTS, ModelFolder, check_shapes, read_weights
-from seq2seq.inference.numpy_attention import Places
+from seq2seq.inference.engines.rows import Rows, widened
+from seq2seq.inference.model_folder import WEIGHTS, ModelFolder, check_shapes
 from seq2seq.models.decoder import DecoderState
 from seq2seq.models.translation import TranslationModel
 from seq2seq.nn.attention import Memory
-from seq2seq.recipe import Recipe
-from seq2seq.search.model import Candidates, Distribution, SourceBatch
-from seq2seq.text.tokenizer import Tokenizers
-
-
-@dataclass(frozen=True)
-class Shared:
-    """The memory of the sentences that rows still translate, one copy for all rows of a sentence.
-
-    Attributes:
-        memory: A sentences, no wider than the longest of them.
-        places: Where the rows stand in a table with a line for each of these sentences.
-        index_N: The same, counted along the lines; None: the table is a mere reshape of the rows.
-    """
-
-    memory: Memory
-    places: Places
-    index_N: Tensor | None
-
-    def spread(self, x_NX: Tensor) -> Tensor:
-        """Lays rows out in the table, with zeros in empty places.
-
-        Args:
-            x_NX: The rows.
-
-        Returns:
-            (A, W, X).
-        """
-        shape = (len(self.places.active_A), self.places.width, x_NX.shape[1])
-        if self.index_N is None:
-            return x_NX.reshape(shape)
-        table = x_NX.new_zeros(shape[0] * shape[1], shape[2])
-        table[self.index_N] = x_NX
-        return table.reshape(shape)
-
-    def gather(self, table_AWX: Tensor) -> Tensor:
-        """Takes the rows out of the table.
-
-        Args:
-            table_AWX: The table.
-
-        Returns:
-            (N, X).
-        """
-        rows = table_AWX.flatten(0, 1)
-        return rows if self.index_N is None else rows[self.index_N]
+from seq2seq.search.model import Candidates, Distribution, Floats32, Ints, SourceBatch
+from seq2seq.search.top_k import best_of
 
 
 @dataclass(frozen=True)
@@ -76,17 +30,34 @@ class EngineState:
 
     Attributes:
         decoder: N rows.
-        sentence_N: Which sentence each row translates.
+        rows: The sentence of each row, and the sentences in memory.
+        memory: What the rows attend to: the sentences in memory, no wider than the longest of them.
+        place_N: Where each row stands in a table with a line for each of these sentences; None:
+            the table is a mere reshape of the rows.
         sources: Every source of the batch.
         lengths_B: Their lengths.
-        shared: What the rows attend to; None: the model has no attention.
     """
 
     decoder: DecoderState
-    sentence_N: NDArray[np.int64]
+    rows: Rows
+    memory: Memory
+    place_N: Tensor | None
     sources: Memory
-    lengths_B: NDArray[np.int64]
-    shared: Shared | None
+    lengths_B: Ints
+
+    def spread(self, x_NX: Tensor) -> Tensor:
+        """Lays rows out in the table (A, W, X), with zeros in empty places."""
+        shape = (len(self.rows.memory_A), self.rows.width, x_NX.shape[1])
+        if self.place_N is None:
+            return x_NX.reshape(shape)
+        table = x_NX.new_zeros(shape[0] * shape[1], shape[2])
+        table[self.place_N] = x_NX
+        return table.reshape(shape)
+
+    def gather(self, table_AWX: Tensor) -> Tensor:
+        """Takes the rows (N, X) out of the table."""
+        rows = table_AWX.flatten(0, 1)
+        return rows if self.place_N is None else rows[self.place_N]
 
 
 class TorchEngine:
@@ -122,19 +93,16 @@ class TorchEngine:
             ids_BS = torch.from_numpy(source.ids).to(self.device)
             lengths_B = torch.from_numpy(source.lengths).to(self.device)
             decoder, memory = self.model.start(ids_BS, lengths_B)
-            sentence_N = np.arange(len(source.lengths))
-            shared = None
-            if self.model.decoder.attention is not None:
-                shared = Shared(memory, Places.of(sentence_N), None)
-        return EngineState(decoder, sentence_N, memory, source.lengths, shared)
+        rows = Rows.first(len(source))
+        return EngineState(decoder, rows, memory, None, memory, source.lengths)
 
     def step(
         self,
         state: EngineState,
-        parent_N: NDArray[np.int64],
-        token_N: NDArray[np.int64],
+        parent_N: Ints,
+        token_N: Ints,
         k: int,
-        bias: NDArray[np.float32] | None = None,
+        bias: Floats32 | None = None,
     ) -> tuple[Candidates, EngineState]:
         """Feeds each row its token and finds the best next ones.
 
@@ -153,12 +121,12 @@ class TorchEngine:
             total_N1 = torch.logsumexp(logits_NV, dim=-1, keepdim=True)
             if bias is not None:
                 logits_NV = logits_NV + torch.from_numpy(bias).to(self.device)
-            best, ids = _best(logits_NV, k)
-            candidates = Candidates((best - total_N1).cpu().numpy(), ids.cpu().numpy(), attention)
-        return candidates, state
+            best_Nk, tokens_Nk = _best(logits_NV, k)
+            log_probs_Nk = best_Nk - total_N1.cpu().numpy()
+        return Candidates(log_probs_Nk, tokens_Nk, attention), state
 
     def distribution(
-        self, state: EngineState, parent_N: NDArray[np.int64], token_N: NDArray[np.int64]
+        self, state: EngineState, parent_N: Ints, token_N: Ints
     ) -> tuple[Distribution, EngineState]:
         """Feeds each row its token and tells of all tokens.
 
@@ -176,80 +144,81 @@ class TorchEngine:
         return Distribution(log_probs, attention), state
 
     def _advance(
-        self, state: EngineState, parent_N: NDArray[np.int64], token_N: NDArray[np.int64]
-    ) -> tuple[Tensor, NDArray[np.float32] | None, EngineState]:
+        self, state: EngineState, parent_N: Ints, token_N: Ints
+    ) -> tuple[Tensor, Floats32 | None, EngineState]:
         """Logits (N, V), attention (N, S) and the state after."""
         state = self._moved(state, parent_N)
         tokens = torch.from_numpy(token_N).to(self.device)
-        shared = state.shared
+        attend = None if self.model.decoder.attention is None else partial(self._attend, state)
         readout, decoder, weights = self.model.decoder.step(
-            tokens,
-            state.decoder,
-            state.sources if shared is None else shared.memory,
-            None if shared is None else partial(self._attend, shared),
+            tokens, state.decoder, state.memory, attend
         )
         attention = None
         if weights is not None:
-            # The longest sentences may be done and their positions dropped: here they come back.
-            missing = state.sources.mask_BS.shape[1] - weights.shape[1]
-            attention = functional.pad(weights.float(), (0, missing)).cpu().numpy()
+            width = state.sources.mask_BS.shape[1]
+            attention = widened(weights.float().cpu().numpy(), width)
         logits_NV = self.model.output(readout).float()
         return logits_NV, attention, replace(state, decoder=decoder)
 
-    def _attend(self, shared: Shared, query_NQ: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+    def _attend(self, state: EngineState, query_NQ: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """Attends from every row to its sentence: the rows of one are as target positions."""
         assert self.model.decoder.attention is not None
-        context, weights = self.model.decoder.attention(shared.spread(query_NQ), memory)
-        return shared.gather(context), shared.gather(weights)
+        context, weights = self.model.decoder.attention(state.spread(query_NQ), memory)
+        return state.gather(context), state.gather(weights)
 
-    def _moved(self, state: EngineState, parent_N: NDArray[np.int64]) -> EngineState:
+    def _moved(self, state: EngineState, parent_N: Ints) -> EngineState:
         """Moves the rows; what they attend to, only where a row now belongs to another sentence."""
-        if np.array_equal(parent_N, np.arange(len(state.sentence_N))):
+        before = state.rows
+        if np.array_equal(parent_N, np.arange(len(before.sentence_N))):
             return state
         decoder = state.decoder.select(torch.from_numpy(parent_N).to(self.device))
-        sentence_N = state.sentence_N[parent_N]
-        if state.shared is None or np.array_equal(sentence_N, state.sentence_N):
-            return replace(state, decoder=decoder, sentence_N=sentence_N)
-        shared = self._shared(state, state.shared, Places.of(sentence_N))
-        return replace(state, decoder=decoder, sentence_N=sentence_N, shared=shared)
-
-    def _shared(self, state: EngineState, before: Shared, places: Places) -> Shared:
-        index = None
-        if not places.full:
-            flat_N = places.line_N * places.width + places.slot_N
-            index = torch.from_numpy(flat_N).to(self.device)
-        memory, active_A = before.memory, places.active_A
-        if not np.array_equal(active_A, before.places.active_A):
-            width = int(state.lengths_B[active_A].max())
-            memory = state.sources.narrow(width).select(torch.from_numpy(active_A).to(self.device))
-        return Shared(memory, places, index)
+        if self.model.decoder.attention is None:
+            return replace(state, decoder=decoder, rows=before.moved(parent_N, least_used=0.0))
+        rows = before.moved(parent_N, least_used=1.0)
+        if rows is before:
+            return replace(state, decoder=decoder)
+        place_N = None if rows.is_table else torch.from_numpy(rows.place_N).to(self.device)
+        memory = state.memory
+        if rows.memory_A is not before.memory_A:
+            width = int(state.lengths_B[rows.memory_A].max())
+            kept_A = torch.from_numpy(rows.memory_A).to(self.device)
+            memory = state.sources.narrow(width).select(kept_A)
+        return replace(state, decoder=decoder, rows=rows, memory=memory, place_N=place_N)
 
 
-def _best(logits_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    if k == 1:
-        return torch.max(logits_NV, dim=-1, keepdim=True)
-    return torch.topk(logits_NV, k, dim=-1)
+def _best(logits_NV: Tensor, k: int) -> tuple[Floats32, Ints]:
+    """The k greatest of each row, equal ones in the order of their tokens."""
+    if k == 1:  # of equal ones torch.max takes the first; torch.topk takes any
+        best_N1, token_N1 = torch.max(logits_NV, dim=-1, keepdim=True)
+        return best_N1.cpu().numpy(), token_N1.cpu().numpy()
+    best, tokens = torch.topk(logits_NV, min(k + 1, logits_NV.shape[1]), dim=-1)
+    best_Nk, tokens_Nk = best.cpu().numpy(), tokens.cpu().numpy()
+    tied_N = ((best_Nk[:, 1:] == best_Nk[:, :-1]) & (best_Nk[:, 1:] > -np.inf)).any(axis=1)
+    if tied_N.any():  # seldom in float32, often in bfloat16
+        rows = np.flatnonzero(tied_N)
+        tied_RV = logits_NV[torch.from_numpy(rows).to(logits_NV.device)].cpu().numpy()
+        best_Nk[rows, :k], tokens_Nk[rows, :k] = best_of(tied_RV, k)
+    return best_Nk[:, :k], tokens_Nk[:, :k]
 
 
-def load_model(folder: Path, recipe: Recipe, tokenizers: Tokenizers) -> TranslationModel:
-    """Builds a recipe's network and reads its weights.
+def load_model(model: ModelFolder) -> TranslationModel:
+    """Builds a folder's network and reads its weights.
 
     Args:
-        folder: A run or model folder.
-        recipe: The recipe stored there.
-        tokenizers: The tokenizers stored there; they give the vocabulary sizes.
+        model: A run's folder, or another with weights.
 
     Returns:
-        The model, in evaluation mode.
+        The network, in evaluation mode.
 
     Raises:
         ModelError: If there are no weights, or they are damaged, or do not fit recipe and
             tokenizer.
     """
-    weights = read_weights(folder, load_file)
-    model = TranslationModel(recipe.model, tokenizers.source.size, tokenizers.target.size)
-    load_weights(model, weights, folder / WEIGHTS)
-    return model.eval()
+    weights = model.weights(load)
+    source, target = model.tokenizers.source, model.tokenizers.target
+    network = TranslationModel(model.recipe.model, source.size, target.size)
+    load_weights(network, weights, model.path / WEIGHTS)
+    return network.eval()
 
 
 def load_weights(model: TranslationModel, weights: dict[str, Tensor], origin: Path) -> None:
@@ -290,4 +259,4 @@ def load_engine(model: ModelFolder, *, threads: int | None = None) -> TorchEngin
     if threads is not None:
         torch.set_num_threads(threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return TorchEngine(load_model(model.path, model.recipe, model.tokenizers).to(device))
+    return TorchEngine(load_model(model).to(device))

@@ -8,34 +8,29 @@ embedding, V vocabulary, k candidates a row.
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
-from safetensors.numpy import load_file
+from safetensors.numpy import load
 
 from seq2seq.errors import ModelError, Seq2SeqError
+from seq2seq.inference.engines.rows import Rows, widened
 from seq2seq.inference.model_folder import (
     BODIES,
-    CARD,
     ENCODER,
     OUTPUT,
     SHORTLIST,
     STEPS,
     ModelFolder,
 )
-from seq2seq.inference.numpy_attention import slots, widened
 from seq2seq.inference.shortlist import SelectedHead, Shortlist, ShortlistHead
+from seq2seq.processors import usable_processors
 from seq2seq.recipe import Model
 from seq2seq.search.model import Candidates, Distribution, Floats32, Ints, SourceBatch
 from seq2seq.search.scores import SUPPRESSED
 from seq2seq.search.top_k import best_of
-from seq2seq.storage.checked_json import unsealed
 
 Arrays = Mapping[str, Any]
 
@@ -44,27 +39,13 @@ _SHARED: list[int] = []  # how many threads all sessions of this process share, 
 _LEAST_USED = 0.75  # of a memory's sentences; with fewer under way it is copied to a smaller one
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Where the rows belong, and what the sources give to them.
-
-    Attributes:
-        sentence_N: The sentence of each row.
-        inputs: The step's inputs that stay the same while ``sentence_N`` does.
-        active_A: The sentences whose memory is among ``inputs``.
-    """
-
-    sentence_N: Ints
-    inputs: Arrays
-    active_A: Ints
-
-
 class EngineState(NamedTuple):
     """What the engine keeps between steps; opaque to the search.
 
     Attributes:
         states: The decoder's states by the names of the step's inputs, N rows.
-        rows: Where they belong.
+        rows: The sentence of each row, and the sentences in memory.
+        memory: The step's inputs that stay the same while ``rows`` does.
         sources: What the encoder gives to the steps, B sentences.
         lengths_B: Real tokens of each source.
         width: S, of the batch.
@@ -73,6 +54,7 @@ class EngineState(NamedTuple):
 
     states: Arrays
     rows: Rows
+    memory: Arrays
     sources: Arrays
     lengths_B: Ints
     width: int
@@ -133,10 +115,10 @@ class OnnxEngine:
         states = {name: given.pop(name) for name in self._states if name != "fed"}
         if self._feeds:
             states["fed"] = np.zeros((len(source), self._embedding), dtype=np.float32)
-        every = np.arange(len(source))
-        rows = self._placed(every, every, given)
+        rows = Rows.first(len(source))
+        memory = self._placed(rows, {name: given[name] for name in given if name in _SOURCES})
         output = None if self._head is None else self._head.select(ids_BS, source.lengths)
-        return EngineState(states, rows, given, source.lengths, width, output)
+        return EngineState(states, rows, memory, given, source.lengths, width, output)
 
     def step(
         self,
@@ -203,48 +185,34 @@ class OnnxEngine:
     def _run(
         self, state: EngineState, parent_N: Ints, token_N: Ints, **choice: Ints
     ) -> tuple[dict[str, Any], EngineState]:
-        rows = self._rows(state, parent_N)
-        inputs = {"parent": parent_N, "token": token_N, **choice, **state.states, **rows.inputs}
+        rows = state.rows.moved(parent_N, _LEAST_USED if self._attends else 0.0)
+        memory = state.memory if rows is state.rows else self._memory(state, rows)
+        inputs = {"parent": parent_N, "token": token_N, **choice, **state.states, **memory}
         every = self._step.run(self._outputs, inputs)
         found = dict(zip(self._outputs, every, strict=True))
         if self._attends:
             found["attention"] = widened(found["attention"], state.width)
         # The states come first, in their order; what is fed back is the readout.
         states = dict(zip(self._states, every, strict=False))
-        _, _, sources, lengths_B, width, output = state
-        return found, EngineState(states, rows, sources, lengths_B, width, output)
+        return found, state._replace(states=states, rows=rows, memory=memory)
 
-    def _rows(self, state: EngineState, parent_N: Ints) -> Rows:
-        before = state.rows
-        sentence_N = before.sentence_N[parent_N]
-        if len(sentence_N) == len(before.sentence_N) and (sentence_N == before.sentence_N).all():
-            return before
-        if not self._attends:
-            return self._placed(sentence_N, before.active_A, state.sources)
-        active_A = np.unique(sentence_N)
-        if len(active_A) > _LEAST_USED * len(before.active_A):
-            return self._placed(sentence_N, before.active_A, before.inputs)
-        width = int(state.lengths_B[active_A].max())
-        sources = dict(state.sources)
-        for name in ("values", "keys"):
-            sources[name] = state.sources[name][active_A, :width]
-        sources["mask"] = state.sources["mask"][active_A, :, :width]
-        return self._placed(sentence_N, active_A, sources)
+    def _memory(self, state: EngineState, rows: Rows) -> Arrays:
+        """What the rows read of their sentences; dropped are those that no row needs."""
+        memory = dict(state.memory)
+        if rows.memory_A is not state.rows.memory_A:
+            width = int(state.lengths_B[rows.memory_A].max())
+            for name in ("values", "keys"):
+                memory[name] = state.sources[name][rows.memory_A, :width]
+            memory["mask"] = state.sources["mask"][rows.memory_A, :, :width]
+        return self._placed(rows, memory)
 
-    def _placed(self, sentence_N: Ints, active_A: Ints, sources: Arrays) -> Rows:
-        """Gives each row a place among those of its sentence."""
-        inputs = {name: sources[name] for name in sources if name in _SOURCES}
+    def _placed(self, rows: Rows, memory: dict[str, Any]) -> Arrays:
+        """Adds which sentence's memory each row reads."""
         if self._sums:
-            inputs["sentence"] = sentence_N
+            memory["sentence"] = rows.sentence_N
         if self._attends:
-            line_N = np.searchsorted(active_A, sentence_N)
-            count_A = np.bincount(line_N, minlength=len(active_A))
-            width = int(count_A.max())
-            slot_N = slots(line_N, count_A)
-            inputs["place"] = line_N * width + slot_N
-            inputs["row"] = np.zeros((len(active_A), width), dtype=np.int64)
-            inputs["row"][line_N, slot_N] = np.arange(len(line_N))
-        return Rows(sentence_N, inputs, active_A)
+            memory |= {"place": rows.place_N, "row": rows.row_AW()}
+        return memory
 
 
 _SOURCES = ("values", "keys", "mask", "cell_bias", "readout_bias")
@@ -272,10 +240,10 @@ def load_engine(
         Seq2SeqError: If the model was exported without a shortlist, and one is asked for.
         ModelError: If files are missing or damaged.
     """
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or usable_processors()
     head = _head(model) if shortlist else None
     names = ENCODER, (BODIES if shortlist else STEPS)[precision]
-    graphs = [_checked(model.path, name) for name in names]
+    graphs = [model.graph_file(name) for name in names]
     try:
         encoder, step = (open_session(graph, threads) for graph in graphs)
     except Exception as error:
@@ -289,11 +257,10 @@ def _head(model: ModelFolder) -> ShortlistHead:
         raise Seq2SeqError(
             f"{model.path}: exported without a shortlist: export the run again with --shortlist"
         )
-    for name in (SHORTLIST, OUTPUT):
-        _checked(model.path, name)
+    model.graph_file(SHORTLIST)
     shortlist = Shortlist.load(model.path / SHORTLIST)
     shortlist.check_fits(model.tokenizers.source.size, model.tokenizers.target.size)
-    arrays = load_file(model.path / OUTPUT)
+    arrays = load(model.graph_file(OUTPUT))
     return ShortlistHead(arrays["weight"], arrays["bias"], shortlist)
 
 
@@ -332,22 +299,3 @@ def open_session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
     options.log_severity_level = 3  # errors: what it warns of is no user's to mend
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-
-def _checked(folder: Path, name: str) -> bytes:
-    """Reads a graph, refusing any but that which the model's card names."""
-    path = folder / name
-    try:
-        content = path.read_bytes()
-        expected = unsealed((folder / CARD).read_bytes())["files"][name]
-    except FileNotFoundError as error:
-        raise ModelError(f"{error.filename}: missing: export the model again") from None
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
-        raise ModelError(
-            f"{folder / CARD}: damaged: it has no checksum of {name}; export the model again"
-        ) from None
-    if hashlib.sha256(content).hexdigest() != expected:
-        raise ModelError(f"{path}: damaged: not what {CARD} says; export the model again")
-    return content

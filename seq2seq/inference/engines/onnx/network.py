@@ -1,7 +1,6 @@
 """The network as two ONNX graphs: the encoder, and one step of the decoder with its best tokens.
 
-They are built from a recipe and the weights by parameter name, as the numpy engine's are, and need
-no torch. What is the same for a whole source (keys, mask, the biases of state feeding) is made by
+They are built from a recipe and the weights by parameter name, and need no torch. What is the same for a whole source (keys, mask, the biases of state feeding) is made by
 the encoder's graph; the step's graph moves the rows, feeds a token, and chooses.
 
 Shapes: B sentences, A sentences under way, W rows of a sentence, N rows, S source length, E
@@ -17,12 +16,7 @@ import onnx
 
 from seq2seq.inference.engines.onnx.builder import Builder, Precision, Tensor
 from seq2seq.inference.engines.onnx.cells import CELL_OPS, Parts
-from seq2seq.inference.numpy_weights import (
-    SOURCE_TABLE,
-    TARGET_TABLE,
-    bridge_kind,
-    check_supported,
-)
+from seq2seq.errors import ModelError
 from seq2seq.recipe import Model
 from seq2seq.search.model import Floats32
 from seq2seq.search.scores import SUPPRESSED
@@ -32,6 +26,10 @@ Weights = Mapping[str, Floats32]
 # Those that the fast choice leaves out have the first ids, so that leaving them out is no work.
 SPECIAL = len(SUPPRESSED)
 
+SOURCE_TABLE = "encoder.embedding.table.weight"
+TARGET_TABLE = "decoder.embedding.table.weight"
+ATTENTIONS = ("dot", "general", "additive")
+
 _DIRECTIONS = {"forward": 1, "both": 2}
 
 
@@ -40,7 +38,7 @@ class OnnxNetwork:
 
     Args:
         options: The recipe's model table.
-        weights: By parameter name, as ``parameter_shapes`` has them.
+        weights: By the names that torch gives them, each shared one under its first name.
 
     Raises:
         ModelError: If the model has a part that only torch knows.
@@ -350,6 +348,37 @@ class OnnxNetwork:
 
     def _reading(self, prefix: str) -> Callable[[str], Floats32]:
         return lambda name: np.asarray(self._weights[f"{prefix}.{name}"], dtype=np.float32)
+
+
+def check_supported(options: Model) -> None:
+    """Refuses models that have a part with no ONNX operators.
+
+    Args:
+        options: The recipe's model table.
+
+    Raises:
+        ModelError: If there is such a part.
+    """
+    cells = (options.encoder.cell.kind, options.decoder.cell.kind)
+    unknown = [f"cell {kind!r}" for kind in cells if kind not in CELL_OPS]
+    if options.decoder.attention not in ("none", *ATTENTIONS):
+        unknown.append(f"attention {options.decoder.attention!r}")
+    if unknown:
+        raise ModelError(
+            f"this model's {unknown[0]} cannot be exported: translate the run itself, by the engine "
+            f"'torch'; cells that can be are {', '.join(CELL_OPS)}, and attentions none, "
+            f"{', '.join(ATTENTIONS)}"
+        )
+
+
+def bridge_kind(options: Model) -> str:
+    """What ``bridge = "auto"`` comes to, as ``models/bridge.py`` has it."""
+    encoder, decoder = options.encoder, options.decoder
+    parts = [CELL_OPS[side.cell.kind].parts for side in (encoder, decoder)]
+    fits = encoder.hidden == decoder.hidden and parts[0] >= parts[1]
+    if options.bridge == "auto":
+        return "copy" if fits else "linear"
+    return options.bridge
 
 
 def _present(context: Tensor | None) -> list[Tensor]:
