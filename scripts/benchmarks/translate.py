@@ -20,7 +20,6 @@ from seq2seq.text.tokenizer import Tokenizer
 ENGINES = {
     "onnx-int8": ("onnx", "int8"),
     "onnx-float32": ("onnx", "float32"),
-    "numpy": ("numpy", "float32"),
     "torch": ("torch", "float32"),
 }
 """What may be measured of ours: the engine and its type."""

@@ -156,13 +156,14 @@ def validation_seconds(ours: Ours, data: Path, lines: int) -> tuple[float, int]:
     """
     from seq2seq.data.dataset import PreparedData
     from seq2seq.inference.engines.torch import load_model
+    from seq2seq.inference.model_folder import ModelFolder
     from seq2seq.training.evaluation import validate
     from seq2seq.training.precision import resolve_precision
 
     settings = [f"training.validation.lines={lines}", "training.validation.bleu=true"]
     recipe = load_recipe(str(ours.run / "recipe.toml"), settings)
     prepared = PreparedData.open(data, verify=False)
-    model = load_model(ours.run, recipe, prepared.tokenizers)
+    model = load_model(ModelFolder(ours.run, recipe, prepared.tokenizers))
     precision = resolve_precision("auto", model.output.weight.device)
     found = validate(model, prepared.val, prepared.tokenizers, recipe, precision)
     return found.seconds, min(lines, len(prepared.val))

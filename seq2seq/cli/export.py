@@ -76,6 +76,6 @@ def _learned(run: str, data: Path | None) -> Shortlist | None:
             f"{data}: prepared with a different tokenizer than the model's: give the corpus that "
             f"{run} was trained on"
         )
-    model = load_model(folder.path, folder.recipe, folder.tokenizers)
+    model = load_model(folder)
     with console.progress() as progress:
         return learn_shortlist(model, folder.tokenizers, prepared.train, progress=progress)

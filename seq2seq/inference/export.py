@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from safetensors.numpy import load, save
 from seq2seq.errors import ModelError, Seq2SeqError
 from seq2seq.ids import BOS, EOS
 from seq2seq.inference.engines.onnx import engine as onnx_engine
-from seq2seq.inference.model_folder import ModelFolder, check_self_contained
+from seq2seq.inference.model_folder import ModelFolder, check_self_contained, read_published
 from seq2seq.recipe import Model
 from seq2seq.recipe.files import recipe_to_toml
 from seq2seq.search import StepModel
@@ -25,6 +26,8 @@ from seq2seq.storage.layout import BODIES, CARD, ENCODER, GRAPHS, OUTPUT, RECIPE
 
 if TYPE_CHECKING:
     from seq2seq.inference.shortlist import Shortlist
+
+logger = logging.getLogger("seq2seq")
 
 # How far the logarithms of probabilities may be from those of the network that was trained.
 _MOST = {"float32": 1e-4, "int8": 0.5}
@@ -52,9 +55,10 @@ class Exported:
 def export_model(
     run: str | Path, output: str | Path, *, shortlist: Shortlist | None = None
 ) -> Exported:
-    """Writes a model folder: ONNX graphs in float32 and int8, tokenizer, recipe and card.
+    """Gathers what translating needs: the graphs in float32 and int8, tokenizer, recipe and card.
 
-    The folder appears when it is complete and was tried, or not at all.
+    A run of an older version has no graphs; then they are made of its weights. The folder appears
+    when it is complete and was tried, or not at all.
 
     Args:
         run: A run's or model's folder with its weights.
@@ -68,41 +72,24 @@ def export_model(
         Seq2SeqError: If ``output`` is there already, or cannot be written.
         ModelError: If there is no model in ``run``, or it has parts that only torch knows, or the
             graphs do not give its numbers.
+        ModuleNotFoundError: If graphs are to be made, and torch or onnx are not installed.
     """
     target = Path(output)
     check_target(target)
-    folder = ModelFolder.open(run)
-    options = folder.recipe.model
-    check_supported(options)
-    weights = read_weights(folder.path, load_file)
-    sizes = folder.tokenizers.source.size, folder.tokenizers.target.size
-    found = {name: array.shape for name, array in weights.items()}
-    check_shapes(parameter_shapes(options, *sizes), found, folder.path / WEIGHTS)
-    with _being_made(target) as temporary:
-        _write(temporary, folder, OnnxNetwork(options, weights), shortlist)
-        differences = _tried(temporary, NumpyEngine(options, weights))
-        written = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
-    return Exported(target, written, differences)
-
-
-@contextmanager
-def _being_made(target: Path) -> Iterator[Path]:
-    """A temporary folder that becomes the target if all goes well, and vanishes if not."""
-    temporary = None
-    try:
-        parent = target.resolve().parent
-        parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=parent))
-        yield temporary
-        temporary.chmod(0o777 & ~umask())
-        temporary.rename(target)
-    except OSError as error:
-        wrong = Seq2SeqError(f"{target}: cannot be written: {error.strerror}")
-        wrong.exit_code = 1 if error.errno in (ENOSPC, EDQUOT, EIO) else 2
-        raise wrong from None
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+    model, files, network = read_published(run, lambda: _gathered(Path(run), shortlist))
+    with atomic.write_errors(target), atomic.new_folder(target) as partial:
+        for name, content in files.items():
+            (partial / name).write_bytes(content)
+        if shortlist is not None:
+            shortlist.save(partial / SHORTLIST)
+            files[SHORTLIST] = (partial / SHORTLIST).read_bytes()
+        sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        card = {**model.card, "tokenizer_sha256": model.tokenizers.digest, "files": sums}
+        card.pop("weights_sha256", None)
+        checked_json.write(partial / CARD, card)
+        differences = _tried(ModelFolder.open(partial), network)
+        sizes = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}
+    return Exported(target, sizes, differences)
 
 
 def check_target(target: Path) -> None:
@@ -118,59 +105,112 @@ def check_target(target: Path) -> None:
         raise Seq2SeqError(f"{target}: is there already: remove it, or name another folder")
 
 
-def _write(
-    folder: Path, model: ModelFolder, network: OnnxNetwork, shortlist: Shortlist | None
-) -> None:
-    files = {ENCODER: network.encoder().SerializeToString()}
-    for precision in PRECISIONS:
-        files[STEPS[precision]] = network.step(precision).SerializeToString()
+def published_graphs(options: Model, weights: Mapping[str, Any]) -> dict[str, bytes]:
+    """What a training publishes beside its weights.
+
+    Args:
+        options: The recipe's model table.
+        weights: Tensors by parameter name, on any device.
+
+    Returns:
+        The contents of ``layout.GRAPHS`` by their names; nothing, with a warning, if the network
+        cannot be exported: then torch translates the run.
+    """
+    try:
+        arrays = {name: value.detach().float().cpu().numpy() for name, value in weights.items()}
+        return build_graphs(options, arrays)
+    except Exception as error:  # whatever it is, a training of days does not end by it
+        reason = str(error) if isinstance(error, Seq2SeqError) else repr(error)
+        logger.warning("no ONNX graphs were made, so translating this run needs torch: %s", reason)
+        return {}
+
+
+def build_graphs(
+    options: Model, weights: Mapping[str, Floats32], *, shortlist: bool = False
+) -> dict[str, bytes]:
+    """Makes a network's ONNX graphs.
+
+    Args:
+        options: The recipe's model table.
+        weights: By the names that torch gives them, each shared one under its first name.
+        shortlist: Whether to make the step without its output layer, and that layer, instead.
+
+    Returns:
+        The contents of the files by their names.
+
+    Raises:
+        ModelError: If the network has a part that only torch knows.
+    """
+    from seq2seq.inference.engines.onnx.builder import PRECISIONS
+    from seq2seq.inference.engines.onnx.network import OnnxNetwork
+
+    network = OnnxNetwork(options, weights)
+    if shortlist:
+        weight_VE, bias_V = network.output_layer()
+        models = {BODIES[name]: network.step(name, chooses=False) for name in PRECISIONS}
+        files = {OUTPUT: save({"weight": weight_VE, "bias": bias_V})}
+    else:
+        models = {STEPS[name]: network.step(name) for name in PRECISIONS}
+        models[ENCODER] = network.encoder()
+        files = {}
+    for name, model in models.items():
+        files[name] = model.SerializeToString()
+        check_self_contained(files[name], name)
+    return files
+
+
+def _gathered(
+    run: Path, shortlist: Shortlist | None
+) -> tuple[ModelFolder, dict[str, bytes], StepModel[Any] | None]:
+    """What is read of a run: the model, the files to write, and the network to compare with."""
+    model = ModelFolder.open(run)
+    weights = model.weights(load)
+    network = _trained(model)
+    if model.has_graphs:
+        files = {name: model.graph_file(name) for name in GRAPHS}
+    else:
+        files = build_graphs(model.recipe.model, weights)
     if shortlist is not None:
         shortlist.check_fits(model.tokenizers.source.size, model.tokenizers.target.size)
-        for precision in PRECISIONS:
-            body = network.step(precision, chooses=False)
-            files[BODIES[precision]] = body.SerializeToString()
-        weight, bias = network.output_layer()
-        files[OUTPUT] = save({"weight": weight, "bias": bias})
-        shortlist.save(folder / SHORTLIST)
-        files[SHORTLIST] = (folder / SHORTLIST).read_bytes()
+        files |= build_graphs(model.recipe.model, weights, shortlist=True)
     files |= model.tokenizers.files
-    files["recipe.toml"] = recipe_to_toml(model.recipe).encode("utf-8")
-    sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    files[CARD] = _card(model, sums)
-    for name, content in files.items():
-        with (folder / name).open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+    files[RECIPE] = recipe_to_toml(model.recipe).encode("utf-8")
+    return model, files, network
 
 
-def _card(model: ModelFolder, sums: dict[str, str]) -> bytes:
-    """The run's card, with the checksums of what was made of it."""
+def _trained(model: ModelFolder) -> StepModel[Any] | None:
+    """The network that was trained; None where torch is missing and the graphs are there."""
     try:
-        card = unsealed((model.path / CARD).read_bytes())
-    except FileNotFoundError:
-        card = {"tokenizer_sha256": model.tokenizers.digest}
-    card.pop("weights_sha256", None)
-    return sealed({**card, "files": sums}).encode("utf-8")
+        from seq2seq.inference.engines.torch import TorchEngine, load_model
+    except ModuleNotFoundError:
+        if model.has_graphs:
+            return None
+        raise
+    return TorchEngine(load_model(model))
 
 
-def _tried(folder: Path, trained: NumpyEngine) -> dict[str, float]:
-    """Compares the graphs, as they were written, with the network that was trained."""
-    model = ModelFolder.open(folder)
+def _tried(model: ModelFolder, trained: StepModel[Any] | None) -> dict[str, float]:
+    """Compares the graphs, as they were written, with the network that was trained.
+
+    Without torch, those in float32 are trusted by their checksums, and the others are compared with
+    them.
+    """
     random = np.random.default_rng(1)
+    sizes = model.tokenizers.source.size, model.tokenizers.target.size
     rows = [
-        [*random.integers(EOS + 1, trained.source_vocab_size, _TRIAL_LENGTH - n).tolist(), EOS]
+        [*random.integers(EOS + 1, sizes[0], _TRIAL_LENGTH - n).tolist(), EOS]
         for n in range(_TRIAL_SENTENCES)
     ]
     source = SourceBatch.from_rows(rows)
-    tokens = random.integers(EOS + 1, trained.vocab_size, (_TRIAL_LENGTH, _TRIAL_SENTENCES))
+    tokens = random.integers(EOS + 1, sizes[1], (_TRIAL_LENGTH, _TRIAL_SENTENCES))
     tokens[0] = BOS
-    expected = _distributions(trained, source, tokens)
+    expected = None if trained is None else _distributions(trained, source, tokens)
     differences: dict[str, float] = {}
-    for precision in PRECISIONS:
+    for precision in STEPS:
         engine = onnx_engine.load_engine(model, precision=precision, threads=1)
-        off = np.abs(_distributions(engine, source, tokens) - expected)
-        differences[precision] = float(off.mean())
+        found = _distributions(engine, source, tokens)
+        expected = found if expected is None else expected
+        differences[precision] = float(np.abs(found - expected).mean())
         if not differences[precision] <= _MOST[precision]:
             raise ModelError(
                 f"in {precision} the log-probabilities are {differences[precision]:.2g} from the "
@@ -180,7 +220,7 @@ def _tried(folder: Path, trained: NumpyEngine) -> dict[str, float]:
 
 
 def _distributions(
-    engine: NumpyEngine | OnnxEngine, source: SourceBatch, tokens: np.ndarray
+    engine: StepModel[Any], source: SourceBatch, tokens: NDArray[np.int64]
 ) -> Floats:
     every = np.arange(len(source))
     state: Any = engine.start(source)

@@ -10,6 +10,7 @@ import hashlib
 import time
 import tomllib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,25 +20,12 @@ from safetensors import SafetensorError
 from seq2seq.errors import ModelError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import recipe_from_toml
-from seq2seq.storage.checked_json import own_sum, unsealed
+from seq2seq.storage import checked_json
+from seq2seq.storage.layout import CARD, ENCODER, GRAPHS, RECIPE, WEIGHTS
 from seq2seq.text.tokenizer import Tokenizers
-
-WEIGHTS = "weights.safetensors"
-CARD = "card.json"
-ENCODER = "encoder.onnx"
-STEPS = {"float32": "step.onnx", "int8": "step.int8.onnx"}
-BODIES = {"float32": "body.onnx", "int8": "body.int8.onnx"}
-OUTPUT = "output.safetensors"
-SHORTLIST = "shortlist.safetensors"
-"""The graphs of a model: the encoder's, and the step's in each precision; where it has a shortlist,
-that, and the step without its output layer, and that layer by itself."""
-GRAPHS = (ENCODER, *STEPS.values())
-"""What a training publishes beside its weights."""
-RECIPE = "recipe.toml"
 
 Array = TypeVar("Array")
 T = TypeVar("T")
-Shapes = Mapping[str, tuple[int, ...]]
 
 _TRIES = 5
 _PATIENCE = 0.3  # seconds that a reader waits for the rest of what is being published
@@ -78,11 +66,8 @@ class ModelFolder:
         text = _recipe_text(folder)
         recipe = recipe_from_toml(text, str(folder / RECIPE))
         tokenizers = Tokenizers.load(folder)
-        if not (folder / WEIGHTS).exists() and not (folder / ENCODER).exists():
-            raise ModelError(
-                f"{folder}: no {WEIGHTS}: this is a prepared corpus, or a run that has not reached "
-                "its first validation; train first: seq2seq train"
-            )
+        if not (folder / ENCODER).exists():
+            _check_has_weights(folder)
         card = _card(folder)
         _check_tokenizers(folder, tokenizers, card)
         _check_recipe(folder, text, card)
@@ -124,9 +109,7 @@ class ModelFolder:
         except OSError as error:
             raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
         if name not in self._sums:
-            raise ModelError(
-                f"{self.path / CARD}: damaged: it has no checksum of {name}; {again}"
-            )
+            raise ModelError(f"{self.path / CARD}: damaged: it has no checksum of {name}; {again}")
         if hashlib.sha256(content).hexdigest() != self._sums[name]:
             raise ModelError(f"{path}: damaged: not what {CARD} says; {again}")
         if name.endswith(".onnx"):
@@ -145,16 +128,12 @@ class ModelFolder:
         Raises:
             ModelError: If there are none, or they are damaged.
         """
+        _check_has_weights(self.path)
         path = self.path / WEIGHTS
-        if self.is_exported:
-            raise ModelError(
-                f"{self.path}: an exported model has no {WEIGHTS}: translate it with the engine "
-                "'onnx', or use the run that it was made of"
-            )
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
+            raise ModelError(f"{path} is damaged or no safetensors file: {error}") from error
         digest = hashlib.sha256(content).hexdigest()
         if self.card.get("weights_sha256", digest) != digest:
             raise ModelError(
@@ -165,6 +144,20 @@ class ModelFolder:
             return load(content)
         except SafetensorError as error:
             raise ModelError(f"{path} is damaged or no safetensors file: {error}") from error
+
+
+def _check_has_weights(folder: Path) -> None:
+    if (folder / WEIGHTS).exists():
+        return
+    if (folder / ENCODER).exists():
+        raise ModelError(
+            f"{folder}: an exported model has no {WEIGHTS}: translate it with the engine 'onnx', "
+            "or use the run that it was made of"
+        )
+    raise ModelError(
+        f"{folder}: no {WEIGHTS}: this is a prepared corpus, or a run that has not reached "
+        "its first validation; train first: seq2seq train"
+    )
 
 
 def read_published(folder: str | Path, read: Callable[[], T]) -> T:
@@ -198,8 +191,11 @@ def read_published(folder: str | Path, read: Callable[[], T]) -> T:
 
 def _moment(folder: Path) -> tuple[tuple[int, int], ...]:
     """What changes whenever a model is published."""
-    stats = [(folder / name).stat() for name in (WEIGHTS, CARD, *GRAPHS) if (folder / name).exists()]
-    return tuple((one.st_ino, one.st_mtime_ns) for one in stats)
+    found = []
+    for name in (WEIGHTS, CARD, *GRAPHS):
+        with suppress(OSError):
+            found.append((folder / name).stat())
+    return tuple((one.st_ino, one.st_mtime_ns) for one in found)
 
 
 def _is_changing(folder: Path, before: tuple[tuple[int, int], ...]) -> bool:
@@ -225,33 +221,7 @@ def check_self_contained(graph: bytes, origin: Path | str) -> None:
     """
     # ONNX names the other file under this key; none of our graphs has the word.
     if b"location" in graph:
-        raise ModelError(f"{origin}: refers to data in other files, which is not allowed in a model")
-
-
-def check_shapes(wanted: Shapes, found: Shapes, origin: Path) -> None:
-    """Checks that weights are those of a network.
-
-    Args:
-        wanted: The network's shapes by parameter name, each shared one once.
-        found: The weights' shapes.
-        origin: Where the weights are from, for messages.
-
-    Raises:
-        ModelError: If names or shapes differ.
-    """
-    missing = sorted(wanted.keys() - found.keys())
-    unknown = sorted(found.keys() - wanted.keys())
-    if missing or unknown:
-        raise ModelError(
-            f"{origin} does not fit the recipe: it lacks {', '.join(missing) or 'nothing'} and has "
-            f"{', '.join(unknown) or 'nothing'} besides; recipe.toml and weights must be of one run"
-        )
-    for name, shape in wanted.items():
-        if tuple(shape) != tuple(found[name]):
-            raise ModelError(
-                f"{origin}: {name} is {tuple(found[name])}, recipe and tokenizer ask for "
-                f"{tuple(shape)}; recipe.toml, tokenizer and weights must be of one run"
-            )
+        raise ModelError(f"{origin}: refers to data in other files, which a model may not do")
 
 
 def recipe_digest(text: str) -> str:
@@ -265,7 +235,9 @@ def recipe_digest(text: str) -> str:
         for longer than was planned.
     """
     tables = tomllib.loads(text)
-    return own_sum({key: tables.get(key) for key in ("tokenizer", "model", "translation")})
+    return checked_json.digest(
+        {key: tables.get(key) for key in ("tokenizer", "model", "translation")}
+    )
 
 
 def _recipe_text(folder: Path) -> str:
@@ -292,7 +264,7 @@ def _recipe_text(folder: Path) -> str:
 def _card(folder: Path) -> dict[str, Any]:
     path = folder / CARD
     try:
-        return unsealed(path.read_bytes())
+        return checked_json.loads(path.read_bytes())
     except FileNotFoundError:
         return {}  # a run may be stopped between its first weights and their card
     except OSError as error:

@@ -25,7 +25,7 @@ from seq2seq.errors import ModelError
 from seq2seq.ids import EOS, UNK
 from seq2seq.search.model import Bools, Floats32, Ints
 from seq2seq.search.top_k import best_of
-from seq2seq.storage.atomic import write_whole
+from seq2seq.storage import atomic
 
 # Logits of so many rows are made at once: they stay in the cache until their best are found.
 _ROWS_AT_ONCE = 64
@@ -98,7 +98,10 @@ class Shortlist:
             "likely": np.ascontiguousarray(self.likely_XM, dtype=np.int32),
             "frequent": np.ascontiguousarray(self.frequent_F, dtype=np.int32),
         }
-        write_whole(Path(path), save(arrays, metadata=about))
+        try:
+            atomic.write_bytes(Path(path), save(arrays, metadata=about))
+        except OSError as error:
+            raise ModelError(f"{path}: cannot be written: {error.strerror}") from None
 
     def check_fits(self, source_size: int, target_size: int) -> None:
         """Checks that a shortlist is one for a model.

@@ -7,19 +7,19 @@ Whatever comes in, n lines give n translations. Nothing here knows the network: 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
 from seq2seq.errors import ModelError, Seq2SeqError
 from seq2seq.ids import EOS
-from seq2seq.inference.engines.choice import (
+from seq2seq.inference.engines import (
     check_engine,
     check_precision,
     check_shortlists,
     load_engine,
 )
-from seq2seq.inference.model_folder import ModelFolder
+from seq2seq.inference.model_folder import ModelFolder, read_published
 from seq2seq.inference.postprocess import answers_to, cut_loops, report_loops, translations_of
 from seq2seq.inference.reading import Part, Reader
 from seq2seq.inference.request import (
@@ -125,9 +125,15 @@ class Translator:
         paths = [path] if isinstance(path, str | Path) else list(path)
         check_engine(engine)
         check_precision(precision)
-        folders = [ModelFolder.open(one) for one in paths]
-        if not folders:
+        if not paths:
             raise Seq2SeqError("no model is given; give the folder of one, or of several")
+
+        def read(path: str | Path) -> tuple[ModelFolder, StepModel[Any]]:
+            folder = ModelFolder.open(path)
+            return folder, load_engine(folder, engine, threads, precision, shortlist=shortlist)
+
+        loaded = [read_published(one, partial(read, one)) for one in paths]
+        folders, engines = [folder for folder, _ in loaded], [engine for _, engine in loaded]
         first = folders[0]
         for other in folders[1:]:
             if other.tokenizers.digest != first.tokenizers.digest:
@@ -135,10 +141,6 @@ class Translator:
                     f"{other.path}: its tokenizer is not that of {first.path}: models translate "
                     "together only if they were trained with the same tokenizer"
                 )
-        engines = [
-            load_engine(folder, engine, threads, precision, shortlist=shortlist)
-            for folder in folders
-        ]
         if shortlist:
             check_shortlists(folders)
         model: StepModel[Any] = engines[0]

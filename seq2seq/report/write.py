@@ -92,7 +92,7 @@ def _make_examples(record: RunRecord, data: Path) -> PrepareReport:
             f"{data}: {folder} was trained on other data: give --data the folder it was begun with"
         )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = load_model(folder, model.recipe, model.tokenizers).to(device)
+    network = load_model(model).to(device)
     engine = TorchEngine(network, resolve_precision(model.recipe.training.precision, device))
     found = translated(engine, prepared.val, model.tokenizers, model.recipe)
     update = int(record.card["update"])

@@ -18,6 +18,8 @@ WEIGHTS = "weights.safetensors"
 CARD = "card.json"
 ENCODER = "encoder.onnx"
 STEPS = {"float32": "step.onnx", "int8": "step.int8.onnx"}
+GRAPHS = (ENCODER, *STEPS.values())
+"""What a training publishes beside its weights, for translating without torch."""
 BODIES = {"float32": "body.onnx", "int8": "body.int8.onnx"}
 """The step without its output layer, where the model has a shortlist."""
 OUTPUT = "output.safetensors"

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from seq2seq.data.collate import PaddedPairs, halves
 from seq2seq.errors import is_out_of_memory
-from seq2seq.inference.engines.torch import load_weights
 from seq2seq.models.loss import Losses
 from seq2seq.models.translation import TranslationModel
+from seq2seq.models.weights import load_tensors
 from seq2seq.recipe import Model, Recipe
 from seq2seq.recipe.training import Ema
 from seq2seq.text.tokenizer import Tokenizers
@@ -289,9 +289,9 @@ class Learner:
         Raises:
             ModelError: If they do not fit the recipe.
         """
-        load_weights(self.model, groups["model"], origin)
+        load_tensors(self.model, groups["model"], origin)
         if self.average is not None:
-            load_weights(self.judged, groups["average"], origin)
+            load_tensors(self.judged, groups["average"], origin)
         restore_optimizer(self.optimizer, self.names, groups["optimizer"])
 
     def with_weights(self, weights: Tensors, origin: Path) -> TranslationModel:
@@ -305,5 +305,5 @@ class Learner:
             The copy.
         """
         model = copy.deepcopy(self.model)
-        load_weights(model, weights, origin)
+        load_tensors(model, weights, origin)
         return model

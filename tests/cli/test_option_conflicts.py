@@ -95,9 +95,9 @@ CONFLICTS = [
     ),
     ("--coverage 0.5", "this model has no attention, ..."),
     ("--alignments al", "this model has no attention, ..."),
-    ("--engine numpy --precision int4", "precision is 'int4'; allowed: float32, int8"),
-    ("--engine numpy --precision int8", "the engine 'numpy' has no int8: ..."),
-    ("--engine numpy --shortlist", "the engine 'numpy' has no shortlist: ..."),
+    ("--engine torch --precision int4", "precision is 'int4'; allowed: float32, int8"),
+    ("--engine torch --precision int8", "the engine 'torch' has no int8: ..."),
+    ("--engine torch --shortlist", "the engine 'torch' has no shortlist: ..."),
 ]
 
 WISHES = [

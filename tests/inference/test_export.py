@@ -15,7 +15,7 @@ from support.saved import LINES, save_tiny_model
 from seq2seq.errors import ModelError, Seq2SeqError
 from seq2seq.ids import EOS
 from seq2seq.inference import export
-from seq2seq.inference.engines.choice import check_precision, load_engine
+from seq2seq.inference.engines import check_precision, load_engine
 from seq2seq.inference.engines.onnx.builder import PRECISIONS
 from seq2seq.inference.engines.onnx.engine import OnnxEngine
 from seq2seq.inference.export import export_model
@@ -121,14 +121,35 @@ def test_a_card_without_sums(folder: Path) -> None:
 def test_what_an_engine_cannot_do(run: Path, exported: Path) -> None:
     trained, made = ModelFolder.open(run), ModelFolder.open(exported)
     assert isinstance(load_engine(made, "auto", 1), OnnxEngine)
-    with pytest.raises(Seq2SeqError, match="'onnx' needs an exported model: seq2seq export"):
-        load_engine(trained, "onnx", 1)
-    with pytest.raises(Seq2SeqError, match="the engine 'numpy' has no int8: export the model"):
-        load_engine(trained, "numpy", 1, "int8")
+    assert isinstance(load_engine(trained, "onnx", 1, "int8"), OnnxEngine)
+    with pytest.raises(Seq2SeqError, match="the engine 'torch' has no int8: export the model"):
+        load_engine(trained, "torch", 1, "int8")
     with pytest.raises(ModelError, match=r"an exported model has no weights\.safetensors"):
-        load_engine(made, "numpy", 1)
+        load_engine(made, "torch", 1)
     with pytest.raises(Seq2SeqError, match="precision is 'int4'; allowed: float32, int8"):
         check_precision("int4")
+
+
+def test_a_run_is_exported_where_torch_is_not_installed(
+    run: Path, exported: Path, tmp_path: Path
+) -> None:
+    program = (
+        "import sys\n"
+        "for name in ('torch', 'onnx', 'datasets', 'pyarrow', 'matplotlib'):\n"
+        "    sys.modules[name] = None\n"
+        "import seq2seq\n"
+        "print(seq2seq.export_model(sys.argv[1], sys.argv[2]).differences)\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program, str(run), str(tmp_path / "made")],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.startswith("{'float32': 0.0, 'int8': 0.0")
+    for path in exported.iterdir():
+        assert path.read_bytes() == (tmp_path / "made" / path.name).read_bytes(), path.name
 
 
 def test_a_shortlist_goes_with_the_model(run: Path, exported: Path, tmp_path: Path) -> None:
@@ -150,8 +171,8 @@ def test_a_shortlist_goes_with_the_model(run: Path, exported: Path, tmp_path: Pa
         assert len(found) == 2
     with pytest.raises(Seq2SeqError, match="exported without a shortlist: export the run again"):
         load_engine(ModelFolder.open(exported), "auto", 1, shortlist=True)
-    with pytest.raises(Seq2SeqError, match="the engine 'numpy' has no shortlist"):
-        load_engine(ModelFolder.open(run), "numpy", 1, shortlist=True)
+    with pytest.raises(Seq2SeqError, match="the engine 'torch' has no shortlist"):
+        load_engine(ModelFolder.open(run), "torch", 1, shortlist=True)
     (made.path / "shortlist.safetensors").write_bytes(b"other")
     with pytest.raises(ModelError, match=r"shortlist\.safetensors: damaged"):
         load_engine(folder, "auto", 1, shortlist=True)

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import logging
+import hashlib
+import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
+import onnx
+import onnx.external_data_helper
 import pytest
 import torch
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from support.saved import LINES, save_tiny_model, tokenizers_of
-from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from seq2seq.errors import ModelError, Seq2SeqError
-from seq2seq.inference import engines, numpy_engine
-from seq2seq.inference.engines.choice import load_engine
+from seq2seq.inference import engines
+from seq2seq.inference.engines import load_engine
+from seq2seq.inference.engines.onnx.engine import OnnxEngine
 from seq2seq.inference.engines.torch import TorchEngine
 from seq2seq.inference.export import export_model
 from seq2seq.inference.model_folder import ModelFolder
-from seq2seq.inference.numpy_engine import NumpyEngine
 from seq2seq.inference.translator import Translator
-from seq2seq.nn.cells import CELLS
-from seq2seq.recipe.model import OtherCell
 from seq2seq.text.tokenizer import Tokenizers
 
 
@@ -55,7 +54,7 @@ def message(folder: Path, engine: str) -> str:
 # Both engines check the same, in the same words
 
 
-@pytest.fixture(params=["numpy", "torch"])
+@pytest.fixture(params=["onnx", "torch"])
 def complaint(request: pytest.FixtureRequest) -> Callable[[Path], str]:
     return lambda folder: message(folder, request.param)
 
@@ -90,32 +89,32 @@ def test_a_card_that_says_nothing_of_the_tokenizer(folder: Path, card: str | Non
     assert ModelFolder.open(folder).recipe.name == "tiny"
 
 
-def test_damaged_weights(folder: Path, complaint: Callable[[Path], str]) -> None:
+def test_damaged_weights(folder: Path) -> None:
     path = folder / "weights.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
-    assert complaint(folder).startswith(f"{path} is damaged or no safetensors file: ")
+    assert message(folder, "torch").startswith(f"{path} is damaged or no safetensors file: ")
     path.write_bytes(b"")
-    assert complaint(folder).startswith(f"{path} is damaged or no safetensors file: ")
+    assert message(folder, "torch").startswith(f"{path} is damaged or no safetensors file: ")
 
 
-def test_weights_of_another_network(folder: Path, complaint: Callable[[Path], str]) -> None:
+def test_weights_of_another_network(folder: Path) -> None:
     path = folder / "weights.safetensors"
     weights = load_arrays(path)
     weights["encoder.extra"] = weights.pop("decoder.readout.bias")
     save_arrays(weights, path)
-    assert complaint(folder) == (
+    assert message(folder, "torch") == (
         f"{path} does not fit the recipe: it lacks decoder.readout.bias and has encoder.extra "
         "besides; recipe.toml and weights must be of one run"
     )
 
 
-def test_weights_of_other_sizes(folder: Path, complaint: Callable[[Path], str]) -> None:
+def test_weights_of_other_sizes(folder: Path) -> None:
     path = folder / "weights.safetensors"
     weights = load_arrays(path)
     weights["output.bias"] = weights["output.bias"][:-1]
     weights["decoder.readout.weight"] = weights["decoder.readout.weight"].T.copy()
     save_arrays(weights, path)
-    assert complaint(folder) == (
+    assert message(folder, "torch") == (
         f"{path}: decoder.readout.weight is (24, 8), recipe and tokenizer ask for (8, 24); "
         "recipe.toml, tokenizer and weights must be of one run"
     )
@@ -130,72 +129,119 @@ def test_all_engines_translate_alike(saved: Path, tmp_path: Path) -> None:
     exported = export_model(saved, tmp_path / "exported").path
     found = [
         Translator.load(folder, engine=engine).translate_nbest(lines, n_best=2, beam=4)
-        for folder, engine in [(exported, "auto"), (saved, "numpy"), (saved, "torch")]
+        for folder, engine in [(exported, "auto"), (saved, "onnx"), (saved, "torch")]
     ]
     texts = [[[one.text for one in several] for several in each] for each in found]
     assert texts[0] == texts[1] == texts[2]
     assert len({several[0] for several in texts[0]}) > 8
     scores = [[one.score for several in each for one in several] for each in found]
     np.testing.assert_allclose(scores[1], scores[2], atol=1e-4)
+    assert scores[0] == scores[1]  # the same graphs
 
 
-def engine_type(model: ModelFolder) -> type:
-    return type(load_engine(model, "auto", None))
+def test_the_numpy_engine_is_gone(saved: Path) -> None:
+    with pytest.raises(Seq2SeqError) as error:
+        Translator.load(saved, engine="numpy")
+    assert str(error.value) == (
+        "engine is 'numpy', which there is no longer: use 'onnx', which is faster (or 'auto')"
+    )
+    with pytest.raises(Seq2SeqError, match=r"^engine is 'tpu'; allowed: auto, onnx, torch$"):
+        Translator.load(saved, engine="tpu")
 
 
-def test_numpy_is_taken_where_it_can_be(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def engine_type(model: ModelFolder, precision: str | None = None) -> type:
+    return type(load_engine(model, "auto", None, precision))
+
+
+def test_onnx_runtime_is_taken_where_there_are_graphs(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = ModelFolder.open(saved)
     monkeypatch.setattr(engines, "_has_gpu_driver", lambda: False)
-    assert engine_type(model) is NumpyEngine
+    assert engine_type(model) is OnnxEngine
     monkeypatch.setattr(engines, "_has_gpu_driver", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert engine_type(model) is NumpyEngine  # a driver, but no GPU that torch can use
+    assert engine_type(model) is OnnxEngine  # a driver, but no GPU that torch can use
     monkeypatch.setattr(engines, "_torch", lambda: None)
-    assert engine_type(model) is NumpyEngine
+    assert engine_type(model) is OnnxEngine
 
 
 def test_torch_is_taken_where_it_sees_a_gpu(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: True))
     monkeypatch.setattr(engines, "_has_gpu_driver", lambda: True)
     monkeypatch.setattr(engines, "_torch", lambda: seen)
-    assert engine_type(ModelFolder.open(saved)) is TorchEngine
-
-
-def test_torch_is_taken_for_a_cell_of_the_users(
-    saved: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(CELLS, "mine", CELLS["lstm"])
     model = ModelFolder.open(saved)
-    network = model.recipe.model
-    update: dict[str, Any] = {"cell": OtherCell.model_construct(kind="mine")}
-    network = network.model_copy(update={"decoder": network.decoder.model_copy(update=update)})
-    ours = model.recipe.model_copy(update={"model": network})
-    model = ModelFolder(saved, ours, model.tokenizers)
     assert engine_type(model) is TorchEngine
-    monkeypatch.setattr(engines, "_torch", lambda: None)
-    with pytest.raises(ModelError, match=r"^this model's cell 'mine' needs torch: pip install"):
-        load_engine(model, "auto", None)
+    assert engine_type(model, "int8") is OnnxEngine  # which torch does not have
 
 
-def test_threads_are_bounded(saved: Path) -> None:
-    blas = ThreadpoolController().select(user_api="blas")
-    if not blas.lib_controllers:
-        pytest.skip("numpy's BLAS here cannot be told")
-    with threadpool_limits(2, user_api="blas"):
-        Translator.load(saved, engine="numpy", threads=1)
-        assert {library["num_threads"] for library in blas.info()} == {1}
+def older(folder: Path) -> Path:
+    """A run as version 0.3.0 left it: no graphs, and a card that knows of none."""
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    del card["files"]
+    (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    for graph in folder.glob("*.onnx"):
+        graph.unlink()
+    return folder
 
 
-def test_threads_that_cannot_be_bounded_are_told(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_an_older_run_is_translated_by_torch(
+    saved: Path, folder: Path, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(ThreadpoolController, "_load_libraries", lambda self: None)
-    with caplog.at_level(logging.WARNING, "seq2seq"):
-        numpy_engine.bound_threads(3)
+    older(folder)
+    translator = Translator.load(folder)
+    assert type(translator.model) is TorchEngine
     assert caplog.messages == [
-        "threads = 3 has no effect: numpy's matrix products are done by a library that cannot be "
-        "told here; set VECLIB_MAXIMUM_THREADS=3 before starting (macOS)"
+        f"{folder}: an older run, without ONNX graphs: torch translates it; a model that starts "
+        f"and translates faster: seq2seq export {folder} -o MODEL"
     ]
+    expected = Translator.load(saved).translate(LINES)
+    assert translator.translate(LINES) == expected
+    assert Translator.load(export_model(folder, tmp_path / "new").path).translate(LINES) == expected
+    with pytest.raises(Seq2SeqError, match=r"'onnx' needs a model's ONNX graphs, which this run"):
+        Translator.load(folder, engine="onnx")
+
+
+def test_an_older_run_without_torch(folder: Path) -> None:
+    older(folder)
+    code = "import seq2seq\nseq2seq.Translator.load(sys.argv[1])\n"
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED + code, str(folder)],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=100,
+    )
+    assert done.stderr.strip().split("\n")[-1] == (
+        f"seq2seq.errors.ModelError: {folder}: this run has no ONNX graphs (seq2seq 0.3 and older "
+        "wrote none), so it needs torch: pip install 'seq2seq[train]'; or where torch is "
+        f"installed, make a model that does without: seq2seq export {folder} -o MODEL"
+    )
+
+
+def test_graphs_that_the_card_does_not_know_are_not_used(saved: Path, folder: Path) -> None:
+    """A network that could not be exported was published over one that could."""
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    (folder / "card.json").write_text(json.dumps({**card, "files": {}}), encoding="utf-8")
+    assert type(Translator.load(folder).model) is TorchEngine
+
+
+def test_a_graph_that_refers_to_other_files_is_refused(folder: Path) -> None:
+    graph = onnx.load(str(folder / "encoder.onnx"))
+    (tensor, *_) = [one for one in graph.graph.initializer if one.raw_data]
+    onnx.external_data_helper.set_external_data(tensor, location="/etc/hostname")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.ClearField("raw_data")
+    content = graph.SerializeToString()
+    (folder / "encoder.onnx").write_bytes(content)
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    card["files"]["encoder.onnx"] = hashlib.sha256(content).hexdigest()
+    (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    with pytest.raises(ModelError) as error:
+        Translator.load(folder)
+    assert str(error.value) == (
+        f"{folder / 'encoder.onnx'}: refers to data in other files, which a model may not do"
+    )
 
 
 # ---------------------------------------------------------------------------------------------

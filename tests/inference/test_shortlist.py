@@ -12,6 +12,7 @@ from support.engines import (
     SOURCE_SIZE,
     TARGET_SIZE,
     assert_same_steps,
+    onnx_engine,
     random_engine,
     sources,
     weights_of,
@@ -20,7 +21,6 @@ from support.models import model_options
 
 from seq2seq.errors import ModelError
 from seq2seq.ids import BOS, EOS, UNK
-from seq2seq.inference.numpy_engine import NumpyEngine
 from seq2seq.inference.shortlist import Shortlist
 from seq2seq.recipe.training import LengthNormalization
 from seq2seq.search import SourceBatch, beam_search, greedy
@@ -34,7 +34,7 @@ MODEL = random_engine(
     scale=0.8,
 )
 OPTIONS, WEIGHTS = MODEL.model.options, weights_of(MODEL)
-PLAIN = NumpyEngine(OPTIONS, WEIGHTS)
+PLAIN = onnx_engine(OPTIONS, WEIGHTS)
 
 
 def random_shortlist(per_piece: int = 3, frequent: int = 2, seed: int = 0) -> Shortlist:
@@ -96,7 +96,7 @@ def test_padding_asks_for_nothing() -> None:
 
 
 def test_a_list_of_all_tokens_changes_nothing() -> None:
-    assert_same_steps(NumpyEngine(OPTIONS, WEIGHTS, shortlist=WHOLE), PLAIN, sources())
+    assert_same_steps(onnx_engine(OPTIONS, WEIGHTS, shortlist=WHOLE), PLAIN, sources())
 
 
 @pytest.mark.parametrize("beam", [1, 4])
@@ -109,7 +109,7 @@ def test_searches_with_a_list_of_all_tokens_find_the_same(beam: int) -> None:
     }
     ours, theirs = (
         beam_search(engine, source, **settings)
-        for engine in (NumpyEngine(OPTIONS, WEIGHTS, shortlist=WHOLE), PLAIN)
+        for engine in (onnx_engine(OPTIONS, WEIGHTS, shortlist=WHOLE), PLAIN)
     )
     assert [[one.tokens for one in found] for found in ours] == [
         [one.tokens for one in found] for found in theirs
@@ -118,7 +118,7 @@ def test_searches_with_a_list_of_all_tokens_find_the_same(beam: int) -> None:
 
 def test_probabilities_are_normalized_over_the_list() -> None:
     shortlist = random_shortlist()
-    engine = NumpyEngine(OPTIONS, WEIGHTS, shortlist=shortlist)
+    engine = onnx_engine(OPTIONS, WEIGHTS, shortlist=shortlist)
     source = sources((3, 9, 1, 5), seed=5)
     lists = [list_of(shortlist, row) for row in rows_of(source)]
     rng = np.random.default_rng(7)
@@ -146,7 +146,7 @@ def test_probabilities_are_normalized_over_the_list() -> None:
 @pytest.mark.parametrize("k", [1, 4, 9, TARGET_SIZE])
 @pytest.mark.parametrize("forbidden", [[], [0, UNK, 2], [EOS, 7, 9]])
 def test_a_step_gives_the_best_of_the_list(k: int, forbidden: list[int]) -> None:
-    engine = NumpyEngine(OPTIONS, WEIGHTS, shortlist=random_shortlist())
+    engine = onnx_engine(OPTIONS, WEIGHTS, shortlist=random_shortlist())
     source = sources((3, 9, 1, 5), seed=6)
     state = engine.start(source)
     question = (np.array([2, 0, 0, 3, 1, 0]), np.array([5, 6, 7, 8, 9, 10]))
@@ -164,7 +164,7 @@ def test_a_step_gives_the_best_of_the_list(k: int, forbidden: list[int]) -> None
 
 def test_a_sentence_does_not_depend_on_its_batch() -> None:
     shortlist = random_shortlist(2, 1)
-    engine = NumpyEngine(OPTIONS, WEIGHTS, shortlist=shortlist)
+    engine = onnx_engine(OPTIONS, WEIGHTS, shortlist=shortlist)
     source = sources((3, 9, 1, 5, 2, 12, 6), seed=8)
     settings: dict[str, Any] = {"beam": 3, "n_best": 2, "normalization": LengthNormalization()}
     together = beam_search(engine, source, max_lengths=np.full(7, 8), **settings)
@@ -181,7 +181,7 @@ def test_a_sentence_does_not_depend_on_its_batch() -> None:
 
 
 def test_greedy_is_a_beam_of_one() -> None:
-    engine = NumpyEngine(OPTIONS, WEIGHTS, shortlist=random_shortlist())
+    engine = onnx_engine(OPTIONS, WEIGHTS, shortlist=random_shortlist())
     source = sources((3, 9, 1, 5), seed=9)
     greedily = greedy(engine, source, max_lengths=np.full(4, 8))
     beams = beam_search(
@@ -193,7 +193,7 @@ def test_greedy_is_a_beam_of_one() -> None:
 def test_a_shortlist_of_another_model_is_refused() -> None:
     other = Shortlist(WHOLE.likely_XM[:-1], WHOLE.frequent_F, TARGET_SIZE)
     with pytest.raises(ModelError) as error:
-        NumpyEngine(OPTIONS, WEIGHTS, shortlist=other)
+        other.check_fits(SOURCE_SIZE, TARGET_SIZE)
     assert str(error.value) == (
         "the vocabulary shortlist is from 18 source to 23 target pieces, but the model has 19 and "
         "23: they are not of one training; export the model again"

@@ -13,6 +13,7 @@ import seq2seq
 from seq2seq.data.collate import collate, ragged
 from seq2seq.ids import EOS
 from seq2seq.inference.engines.torch import load_model
+from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.recipe.files import recipe_from_toml
 from seq2seq.search import Hypothesis, SourceBatch, beam_search, greedy, length_caps
 from seq2seq.text.tokenizer import Tokenizers
@@ -82,7 +83,7 @@ def test_the_batch_does_not_change_a_translation(run: Path, lines: list[str]) ->
 def test_reported_scores_are_those_of_forced_scoring(run: Path, lines: list[str]) -> None:
     recipe = recipe_from_toml((run / "recipe.toml").read_text(encoding="utf-8"), "the run's")
     tokenizers = Tokenizers.load(run)
-    model = load_model(run, recipe, tokenizers)
+    model = load_model(ModelFolder(run, recipe, tokenizers))
     translator = seq2seq.Translator.load(run)
     sources = tokenizers.source.encode(lines[:20])
     hypotheses = found_in(translator, sources, beam=4, n_best=3)

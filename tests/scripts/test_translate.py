@@ -158,9 +158,9 @@ def test_pieces_are_written_for_peers(tokenizer: Tokenizer, tmp_path: Path) -> N
     ("arguments", "message"),
     [
         (
-            ["--engines", "numpy,onyx"],
+            ["--engines", "torch,onyx"],
             "bench: --engines: there is no 'onyx'; "
-            "allowed: onnx-int8, onnx-float32, numpy, torch\n",
+            "allowed: onnx-int8, onnx-float32, torch\n",
         ),
         (
             ["--train", "a.en", "a.de"],

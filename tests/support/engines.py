@@ -13,7 +13,11 @@ from support.models import cell_variants, model_options, randomize
 
 from seq2seq.errors import ModelError
 from seq2seq.ids import BOS, EOS
+from seq2seq.inference.engines.onnx.builder import Precision
+from seq2seq.inference.engines.onnx.engine import OnnxEngine, open_session
+from seq2seq.inference.engines.onnx.network import OnnxNetwork
 from seq2seq.inference.engines.torch import TorchEngine
+from seq2seq.inference.shortlist import Shortlist, ShortlistHead
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe import Model
 from seq2seq.search import SourceBatch, StepModel
@@ -54,6 +58,21 @@ def random_engine(options: Model, *, seed: int = 0, scale: float = 0.4) -> Torch
 
 def weights_of(engine: TorchEngine) -> Weights:
     return {name: value.detach().numpy().copy() for name, value in engine.model.named_parameters()}
+
+
+def onnx_engine(
+    options: Model,
+    weights: Weights,
+    precision: Precision = "float32",
+    *,
+    threads: int = 1,
+    shortlist: Shortlist | None = None,
+) -> OnnxEngine:
+    network = OnnxNetwork(options, weights)
+    graphs = network.encoder(), network.step(precision, chooses=shortlist is None)
+    sessions = [open_session(graph.SerializeToString(), threads) for graph in graphs]
+    head = None if shortlist is None else ShortlistHead(*network.output_layer(), shortlist)
+    return OnnxEngine(*sessions, options, len(weights["output.bias"]), head)
 
 
 def sources(lengths: tuple[int, ...] = (3, 7, 1, 5), seed: int = 0) -> SourceBatch:

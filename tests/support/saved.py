@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from safetensors.torch import save_file
 from support.models import randomize
 
 from seq2seq import recipe
+from seq2seq.inference.export import published_graphs
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe.files import recipe_to_toml
 from seq2seq.text.tokenizer import Tokenizers, train_tokenizers
@@ -45,6 +47,10 @@ def save_tiny_model(folder: Path, *, seed: int = 3, **decoder: Any) -> Path:
     tokenizers.save(folder)
     weights = {name: value.detach().clone() for name, value in model.named_parameters()}
     save_file(weights, folder / "weights.safetensors")
-    card = {"name": "tiny", "tokenizer_sha256": tokenizers.digest}
+    graphs = published_graphs(ours.model, weights)
+    for name, content in graphs.items():
+        (folder / name).write_bytes(content)
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in graphs.items()}
+    card = {"name": "tiny", "tokenizer_sha256": tokenizers.digest, "files": sums}
     (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
     return folder

@@ -56,43 +56,43 @@ class Rows:
         return Rows(sentence_N, active_A)
 
     @cached_property
-    def line_N(self) -> Ints:
-        """Each row's line of the table."""
+    def lines(self) -> Ints:
+        """Each row's line of the table, (N,)."""
         return np.searchsorted(self.memory_A, self.sentence_N)
 
     @cached_property
-    def _count_A(self) -> Ints:
-        return np.bincount(self.line_N, minlength=len(self.memory_A))
+    def _counts(self) -> Ints:
+        return np.bincount(self.lines, minlength=len(self.memory_A))
 
     @cached_property
     def width(self) -> int:
         """W, the most rows of one sentence."""
-        return int(self._count_A.max())
+        return int(self._counts.max())
 
     @cached_property
-    def slot_N(self) -> Ints:
-        """Each row's place on its line: rows of a sentence stand in their order."""
-        order_N = np.argsort(self.line_N, kind="stable")
-        slot_N = np.empty_like(self.line_N)
-        before_A = np.cumsum(self._count_A) - self._count_A
-        slot_N[order_N] = np.arange(len(order_N)) - np.repeat(before_A, self._count_A)
+    def slots(self) -> Ints:
+        """Each row's place on its line, (N,): rows of a sentence stand in their order."""
+        order_N = np.argsort(self.lines, kind="stable")
+        slot_N = np.empty_like(self.lines)
+        before_A = np.cumsum(self._counts) - self._counts
+        slot_N[order_N] = np.arange(len(order_N)) - np.repeat(before_A, self._counts)
         return slot_N
 
     @cached_property
-    def place_N(self) -> Ints:
-        """Each row's place, counted along the lines of the table."""
-        return self.line_N * self.width + self.slot_N
+    def places(self) -> Ints:
+        """Each row's place (N,), counted along the lines of the table."""
+        return self.lines * self.width + self.slots
 
     @cached_property
     def is_table(self) -> bool:
         """Whether the rows, in their order, fill the table: it is a mere reshape of them."""
         size = len(self.memory_A) * self.width
-        return len(self.line_N) == size and bool((self.line_N[1:] >= self.line_N[:-1]).all())
+        return len(self.lines) == size and bool((self.lines[1:] >= self.lines[:-1]).all())
 
-    def row_AW(self) -> Ints:
-        """The row at each place of the table, 0 where none stands."""
+    def table(self) -> Ints:
+        """The row at each place of the table (A, W), 0 where none stands."""
         row_AW = np.zeros((len(self.memory_A), self.width), dtype=np.int64)
-        row_AW[self.line_N, self.slot_N] = np.arange(len(self.line_N))
+        row_AW[self.lines, self.slots] = np.arange(len(self.lines))
         return row_AW
 
 

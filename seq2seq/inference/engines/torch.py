@@ -8,7 +8,6 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,12 +15,14 @@ from safetensors.torch import load
 from torch import Tensor
 
 from seq2seq.inference.engines.rows import Rows, widened
-from seq2seq.inference.model_folder import WEIGHTS, ModelFolder, check_shapes
+from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.models.decoder import DecoderState
 from seq2seq.models.translation import TranslationModel
+from seq2seq.models.weights import load_tensors
 from seq2seq.nn.attention import Memory
 from seq2seq.search.model import Candidates, Distribution, Floats32, Ints, SourceBatch
 from seq2seq.search.top_k import best_of
+from seq2seq.storage.layout import WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,9 @@ class TorchEngine:
         logits_NV = self.model.output(readout).float()
         return logits_NV, attention, replace(state, decoder=decoder)
 
-    def _attend(self, state: EngineState, query_NQ: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+    def _attend(
+        self, state: EngineState, query_NQ: Tensor, memory: Memory
+    ) -> tuple[Tensor, Tensor]:
         """Attends from every row to its sentence: the rows of one are as target positions."""
         assert self.model.decoder.attention is not None
         context, weights = self.model.decoder.attention(state.spread(query_NQ), memory)
@@ -177,7 +180,7 @@ class TorchEngine:
         rows = before.moved(parent_N, least_used=1.0)
         if rows is before:
             return replace(state, decoder=decoder)
-        place_N = None if rows.is_table else torch.from_numpy(rows.place_N).to(self.device)
+        place_N = None if rows.is_table else torch.from_numpy(rows.places).to(self.device)
         memory = state.memory
         if rows.memory_A is not before.memory_A:
             width = int(state.lengths_B[rows.memory_A].max())
@@ -217,30 +220,8 @@ def load_model(model: ModelFolder) -> TranslationModel:
     weights = model.weights(load)
     source, target = model.tokenizers.source, model.tokenizers.target
     network = TranslationModel(model.recipe.model, source.size, target.size)
-    load_weights(network, weights, model.path / WEIGHTS)
+    load_tensors(network, weights, model.path / WEIGHTS)
     return network.eval()
-
-
-def load_weights(model: TranslationModel, weights: dict[str, Tensor], origin: Path) -> None:
-    """Copies weights into a model, all of them or none.
-
-    Args:
-        model: Changed in place.
-        weights: By parameter name, each shared one once.
-        origin: Where they are from, for messages.
-
-    Raises:
-        ModelError: If names or shapes differ.
-    """
-    parameters = dict(model.named_parameters())
-    check_shapes(
-        {name: tuple(parameter.shape) for name, parameter in parameters.items()},
-        {name: tuple(weight.shape) for name, weight in weights.items()},
-        origin,
-    )
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(weights[name])
 
 
 def load_engine(model: ModelFolder, *, threads: int | None = None) -> TorchEngine:

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
 from seq2seq import recipe as recipes
 from seq2seq.data.reading.files import file_digest
 from seq2seq.errors import ModelError, RecipeError
-from seq2seq.inference.model_folder import (
-    CARD,
-    WEIGHTS,
-    ModelFolder,
-    check_shapes,
-    read_weights,
-)
+from seq2seq.inference.model_folder import ModelFolder, read_published
 from seq2seq.models.translation import TranslationModel
+from seq2seq.models.weights import check_shapes
 from seq2seq.recipe import Recipe
+from seq2seq.storage.layout import WEIGHTS
 from seq2seq.text.tokenizer import JOINT_FILE, SOURCE_FILE, TARGET_FILE, Tokenizers
-from seq2seq.training.run.checkpoint import Tensors, read_object
+from seq2seq.training.run.checkpoint import Tensors
 from seq2seq.training.run.folder import flat
 
 Shape = tuple[int, ...]
 
 SHOWN = 5  # names, of many, in messages
-_TRIES = 3
-_FRESH = 10.0  # seconds in which files may belong to different updates: one after the other
 _TOKENIZER_FILES = {
     "model": JOINT_FILE,
     "source_model": SOURCE_FILE,
@@ -76,25 +69,18 @@ class Origin:
             ModelError: If there is no model with weights, or it is damaged.
             RecipeError: If its recipe cannot be used.
         """
-        for left in reversed(range(_TRIES)):
-            try:
-                card = _content(folder / CARD)
-                model = ModelFolder.open(folder)
-                read = read_weights(folder, load_file)
-                digest = file_digest(folder / WEIGHTS)
-            except (ModelError, FileNotFoundError):
-                if not left or not _just_written(folder):
-                    raise
-            else:
-                if card == _content(folder / CARD) or not left:
-                    break
-            time.sleep(0.5)
-        update = read_object(folder / CARD).get("update") if card else None
+
+        def read() -> tuple[ModelFolder, Tensors, str]:
+            model = ModelFolder.open(folder)
+            return model, model.weights(load), file_digest(folder / WEIGHTS)
+
+        model, weights, digest = read_published(folder, read)
+        update = model.card.get("update")
         return cls(
             folder=folder.absolute(),
             recipe=model.recipe,
             tokenizers=model.tokenizers,
-            weights=_under_all_names(model, read),
+            weights=_under_all_names(model, weights),
             update=update if isinstance(update, int) else None,
             digest=digest,
         )
@@ -287,9 +273,7 @@ def _under_all_names(model: ModelFolder, read: Tensors) -> Tensors:
     """A shared parameter is stored once; another recipe may not share it."""
     network = _network(model.recipe.model, model.tokenizers)
     stored = {id(parameter): name for name, parameter in network.named_parameters()}
-    shapes = {name: tuple(one.shape) for name, one in network.named_parameters()}
-    there = {name: tuple(one.shape) for name, one in read.items()}
-    check_shapes(shapes, there, model.path / WEIGHTS)
+    check_shapes(dict(network.named_parameters()), read, model.path / WEIGHTS)
     every = network.named_parameters(remove_duplicate=False)
     return {name: read[stored[id(parameter)]] for name, parameter in every}
 
@@ -318,21 +302,11 @@ def take(model: torch.nn.Module, weights: dict[str, Tensor], names: tuple[str, .
             parameters[name].copy_(weights[name])
 
 
-def _content(path: Path) -> bytes:
-    return path.read_bytes() if path.is_file() else b""
-
-
 def _holds(path: Path, content: bytes | None) -> bool:
     try:
         return path.read_bytes() == content
     except OSError:
         return False
-
-
-def _just_written(folder: Path) -> bool:
-    """Whether a training may be between its weights and their card."""
-    times = [path.stat().st_mtime for path in (folder / WEIGHTS, folder / CARD) if path.is_file()]
-    return any(abs(time.time() - one) < _FRESH for one in times)
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -16,11 +16,11 @@ from pydantic import ValidationError
 
 from seq2seq.data.dataset import PairDataset, PreparedData
 from seq2seq.errors import DataError, ModelError, RecipeError, Seq2SeqError
-from seq2seq.inference.model_folder import WEIGHTS
 from seq2seq.recipe import Recipe, Section
 from seq2seq.recipe.data import LinesSource
 from seq2seq.recipe.files import recipe_from_toml
 from seq2seq.recipe.problems import problems_of
+from seq2seq.storage.layout import WEIGHTS
 from seq2seq.training.evaluation import Validated
 from seq2seq.training.finetuning.forgetting import OLD_VAL, Search, described, kept, same_pairs
 from seq2seq.training.finetuning.source_model import Origin, Taken, named, take

@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from safetensors import SafetensorError
 
 from seq2seq.data.dataset import PreparedData
 from seq2seq.errors import ModelError, TrainingError
-from seq2seq.inference.model_folder import CARD, WEIGHTS, recipe_digest
+from seq2seq.inference.export import published_graphs
+from seq2seq.inference.model_folder import recipe_digest
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import read_recipe_text, recipe_from_toml, recipe_to_toml
 from seq2seq.storage.checked_json import sealed
+from seq2seq.storage.layout import CARD, WEIGHTS
 from seq2seq.storage.lock import Lock
 from seq2seq.training.run.checkpoint import (
     TEMPORARY,
@@ -310,12 +313,16 @@ class RunFolder:
             weights: By parameter name.
             card: What is known of them.
         """
-        files = self.path / WEIGHTS, self.path / CARD
-        with self._writing("the model"), replacing(*files) as (partial, partial_card):
+        graphs = published_graphs(self.recipe.model, weights)
+        files = [self.path / name for name in (WEIGHTS, *graphs, CARD)]
+        with self._writing("the model"), replacing(*files) as (partial, *others, partial_card):
+            for path, content in zip(others, graphs.values(), strict=True):
+                path.write_bytes(content)
             about = {
                 **card,
                 "recipe_sha256": recipe_digest(recipe_to_toml(self.recipe)),
                 "weights_sha256": save_tensors(partial, weights),
+                "files": {name: sha256(content).hexdigest() for name, content in graphs.items()},
             }
             partial_card.write_text(sealed(about), encoding="utf-8", newline="\n")
 

@@ -1,7 +1,8 @@
-"""The ONNX graphs against the torch engine: the same models and steps that hold the numpy one."""
+"""The ONNX graphs against the torch engine, which the tests of models/ hold to the literature."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,13 @@ import pytest
 from support.engines import (
     BUILT_IN,
     LOOKING,
+    REST,
     SOURCE_SIZE,
     TARGET_SIZE,
-    Weights,
     assert_same_steps,
     bias_of,
     drawn,
+    onnx_engine,
     random_engine,
     sources,
     weights_of,
@@ -24,24 +26,13 @@ from support.models import model_options, variant_name
 from seq2seq.errors import ModelError
 from seq2seq.ids import BOS
 from seq2seq.inference.engines.onnx.builder import PRECISIONS, Precision
-from seq2seq.inference.engines.onnx.engine import OnnxEngine, open_session
+from seq2seq.inference.engines.onnx.engine import OnnxEngine
 from seq2seq.inference.engines.onnx.network import OnnxNetwork
 from seq2seq.inference.engines.torch import TorchEngine
-from seq2seq.inference.numpy_engine import NumpyEngine
-from seq2seq.inference.shortlist import Shortlist, ShortlistHead
-from seq2seq.recipe import Model
+from seq2seq.inference.shortlist import Shortlist
 from seq2seq.recipe.model import OtherCell
 from seq2seq.recipe.training import LengthNormalization
 from seq2seq.search import SourceBatch, beam_search, greedy
-
-
-def onnx_engine(
-    options: Model, weights: Weights, precision: Precision = "float32", threads: int = 1
-) -> OnnxEngine:
-    network = OnnxNetwork(options, weights)
-    graphs = network.encoder(), network.step(precision)
-    sessions = [open_session(graph.SerializeToString(), threads) for graph in graphs]
-    return OnnxEngine(*sessions, options, len(weights["output.bias"]))
 
 
 @pytest.mark.parametrize(("attention", "feeding"), LOOKING)
@@ -186,37 +177,57 @@ def test_broken_weights_are_told() -> None:
 def test_parts_that_only_torch_knows() -> None:
     options = model_options({}, {})
     encoder = options.encoder.model_copy(update={"cell": OtherCell.model_construct(kind="sru")})
-    with pytest.raises(ModelError, match="cell 'sru' needs torch"):
+    with pytest.raises(ModelError, match="cell 'sru' cannot be exported"):
         OnnxNetwork(options.model_copy(update={"encoder": encoder}), {})
 
 
 @pytest.mark.parametrize("decoder", DECODERS, ids=variant_name)
-def test_a_shortlist_is_that_of_the_numpy_engine(decoder: dict[str, Any]) -> None:
+def test_a_shortlist_of_all_tokens_changes_nothing(decoder: dict[str, Any]) -> None:
     theirs, whole = pair(decoder, "float32")
-    options, weights = theirs.model.options, weights_of(theirs)
-    network = OnnxNetwork(options, weights)
-    graphs = network.encoder(), network.step("float32", chooses=False)
-    random = np.random.default_rng(0)
-    for likely, same in ((random.integers(4, TARGET_SIZE, (SOURCE_SIZE, 3)), False), (None, True)):
-        lists = np.broadcast_to(np.arange(TARGET_SIZE), (SOURCE_SIZE, TARGET_SIZE))
-        chosen = lists if likely is None else likely
-        shortlist = Shortlist(chosen.astype(np.int32), np.array([4], np.int32), TARGET_SIZE)
-        head = ShortlistHead(*network.output_layer(), shortlist)
-        sessions = [open_session(graph.SerializeToString(), 1) for graph in graphs]
-        ours = OnnxEngine(*sessions, options, TARGET_SIZE, head)
-        expected = whole if same else NumpyEngine(options, weights, shortlist=shortlist)
-        source = sources(LENGTHS, seed=2)
-        found = [
-            beam_search(
-                engine,
-                source,
-                beam=4,
-                max_lengths=source.lengths + 2,
-                normalization=LengthNormalization(),
-            )
-            for engine in (ours, expected)
-        ]
-        for (mine,), (other,) in zip(*found, strict=True):
-            assert mine.tokens == other.tokens
-            assert mine.score == pytest.approx(other.score, abs=1e-4)
-            assert mine.log_prob == pytest.approx(sum(mine.token_log_probs), abs=1e-6)
+    every = np.broadcast_to(np.arange(TARGET_SIZE), (SOURCE_SIZE, TARGET_SIZE))
+    shortlist = Shortlist(every.astype(np.int32), np.array([4], np.int32), TARGET_SIZE)
+    ours = onnx_engine(theirs.model.options, weights_of(theirs), shortlist=shortlist)
+    assert_same_steps(ours, theirs, sources())
+    source = sources(LENGTHS, seed=2)
+    found = [
+        beam_search(
+            engine,
+            source,
+            beam=4,
+            max_lengths=source.lengths + 2,
+            normalization=LengthNormalization(),
+        )
+        for engine in (ours, whole)
+    ]
+    for (mine,), (other,) in zip(*found, strict=True):
+        assert mine.tokens == other.tokens
+        assert mine.score == pytest.approx(other.score, abs=1e-4)
+        assert mine.log_prob == pytest.approx(sum(mine.token_log_probs), abs=1e-6)
+
+
+def test_the_draws_reach_every_value_of_every_option() -> None:
+    seen: dict[str, set[str]] = {key: set() for key in REST}
+    for cell, (attention, feeding) in itertools.product(BUILT_IN, LOOKING):
+        for options in drawn(cell, attention, feeding):
+            for key in REST:
+                value: Any = options
+                for name in key.split("."):
+                    value = getattr(value, name)
+                seen[key].add(str(value))
+    # A GRU's table is its kind alone: each choice is another text.
+    assert {key: len(values) for key, values in seen.items()} == {
+        key: len(values) for key, values in REST.items()
+    }
+
+
+def test_more_rows_than_are_done_at_once() -> None:
+    theirs, ours = pair(DECODERS[0], "float32")
+    source = sources(tuple(range(1, 41)))
+    parent_N = np.repeat(np.arange(40), 4)
+    bias = bias_of("one", np.random.default_rng(5))
+    mine, other = (
+        engine.step(engine.start(source), parent_N, parent_N % 7 + 2, 3, bias)[0]
+        for engine in (ours, theirs)
+    )
+    np.testing.assert_array_equal(mine.tokens, other.tokens)
+    np.testing.assert_allclose(mine.log_probs, other.log_probs, atol=1e-4)

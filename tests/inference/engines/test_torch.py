@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from support.engines import onnx_engine
 from support.models import make_batch, model_options, random_model, randomize
 
 from seq2seq import recipe
 from seq2seq.errors import ModelError
 from seq2seq.ids import BOS, EOS
-from seq2seq.inference.engines.torch import TorchEngine, load_model, load_weights
-from seq2seq.inference.numpy_engine import NumpyEngine
+from seq2seq.inference.engines.torch import TorchEngine, load_model
+from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.models.translation import TranslationModel
+from seq2seq.models.weights import load_tensors
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.training import NoNormalization
 from seq2seq.search import beam_search, greedy
@@ -102,7 +104,7 @@ def test_a_distribution_is_that_of_teacher_forcing(kind: str, reverse: bool) -> 
     model = random_model(options).float()
     torch_engine = TorchEngine(model)
     weights = {name: value.detach().numpy() for name, value in model.named_parameters()}
-    for engine in (torch_engine, NumpyEngine(options, weights)):
+    for engine in (torch_engine, onnx_engine(options, weights)):
         state: Any = engine.start(batch_of(SOURCES))
         rows = [(source, list[int]()) for source in SOURCES]
         parent_N, token_N = np.arange(3), np.full(3, BOS)
@@ -311,7 +313,7 @@ def folder(tmp_path: Path, small: Recipe) -> Path:
 
 
 def test_weights_come_back_to_the_bit(folder: Path, small: Recipe, tokenizers: Tokenizers) -> None:
-    model = load_model(folder, small, tokenizers)
+    model = load_model(ModelFolder(folder, small, tokenizers))
     assert not model.training
     stored = load_file(folder / "weights.safetensors")
     parameters = dict(model.named_parameters())
@@ -322,7 +324,7 @@ def test_weights_come_back_to_the_bit(folder: Path, small: Recipe, tokenizers: T
 
 def failure(folder: Path, small: Recipe, tokenizers: Tokenizers) -> str:
     with pytest.raises(ModelError) as caught:
-        load_model(folder, small, tokenizers)
+        load_model(ModelFolder(folder, small, tokenizers))
     return str(caught.value)
 
 
@@ -384,7 +386,7 @@ def test_weights_are_copied_all_or_none(small: Recipe) -> None:
     weights = {name: value + 1 for name, value in before.items()}
     weights["output.bias"] = torch.zeros(41)
     with pytest.raises(ModelError) as caught:
-        load_weights(model, weights, Path("there"))
+        load_tensors(model, weights, Path("there"))
     assert str(caught.value) == (
         "there: output.bias is (41,), recipe and tokenizer ask for (40,); "
         "recipe.toml, tokenizer and weights must be of one run"

@@ -126,7 +126,7 @@ def test_both_sets_are_measured_and_the_old_one_is_what_the_first_run_measured(
     validations = records(run, "validation")
     assert [one["update"] for one in validations] == [0, 3, 6]
     there = ModelFolder.open(place / "general")
-    model = load_model(there.path, there.recipe, there.tokenizers)
+    model = load_model(there)
     old, new = PreparedData.open(place / "general/data"), PreparedData.open(run / "data")
     recipe = load_recipe(str(run / "recipe.toml"))
     count = {"training": recipe.training.model_copy(update={"validation": Validation(lines=4)})}

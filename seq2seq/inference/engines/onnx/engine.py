@@ -17,20 +17,14 @@ from safetensors.numpy import load
 
 from seq2seq.errors import ModelError, Seq2SeqError
 from seq2seq.inference.engines.rows import Rows, widened
-from seq2seq.inference.model_folder import (
-    BODIES,
-    ENCODER,
-    OUTPUT,
-    SHORTLIST,
-    STEPS,
-    ModelFolder,
-)
+from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.inference.shortlist import SelectedHead, Shortlist, ShortlistHead
 from seq2seq.processors import usable_processors
 from seq2seq.recipe import Model
 from seq2seq.search.model import Candidates, Distribution, Floats32, Ints, SourceBatch
 from seq2seq.search.scores import SUPPRESSED
 from seq2seq.search.top_k import best_of
+from seq2seq.storage.layout import BODIES, ENCODER, OUTPUT, SHORTLIST, STEPS
 
 Arrays = Mapping[str, Any]
 
@@ -211,7 +205,7 @@ class OnnxEngine:
         if self._sums:
             memory["sentence"] = rows.sentence_N
         if self._attends:
-            memory |= {"place": rows.place_N, "row": rows.row_AW()}
+            memory |= {"place": rows.places, "row": rows.table()}
         return memory
 
 

@@ -1,7 +1,8 @@
 """The network as two ONNX graphs: the encoder, and one step of the decoder with its best tokens.
 
-They are built from a recipe and the weights by parameter name, and need no torch. What is the same for a whole source (keys, mask, the biases of state feeding) is made by
-the encoder's graph; the step's graph moves the rows, feeds a token, and chooses.
+They are built from a recipe and the weights by parameter name, and need no torch. What
+is the same for a whole source (keys, mask, the biases of state feeding) is made by the encoder's
+graph; the step's graph moves the rows, feeds a token, and chooses.
 
 Shapes: B sentences, A sentences under way, W rows of a sentence, N rows, S source length, E
 embedding, H hidden, D memory size, K key size, G gates x H, V vocabulary, k candidates a row.
@@ -14,9 +15,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import onnx
 
+from seq2seq.errors import ModelError
 from seq2seq.inference.engines.onnx.builder import Builder, Precision, Tensor
 from seq2seq.inference.engines.onnx.cells import CELL_OPS, Parts
-from seq2seq.errors import ModelError
 from seq2seq.recipe import Model
 from seq2seq.search.model import Floats32
 from seq2seq.search.scores import SUPPRESSED
@@ -365,8 +366,8 @@ def check_supported(options: Model) -> None:
         unknown.append(f"attention {options.decoder.attention!r}")
     if unknown:
         raise ModelError(
-            f"this model's {unknown[0]} cannot be exported: translate the run itself, by the engine "
-            f"'torch'; cells that can be are {', '.join(CELL_OPS)}, and attentions none, "
+            f"this model's {unknown[0]} cannot be exported: translate the run itself, by the "
+            f"engine 'torch'; cells that can be are {', '.join(CELL_OPS)}, and attentions none, "
             f"{', '.join(ATTENTIONS)}"
         )
 
