@@ -19,7 +19,7 @@ PACKAGE = ROOT / "seq2seq"
 
 # A room imports from rooms on lower levels only, so two on one level know nothing of each other.
 LEVELS = (
-    ("errors", "ids"),
+    ("errors", "ids", "processors"),
     ("storage",),
     ("recipe",),
     ("text",),
@@ -33,17 +33,27 @@ LEVELS = (
     ("cli",),
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
-RUNTIME_ROOMS = ("errors", "ids", "storage", "recipe", "text", "search", "metrics", "cli")
-NUMPY_FILES = [f"numpy_{part}" for part in ("attention", "cells", "engine", "network", "weights")]
-RUNTIME_FILES = tuple(
+RUNTIME_ROOMS = (
+    "errors",
+    "ids",
+    "processors",
+    "storage",
+    "recipe",
+    "text",
+    "search",
+    "metrics",
+    "inference",
+    "cli",
+)
+# All else of that room is of the runtime.
+TRAINING_FILES = tuple(
     f"inference/{name}.py"
     for name in (
-        "__init__",
-        "engines/__init__",
-        "engines/choice",
-        "model_folder",
-        "translator",
-        *NUMPY_FILES,
+        "engines/onnx/builder",
+        "engines/onnx/cells",
+        "engines/onnx/network",
+        "engines/torch",
+        "shortlist_learning",
     )
 )
 
@@ -64,7 +74,7 @@ def module_of(path: Path) -> str:
 
 
 def is_runtime(path: Path) -> bool:
-    return room_of(path) in RUNTIME_ROOMS or str(path.relative_to(PACKAGE)) in RUNTIME_FILES
+    return room_of(path) in RUNTIME_ROOMS and str(path.relative_to(PACKAGE)) not in TRAINING_FILES
 
 
 def imports(path: Path, tree: ast.AST) -> Iterator[tuple[int, str]]:

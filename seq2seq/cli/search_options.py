@@ -259,8 +259,7 @@ class Running(OptionGroup):
         str,
         typer.Option(
             metavar="NAME",
-            help="What runs the network: onnx, numpy, torch, or auto: onnx for exported models, "
-            "torch with a GPU, else numpy.",
+            help="What runs the network: onnx, torch, or auto: onnx, but torch with a GPU.",
         ),
     ] = "auto"
     precision: Annotated[

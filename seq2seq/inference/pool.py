@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.inference.request import Request, make_request, search_options, windows
 from seq2seq.inference.results import ScoredTranslation
 from seq2seq.inference.translator import Translator
+from seq2seq.processors import usable_processors
 from seq2seq.search import Wish
 
 logger = logging.getLogger("seq2seq")
@@ -84,7 +84,7 @@ class TranslatorPool:
         self.search_options = search_options(self.options)
         self.has_attention = any(one.model.decoder.attention != "none" for one in recipes)
         self._processes = processes
-        each = threads or max(1, len(os.sched_getaffinity(0)) // processes)
+        each = threads or max(1, usable_processors() // processes)
         self._load = partial(Translator.load, paths, threads=each, **options)
 
     def stream(

@@ -100,7 +100,7 @@ class Translator:
             path: A run folder or a model folder; several: an ensemble. Its models share their
                 tokenizers, and the first one's recipe says how they translate.
             threads: The most processor threads to use; None: as many as the engine likes.
-            engine: What runs the network, one of ``inference.engines.choice.ENGINES``. All
+            engine: What runs the network, one of ``inference.engines.ENGINES``. All
                 give the same translations.
             precision: Of an exported model's arithmetic: "float32" or "int8"; None: float32.
             shortlist: Choose only among the target pieces that an exported model's shortlist has

@@ -15,7 +15,7 @@ from support.tiny import tiny_recipe, write_recipe
 import seq2seq
 from seq2seq import recipe
 from seq2seq.cli.app import main
-from seq2seq.inference.engines.choice import check_engine
+from seq2seq.inference.engines import check_engine
 from seq2seq.inference.translator import Translator
 from seq2seq.text.tokenizer import Tokenizers, train_tokenizers
 from seq2seq.training.monitoring.monitor import Silent

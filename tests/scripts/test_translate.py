@@ -159,8 +159,7 @@ def test_pieces_are_written_for_peers(tokenizer: Tokenizer, tmp_path: Path) -> N
     [
         (
             ["--engines", "torch,onyx"],
-            "bench: --engines: there is no 'onyx'; "
-            "allowed: onnx-int8, onnx-float32, torch\n",
+            "bench: --engines: there is no 'onyx'; allowed: onnx-int8, onnx-float32, torch\n",
         ),
         (
             ["--train", "a.en", "a.de"],

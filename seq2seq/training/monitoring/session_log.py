@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from seq2seq.processors import usable_processors
 from seq2seq.recipe import Recipe
 from seq2seq.search.model import StepModel
 from seq2seq.text.tokenizer import Tokenizers
@@ -170,10 +171,9 @@ def host() -> dict[str, Any]:
     found: dict[str, Any] = {
         "processor": _processor(),
         "cores": os.cpu_count(),
+        "usable_cores": usable_processors(),
         "system": f"{platform.system()} {platform.machine()}",
     }
-    if hasattr(os, "sched_getaffinity"):
-        found["usable_cores"] = len(os.sched_getaffinity(0))
     with contextlib.suppress(ValueError, OSError, AttributeError):
         found["memory"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if torch.cuda.is_available():
