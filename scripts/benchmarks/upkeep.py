@@ -157,7 +157,8 @@ def validation_seconds(ours: Ours, data: Path, lines: int) -> tuple[float, int]:
     from seq2seq.data.dataset import PreparedData
     from seq2seq.inference.engines.torch import load_model
     from seq2seq.inference.model_folder import ModelFolder
-    from seq2seq.training.evaluation import validate
+    from seq2seq.tasks import task_for
+    from seq2seq.training.evaluation import Evaluator
     from seq2seq.training.precision import resolve_precision
 
     settings = [f"training.validation.lines={lines}", "training.validation.bleu=true"]
@@ -165,7 +166,8 @@ def validation_seconds(ours: Ours, data: Path, lines: int) -> tuple[float, int]:
     prepared = PreparedData.open(data, verify=False)
     model = load_model(ModelFolder(ours.run, recipe, prepared.tokenizers))
     precision = resolve_precision("auto", model.output.weight.device)
-    found = validate(model, prepared.val, prepared.tokenizers, recipe, precision)
+    evaluator = Evaluator(task_for(recipe), recipe, prepared.tokenizers, precision)
+    found = evaluator.evaluate(model, prepared.val)
     return found.seconds, min(lines, len(prepared.val))
 
 

@@ -6,7 +6,7 @@ Shapes: B pairs of a batch, S source length, T target length, M target tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,50 @@ class PaddedPairs:
     inputs_BT: Ints
     labels_BT: Ints
     where_M: Ints
+
+    def __len__(self) -> int:
+        return len(self.source_lengths_B)
+
+    @property
+    def targets(self) -> int:
+        """Target tokens to be predicted, EOS counted: what sums over them are divided by."""
+        return len(self.where_M)
+
+    @property
+    def width(self) -> int:
+        """Tokens of the longest row of either side, BOS or EOS counted."""
+        return int(max(self.source_BS.shape[1], self.labels_BT.shape[1]))
+
+    @property
+    def tokens(self) -> int:
+        """Real tokens of both sides."""
+        return int(self.source_lengths_B.sum()) + len(self.where_M)
+
+    @property
+    def cells(self) -> int:
+        """Places in the matrices of both sides, padding counted."""
+        return self.source_BS.size + self.labels_BT.size
+
+    def halves(self) -> tuple[PaddedPairs, PaddedPairs]:
+        """Cuts a batch of two pairs or more in two, each as if it had been made alone."""
+        rows, width = self.inputs_BT.shape
+        targets = np.bincount(self.where_M // width, minlength=rows)
+
+        def part(begin: int, end: int) -> PaddedPairs:
+            source, target = (int(n[begin:end].max()) for n in (self.source_lengths_B, targets))
+            return PaddedPairs(
+                source_BS=self.source_BS[begin:end, :source],
+                source_lengths_B=self.source_lengths_B[begin:end],
+                inputs_BT=self.inputs_BT[begin:end, :target],
+                labels_BT=self.labels_BT[begin:end, :target],
+                where_M=np.flatnonzero(np.arange(target) < targets[begin:end, None]),
+            )
+
+        return part(0, rows // 2), part(rows // 2, rows)
+
+    def without_targets(self) -> PaddedPairs:
+        """The same pairs with no label that counts: a loss and gradients of zero."""
+        return replace(self, where_M=self.where_M[:0])
 
 
 def ragged(rows: Sequence[Sequence[int]]) -> Ragged:
@@ -94,28 +138,3 @@ def collate(source: Ragged, target: Ragged) -> PaddedPairs:
         labels_BT=pad(target, after=EOS),
         where_M=np.flatnonzero(real),
     )
-
-
-def halves(pairs: PaddedPairs) -> tuple[PaddedPairs, PaddedPairs]:
-    """Cuts a batch in two, each as if it had been made alone.
-
-    Args:
-        pairs: At least two.
-
-    Returns:
-        The first half of the rows, and the others.
-    """
-    rows, width = pairs.inputs_BT.shape
-    targets = np.bincount(pairs.where_M // width, minlength=rows)
-
-    def part(begin: int, end: int) -> PaddedPairs:
-        source, target = (int(one[begin:end].max()) for one in (pairs.source_lengths_B, targets))
-        return PaddedPairs(
-            source_BS=pairs.source_BS[begin:end, :source],
-            source_lengths_B=pairs.source_lengths_B[begin:end],
-            inputs_BT=pairs.inputs_BT[begin:end, :target],
-            labels_BT=pairs.labels_BT[begin:end, :target],
-            where_M=np.flatnonzero(np.arange(target) < targets[begin:end, None]),
-        )
-
-    return part(0, rows // 2), part(rows // 2, rows)

@@ -15,8 +15,7 @@ from seq2seq.errors import DataError, ModelError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import read_recipe_text, recipe_from_toml
 from seq2seq.storage.layout import LOCK
-from seq2seq.training.monitoring.examples import EXAMPLES
-from seq2seq.training.monitoring.examples import FORMAT as EXAMPLES_FORMAT
+from seq2seq.training.monitoring.session_log import EXAMPLES, EXAMPLES_FORMAT
 from seq2seq.training.run.checkpoint import checkpoint_folders
 from seq2seq.training.run.journal import Journal
 

@@ -11,11 +11,12 @@ import torch
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.preparing.report import PrepareReport
 from seq2seq.errors import DataError, ModelError
-from seq2seq.inference.engines.torch import TorchEngine, load_model
+from seq2seq.inference.engines.torch import load_model
 from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.report.record import RunRecord
-from seq2seq.training.evaluation import translated
-from seq2seq.training.monitoring.examples import EXAMPLES, write_examples
+from seq2seq.tasks import task_for
+from seq2seq.training.evaluation import Evaluator
+from seq2seq.training.monitoring.session_log import EXAMPLES, write_examples
 from seq2seq.training.precision import resolve_precision
 
 REPORT = "report.html"
@@ -93,8 +94,10 @@ def _make_examples(record: RunRecord, data: Path) -> PrepareReport:
         )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = load_model(model).to(device)
-    engine = TorchEngine(network, resolve_precision(model.recipe.training.precision, device))
-    found = translated(engine, prepared.val, model.tokenizers, model.recipe)
-    update = int(record.card["update"])
-    write_examples(folder / EXAMPLES, found, engine, model.tokenizers, update)
+    precision = resolve_precision(model.recipe.training.precision, device)
+    task = task_for(model.recipe)
+    evaluator = Evaluator(task, model.recipe, model.tokenizers, precision)
+    found = evaluator.predictions(network, prepared.val)
+    examples = task.examples(evaluator.network(network), prepared.val, found)
+    write_examples(folder / EXAMPLES, examples, int(record.card["update"]))
     return prepared.report

@@ -1,31 +1,31 @@
-"""Validation: the loss of the references, and BLEU of greedy translations."""
+"""Validation: the loss of a data set, and the metrics of what is predicted for it."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from seq2seq.data.batching import Bounds, in_length_order
-from seq2seq.data.collate import PaddedPairs, collate, halves
 from seq2seq.data.dataset import PairDataset
 from seq2seq.errors import is_out_of_memory
-from seq2seq.inference.engines.torch import TorchEngine
-from seq2seq.inference.translator import Translator
-from seq2seq.metrics import bleu
-from seq2seq.models.loss import Losses
-from seq2seq.models.translation import Batch, TranslationModel
 from seq2seq.recipe import Recipe
+from seq2seq.tasks import Network, PaddedBatch, Task
 from seq2seq.text.tokenizer import Tokenizers
-from seq2seq.training.batches.prepared import Share
 from seq2seq.training.distributed.group import ProcessGroup
-from seq2seq.training.monitoring.examples import Translations
+
+_LEAST_TOKENS = 4096  # of a batch: without gradients there is room for so many
+_ROWS = 128  # predicted at a time
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -34,39 +34,27 @@ class Forgetting:
 
     Attributes:
         now: What was found on it.
-        loss_before: The loss before the first update.
-        bleu_before: BLEU then, or None where it was not asked for.
+        before: What was found before the first update, as ``metrics.jsonl`` has it; empty: this
+            is before it.
     """
 
     now: Validated
-    loss_before: float | None
-    bleu_before: float | None
-
-    def record(self) -> dict[str, Any]:
-        """The figures as ``metrics.jsonl`` has them.
-
-        Returns:
-            Plain values.
-        """
-        loss = self.now.loss
-        return {
-            "loss": loss if math.isfinite(loss) else None,
-            "bleu": self.now.bleu,
-            "seconds": self.now.seconds,
-        }
+    before: Mapping[str, Any]
 
     def line(self) -> str:
-        """The figures in words, with those of the beginning.
+        """The figures in words, with those of the beginning."""
+        figures = [f"loss {self._since('loss', 3)}{self.now.loss:.3f}"]
+        for key, value in self.now.metrics.items():
+            if value is not None:
+                label = self.now.labels.get(key, key)
+                figures.append(f"{label} {self._since(key, 2)}{value:.2f}")
+        if len(figures) > 1:
+            figures.append(f"{self.now.seconds:.1f} s")
+        return f"old validation set: {'  '.join(figures)}"
 
-        Returns:
-            One line.
-        """
-        before = "" if self.loss_before is None else f"{self.loss_before:.3f} -> "
-        told = f"old validation set: loss {before}{self.now.loss:.3f}"
-        if self.now.bleu is None:
-            return told
-        before = "" if self.bleu_before is None else f"{self.bleu_before:.2f} -> "
-        return f"{told}  BLEU {before}{self.now.bleu:.2f}  {self.now.seconds:.1f} s"
+    def _since(self, key: str, digits: int) -> str:
+        before = self.before.get(key)
+        return "" if before is None else f"{before:.{digits}f} -> "
 
 
 @dataclass(frozen=True)
@@ -75,184 +63,184 @@ class Validated:
 
     Attributes:
         loss: Negative log-likelihood a target token, in nats, without smoothing.
-        bleu: BLEU of greedy translations (13a, cased), or None where it was not asked for.
+        metrics: The task's metrics by their keys; None where they were not asked for.
         seconds: How long it took.
-        translations: What BLEU was computed of, or None.
+        predictions: What the metrics were computed of, row by row, or None.
         old: Of a fine-tuned model: what was found on the old validation set; else None.
+        labels: The names of the metrics for people.
     """
 
     loss: float
-    bleu: float | None
-    seconds: float
-    translations: Translations | None = None
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    seconds: float = 0.0
+    predictions: Sequence[Any] | None = None
     old: Forgetting | None = None
-
-    def beside(self, now: Validated, first: dict[str, Any] | None) -> Validated:
-        """Adds what was found on the old validation set.
-
-        Args:
-            now: It.
-            first: The record of what was found there before the first update; None: this is it.
-
-        Returns:
-            All of it.
-        """
-        before = first or {}
-        return replace(self, old=Forgetting(now, before.get("loss"), before.get("bleu")))
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def perplexity(self) -> float:
         """exp(loss)."""
         return math.exp(min(self.loss, 700.0))
 
-    def value(self, metric: str) -> float:
-        """The early-stopping metric, larger being better.
+    @property
+    def bleu(self) -> float | None:
+        """BLEU of greedy translations (13a, cased), or None where there is none."""
+        return self.metrics.get("bleu")
+
+    def beside(self, old: Validated, first: Mapping[str, Any] | None) -> Validated:
+        """Adds what was found on the old validation set.
 
         Args:
-            metric: "loss" or "bleu".
+            old: It.
+            first: The record of what was found there before the first update; None: this is it.
 
         Returns:
-            BLEU, 0 where it is below 1: which of such translations is the better one is chance.
-            Or the negative loss.
+            All of it.
         """
-        if metric == "bleu":
-            assert self.bleu is not None
-            return self.bleu if self.bleu >= 1 else 0.0
-        return -self.loss if math.isfinite(self.loss) else -math.inf
+        return replace(self, old=Forgetting(old, first or {}))
+
+    def record(self) -> dict[str, Any]:
+        """The figures as ``metrics.jsonl`` has them."""
+        loss = self.loss if math.isfinite(self.loss) else None
+        return {"loss": loss, **self.metrics, "seconds": self.seconds}
+
+    def line(self) -> str:
+        """The figures in words."""
+        metrics = "".join(
+            f"  {self.labels.get(key, key)} {value:.2f}"
+            for key, value in self.metrics.items()
+            if value is not None
+        )
+        perplexity = f"perplexity {self.perplexity:,.4g}"
+        return f"loss {self.loss:.3f}  {perplexity}{metrics}  {self.seconds:.1f} s"
 
 
-def to_batch(pairs: PaddedPairs, device: torch.device) -> Batch:
-    """A batch as tensors.
+@dataclass(frozen=True)
+class Evaluator:
+    """Measures models on data sets.
 
-    Args:
-        pairs: As numpy matrices.
-        device: Where the tensors go.
-
-    Returns:
-        The batch.
-    """
-    arrays = (getattr(pairs, name) for name in Batch.__dataclass_fields__)
-    return Batch(*(torch.from_numpy(array) for array in arrays)).to(device)
-
-
-@torch.no_grad()
-def validation_loss(
-    model: TranslationModel,
-    dataset: PairDataset,
-    tokens: int,
-    precision: torch.dtype,
-    share: Share,
-) -> tuple[float, int]:
-    """Negative log-likelihood of a data set's targets.
-
-    Args:
-        model: The model, put into evaluation mode.
-        dataset: The pairs; all of them count.
-        tokens: Bound of padded tokens a batch.
-        precision: The type for matrix products.
-        share: Which of the batches are taken: every ``world``-th.
-
-    Returns:
-        The sum, in nats, and how many tokens they are.
-    """
-    model.eval()
-    losses = Losses(model, 0.0)
-    device = model.output.weight.device
-    total, count = 0.0, 0
-    batches = in_length_order(dataset, Bounds(tokens))
-    for indices in islice(batches, share.rank, None, share.world):
-        waiting = [collate(*dataset.ids(indices))]
-        while waiting:
-            pairs = waiting.pop()
-            try:
-                batch = to_batch(pairs, device)
-                with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-                    _, nll = losses(batch)
-                total += float(nll)
-                count += batch.tokens
-            except Exception as error:
-                if not is_out_of_memory(error) or len(pairs.source_lengths_B) == 1:
-                    raise
-                waiting += halves(pairs)
-    return total, count
-
-
-def validate(
-    model: TranslationModel,
-    dataset: PairDataset,
-    tokenizers: Tokenizers,
-    recipe: Recipe,
-    precision: torch.dtype,
-    group: ProcessGroup | None = None,
-) -> Validated:
-    """Measures a model on the validation set.
-
-    Args:
-        model: The model.
-        dataset: The validation set.
-        tokenizers: Both sides' tokenizers.
-        recipe: For what is to be measured, and how long translations may get.
+    Attributes:
+        task: Says how.
+        recipe: For how large batches are, and how many rows are predicted.
+        tokenizers: Of both sides.
         precision: The type for matrix products.
         group: The processes that share the work; all get the same figures. None: this one alone.
-
-    Returns:
-        The figures.
     """
-    begun = time.monotonic()
-    group = group or ProcessGroup()
-    tokens = max(recipe.training.batch_tokens, 4096)
-    found = None
-    with group.interruptible_together():
-        own = validation_loss(model, dataset, tokens, precision, group.share)
-        if recipe.training.validation.bleu:
-            engine = TorchEngine(model, precision)
-            found = translated(engine, dataset, tokenizers, recipe, group.share)
-    loss, count = group.all_gather(own).sum(0).tolist()
-    score, translations = None, None
-    if found is not None:
-        translations = _together(found, group)
-        score = bleu(translations.hypotheses, translations.references)
-    return Validated(loss / max(count, 1), score, time.monotonic() - begun, translations)
+
+    task: Task
+    recipe: Recipe
+    tokenizers: Tokenizers
+    precision: torch.dtype
+    group: ProcessGroup = field(default_factory=ProcessGroup)
+
+    def network(self, model: nn.Module) -> Network:
+        """A model with what is needed to predict with it."""
+        return Network(model, self.tokenizers, self.precision)
+
+    def evaluate(self, model: nn.Module, dataset: PairDataset) -> Validated:
+        """Measures a model.
+
+        Args:
+            model: The model; it is put into evaluation mode.
+            dataset: Such as the validation set.
+
+        Returns:
+            The figures, the same for all processes.
+        """
+        begun = time.monotonic()
+        with self.group.interruptible_together():
+            own_loss = self.loss(model, dataset)
+            own = self._own_predictions(model, dataset) if self.task.predicts else None
+        loss, count = self.group.all_gather(own_loss).sum(0).tolist()
+        metrics: dict[str, float | None] = {one.key: None for one in self.task.metrics}
+        predictions = None
+        if own is not None:
+            predictions = self._of_all_processes(own)
+            metrics |= self.task.measure(predictions, dataset)
+        return Validated(
+            loss / max(count, 1),
+            metrics,
+            time.monotonic() - begun,
+            predictions,
+            labels={one.key: one.label for one in self.task.metrics},
+        )
+
+    @torch.no_grad()
+    def loss(self, model: nn.Module, dataset: PairDataset) -> tuple[float, int]:
+        """This process's part of a data set's loss: of every ``world``-th batch.
+
+        Returns:
+            The sum of the negative log-likelihood, in nats, and how many targets it is of.
+        """
+        model.eval()
+        loss = self.task.loss(model)
+        device = next(model.parameters()).device
+        enabled = self.precision != torch.float32
+
+        def sums(batch: PaddedBatch) -> tuple[float, int]:
+            tensors = self.task.tensors(batch, device)
+            with torch.autocast(device.type, self.precision, enabled=enabled):
+                _, shown = loss(tensors)
+            return float(shown), batch.targets
+
+        total, count = 0.0, 0
+        bounds = Bounds(max(self.recipe.training.batch_tokens, _LEAST_TOKENS))
+        share = self.group.share
+        for rows in islice(in_length_order(dataset, bounds), share.rank, None, share.world):
+            batch = self.task.collate(*dataset.ids(rows))
+
+            def of_parts(size: int, batch: PaddedBatch = batch) -> list[tuple[float, int]]:
+                return [sums(part) for part in _parts(batch, size)]
+
+            for nll, targets in with_less_memory(of_parts, len(batch)):
+                total, count = total + nll, count + targets
+        return total, count
+
+    def predictions(self, model: nn.Module, dataset: PairDataset) -> list[Any]:
+        """Predicts as many rows of a data set as the recipe says, with all processes."""
+        with self.group.interruptible_together():
+            own = self._own_predictions(model, dataset)
+        return self._of_all_processes(own)
+
+    def _own_predictions(self, model: nn.Module, dataset: PairDataset) -> list[Any]:
+        """Those of every ``world``-th row."""
+        count = min(len(dataset), self.recipe.training.validation.lines or len(dataset))
+        rows = np.arange(self.group.rank, count, self.group.world_size)
+        network = self.network(model)
+        return with_less_memory(lambda size: self.task.predict(network, dataset, rows, size), _ROWS)
+
+    def _of_all_processes(self, own: list[Any]) -> list[Any]:
+        """The predictions of all processes, row by row."""
+        each = [json.loads(text) for text in self.group.all_gather_text(json.dumps(own))]
+        together: list[Any] = [None] * sum(map(len, each))
+        for rank, some in enumerate(each):
+            together[rank :: self.group.world_size] = some
+        return together
 
 
-def _together(found: Translations, group: ProcessGroup) -> Translations:
-    """The translations of all processes, line by line."""
-    hypotheses = list(found.references)
-    for rank, told in enumerate(group.all_gather_text(json.dumps(found.hypotheses))):
-        hypotheses[rank :: group.world_size] = json.loads(told)
-    return replace(found, hypotheses=hypotheses)
-
-
-def translated(
-    engine: TorchEngine,
-    dataset: PairDataset,
-    tokenizers: Tokenizers,
-    recipe: Recipe,
-    share: Share | None = None,
-) -> Translations:
-    """Translates the validation set greedily.
+def with_less_memory(attempt: Callable[[int], Found], rows: int) -> Found:
+    """Tries something with half as many rows at a time, again and again, until memory suffices.
 
     Args:
-        engine: The model.
-        dataset: The validation set.
-        tokenizers: Both sides' tokenizers.
-        recipe: For how many lines, and how long translations may get.
-        share: Which of the lines are translated: every ``world``-th. None: all.
+        attempt: Takes the rows that may be taken at a time.
+        rows: How many are tried first.
 
     Returns:
-        Sources, references, and the translations of those lines.
+        What the attempt gives that does not run out of memory.
     """
-    share = share or Share()
-    count = min(len(dataset), recipe.training.validation.lines or len(dataset))
-    sources, references = dataset.texts(np.arange(count))
-    translator = Translator(engine, tokenizers, recipe.translation)
-    size = 128
     while True:
         try:
-            own = sources[share.rank :: share.world]
-            hypotheses = translator.translate(own, beam=1, batch_size=size)
-            return Translations(sources, references, hypotheses)
+            return attempt(rows)
         except Exception as error:
-            if not is_out_of_memory(error) or size == 1:
+            if not is_out_of_memory(error) or rows == 1:
                 raise
-        size //= 2
+        rows //= 2  # not in the except block, whose traceback holds tensors
+
+
+def _parts(batch: PaddedBatch, rows: int) -> Iterator[PaddedBatch]:
+    """A batch in parts of so many rows at most."""
+    if len(batch) <= rows:
+        yield batch
+        return
+    for half in batch.halves():
+        yield from _parts(half, rows)

@@ -9,20 +9,20 @@ from __future__ import annotations
 import math
 import time
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from seq2seq.data.dataset import PairDataset, PreparedData
 from seq2seq.errors import ModelError, TrainingError
-from seq2seq.inference.engines.torch import TorchEngine
-from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.training import LastK, Plateau
+from seq2seq.tasks import task_for
 from seq2seq.training.averaging import mean_of
 from seq2seq.training.batches.base import feed_for
 from seq2seq.training.distributed.group import ProcessGroup
-from seq2seq.training.evaluation import Validated, validate
+from seq2seq.training.evaluation import Evaluator, Validated
 from seq2seq.training.finetuning.start import FineTuning
 from seq2seq.training.monitoring.curves import plot_curves
 from seq2seq.training.monitoring.monitor import Monitor
@@ -69,6 +69,7 @@ class Session:
         self.watch = Watch(folder.path, folder.journal, monitor.say, page)
         self.learner = Learner(recipe, prepared.tokenizers, self.group)
         self.feed = feed_for(prepared, recipe, self.group.share)
+        self.task = task_for(recipe)
         monitor.unit = self.feed.unit
         self.state = TrainingState()
         self.stop = StopRequest()
@@ -180,16 +181,15 @@ class Session:
         """Remembers, logs and shows what a validation found."""
         state = self.state
         if best:
-            state.best = result.value(self.options.early_stopping.metric)
+            state.best = self.task.value(result)
             state.best_loss, state.best_update = result.loss, state.update
         epoch = state.place.epoch + self.epoch_share()
         record = {
             "update": state.update,
             "epoch": epoch,
-            "loss": result.loss if math.isfinite(result.loss) else None,
-            "bleu": result.bleu,
+            **result.record(),
             "seconds": state.seconds,
-            **({"old": result.old.record()} if result.old else {}),
+            **({"old": result.old.now.record()} if result.old else {}),
             **more,
         }
         state.history.append(record)
@@ -199,20 +199,19 @@ class Session:
 
     def _is_best(self, result: Validated) -> bool:
         """By the recipe's metric; of equal ones (no BLEU yet) the lower loss is better."""
-        state, value = self.state, result.value(self.options.early_stopping.metric)
+        state, value = self.state, self.task.value(result)
         if not math.isfinite(result.loss):
             return False
         if state.best is None or state.best_loss is None or value != state.best:
             return state.best is None or value > state.best
         return result.loss < state.best_loss
 
-    def _measure(self, model: TranslationModel) -> Validated:
+    def _measure(self, model: nn.Module) -> Validated:
         def measured(
             pairs: PairDataset, recipe: Recipe, group: ProcessGroup | None = None
         ) -> Validated:
             self.monitor.validating(len(pairs))
-            precision = self.learner.precision
-            return validate(model, pairs, self.prepared.tokenizers, recipe, precision, group)
+            return self._evaluator(recipe, group).evaluate(model, pairs)
 
         try:
             result = measured(self.prepared.val, self.recipe, self.group)
@@ -226,6 +225,10 @@ class Session:
             raise TrainingError(self.stopped(why, advice)) from error
         self.tick()
         return result
+
+    def _evaluator(self, recipe: Recipe, group: ProcessGroup | None = None) -> Evaluator:
+        precision, tokenizers = self.learner.precision, self.prepared.tokenizers
+        return Evaluator(self.task, recipe, tokenizers, precision, group or ProcessGroup())
 
     def stopped(self, why: str, advice: str) -> str:
         """Says where training fails.
@@ -257,17 +260,19 @@ class Session:
         self.folder.save(checkpoint, self.options.keep_checkpoints, keep_validated)
 
     def _publish(
-        self, model: TranslationModel, record: dict[str, Any], found: Validated | None = None
+        self, model: nn.Module, record: dict[str, Any], found: Validated | None = None
     ) -> None:
         if self.group.rank != 0:
             return
-        translations = None if found is None else found.translations
-        engine = TorchEngine(model, self.learner.precision)
-        examples = self.watch.examples(
-            translations, engine, self.prepared.tokenizers, record["update"]
-        )
+        predictions = None if found is None else found.predictions
+        make = None
+        if predictions is not None:
+            network = self._evaluator(self.recipe).network(model)
+            make = partial(self.task.examples, network, self.prepared.val, predictions)
+        examples = self.watch.examples(make, record["update"])
         weights: dict[str, Tensor] = dict(model.named_parameters())
-        card = model_card(self.recipe, self.prepared, model, record, examples, self._environment())
+        about = self.task.card(record, examples)
+        card = model_card(self.recipe, self.prepared, model, record, about, self._environment())
         self.folder.publish(weights, card | (self.tuning.card() if self.tuning else {}))
 
     def _environment(self) -> dict[str, Any]:

@@ -18,13 +18,13 @@ import numpy as np
 import torch
 
 from seq2seq.data.batching import Ints
-from seq2seq.data.collate import PaddedPairs
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.preparing.prepare import prepare
 from seq2seq.data.progress import Progress
 from seq2seq.errors import DataError, TrainingError, is_out_of_memory
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import recipe_from_toml, recipe_to_toml
+from seq2seq.tasks import PaddedBatch
 from seq2seq.training.batches.prepared import Work
 from seq2seq.training.distributed.absent_folder import AbsentFolder
 from seq2seq.training.distributed.group import ProcessGroup
@@ -236,7 +236,7 @@ class Trainer(Session):
             if halved:
                 self.monitor.say(
                     f"warning: the largest batches ({len(batch):,} pairs of up to "
-                    f"{max(pairs.source_BS.shape[1], pairs.labels_BT.shape[1]):,} pieces) do not "
+                    f"{pairs.width:,} pieces) do not "
                     f"fit into memory, and are taken in {halved + 1} parts: slower, but the same "
                     "gradient; a lower training.batch_tokens needs less"
                 )
@@ -329,7 +329,7 @@ class Trainer(Session):
     def _tell(
         self,
         gradient: Gradient,
-        pairs: list[PaddedPairs],
+        pairs: list[PaddedBatch],
         rate: float,
         ratios: dict[str, float],
     ) -> None:

@@ -9,19 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from seq2seq.data.collate import PaddedPairs, halves
 from seq2seq.errors import is_out_of_memory
-from seq2seq.models.loss import Losses
-from seq2seq.models.translation import TranslationModel
 from seq2seq.models.weights import load_tensors
-from seq2seq.recipe import Model, Recipe
+from seq2seq.recipe import Recipe
 from seq2seq.recipe.training import Ema
+from seq2seq.tasks import PaddedBatch, task_for
 from seq2seq.text.tokenizer import Tokenizers
 from seq2seq.training.averaging import MovingAverage
 from seq2seq.training.distributed.group import ProcessGroup
-from seq2seq.training.evaluation import to_batch
 from seq2seq.training.monitoring.metrics import gpu_memory, memory
 from seq2seq.training.optim.optimizers import (
     build_optimizer,
@@ -85,31 +82,25 @@ class _NoMemory(Exception):  # noqa: N818 (it is handled, never told)
 class Part:
     """Some rows of a batch, and where they are in it."""
 
-    pairs: PaddedPairs
+    pairs: PaddedBatch
     batch: int
     row: int
 
     @property
     def tokens(self) -> int:
         """Target tokens."""
-        return len(self.pairs.where_M)
+        return self.pairs.targets
 
     def halves(self) -> list[Part]:
         """Both halves; a single pair has none."""
-        rows = len(self.pairs.source_lengths_B)
+        rows = len(self.pairs)
         if rows == 1:
             raise TooLargeError(self.batch, self.row)
-        first, second = halves(self.pairs)
+        first, second = self.pairs.halves()
         return [
             Part(first, self.batch, self.row),
             Part(second, self.batch, self.row + rows // 2),
         ]
-
-
-def _ignores_sources(model: Model) -> bool:
-    """Whether nothing of the encoder reaches the decoder, and its weights get no gradient."""
-    decoder = model.decoder
-    return model.bridge == "zero" and decoder.attention == "none" and not decoder.state_feeding
 
 
 class Learner:
@@ -129,22 +120,20 @@ class Learner:
         self.device = self.group.device
         self.precision = resolve_precision(self.options.precision, self.device)
         torch.manual_seed(recipe.seed)
-        sizes = tokenizers.source.size, tokenizers.target.size
-        self.model = TranslationModel(recipe.model, *sizes).to(self.device)
+        self.task = task_for(recipe)
+        self.model = self.task.build_model(tokenizers).to(self.device)
         self.judged = self.model  # the weights that validation sees
         self.average: MovingAverage | None = None
         if isinstance(self.options.average, Ema):
             self.judged = copy.deepcopy(self.model)
             self.average = MovingAverage(self.model, self.judged, self.options.average.decay)
-        losses = Losses(self.model, self.options.label_smoothing)
-        self.losses = self.group.data_parallel(
-            losses, unused_parameters=_ignores_sources(recipe.model)
-        )
+        unused = self.task.leaves_weights_unused
+        self.losses = self.group.data_parallel(self.task.loss(self.model), unused_parameters=unused)
         self._waited_for = False  # whether the others are in the midst of a pass backward with us
         self.names = [name for name, _ in self.model.named_parameters()]
         self.optimizer = build_optimizer(self.options, self.model)
 
-    def gradient(self, pairs: list[PaddedPairs], seed: int) -> Gradient:
+    def gradient(self, pairs: list[PaddedBatch], seed: int) -> Gradient:
         """Leaves the clipped gradient of the mean loss over all target tokens of an update.
 
         A batch that does not fit into memory is halved, and the update begun again: being a sum,
@@ -160,7 +149,7 @@ class Learner:
         Raises:
             TooLargeError: If a single pair does not fit into memory.
         """
-        tokens = int(self.group.all_gather([sum(len(one.where_M) for one in pairs)]).sum())
+        tokens = int(self.group.all_gather([sum(one.targets for one in pairs)]).sum())
         # The processes' gradients are averaged, not added up.
         parts, *losses = self._halving(pairs, seed, tokens / self.group.world_size)
         limit = self.options.clip_norm or math.inf
@@ -179,7 +168,7 @@ class Learner:
             gpu_memory=None if taken is None else int(most[5]),
         )
 
-    def rehearse(self, pairs: PaddedPairs) -> int:
+    def rehearse(self, pairs: PaddedBatch) -> int:
         """Finds out whether a batch fits into memory, and changes nothing.
 
         Args:
@@ -199,14 +188,14 @@ class Learner:
                 weights = self.model.parameters()
                 reserved = [torch.ones_like(one) for one in weights for _ in range(copies)]
             with self.group.no_sync(self.losses):
-                return len(self._halving([pairs], 0, len(pairs.where_M))[0]) - 1
+                return len(self._halving([pairs], 0, pairs.targets)[0]) - 1
         finally:
             reserved.clear()
             torch.random.set_rng_state(state)
             self._give_back()
 
     def _halving(
-        self, pairs: list[PaddedPairs], seed: int, tokens: float
+        self, pairs: list[PaddedBatch], seed: int, tokens: float
     ) -> tuple[list[Part], float, float]:
         """Adds up gradients, of ever smaller parts until they fit; the parts, and both losses."""
         parts = [Part(one, number, 0) for number, one in enumerate(pairs)]
@@ -241,8 +230,8 @@ class Learner:
                 raise
         return float(total[0]), float(total[1])
 
-    def _backward(self, pairs: PaddedPairs, tokens: float) -> Tensor:
-        batch = to_batch(pairs, self.device)
+    def _backward(self, pairs: PaddedBatch, tokens: float) -> Tensor:
+        batch = self.task.tensors(pairs, self.device)
         with self._autocast():
             loss, nll = self.losses(batch)
         self._waited_for = self.group.will_sync(self.losses)
@@ -294,7 +283,7 @@ class Learner:
             load_tensors(self.judged, groups["average"], origin)
         restore_optimizer(self.optimizer, self.names, groups["optimizer"])
 
-    def with_weights(self, weights: Tensors, origin: Path) -> TranslationModel:
+    def with_weights(self, weights: Tensors, origin: Path) -> nn.Module:
         """A copy of the model with other weights.
 
         Args:

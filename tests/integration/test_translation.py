@@ -16,8 +16,8 @@ from seq2seq.inference.engines.torch import load_model
 from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.recipe.files import recipe_from_toml
 from seq2seq.search import Hypothesis, SourceBatch, beam_search, greedy, length_caps
+from seq2seq.tasks.translation import to_batch
 from seq2seq.text.tokenizer import Tokenizers
-from seq2seq.training.evaluation import to_batch
 from seq2seq.training.monitoring.monitor import Silent
 
 MODELS = {

@@ -23,7 +23,7 @@ from seq2seq.data.collate import collate, ragged
 from seq2seq.data.preparing.prepare import prepare
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe.files import load_recipe
-from seq2seq.training.evaluation import to_batch
+from seq2seq.tasks.translation import to_batch
 
 SMALL = [
     f"model.{side}.{name}={size}"

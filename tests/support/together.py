@@ -24,10 +24,11 @@ from seq2seq.data.dataset import PreparedData
 from seq2seq.models.loss import Losses
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import load_recipe
+from seq2seq.tasks import task_for
 from seq2seq.training.batches.prepared import Feed
 from seq2seq.training.distributed.group import ProcessGroup
 from seq2seq.training.distributed.torch_group import process_group
-from seq2seq.training.evaluation import validate
+from seq2seq.training.evaluation import Evaluator
 from seq2seq.training.run.checkpoint import Checkpoint
 from seq2seq.training.seeds import DROPOUT, mixed
 from seq2seq.training.state import TrainingState
@@ -102,9 +103,8 @@ class Scarce:
 def validation(group: ProcessGroup, recipe: Path, prepared: PreparedData) -> dict[str, Any]:
     read = load_recipe(str(recipe), [*STILL, "training.validation.lines=13"])
     learner = Learner(read, prepared.tokenizers, group)
-    found = validate(
-        learner.model, prepared.val, prepared.tokenizers, read, learner.precision, group
-    )
+    evaluator = Evaluator(task_for(read), read, prepared.tokenizers, learner.precision, group)
+    found = evaluator.evaluate(learner.model, prepared.val)
     return {**asdict(found), "seconds": 0.0}
 
 

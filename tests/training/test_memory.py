@@ -16,13 +16,14 @@ from torch import Tensor
 
 from seq2seq.cli.console import message_of
 from seq2seq.data.batching import POOL, BatchOrder, Bounds
-from seq2seq.data.collate import PaddedPairs, collate, halves, ragged
+from seq2seq.data.collate import PaddedPairs, collate, ragged
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.preparing.prepare import prepare
 from seq2seq.errors import ModelError, TrainingError, is_out_of_memory
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import load_recipe
-from seq2seq.training import evaluation as validation
+from seq2seq.tasks import task_for, translation
+from seq2seq.training.evaluation import Evaluator
 from seq2seq.training.monitoring.monitor import Silent
 from seq2seq.training.trainer import train
 from seq2seq.training.updater import Learner, TooLargeError
@@ -106,7 +107,7 @@ def test_halves_are_batches_of_their_own(rows: int) -> None:
         [list(random.integers(4, 99, random.integers(0, 9))) for _ in range(rows)] for _ in range(2)
     )
     middle = rows // 2
-    found = halves(collate(ragged(sources), ragged(targets)))
+    found = collate(ragged(sources), ragged(targets)).halves()
     for part, cut in zip(found, (slice(0, middle), slice(middle, rows)), strict=True):
         expected = collate(ragged(sources[cut]), ragged(targets[cut]))
         for name in PaddedPairs.__dataclass_fields__:
@@ -209,17 +210,16 @@ def test_validation_takes_fewer_at_a_time(
 ) -> None:
     recipe, prepared = recipe_of(corpus), corpus[1]
     learner = Learner(recipe, prepared.tokenizers)
-    found = validation.validate(
-        learner.model, prepared.val, prepared.tokenizers, recipe, torch.float32
-    )
-    real, sizes = validation.to_batch, []
+    evaluator = Evaluator(task_for(recipe), recipe, prepared.tokenizers, torch.float32)
+    found = evaluator.evaluate(learner.model, prepared.val)
+    real, sizes = translation.to_batch, []
 
     def to_batch(pairs: PaddedPairs, device: torch.device) -> object:
         if len(pairs.source_lengths_B) > 4:
             raise RuntimeError(NO_MEMORY)
         return real(pairs, device)
 
-    translate = validation.Translator.translate
+    translate = translation.Translator.translate
 
     def translated(self: object, lines: list[str], *, batch_size: int, **more: int) -> list[str]:
         sizes.append(batch_size)
@@ -227,11 +227,9 @@ def test_validation_takes_fewer_at_a_time(
             raise MemoryError
         return translate(self, lines, batch_size=batch_size, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(validation, "to_batch", to_batch)
-    monkeypatch.setattr(validation.Translator, "translate", translated)
-    again = validation.validate(
-        learner.model, prepared.val, prepared.tokenizers, recipe, torch.float32
-    )
+    monkeypatch.setattr(translation, "to_batch", to_batch)
+    monkeypatch.setattr(translation.Translator, "translate", translated)
+    again = evaluator.evaluate(learner.model, prepared.val)
     assert math.isclose(found.loss, again.loss, rel_tol=1e-6)
     assert found.bleu == again.bleu
     assert sizes == [128, 64, 32, 16]

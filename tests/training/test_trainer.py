@@ -24,9 +24,9 @@ from seq2seq.data.preparing.prepare import prepare
 from seq2seq.errors import DataError, ModelError, TrainingError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import load_recipe, recipe_to_toml
-from seq2seq.training import session
+from seq2seq.tasks import task_for
 from seq2seq.training.batches.prepared import Feed, Work
-from seq2seq.training.evaluation import Validated
+from seq2seq.training.evaluation import Evaluator, Validated
 from seq2seq.training.monitoring.monitor import Monitor, Silent
 from seq2seq.training.run.checkpoint import load_checkpoint, save_checkpoint
 from seq2seq.training.run.folder import RunFolder
@@ -47,11 +47,11 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Validations find these BLEU scores, one after another, the last one for ever."""
     scores = [1.0]
 
-    def validate(*_: object) -> Validated:
+    def evaluate(*_: object) -> Validated:
         score = scores.pop(0) if len(scores) > 1 else scores[0]
-        return Validated(loss=5.0, bleu=score, seconds=0.0)
+        return Validated(loss=5.0, metrics={"bleu": score})
 
-    monkeypatch.setattr(session, "validate", validate)
+    monkeypatch.setattr(Evaluator, "evaluate", evaluate)
     return scores
 
 
@@ -105,19 +105,20 @@ def test_early_stopping_counts_validations(
 def test_of_equal_scores_the_lower_loss_is_best(
     corpus: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = [Validated(loss, 0.0, 0.0) for loss in (5.0, 4.0, 4.5)]
+    found = [Validated(loss, {"bleu": 0.0}) for loss in (5.0, 4.0, 4.5)]
     monkeypatch.setattr(
-        session, "validate", lambda *_: found.pop(0) if len(found) > 1 else found[0]
+        Evaluator, "evaluate", lambda *_: found.pop(0) if len(found) > 1 else found[0]
     )
     result = run(corpus, tmp_path / "r", "training.updates=30")
     assert result.best is not None
     assert result.best["update"] == 20
 
 
-def test_scores_of_gibberish_are_equal() -> None:
+def test_scores_of_gibberish_are_equal(corpus: tuple[Path, Path]) -> None:
     """Below 1 it is chance which is higher: the loss decides."""
+    task = task_for(load_recipe(str(corpus[0] / "tiny.toml")))
     found = [
-        Validated(loss=loss, bleu=bleu, seconds=0.0).value("bleu")
+        task.value(Validated(loss, {"bleu": bleu}))
         for loss, bleu in ((6.0, 0.19), (5.0, 0.0), (4.0, 0.99), (3.0, 1.0), (2.0, 96.5))
     ]
     assert found == [0.0, 0.0, 0.0, 1.0, 96.5]

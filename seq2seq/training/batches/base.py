@@ -9,9 +9,9 @@ import torch
 import torch.distributed as dist
 
 from seq2seq.data.batching import Ints, Place
-from seq2seq.data.collate import PaddedPairs
 from seq2seq.data.dataset import PreparedData
 from seq2seq.recipe import Recipe
+from seq2seq.tasks import PaddedBatch
 from seq2seq.training.batches.prepared import Feed, Share, Work
 from seq2seq.training.batches.provenance import Lines
 from seq2seq.training.batches.streamed import Exchange, StreamFeed
@@ -29,7 +29,7 @@ class AnyFeed(Protocol):
     def left_out(self) -> int:
         """Counts the pairs that are too long to be trained on."""
 
-    def largest(self) -> Iterator[tuple[Ints, PaddedPairs]]:
+    def largest(self) -> Iterator[tuple[Ints, PaddedBatch]]:
         """The batches that need the most memory."""
 
     def lines(self, indices: Ints) -> Lines:

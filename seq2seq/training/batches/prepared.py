@@ -10,14 +10,15 @@ prepares its share of each update alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from seq2seq.data.batching import Batch, BatchOrder, Bounds, Ints, Place, sampled
-from seq2seq.data.collate import PaddedPairs, collate
+from seq2seq.data.collate import collate
 from seq2seq.data.dataset import PreparedData, Ragged
 from seq2seq.data.prefetch import ahead
 from seq2seq.recipe import Recipe
+from seq2seq.tasks import PaddedBatch
 from seq2seq.training.batches.provenance import Lines
 from seq2seq.training.seeds import SAMPLING, mixed
 
@@ -88,18 +89,6 @@ class Share:
         return batch if self.whole(accumulate) else self.of([batch])[0]
 
 
-def unlearned(pairs: PaddedPairs) -> PaddedPairs:
-    """A batch of which nothing is learned: it has no label that counts, so its gradients are zero.
-
-    Args:
-        pairs: The batch.
-
-    Returns:
-        It, without labels.
-    """
-    return replace(pairs, where_M=pairs.where_M[:0])
-
-
 @dataclass(frozen=True)
 class Work:
     """What one update learns from.
@@ -108,14 +97,14 @@ class Work:
         batches: The indices (B,) of each batch's pairs, those of all processes.
         own: The indices (B,) of each batch of this process's share.
         pairs: The batches of ``own`` as matrices; never none. Where no pair was left for this
-            process they are ``unlearned``.
+            process they have no targets.
         place: The place after the update.
         notes: What ``metrics.jsonl`` is to remember of a stream here; None: nothing.
     """
 
     batches: list[Ints]
     own: list[Ints]
-    pairs: list[PaddedPairs]
+    pairs: list[PaddedBatch]
     place: Place
     notes: dict[str, Any] | None = None
 
@@ -123,7 +112,7 @@ class Work:
 def dealt(
     batches: list[Batch],
     share: Share,
-    matrices: Callable[[Batch], PaddedPairs],
+    matrices: Callable[[Batch], PaddedBatch],
     after: Place,
     notes: dict[str, Any] | None = None,
 ) -> Work:
@@ -142,7 +131,7 @@ def dealt(
     own = share.of(batches)
     pairs = [matrices(batch) for batch in own]
     if share.idle(batches):
-        pairs = [unlearned(one) for one in pairs]
+        pairs = [one.without_targets() for one in pairs]
     indices = [one.indices for one in batches]
     return Work(indices, [one.indices for one in own], pairs, after, notes)
 
@@ -183,7 +172,7 @@ class Feed:
         """
         return self._order.left_out()
 
-    def largest(self) -> Iterator[tuple[Ints, PaddedPairs]]:
+    def largest(self) -> Iterator[tuple[Ints, PaddedBatch]]:
         """The batches that need the most memory, as far as they are this process's.
 
         Yields:
@@ -236,7 +225,7 @@ class Feed:
                 yield dealt(batches, self._share, self._padded, after)
                 batches = []
 
-    def _padded(self, batch: Batch) -> PaddedPairs:
+    def _padded(self, batch: Batch) -> PaddedBatch:
         return collate(*batch.ids(self._train))
 
     def _resplit(

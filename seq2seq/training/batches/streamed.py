@@ -25,7 +25,7 @@ import pyarrow as pa
 from seq2seq.data.arrow import SCHEMA, flat_ids
 from seq2seq.data.batching import Batch, Bounds, Ints, Place, planned, sampled
 from seq2seq.data.batching import cut as cut_batches
-from seq2seq.data.collate import PaddedPairs, collate
+from seq2seq.data.collate import collate
 from seq2seq.data.dataset import PreparedData, Ragged
 from seq2seq.data.prefetch import ahead
 from seq2seq.data.preparing.worker import Notes, Result
@@ -34,6 +34,7 @@ from seq2seq.data.preparing.workers import WORTH_A_PROCESS, Crew, processors
 from seq2seq.data.reading.stream import Mark, Streams, first_rows
 from seq2seq.errors import DataError
 from seq2seq.recipe import Recipe
+from seq2seq.tasks import PaddedBatch
 from seq2seq.training.batches.prepared import Share, Work, dealt
 from seq2seq.training.batches.provenance import Lines
 from seq2seq.training.seeds import SAMPLING, mixed
@@ -117,7 +118,7 @@ class StreamFeed:
         """
         return 0
 
-    def largest(self) -> Iterator[tuple[Ints, PaddedPairs]]:
+    def largest(self) -> Iterator[tuple[Ints, PaddedBatch]]:
         """The batches of the first buffer that need the most memory, as far as they are this one's.
 
         Yields:
@@ -308,7 +309,7 @@ class StreamFeed:
         return [everyone[n % world][1][n // world] for n in range(len(blocks))]
 
 
-def _matrices(batch: Batch) -> PaddedPairs:
+def _matrices(batch: Batch) -> PaddedBatch:
     assert batch.split is not None
     return collate(*(side.take(batch.rows) for side in batch.split))
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from seq2seq.data.collate import PaddedPairs
+from seq2seq.tasks import PaddedBatch
 
 PARTS = ("encoder", "bridge", "decoder", "attention", "embedding", "output")
-"""The parts of the network whose movement is measured, besides the whole."""
+"""The parts of a network, in the order in which they are shown; others come after them."""
 
 
 class Interval:
@@ -23,7 +23,7 @@ class Interval:
         self.nll, self.tokens, self.seconds = 0.0, 0, 0.0
         self._real, self._padded = 0, 0
 
-    def add(self, nll: float, tokens: int, pairs: Sequence[PaddedPairs], seconds: float) -> None:
+    def add(self, nll: float, tokens: int, pairs: Sequence[PaddedBatch], seconds: float) -> None:
         """Takes an update in.
 
         Args:
@@ -38,8 +38,8 @@ class Interval:
             self.tokens += tokens
         self.seconds += seconds
         for one in pairs:
-            self._real += int(one.source_lengths_B.sum()) + len(one.where_M)
-            self._padded += one.source_BS.size + one.labels_BT.size
+            self._real += one.tokens
+            self._padded += one.cells
 
     @property
     def loss(self) -> float:
@@ -77,7 +77,7 @@ class Movement:
         """The ratios, after the update.
 
         Returns:
-            "all" and those of ``PARTS`` that have weights other than zero.
+            Of "all" and of each part that has weights other than zero.
         """
         norm = torch.linalg.vector_norm
         moved = [norm(now - old) for (_, now), old in zip(self._now, self._before, strict=True)]
@@ -89,7 +89,8 @@ class Movement:
                 total = sums.setdefault(key, [0.0, 0.0])
                 total[0] += change
                 total[1] += size
-        known = [key for key in ("all", *PARTS) if key in sums and sums[key][1] > 0.0]
+        order = dict.fromkeys(["all", *PARTS, *sums])
+        known = [key for key in order if key in sums and sums[key][1] > 0.0]
         return {key: math.sqrt(sums[key][0] / sums[key][1]) for key in known}
 
 
@@ -100,7 +101,7 @@ def part_of(name: str) -> str:
         name: Its full name, such as "decoder.attention.query.weight".
 
     Returns:
-        One of ``PARTS``.
+        One of ``PARTS``, or of another model's.
     """
     words = name.split(".")
     for inner in ("attention", "embedding"):

@@ -162,12 +162,9 @@ class Monitor:
             result: What it found.
             best: Whether it is the best so far.
         """
-        bleu = "" if result.bleu is None else f"  BLEU {result.bleu:.2f}"
-        self.say(
-            f"validation at update {update} ({self.unit} {epoch:.2f}): loss {result.loss:.3f}  "
-            f"perplexity {result.perplexity:,.4g}{bleu}  {result.seconds:.1f} s"
-            f"{'  best so far' if best else ''}"
-        )
+        mark = "  best so far" if best else ""
+        when = f"update {update} ({self.unit} {epoch:.2f})"
+        self.say(f"validation at {when}: {result.line()}{mark}")
         if result.old is not None:
             self.say(f"  {result.old.line()}")
 

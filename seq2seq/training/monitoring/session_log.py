@@ -20,13 +20,14 @@ import torch
 
 from seq2seq.processors import usable_processors
 from seq2seq.recipe import Recipe
-from seq2seq.search.model import StepModel
-from seq2seq.text.tokenizer import Tokenizers
-from seq2seq.training.monitoring.examples import EXAMPLES, Translations, write_examples
 from seq2seq.training.monitoring.tensorboard import FOLDER, TensorBoard
+from seq2seq.training.run.checkpoint import write_synced
 from seq2seq.training.run.journal import Journal
 from seq2seq.training.signals import StopRequest
 from seq2seq.training.state import TrainingState
+
+EXAMPLES = "examples.json"
+EXAMPLES_FORMAT = 1
 
 Page = Callable[[Path, bool], None]
 """Makes the run's page: its folder, and whether nothing more will happen in this session."""
@@ -113,26 +114,22 @@ class Watch:
 
     def examples(
         self,
-        translations: Translations | None,
-        model: StepModel[Any],
-        both: Tokenizers,
+        make: Callable[[], dict[str, Any] | None] | None,
         update: int,
     ) -> dict[str, Any] | None:
-        """Keeps the best and worst translations of the weights that become the run's model.
+        """Keeps examples of what the weights predict that become the run's model.
 
         Args:
-            translations: What validation translated; None: nothing, now.
-            model: The model.
-            both: Its tokenizers.
-            update: The update that its weights are from.
+            make: Makes them; None: nothing was predicted now.
+            update: The update that the weights are from.
 
         Returns:
             What is kept of these weights; None: nothing.
         """
         path = self.run / EXAMPLES
         try:
-            if translations is not None:
-                return write_examples(path, translations, model, both, update)
+            if make is not None:
+                return write_examples(path, make(), update)
             kept = json.loads(path.read_text(encoding="utf-8"))
             return kept if kept["update"] == update else None
         except (FileNotFoundError, ValueError, LookupError, TypeError):
@@ -160,6 +157,26 @@ class Watch:
         except Exception as error:
             told = " ".join(f"{type(error).__name__}: {error}".split())
             self.say(f"warning: the run's report could not be written: {told}")
+
+
+def write_examples(
+    path: Path, examples: dict[str, Any] | None, update: int
+) -> dict[str, Any] | None:
+    """Writes ``examples.json``.
+
+    Args:
+        path: The file.
+        examples: What the task wants shown of a validation; None: nothing is written.
+        update: The update that the weights are from.
+
+    Returns:
+        What was written.
+    """
+    if examples is None:
+        return None
+    found = {"format": EXAMPLES_FORMAT, "update": update, **examples}
+    write_synced(path, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
+    return found
 
 
 def host() -> dict[str, Any]:

@@ -8,10 +8,10 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
+from torch import nn
 
 from seq2seq import __version__
 from seq2seq.data.dataset import PreparedData
-from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe import Recipe
 from seq2seq.training.monitoring.metrics import PARTS, part_of
 
@@ -45,9 +45,9 @@ def environment(device: torch.device, precision: torch.dtype, processes: int = 1
 def model_card(
     recipe: Recipe,
     prepared: PreparedData,
-    model: TranslationModel,
+    model: nn.Module,
     record: dict[str, Any],
-    examples: dict[str, Any] | None,
+    about: dict[str, Any],
     environment: dict[str, Any],
 ) -> dict[str, Any]:
     """A model's card.
@@ -57,27 +57,23 @@ def model_card(
         prepared: What it was made from.
         model: The model.
         record: What its validation found; its "update" names the weights.
-        examples: What ``write_examples`` wrote of the same validation; None: nothing.
+        about: What the task says of it; see ``Task.card``.
         environment: What its numbers depend on, from ``environment``.
 
     Returns:
         Plain values for JSON.
     """
-    chrf = {} if examples is None else {"chrf": examples["chrf"]}
-    signed = {} if examples is None else {"chrf_signature": f"greedy, {examples['signature']}"}
     mixture = prepared.mixture(recipe)
     mixed = {} if mixture is None else {"corpora": mixture.described()}
     stored = {} if prepared.stored is None else {"train": len(prepared.stored)}
     parts = dict.fromkeys(PARTS, 0)
     for name, parameter in model.named_parameters():
-        parts[part_of(name)] += parameter.numel()
+        parts[part_of(name)] = parts.get(part_of(name), 0) + parameter.numel()
     return {
         "name": recipe.name,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "update": record["update"],
-        "validation": {**record, **chrf},
-        "bleu_signature": "greedy, sacreBLEU nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp",
-        **signed,
+        **about,
         "parameters": sum(parts.values()),
         "parameters_of": {part: count for part, count in parts.items() if count},
         "pairs": {**stored, "val": len(prepared.val)},

@@ -80,9 +80,9 @@ def test_a_validation_is_that_of_one_process(
     for told in found[1]:
         ours = told["validation"]
         assert ours["loss"] == pytest.approx(alone["loss"], rel=1e-6)
-        assert ours["bleu"] == alone["bleu"]
-        assert ours["translations"] == alone["translations"]
-        assert len(ours["translations"]["hypotheses"]) == 13
+        assert ours["metrics"] == alone["metrics"]
+        assert ours["predictions"] == alone["predictions"]
+        assert len(ours["predictions"]) == 13
 
 
 def test_processes_tell_each_other(found: tuple[Path, list[dict[str, Any]]]) -> None:

@@ -19,15 +19,15 @@ from support.told import Told
 import seq2seq
 from seq2seq.data.dataset import PreparedData
 from seq2seq.errors import DataError, ModelError, RecipeError, Seq2SeqError
-from seq2seq.inference.engines.torch import TorchEngine, load_model
+from seq2seq.inference.engines.torch import load_model
 from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.metrics import bleu
 from seq2seq.recipe.data import Sampling
 from seq2seq.recipe.files import load_recipe
 from seq2seq.recipe.training import Validation
 from seq2seq.report.record import RunRecord
-from seq2seq.training.batches.prepared import Share
-from seq2seq.training.evaluation import translated, validation_loss
+from seq2seq.tasks import task_for
+from seq2seq.training.evaluation import Evaluator
 from seq2seq.training.finetuning.source_model import Origin, Taken
 from seq2seq.training.finetuning.start import prepared_with
 from seq2seq.training.monitoring.monitor import Silent
@@ -135,10 +135,12 @@ def test_both_sets_are_measured_and_the_old_one_is_what_the_first_run_measured(
         (validations[0], new.val, recipe),
         (validations[0]["old"], old.val, of_general),
     ):
-        total, tokens = validation_loss(model, held, 4096, torch.float32, Share())
+        evaluator = Evaluator(task_for(by), by, new.tokenizers, torch.float32)
+        total, tokens = evaluator.loss(model, held)
         assert found["loss"] == pytest.approx(total / tokens, rel=2e-2)  # in bfloat16
-        texts = translated(TorchEngine(model), held, new.tokenizers, by)
-        assert found["bleu"] == pytest.approx(bleu(texts.hypotheses, texts.references), abs=0.5)
+        hypotheses = evaluator.predictions(model, held)
+        _, references = held.texts(np.arange(len(hypotheses)))
+        assert found["bleu"] == pytest.approx(bleu(hypotheses, references), abs=0.5)
     card = json.loads((run / "card.json").read_text(encoding="utf-8"))
     best = next(one for one in validations if one["update"] == card["update"])
     assert card["validation"]["old"] == best["old"]

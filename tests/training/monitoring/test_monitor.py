@@ -66,7 +66,8 @@ def test_elsewhere_there_are_plain_lines() -> None:
     monitor = Monitor(stream, interval=0.0)
     monitor.step(STEP)
     monitor.validating(1000)
-    monitor.validated(4600, 18.0, Validated(1.9, 36.06, 12.3), best=True)
+    result = Validated(1.9, {"bleu": 36.06}, 12.3, labels={"bleu": "BLEU"})
+    monitor.validated(4600, 18.0, result, best=True)
     monitor.close()
     assert stream.getvalue() == (
         f"{STEP.line()}\n"

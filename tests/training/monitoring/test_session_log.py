@@ -124,7 +124,7 @@ def test_examples_on_a_full_disk_stop_nothing(run: Run, monkeypatch: pytest.Monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(watch, "write_examples", full)
-    assert run.watch.examples(object(), None, None, 5) is None  # type: ignore[arg-type]
+    assert run.watch.examples(lambda: {}, 5) is None
     assert run.said[0].startswith("warning: ")
     assert run.said[0].endswith("could not be written: [Errno 28] No space left on device")
 
@@ -138,7 +138,7 @@ def test_examples_that_are_kept_are_those_of_the_same_weights(
 ) -> None:
     if content is not None:
         (run.watch.run / "examples.json").write_text(content, encoding="utf-8")
-    kept = run.watch.examples(None, None, None, 5)  # type: ignore[arg-type]
+    kept = run.watch.examples(None, 5)
     assert (kept == {"update": 5}) is found
 
 

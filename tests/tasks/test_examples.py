@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,8 @@ from seq2seq.ids import BOS, EOS
 from seq2seq.inference.engines.torch import TorchEngine
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe import Recipe
+from seq2seq.tasks.examples import Translations, attention_map, examples_of
 from seq2seq.text.tokenizer import Tokenizers, train_tokenizers
-from seq2seq.training.monitoring.examples import Translations, attention_map, write_examples
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +46,16 @@ def engine(recipe: Recipe, both: Tokenizers, attention: str) -> TorchEngine:
     return TorchEngine(model)
 
 
-def written(path: Path, translations: Translations, model: TorchEngine, both: Tokenizers) -> Any:
-    found = write_examples(path, translations, model, both, 70)
-    assert json.loads(path.read_text(encoding="utf-8")) == found
+def chosen(translations: Translations, model: TorchEngine, both: Tokenizers) -> Any:
+    found = examples_of(translations, model, both)
+    assert json.loads(json.dumps(found)) == found
     return found
 
 
-def test_the_best_and_the_worst_by_sentence_chrf(recipe, both, lines, tmp_path: Path) -> None:
+def test_the_best_and_the_worst_by_sentence_chrf(recipe, both, lines) -> None:
     sources, references = lines
     hypotheses = [reference[: (7 * i) % 23] for i, reference in enumerate(references)]
-    found = written(
-        tmp_path / "e.json",
+    found = chosen(
         Translations(sources, references, hypotheses),
         engine(recipe, both, "none"),
         both,
@@ -77,7 +75,6 @@ def test_the_best_and_the_worst_by_sentence_chrf(recipe, both, lines, tmp_path: 
     assert sum(found["histogram"]) == found["lines"] == 60
     assert found["histogram"][-1] == sum(score >= 95 for score in scores)
     assert found["attention"] == []
-    assert found["update"] == 70
     signature = str(CHRF_SIGNED.get_signature()).rpartition("|version")[0]
     assert found["signature"] == f"chrF2, sacreBLEU {signature}"
 
@@ -89,12 +86,9 @@ CHRF_SIGNED.corpus_score(["a"], [["a"]])
 @pytest.mark.parametrize(
     ("count", "best", "worst"), [(1, 1, 0), (2, 1, 1), (5, 3, 2), (24, 12, 12)]
 )
-def test_few_lines_are_shown_once(
-    recipe, both, lines, tmp_path: Path, count: int, best: int, worst: int
-) -> None:
+def test_few_lines_are_shown_once(recipe, both, lines, count: int, best: int, worst: int) -> None:
     sources, references = (side[:count] for side in lines)
-    found = written(
-        tmp_path / "e.json",
+    found = chosen(
         Translations(sources, references, references),
         engine(recipe, both, "none"),
         both,
@@ -104,9 +98,8 @@ def test_few_lines_are_shown_once(
     assert len(set(shown)) == len(shown)
 
 
-def test_lines_without_a_reference_are_not_judged(recipe, both, tmp_path: Path) -> None:
-    found = written(
-        tmp_path / "e.json",
+def test_lines_without_a_reference_are_not_judged(recipe, both) -> None:
+    found = chosen(
         Translations(["a", "b", "c"], ["x", " ", ""], ["x", "y", ""]),
         engine(recipe, both, "none"),
         both,
@@ -149,14 +142,14 @@ def test_the_map_is_the_attention_of_teacher_forcing(recipe, both, lines, attent
     assert found["target"] == [*target.split(), "∎"]
 
 
-def test_maps_are_of_some_sentences_good_and_bad(recipe, both, lines, tmp_path: Path) -> None:
+def test_maps_are_of_some_sentences_good_and_bad(recipe, both, lines) -> None:
     sources, references = lines
     hypotheses = [
         reference if i % 2 else " ".join(reversed(reference.split()))
         for i, reference in enumerate(references)
     ]
     model = engine(recipe, both, "dot")
-    found = written(tmp_path / "e.json", Translations(sources, references, hypotheses), model, both)
+    found = chosen(Translations(sources, references, hypotheses), model, both)
     assert len(found["attention"]) == 6
     for one in found["attention"]:
         assert one["source"][:-1] == sources[one["line"] - 1].split()

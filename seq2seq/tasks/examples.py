@@ -1,14 +1,12 @@
-"""``examples.json``: a validation's best and worst translations, and what was attended to.
+"""A validation's best and worst translations, and what was attended to: for ``examples.json``.
 
 Chosen by sentence chrF (Popović 2015), which unlike BLEU tells one bad sentence from another.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +16,7 @@ from seq2seq.ids import BOS, EOS
 from seq2seq.metrics import CHRF_SIGNATURE, chrf, sentence_chrf
 from seq2seq.search.model import SourceBatch, StepModel
 from seq2seq.text.tokenizer import Tokenizer, Tokenizers
-from seq2seq.training.run.checkpoint import write_synced
 
-EXAMPLES = "examples.json"
-FORMAT = 1
 SHOWN = 12
 MAPS = 6
 _FEWEST, _MOST = 4, 24  # words a side of a sentence whose attention is worth a picture
@@ -44,20 +39,19 @@ class Translations:
     hypotheses: Sequence[str]
 
 
-def write_examples(
-    path: Path, translations: Translations, model: StepModel[Any], both: Tokenizers, update: int
+def examples_of(
+    translations: Translations, model: StepModel[Any], tokenizers: Tokenizers
 ) -> dict[str, Any]:
-    """Writes the examples of a validation.
+    """Chooses the examples of a validation.
 
     Args:
-        path: The file.
         translations: All of them.
         model: Who made them, for its attention.
-        both: Its tokenizers.
-        update: The update that its weights are from.
+        tokenizers: Its tokenizers.
 
     Returns:
-        What was written.
+        Plain values: "lines", "chrf" and its "signature", the "histogram" of the lines' chrF, the
+        "best" and the "worst" translations, and maps of "attention".
     """
     scores = sentence_chrf(translations.hypotheses, translations.references)
     order = _ranked(translations, scores)
@@ -65,19 +59,15 @@ def write_examples(
     best = order[:count]
     worst = order[: count - 1 : -1][:SHOWN] if len(order) > count else []
     counts, _ = np.histogram(scores, bins=_BINS, range=(0.0, 100.0))
-    found = {
-        "format": FORMAT,
-        "update": update,
+    return {
         "lines": len(scores),
         "chrf": chrf(translations.hypotheses, translations.references),
         "signature": CHRF_SIGNATURE,
         "histogram": counts.tolist(),
         "best": [_example(translations, i, scores[i]) for i in best],
         "worst": [_example(translations, i, scores[i]) for i in worst],
-        "attention": _attention(translations, order, model, both),
+        "attention": _attention(translations, order, model, tokenizers),
     }
-    write_synced(path, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
-    return found
 
 
 def _ranked(translations: Translations, scores: Sequence[float]) -> list[int]:
@@ -97,7 +87,7 @@ def _example(translations: Translations, index: int, score: float) -> dict[str, 
 
 
 def _attention(
-    translations: Translations, order: Sequence[int], model: StepModel[Any], both: Tokenizers
+    translations: Translations, order: Sequence[int], model: StepModel[Any], tokenizers: Tokenizers
 ) -> list[dict[str, Any]]:
     """Maps of a few sentences of medium length, from good to bad translations."""
 
@@ -112,7 +102,7 @@ def _attention(
     for place in places:
         index = fitting[place]
         found = attention_map(
-            translations.sources[index], translations.hypotheses[index], model, both
+            translations.sources[index], translations.hypotheses[index], model, tokenizers
         )
         if found is None:
             return []
@@ -121,7 +111,7 @@ def _attention(
 
 
 def attention_map(
-    source: str, hypothesis: str, model: StepModel[Any], both: Tokenizers
+    source: str, hypothesis: str, model: StepModel[Any], tokenizers: Tokenizers
 ) -> dict[str, Any] | None:
     """Where a model looks in a source while it is made to say a hypothesis.
 
@@ -129,13 +119,14 @@ def attention_map(
         source: The source.
         hypothesis: What it says.
         model: The model.
-        both: Its tokenizers.
+        tokenizers: Its tokenizers.
 
     Returns:
         "source" and "target" words, the end counted, and "weights": for each target word the share
         of its attention on each source word. None of a model without attention.
     """
-    (read,), (said,) = both.source.encode([source]), both.target.encode([hypothesis])
+    (read,) = tokenizers.source.encode([source])
+    (said,) = tokenizers.target.encode([hypothesis])
     state = model.start(SourceBatch.from_rows([[*read, EOS]]))
     row = np.zeros(1, dtype=np.int64)
     weights: list[NDArray[np.float32]] = []
@@ -144,8 +135,8 @@ def attention_map(
         if candidates.attention is None:
             return None
         weights.append(candidates.attention[0])
-    columns, source_words = _words(read, both.source)
-    rows, target_words = _words(said, both.target)
+    columns, source_words = _words(read, tokenizers.source)
+    rows, target_words = _words(said, tokenizers.target)
     pieces_TS = np.stack(weights)
     words = np.add.reduceat(np.add.reduceat(pieces_TS, columns, axis=1), rows, axis=0)
     counts = np.diff([*rows, len(weights)])

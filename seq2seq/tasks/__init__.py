@@ -1,0 +1,216 @@
+"""What a model is trained for, and all that follows from it.
+
+Training, validation and the run's page know a task by ``Task`` alone, so that another task is one
+file here and nothing elsewhere. How they use it, in the order of a training:
+
+1. ``task = task_for(recipe)``; ``task.prepare`` or ``task.open`` gives the data.
+2. ``model = task.build_model(tokenizers)``, after the seed is set; ``loss = task.loss(model)``.
+3. ``task.collate`` makes a ``PaddedBatch`` of some rows, in the thread that prefetches. Where
+   memory is short the batch is cut by ``halves``.
+4. ``total, shown = loss(task.tensors(batch, device))`` gives sums. They are added up over the
+   batches and processes of an update and divided once, by the sum of ``batch.targets``.
+5. Validation sums the same on all rows, and, if ``task.predicts``, calls ``task.predict`` for this
+   process's rows and ``task.measure`` for the predictions of all processes.
+   ``task.value`` says which validation is the best.
+6. The best weights are published with ``task.examples`` and what ``task.card`` says of them.
+7. The page of the run has the curves of ``task.metrics`` and the sections of ``task.report``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+
+import torch
+from torch import nn
+
+from seq2seq.data.batching import Ints
+from seq2seq.data.dataset import PairDataset, PreparedData, Ragged
+from seq2seq.data.progress import Progress
+from seq2seq.recipe import Recipe
+from seq2seq.text.tokenizer import Tokenizers
+
+Json = dict[str, Any]
+
+
+class PaddedBatch(Protocol):
+    """Rows that go through the model together, as numpy arrays; ``len`` counts the rows."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def targets(self) -> int:
+        """Predictions that the loss sums over: what the sum is divided by."""
+
+    @property
+    def width(self) -> int:
+        """Tokens of the longest row."""
+
+    @property
+    def tokens(self) -> int:
+        """Real tokens."""
+
+    @property
+    def cells(self) -> int:
+        """Places in the matrices, padding counted."""
+
+    def halves(self) -> tuple[Self, Self]:
+        """Cuts a batch of two rows or more in two, each as if it had been made alone."""
+
+    def without_targets(self) -> Self:
+        """The same rows with a loss and gradients of zero."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of the predictions for the validation set.
+
+    Attributes:
+        key: Its name in ``metrics.jsonl``.
+        label: Its name for people.
+        title: The title of its curve.
+    """
+
+    key: str
+    label: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model with what is needed to predict with it.
+
+    Attributes:
+        model: The model.
+        tokenizers: What it was trained with.
+        precision: The type for its matrix products.
+    """
+
+    model: nn.Module
+    tokenizers: Tokenizers
+    precision: torch.dtype
+
+
+class Validation(Protocol):
+    """What ``Task.value`` looks at: the mean loss, and the metrics that were measured."""
+
+    @property
+    def loss(self) -> float:
+        """The mean a target, in nats."""
+
+    @property
+    def metrics(self) -> Mapping[str, float | None]:
+        """By their keys; None where they were not asked for."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of a run's page.
+
+    Attributes:
+        name: Its anchor.
+        title: Its name in the list of sections.
+        heading: Its heading.
+        template: What follows the heading, in Jinja; everything that is inserted is escaped.
+        values: What the template inserts.
+    """
+
+    name: str
+    title: str
+    heading: str
+    template: str
+    values: Json
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """A task's part of a run's page.
+
+    Attributes:
+        figures: Names and values for the headline.
+        notes: Lines below it, such as how a figure was computed.
+        sections: Between the curves and the data.
+    """
+
+    figures: Sequence[tuple[str, float]] = ()
+    notes: Sequence[str] = ()
+    sections: Sequence[Section] = field(default=())
+
+
+class Task(Protocol):
+    """See above; made of a recipe by ``task_for``."""
+
+    metrics: ClassVar[Sequence[Metric]]
+
+    @property
+    def predicts(self) -> bool:
+        """Whether the recipe wants the validation set predicted."""
+
+    @property
+    def leaves_weights_unused(self) -> bool:
+        """Whether the model has weights that get no gradient."""
+
+    def prepare(self, folder: Path, *, progress: Progress | None = None) -> PreparedData:
+        """Prepares the recipe's data in a new folder."""
+
+    def open(self, folder: Path) -> PreparedData:
+        """Opens a prepared folder."""
+
+    def collate(self, source: Ragged, target: Ragged) -> PaddedBatch:
+        """Makes a batch of the ids of some rows."""
+
+    def tensors(self, batch: Any, device: torch.device) -> Any:
+        """A batch as what ``loss`` takes."""
+
+    def build_model(self, tokenizers: Tokenizers) -> nn.Module:
+        """A new model, with weights drawn from torch's random numbers."""
+
+    def loss(self, model: Any) -> nn.Module:
+        """A module from tensors to two sums: one to be minimized, and one to be shown.
+
+        The second is the negative log-likelihood, in nats, without any smoothing.
+        """
+
+    def predict(
+        self, network: Network, dataset: PairDataset, rows: Ints, batch_size: int
+    ) -> list[Any]:
+        """Predicts rows of a data set, as plain values, so many rows at a time."""
+
+    def measure(self, predictions: Sequence[Any], dataset: PairDataset) -> dict[str, float]:
+        """The metrics of the predictions for a data set's first rows, by their keys."""
+
+    def value(self, found: Validation) -> float:
+        """What decides which validation is best, larger being better; of equal ones, the loss."""
+
+    def examples(
+        self, network: Network, dataset: PairDataset, predictions: Sequence[Any]
+    ) -> Json | None:
+        """What ``examples.json`` keeps of a validation for the page; None: nothing."""
+
+    def card(self, record: Json, examples: Json | None) -> Json:
+        """What the model's card says of a validation: at least its record as "validation"."""
+
+    def report(self, card: Json, examples: Json | None) -> TaskReport:
+        """This task's part of a run's page; card and examples may be of any version."""
+
+
+def task_for(recipe: Recipe) -> Task:
+    """Finds the task of a recipe.
+
+    Args:
+        recipe: The recipe. So far all recipes are for translation; no key says so.
+
+    Returns:
+        Its task.
+    """
+    from seq2seq.tasks.translation import Translation
+
+    return Translation(recipe)
+
+
+if TYPE_CHECKING:  # the type checker holds the first task to the protocol
+    from seq2seq.tasks.translation import Translation
+
+    _: type[Task] = Translation

@@ -1,0 +1,158 @@
+"""Translation: pairs of texts, a loss for each target token, BLEU of greedy translations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from seq2seq.data.batching import Ints
+from seq2seq.data.collate import PaddedPairs, collate
+from seq2seq.data.dataset import PairDataset, PreparedData, Ragged
+from seq2seq.data.preparing.prepare import prepare
+from seq2seq.data.progress import Progress
+from seq2seq.inference.engines.torch import TorchEngine
+from seq2seq.inference.translator import Translator
+from seq2seq.metrics import bleu
+from seq2seq.models.loss import Losses
+from seq2seq.models.translation import Batch, TranslationModel
+from seq2seq.recipe import Recipe
+from seq2seq.tasks import Json, Metric, Network, Section, TaskReport, Validation
+from seq2seq.tasks.examples import Translations, examples_of
+from seq2seq.text.tokenizer import Tokenizers
+
+BLEU = Metric("bleu", "BLEU", "BLEU of the validation set, greedy")
+_SIGNATURE = "greedy, sacreBLEU nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp"
+
+
+class Translation:
+    """See ``Task``."""
+
+    metrics: ClassVar[Sequence[Metric]] = (BLEU,)
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
+    # -- data and model ---------------------------------------------------------------------
+
+    def prepare(self, folder: Path, *, progress: Progress | None = None) -> PreparedData:
+        """Prepares the recipe's data in a new folder."""
+        return prepare(self.recipe, folder, progress=progress)
+
+    def open(self, folder: Path) -> PreparedData:
+        """Opens a prepared folder."""
+        return PreparedData.open(folder)
+
+    def collate(self, source: Ragged, target: Ragged) -> PaddedPairs:
+        """Makes a batch of the ids of some pairs."""
+        return collate(source, target)
+
+    def tensors(self, batch: PaddedPairs, device: torch.device) -> Batch:
+        """A batch as tensors."""
+        return to_batch(batch, device)
+
+    def build_model(self, tokenizers: Tokenizers) -> TranslationModel:
+        """A new model, with weights drawn from torch's random numbers."""
+        return TranslationModel(self.recipe.model, tokenizers.source.size, tokenizers.target.size)
+
+    @property
+    def leaves_weights_unused(self) -> bool:
+        """Whether nothing of the encoder reaches the decoder, so that it gets no gradient."""
+        model = self.recipe.model
+        decoder = model.decoder
+        return model.bridge == "zero" and decoder.attention == "none" and not decoder.state_feeding
+
+    def loss(self, model: TranslationModel) -> nn.Module:
+        """Teacher forcing, with the recipe's label smoothing; see ``Losses``."""
+        return Losses(model, self.recipe.training.label_smoothing)
+
+    # -- validation -------------------------------------------------------------------------
+
+    @property
+    def predicts(self) -> bool:
+        """Whether the recipe wants BLEU."""
+        return self.recipe.training.validation.bleu
+
+    def predict(
+        self, network: Network, dataset: PairDataset, rows: Ints, batch_size: int
+    ) -> list[str]:
+        """Translates the sources of some pairs greedily."""
+        sources, _ = dataset.texts(rows)
+        translator = Translator(_engine(network), network.tokenizers, self.recipe.translation)
+        return translator.translate(sources, beam=1, batch_size=batch_size)
+
+    def measure(self, predictions: Sequence[str], dataset: PairDataset) -> dict[str, float]:
+        """BLEU (13a, cased) of translations of a data set's first lines."""
+        _, references = dataset.texts(np.arange(len(predictions)))
+        return {BLEU.key: bleu(predictions, references)}
+
+    def value(self, found: Validation) -> float:
+        """BLEU, 0 where it is below 1: which of such translations is better is chance. Or the loss.
+
+        Args:
+            found: The validation.
+
+        Returns:
+            The early-stopping metric of the recipe, larger being better.
+        """
+        if self.recipe.training.early_stopping.metric == "bleu":
+            score = found.metrics[BLEU.key]
+            assert score is not None  # the recipe is checked for this
+            return score if score >= 1 else 0.0
+        return -found.loss if math.isfinite(found.loss) else -math.inf
+
+    # -- what people see --------------------------------------------------------------------
+
+    def examples(
+        self, network: Network, dataset: PairDataset, predictions: Sequence[str]
+    ) -> Json | None:
+        """The best and the worst translations, and what was attended to."""
+        texts = dataset.texts(np.arange(len(predictions)))
+        return examples_of(Translations(*texts, predictions), _engine(network), network.tokenizers)
+
+    def card(self, record: Json, examples: Json | None) -> Json:
+        """The validation with its chrF, where that was computed, and both signatures."""
+        chrf = {} if examples is None else {"chrf": examples["chrf"]}
+        signed = {} if examples is None else {"chrf_signature": f"greedy, {examples['signature']}"}
+        return {"validation": {**record, **chrf}, "bleu_signature": _SIGNATURE, **signed}
+
+    def report(self, card: Json, examples: Json | None) -> TaskReport:
+        """Best and worst translations, and where the decoder looked."""
+        best = card.get("validation") or {}
+        figures: list[tuple[str, float]] = []
+        notes: list[str] = []
+        if isinstance(best.get(BLEU.key), int | float):
+            figures.append(("BLEU, validation", best[BLEU.key]))
+            notes.append(f"BLEU: {card.get('bleu_signature', 'greedy')}")
+        if examples:
+            figures.append(("chrF, validation", examples["chrf"]))
+            other = examples["update"] != best.get("update")
+            of = f", of update {examples['update']:,}" if other else ""
+            notes.append(f"{examples['signature']}, greedy{of}")
+        sections = [_section("translations", "Best and worst translations", examples)]
+        if self.recipe.model.decoder.attention != "none":
+            sections.append(_section("attention", "Attention", examples))
+        return TaskReport(figures, notes, sections)
+
+
+def to_batch(pairs: PaddedPairs, device: torch.device) -> Batch:
+    """A batch of pairs as tensors on a device."""
+    arrays = (getattr(pairs, name) for name in Batch.__dataclass_fields__)
+    return Batch(*(torch.from_numpy(array) for array in arrays)).to(device)
+
+
+def _engine(network: Network) -> TorchEngine:
+    model: Any = network.model
+    return TorchEngine(model, network.precision)
+
+
+def _section(name: str, heading: str, examples: Json | None) -> Section:
+    template = files("seq2seq.tasks") / f"templates/{name}.html.j2"
+    text = template.read_text(encoding="utf-8")
+    return Section(name, name.capitalize(), heading, text, {"examples": examples})
