@@ -6,7 +6,11 @@ command line prints it as it stands, without a traceback, and ends with the erro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 
 class Seq2SeqError(Exception):
@@ -69,32 +73,43 @@ class MissingExtraError(Seq2SeqError):
         )
 
 
-_NO_MEMORY = (
-    "out of memory",  # CUDA, and cuBLAS behind it
-    "not enough memory",  # torch's allocator for processors
-    "defaultcpuallocator",
-    "bad_alloc",  # C++
-    "cannot allocate memory",
-    "failed to allocate memory",  # ONNX Runtime
-    "alloc_failed",  # cuBLAS, cuDNN
-    "could not create a memory",  # oneDNN, here and below
-    "could not create a primitive",
-    "could not execute a primitive",
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Hints at the nearest of some names, " (did you mean 'x'?)"; empty where none is near."""
+    near = get_close_matches(name, list(names), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def unknown_name(name: str, names: Sequence[str]) -> str:
+    """The message for a name that is not among those allowed, with the nearest and all of them."""
+    return f"unknown name {name!r}{did_you_mean(name, names)}; allowed: {', '.join(names)}"
+
+
+_NO_MEMORY = re.compile(
+    r"(CUDA|HIP|XPU|MPS)( backend| driver)?( error:)? out of memory"
+    r"|DefaultCPUAllocator: (not enough|can't allocate) memory"
+    r"|(CUBLAS|CUDNN)_STATUS_ALLOC_FAILED"
+    r"|Failed to allocate memory for requested buffer"  # ONNX Runtime
+    r"|\Astd::bad_alloc\Z"
+    # oneDNN gives the words alone, not its status. With more words ("could not create a primitive
+    # descriptor for ...", "... attr") they mean what it does not implement.
+    r"|\Acould not (create a memory object|create a primitive|execute a primitive)\Z",
+    re.IGNORECASE,
 )
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tells whether memory ran out; every library has its own words for it.
+    """Tells whether memory ran out, so that less work at a time may help.
 
-    Args:
-        error: Any exception.
-
-    Returns:
-        Whether less work at a time may help.
+    Libraries that have a type of error or a code for it are asked by that; of the others, whose
+    errors are plain RuntimeErrors, the exact words are known.
     """
     if isinstance(error, MemoryError):
         return True
-    if not isinstance(error, RuntimeError | OSError):
-        return False
-    told = str(error).lower()
-    return any(words in told for words in _NO_MEMORY)
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    torch = sys.modules.get("torch")  # without it none of its errors can have been raised
+    if torch is not None and isinstance(error, torch.cuda.OutOfMemoryError):
+        return True
+    # ONNX Runtime's RuntimeException is no RuntimeError.
+    plain = isinstance(error, RuntimeError) or type(error).__name__ == "RuntimeException"
+    return plain and bool(_NO_MEMORY.search(str(error)))

@@ -30,6 +30,7 @@ LEVELS = (
     ("tasks",),
     ("training",),
     ("report",),
+    ("api",),
     ("cli",),
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
@@ -43,6 +44,7 @@ RUNTIME_ROOMS = (
     "search",
     "metrics",
     "inference",
+    "api",
     "cli",
 )
 # All else of that room is of the runtime.

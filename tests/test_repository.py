@@ -17,7 +17,8 @@ import pytest
 from packaging.requirements import Requirement
 
 import seq2seq
-from seq2seq.recipe.files import load_recipe, packaged_recipes
+from seq2seq.recipe.files import load_recipe
+from seq2seq.recipe.packaged import packaged_recipes
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").rglob("*.toml"))

@@ -73,7 +73,7 @@ def _object(where: str, line: str) -> dict[str, Any]:
         )
     for key, value in found.items():
         if key not in _KEYS:
-            from seq2seq.recipe.base import unknown_name
+            from seq2seq.errors import unknown_name
 
             raise Seq2SeqError(f"{where}: {unknown_name(key, _KEYS)}")
         if key == "prefix" and not isinstance(value, str):

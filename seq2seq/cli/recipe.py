@@ -25,7 +25,7 @@ app = typer.Typer(
 
 def list_recipes() -> None:
     """List the packaged recipes and their scores."""
-    from seq2seq.recipe.files import packaged_recipes
+    from seq2seq.recipe.packaged import packaged_recipes
 
     rows = [(name, _comment(path, "Score")) for name, path in packaged_recipes().items()]
     if sys.stdout.isatty():
@@ -98,7 +98,7 @@ def schema() -> None:
 
     An editor that knows it can complete and check recipes while you type.
     """
-    from seq2seq.recipe.files import json_schema
+    from seq2seq.recipe.schema import json_schema
 
     console.show(json.dumps(json_schema(), indent=2, ensure_ascii=False))
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from seq2seq.errors import Seq2SeqError
-from seq2seq.recipe.base import unknown_name
+from seq2seq.errors import Seq2SeqError, unknown_name
 from seq2seq.search.model import Floats
 
 UTILITIES = ("chrf", "bleu")

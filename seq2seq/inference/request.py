@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from seq2seq.errors import Seq2SeqError
+from seq2seq.errors import Seq2SeqError, unknown_name
 from seq2seq.inference.mbr import check_utility
 from seq2seq.recipe import Translation
-from seq2seq.recipe.base import unknown_name
 from seq2seq.search import SearchOptions, Wish
 from seq2seq.search.run import check_options
 

@@ -1,27 +1,229 @@
-"""Scores of translations, all through sacreBLEU, always with their signatures."""
+"""sacreBLEU (Post 2018) behind one small interface: text in, scores with signatures out.
+
+All text is plain, detokenized text. sacreBLEU is imported when the first score is computed.
+"""
 
 from __future__ import annotations
 
-from seq2seq.metrics.sacre import (
-    CHRF_SIGNATURE,
-    METRICS,
-    TOKENIZERS,
-    Score,
-    bleu,
-    check_options,
-    chrf,
-    corpus_scores,
-    sentence_chrf,
-)
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
-__all__ = [
-    "CHRF_SIGNATURE",
-    "METRICS",
-    "TOKENIZERS",
-    "Score",
-    "bleu",
-    "check_options",
-    "chrf",
-    "corpus_scores",
-    "sentence_chrf",
-]
+from seq2seq.errors import Seq2SeqError, unknown_name
+
+METRICS = ("bleu", "chrf", "chrf++", "ter")
+# Those of sacreBLEU that download nothing; the last two need a package of their own.
+TOKENIZERS = ("13a", "intl", "char", "zh", "none", "ja-mecab", "ko-mecab")
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric's score of a corpus.
+
+    Attributes:
+        name: What sacreBLEU calls the metric, such as "BLEU" or "chrF2".
+        value: The score, from 0 to 100 (TER may be above).
+        signature: What was computed, exactly; quote it with the score.
+        confidence: Half the width of the 95 % interval by bootstrap resampling, where asked for.
+        text: One line to print: name, signature, score, interval and details.
+    """
+
+    name: str
+    value: float
+    signature: str
+    confidence: float | None
+    text: str
+
+
+def corpus_scores(
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    *,
+    metrics: Sequence[str] = ("bleu", "chrf", "ter"),
+    lowercase: bool = False,
+    tokenize: str | None = None,
+    bootstrap: int = 0,
+    seed: int = 12345,
+) -> list[Score]:
+    """Scores a corpus of translations against one or more references.
+
+    Args:
+        hypotheses: The translations, a line each.
+        references: One or more sets of references, each with a line for every translation.
+        metrics: Which scores: "bleu", "chrf", "chrf++", "ter".
+        lowercase: Whether BLEU and chrF ignore case (TER always does, as in sacreBLEU).
+        tokenize: BLEU's tokenizer, one of ``TOKENIZERS``; None: sacreBLEU's "13a".
+        bootstrap: How many resamplings the confidence intervals rest on (1000 is usual); 0: none.
+        seed: The seed of the resampling.
+
+    Returns:
+        A score for each metric, in the order given.
+
+    Raises:
+        Seq2SeqError: If there is nothing to score, counts of lines differ, or a metric or
+            tokenizer is unknown or cannot be used.
+    """
+    check_options(metrics, tokenize, bootstrap)
+    _check_lines(hypotheses, references)
+    return [
+        _score(_metric(metric, lowercase, tokenize), hypotheses, references, bootstrap, seed)
+        for metric in metrics
+    ]
+
+
+def check_options(metrics: Sequence[str], tokenize: str | None, bootstrap: int) -> None:
+    """Checks what ``corpus_scores`` is asked for, before there is anything to score.
+
+    Args:
+        metrics: As there.
+        tokenize: As there.
+        bootstrap: As there.
+
+    Raises:
+        Seq2SeqError: If a metric or tokenizer is unknown or cannot be used, or a number is wrong.
+    """
+    for metric in metrics:
+        if metric not in METRICS:
+            raise Seq2SeqError(f"metrics: {unknown_name(metric, METRICS)}")
+    if bootstrap < 0 or bootstrap == 1:
+        raise Seq2SeqError(f"bootstrap: must be 0 (none) or at least 2, not {bootstrap}")
+    if tokenize is not None:
+        _metric("bleu", False, tokenize)
+
+
+def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
+    """Computes sacreBLEU's BLEU with its defaults (13a, mixed case, one reference).
+
+    Args:
+        hypotheses: The translations, a line each.
+        references: The references, a line each.
+
+    Returns:
+        The score, from 0 to 100.
+
+    Raises:
+        Seq2SeqError: If there is nothing to score, or counts of lines differ.
+    """
+    _check_lines(hypotheses, [references])
+    from sacrebleu.metrics.bleu import BLEU
+
+    # force: early translations in training may well look tokenized, and no one wants a warning.
+    return float(BLEU(force=True).corpus_score(hypotheses, [references]).score)
+
+
+CHRF_SIGNATURE = "chrF2, sacreBLEU nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no"
+"""What ``chrf`` and ``sentence_chrf`` compute."""
+
+
+def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> float:
+    """Computes sacreBLEU's chrF with its defaults (mixed case, one reference).
+
+    Args:
+        hypotheses: The translations, a line each.
+        references: The references, a line each.
+
+    Returns:
+        The score, from 0 to 100.
+
+    Raises:
+        Seq2SeqError: If there is nothing to score, or counts of lines differ.
+    """
+    _check_lines(hypotheses, [references])
+    from sacrebleu.metrics.chrf import CHRF
+
+    return float(CHRF().corpus_score(hypotheses, [references]).score)
+
+
+def sentence_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> list[float]:
+    """Computes the chrF of each line by itself.
+
+    Args:
+        hypotheses: The translations, a line each.
+        references: The references, a line each.
+
+    Returns:
+        A score a line, from 0 to 100.
+
+    Raises:
+        Seq2SeqError: If there is nothing to score, or counts of lines differ.
+    """
+    _check_lines(hypotheses, [references])
+    from sacrebleu.metrics.chrf import CHRF
+
+    metric = CHRF()
+    return [
+        float(metric.sentence_score(hypothesis, [reference]).score)
+        for hypothesis, reference in zip(hypotheses, references, strict=True)
+    ]
+
+
+def _check_lines(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
+    if not references:
+        raise Seq2SeqError("nothing to score against: give at least one set of references")
+    if not hypotheses:
+        raise Seq2SeqError("nothing to score: there are no translations")
+    for number, lines in enumerate(references, start=1):
+        if len(lines) != len(hypotheses):
+            which = "references" if len(references) == 1 else f"lines in reference {number}"
+            raise Seq2SeqError(
+                f"{len(hypotheses)} translations but {len(lines)} {which}: "
+                "line n of one must belong to line n of the other"
+            )
+
+
+def _metric(name: str, lowercase: bool, tokenize: str | None) -> Any:
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
+    from sacrebleu.metrics.ter import TER
+
+    def make_bleu() -> Any:
+        if tokenize is not None and tokenize not in TOKENIZERS:
+            raise Seq2SeqError(f"tokenize: {unknown_name(tokenize, TOKENIZERS)}")
+        try:
+            return BLEU(lowercase=lowercase, tokenize=tokenize)
+        except (ImportError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise Seq2SeqError(f"tokenize: {tokenize} cannot be used: {reason}") from error
+
+    makers: dict[str, Callable[[], Any]] = {
+        "bleu": make_bleu,
+        "chrf": lambda: CHRF(lowercase=lowercase),
+        "chrf++": lambda: CHRF(lowercase=lowercase, word_order=2),
+        "ter": TER,
+    }
+    return makers[name]()
+
+
+def _score(
+    metric: Any,
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    bootstrap: int,
+    seed: int,
+) -> Score:
+    with _bootstrap_seed(seed):
+        result = metric.corpus_score(hypotheses, references, n_bootstrap=max(bootstrap, 1))
+    signature = str(metric.get_signature())
+    return Score(
+        name=result.name,
+        value=float(result.score),
+        signature=signature,
+        confidence=float(result._ci) if bootstrap else None,
+        text=result.format(width=2, signature=signature),
+    )
+
+
+@contextmanager
+def _bootstrap_seed(seed: int) -> Iterator[None]:
+    """SacreBLEU takes its seed from the environment alone."""
+    before = os.environ.get("SACREBLEU_SEED")
+    os.environ["SACREBLEU_SEED"] = str(seed)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["SACREBLEU_SEED"]
+        else:
+            os.environ["SACREBLEU_SEED"] = before

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +13,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Strings = Annotated[tuple[str, ...], Field(strict=False)]
+
+ONE, SEVERAL = "<one>", "<several>"
+"""How pydantic's errors mark which form of a value was meant: a table, or a list of tables."""
 
 
 class Section(BaseModel):
@@ -63,18 +65,3 @@ def registered(file: str, decorator: str) -> tuple[str, ...]:
     """
     text = (Path(__file__).parents[1] / "nn" / file).read_text(encoding="utf-8")
     return tuple(re.findall(rf'^@{decorator}\("(\w+)"\)', text, flags=re.MULTILINE))
-
-
-def unknown_name(name: str, names: tuple[str, ...]) -> str:
-    """The message for a name that is not among those allowed.
-
-    Args:
-        name: What was given.
-        names: What is allowed.
-
-    Returns:
-        A sentence with the nearest allowed name, where one is near, and all of them.
-    """
-    near = get_close_matches(name, names, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"unknown name {name!r}{hint}; allowed: {', '.join(names)}"

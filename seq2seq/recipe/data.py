@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, model_validator
 
-from seq2seq.recipe.base import PositiveInt, Section, Strings, check_rules
-from seq2seq.recipe.shape import ONE, SEVERAL
+from seq2seq.recipe.base import ONE, SEVERAL, PositiveInt, Section, Strings, check_rules
 
 
 class LinesSource(Section):

@@ -10,30 +10,18 @@ import os
 import re
 import tomllib
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 from pydantic import ValidationError
 
-from seq2seq.errors import RecipeError
+from seq2seq.errors import RecipeError, did_you_mean
 from seq2seq.recipe import Recipe
-from seq2seq.recipe.assignments import Assignment
 from seq2seq.recipe.base import Section
 from seq2seq.recipe.packaged import packaged_recipes, with_absolute_paths, without_phrasebook
 from seq2seq.recipe.problems import further_problems, problems_of
-from seq2seq.recipe.schema import json_schema
-from seq2seq.recipe.shape import Table, says_none, tables_in
-
-__all__ = [
-    "json_schema",
-    "load_recipe",
-    "packaged_recipes",
-    "read_recipe_text",
-    "recipe_from_toml",
-    "recipe_to_toml",
-]
+from seq2seq.recipe.tables import Assignment, Table, says_none, tables_in
 
 
 def load_recipe(name_or_path: str, assignments: Sequence[str] = ()) -> Recipe:
@@ -102,13 +90,9 @@ def recipe_from_toml(text: str, origin: str, base: Path | None = None) -> Recipe
 
 
 def recipe_to_toml(recipe: Recipe) -> str:
-    """Writes a recipe with all its keys, defaults included; reading it gives an equal recipe.
+    """Writes a recipe as TOML, defaults included; reading it gives an equal recipe.
 
-    Args:
-        recipe: The recipe.
-
-    Returns:
-        TOML; keys that are absent by default and have no value are left out.
+    Keys that are absent by default and have no value are left out.
     """
     return tomli_w.dumps(_table_of(recipe))
 
@@ -122,8 +106,7 @@ def _find(name_or_path: str) -> Path:
         return packaged[name_or_path]
     if is_path or (name_or_path and path.exists()):
         return path
-    near = get_close_matches(name_or_path, packaged, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    hint = did_you_mean(name_or_path, packaged)
     problem = f"no packaged recipe has this name{hint}; there are: {', '.join(packaged)}"
     raise RecipeError(repr(name_or_path), [f"{problem}; a file's name ends in .toml"])
 

@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from seq2seq.errors import unknown_name
 from seq2seq.recipe.base import (
     Fraction,
     KindAlone,
@@ -22,7 +23,6 @@ from seq2seq.recipe.base import (
     Section,
     check_rules,
     registered,
-    unknown_name,
 )
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import seq2seq
-from seq2seq.recipe.shape import Table
 
 
 def packaged_folder() -> Path:
@@ -65,6 +64,6 @@ def without_phrasebook(data: Any) -> Any:
         return data
     if data.get("kind") != "phrasebook":
         return {key: without_phrasebook(value) for key, value in data.items()}
-    table: Table = dict(data)
+    table = dict(data)
     source, target = quickstart_files(str(table.pop("split", "train")))
     return {**table, "kind": "lines", "source_path": source, "target_path": target}

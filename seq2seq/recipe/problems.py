@@ -19,14 +19,13 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from seq2seq.errors import did_you_mean, unknown_name
 from seq2seq.recipe import Recipe
-from seq2seq.recipe.assignments import Assignment
-from seq2seq.recipe.base import Section, registered, unknown_name
+from seq2seq.recipe.base import ONE, SEVERAL, Section, registered
 from seq2seq.recipe.model import OtherCell
 from seq2seq.recipe.packaged import quickstart_files
-from seq2seq.recipe.shape import (
-    ONE,
-    SEVERAL,
+from seq2seq.recipe.tables import (
+    Assignment,
     Table,
     kind_of,
     listed_in,
@@ -117,15 +116,8 @@ def further_problems(
             lines += _lines(detail, assignments)
 
 
-def kinds(annotation: Any) -> tuple[str, ...]:
-    """Lists the kinds that a union of sections offers.
-
-    Args:
-        annotation: The annotation of the field that holds the union.
-
-    Returns:
-        The kinds, those of registered cells included.
-    """
+def _kinds(annotation: Any) -> tuple[str, ...]:
+    """Lists the kinds that a field's union of sections offers, registered cells included."""
     sections = sections_in(annotation)
     named = list(dict.fromkeys(kind for kind in map(kind_of, sections) if kind is not None))
     if OtherCell in sections:
@@ -272,13 +264,12 @@ def _or_none(place: Place) -> str:
 
 def _unknown_key(detail: ErrorDetails, place: Place) -> str:
     keys = tuple(place.section.model_fields)
-    near = get_close_matches(str(place.path[-1]), keys, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    hint = did_you_mean(str(place.path[-1]), keys)
     return f"unknown key{hint}; allowed: {', '.join(keys)}"
 
 
 def _missing(detail: ErrorDetails, place: Place) -> str:
-    choices = kinds(place.outer.annotation) if place.outer else ()
+    choices = _kinds(place.outer.annotation) if place.outer else ()
     if place.path[-1] == "kind" and choices:
         return f"missing; allowed: {', '.join(choices)}"
     return "missing"
@@ -288,7 +279,7 @@ def _unknown_kind(detail: ErrorDetails, place: Place) -> str:
     if not isinstance(detail["input"], dict):
         return _wrong_type(detail, place)
     kind = detail["input"].get("kind")
-    choices = kinds(place.outer.annotation) if place.outer else ()
+    choices = _kinds(place.outer.annotation) if place.outer else ()
     if kind == "phrasebook" and place.path[0] == "data":
         source, target = quickstart_files(str(detail["input"].get("split", "train")))
         return f'"phrasebook" is text files now: write ["{source}", "{target}"] for this table'

@@ -8,9 +8,8 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from seq2seq.recipe import Recipe
-from seq2seq.recipe.base import registered
+from seq2seq.recipe.base import ONE, SEVERAL, registered
 from seq2seq.recipe.data import SUFFIX_KINDS
-from seq2seq.recipe.shape import ONE, SEVERAL
 
 
 class _Schema(GenerateJsonSchema):

@@ -15,12 +15,11 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from seq2seq.errors import DataError
+from seq2seq.errors import DataError, did_you_mean
 
 STANDARD = "-"
 """Standard input or output, where a path is expected."""
@@ -189,8 +188,7 @@ def _nearest(path: str) -> str:
     folder = Path(path).absolute().parent
     if not folder.is_dir():
         return f" (there is no folder {folder} either)"
-    near = get_close_matches(Path(path).name, [one.name for one in folder.iterdir()], n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    return did_you_mean(Path(path).name, (one.name for one in folder.iterdir()))
 
 
 def corpus_lines(path: str) -> Iterator[bytes]:

@@ -12,18 +12,57 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import compress
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-
-from seq2seq.data.preparing.duplicates import Seen, digests
-from seq2seq.data.text_column import Places, Texts
+import numpy.typing as npt
 
 if TYPE_CHECKING:
     from seq2seq import recipe
+
+Places = npt.NDArray[np.intp]
+
+
+class Texts:
+    """A column of texts: their UTF-8, one behind the other, and where each begins and ends.
+
+    Args:
+        data: The bytes.
+        bounds: Text n goes from byte ``bounds[n]`` to ``bounds[n + 1]``.
+    """
+
+    def __init__(self, data: npt.NDArray[np.uint8], bounds: npt.NDArray[np.int32]) -> None:
+        self.data = data
+        self.bounds = bounds
+
+    @classmethod
+    def of(cls, texts: Sequence[bytes]) -> Texts:
+        """Makes a column of texts in UTF-8."""
+        bounds = np.zeros(len(texts) + 1, dtype=np.int32)
+        np.cumsum(np.fromiter(map(len, texts), np.int32, len(texts)), out=bounds[1:])
+        return cls(np.frombuffer(b"".join(texts), dtype=np.uint8), bounds)
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int32]:
+        """The bytes of each text."""
+        return np.diff(self.bounds)
+
+    def some(self, places: Places) -> list[str]:
+        """Decodes the texts at some places."""
+        begins, ends = self.bounds[places].tolist(), self.bounds[places + 1].tolist()
+        return [
+            self.data[begin:end].tobytes().decode("utf-8", "surrogatepass")
+            for begin, end in zip(begins, ends, strict=True)
+        ]
+
+    def with_bytes(self, at: Places) -> Places:
+        """Finds the places of the texts that some bytes belong to."""
+        return np.searchsorted(self.bounds, at, "right") - 1
 
 
 class RawPair(NamedTuple):
@@ -285,54 +324,3 @@ class Drops:
             for rule in RULES
             if rule in self._counts
         )
-
-
-class Cleaner:
-    """Drops pairs by a recipe's rules, and counts.
-
-    Constant memory, apart from 8 bytes for each kept pair where ``duplicates`` is on: pairs are
-    then remembered by a 64-bit hash, by which among ten million pairs the chance that any pair is
-    taken for a repeated one is one in 370,000.
-
-    Args:
-        options: The recipe's table.
-    """
-
-    def __init__(self, options: recipe.Cleaning) -> None:
-        self._rules = Rules(options)
-        self._seen = Seen() if options.duplicates else None
-        self._drops = Drops()
-
-    def clean(self, pairs: Iterable[RawPair]) -> list[RawPair]:
-        """Applies the rules to the next pairs of a corpus.
-
-        Args:
-            pairs: The pairs; some thousands at a time are fastest.
-
-        Returns:
-            Those that are kept, in their order.
-        """
-        pairs = list(pairs)
-        if not pairs:
-            return pairs
-        sources = [pair.source.encode("utf-8", "surrogatepass") for pair in pairs]
-        targets = [pair.target.encode("utf-8", "surrogatepass") for pair in pairs]
-        invalid = np.flatnonzero([pair.invalid_utf8 for pair in pairs])
-        places, names = self._rules.failing(Texts.of(sources), Texts.of(targets), invalid)
-        keep = np.ones(len(pairs), dtype=np.bool_)
-        keep[places] = False
-        for n, name in zip(places.tolist(), names, strict=True):
-            self._drops.add(name, pairs[n].line)
-        if self._seen is not None:
-            kept = np.flatnonzero(keep)
-            hashes = digests([sources[n] for n in kept], [targets[n] for n in kept])
-            repeated = kept[~self._seen.first_times(hashes)]
-            keep[repeated] = False
-            for n in repeated.tolist():
-                self._drops.add(DUPLICATES, pairs[n].line)
-        return list(compress(pairs, keep.tolist()))
-
-    @property
-    def dropped(self) -> tuple[Dropped, ...]:
-        """What was dropped so far: the rules that dropped something, in their order."""
-        return self._drops.result()

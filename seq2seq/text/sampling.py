@@ -53,33 +53,16 @@ class Sampler:
         self._longest = max(map(len, self._ids), default=1)
         self._remembered: dict[tuple[Split, float], list[Split | None]] = {}
 
-    def resplit(self, rows: list[list[int]], alpha: float, seed: int) -> list[list[int]]:
-        """Splits texts anew.
-
-        Args:
-            rows: The ids of each text, as SentencePiece splits it best.
-            alpha: See :meth:`seq2seq.text.tokenizer.Tokenizer.sample`.
-            seed: What chance depends on.
-
-        Returns:
-            The ids of each text in another split.
-        """
-        offsets = np.cumsum([0, *map(len, rows)])
-        flat = np.fromiter((piece for row in rows for piece in row), np.int32, offsets[-1])
-        values, offsets = self.resplit_flat(flat, offsets, alpha, seed)
-        split, bounds = values.tolist(), offsets.tolist()
-        return [split[start:stop] for start, stop in pairwise(bounds)]
-
-    def resplit_flat(
+    def resplit(
         self, values: Int32s, offsets: Int64s, alpha: float, seed: int
     ) -> tuple[Int32s, Int64s]:
-        """``resplit`` of many texts in arrays: each different word is looked at once.
+        """Splits texts anew; each different word is looked at once.
 
         Args:
-            values: The ids of all texts, one after another.
+            values: The ids of all texts, one after another, as SentencePiece splits them best.
             offsets: n + 1 places; text i is ``values[offsets[i] : offsets[i + 1]]``.
-            alpha: As for ``resplit``.
-            seed: As for ``resplit``.
+            alpha: See :meth:`seq2seq.text.tokenizer.Tokenizer.resplit`.
+            seed: What chance depends on.
 
         Returns:
             New values and offsets.

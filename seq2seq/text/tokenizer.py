@@ -14,7 +14,7 @@ import hashlib
 import io
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice, takewhile
@@ -25,14 +25,11 @@ import sentencepiece
 
 from seq2seq.errors import DataError, ModelError
 from seq2seq.ids import BOS, EOS, PAD, UNK
-from seq2seq.storage.atomic import write_whole
+from seq2seq.storage.layout import SOURCE_TOKENIZER, TARGET_TOKENIZER, TOKENIZER
 from seq2seq.text.sampling import Int32s, Int64s, Sampler
-from seq2seq.text.threads import heeding_signals
 
 if TYPE_CHECKING:
     from seq2seq import recipe
-
-JOINT_FILE, SOURCE_FILE, TARGET_FILE = "tokenizer.model", "source.model", "target.model"
 
 # Longer lines are silently left out of its training by SentencePiece; none is as long as this.
 _LONGEST_LINE = 2**30
@@ -99,21 +96,6 @@ class Tokenizer:
             raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
         return cls(proto, str(path))
 
-    @classmethod
-    def from_bytes(cls, proto: bytes) -> Tokenizer:
-        """Takes a model that is in memory already.
-
-        Args:
-            proto: The serialized model.
-
-        Returns:
-            The tokenizer.
-
-        Raises:
-            ModelError: If it is damaged or has other fixed ids.
-        """
-        return cls(proto)
-
     def encode(self, texts: Sequence[str] | Sequence[bytes]) -> list[list[int]]:
         """Splits texts into pieces, the best split of each.
 
@@ -147,38 +129,25 @@ class Tokenizer:
         """
         return str(self._processor.normalize(text.encode("utf-8", "replace").decode("utf-8")))
 
-    def sample(self, texts: Sequence[str], alpha: float, seed: int) -> list[list[int]]:
-        """Splits texts into pieces, each split drawn by chance (subword regularization).
+    def resplit(
+        self, values: Int32s, offsets: Int64s, alpha: float, seed: int
+    ) -> tuple[Int32s, Int64s]:
+        """Splits texts into other pieces, each split drawn by chance (subword regularization).
 
         A pure function of its arguments: the same call gives the same splits, in any thread and
         any process. See :mod:`seq2seq.text.sampling`.
 
         Args:
-            texts: The texts.
+            values: The ids of all texts, one after another, as ``encode`` gives them.
+            offsets: n + 1 places; text i is ``values[offsets[i] : offsets[i + 1]]``.
             alpha: For unigram, the smoothing of the distribution over splits (lower: more varied);
                 for BPE, the chance of dropping a merge (higher: more varied).
             seed: Any whole number; its lowest 64 bits count.
 
         Returns:
-            The ids of each text, without bos and eos.
+            Values and offsets of the drawn splits.
         """
-        return self._sampler.resplit(self.encode(texts), alpha, seed)
-
-    def resplit(
-        self, values: Int32s, offsets: Int64s, alpha: float, seed: int
-    ) -> tuple[Int32s, Int64s]:
-        """``sample`` of texts whose best splits are known, which saves finding them again.
-
-        Args:
-            values: The ids of all texts, one after another, as ``encode`` gives them.
-            offsets: n + 1 places; text i is ``values[offsets[i] : offsets[i + 1]]``.
-            alpha: As for ``sample``.
-            seed: As for ``sample``.
-
-        Returns:
-            Values and offsets of what ``sample`` of the texts gives.
-        """
-        return self._sampler.resplit_flat(values, offsets, alpha, seed)
+        return self._sampler.resplit(values, offsets, alpha, seed)
 
     @cached_property
     def _sampler(self) -> Sampler:
@@ -238,8 +207,8 @@ class Tokenizers:
     def files(self) -> dict[str, bytes]:
         """The files that ``load`` reads: name and content."""
         if self.joint:
-            return {JOINT_FILE: self.source.proto}
-        return {SOURCE_FILE: self.source.proto, TARGET_FILE: self.target.proto}
+            return {TOKENIZER: self.source.proto}
+        return {SOURCE_TOKENIZER: self.source.proto, TARGET_TOKENIZER: self.target.proto}
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizers:
@@ -255,26 +224,16 @@ class Tokenizers:
             ModelError: If there are none, or one is damaged.
         """
         folder = Path(folder)
-        if (folder / JOINT_FILE).exists():
-            joint = Tokenizer.load(folder / JOINT_FILE)
+        if (folder / TOKENIZER).exists():
+            joint = Tokenizer.load(folder / TOKENIZER)
             return cls(joint, joint)
-        if not (folder / SOURCE_FILE).exists() and not (folder / TARGET_FILE).exists():
+        if not (folder / SOURCE_TOKENIZER).exists() and not (folder / TARGET_TOKENIZER).exists():
             raise ModelError(
-                f"{folder}: no tokenizer: expected {JOINT_FILE}, or {SOURCE_FILE} and {TARGET_FILE}"
+                f"{folder}: no tokenizer: expected {TOKENIZER}, or {SOURCE_TOKENIZER} and "
+                f"{TARGET_TOKENIZER}"
             )
-        return cls(Tokenizer.load(folder / SOURCE_FILE), Tokenizer.load(folder / TARGET_FILE))
-
-    def save(self, folder: Path) -> None:
-        """Writes the models into a folder, each under its name at once or not at all.
-
-        Args:
-            folder: An existing folder.
-
-        Raises:
-            ModelError: If a file cannot be written.
-        """
-        for name, proto in self.files.items():
-            write_whole(Path(folder) / name, proto)
+        source, target = folder / SOURCE_TOKENIZER, folder / TARGET_TOKENIZER
+        return cls(Tokenizer.load(source), Tokenizer.load(target))
 
 
 def train_tokenizers(
@@ -370,10 +329,42 @@ def _train(options: recipe.Tokenizer, lines: Iterable[str], side: str) -> Tokeni
         )
 
     try:
-        heeding_signals(work)
+        run_interruptibly(work)
     except RuntimeError as error:
         raise _training_error(str(error), side) from None
-    return Tokenizer.from_bytes(proto.getvalue())
+    return Tokenizer(proto.getvalue())
+
+
+def run_interruptibly(work: Callable[[threading.Event], None]) -> None:
+    """Does long work of C++ in a thread, so that Ctrl-C need not wait for its end.
+
+    Python minds signals in the main thread alone, and there only between its own instructions.
+
+    Args:
+        work: Called in the thread, with an event that is set when nobody waits for it any more.
+
+    Raises:
+        BaseException: What a signal's handler raises, or the work.
+    """
+    given_up, failed = threading.Event(), []
+
+    def run() -> None:
+        try:
+            work(given_up)
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    try:
+        thread.start()
+        while thread.is_alive():
+            thread.join(0.1)
+    except BaseException:
+        given_up.set()
+        thread.join(1.0)  # while it still asks for lines it ends at the next one
+        raise
+    if failed:
+        raise failed[0]
 
 
 def _some(lines: Iterable[str], limit: int) -> Iterator[str]:

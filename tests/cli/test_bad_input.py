@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pytest
 from support.bad_input import Case, contents, truncate, write_files
+from support.tokenizers import save
 
 from seq2seq import recipe
-from seq2seq.recipe.files import packaged_recipes
+from seq2seq.recipe.packaged import packaged_recipes
 from seq2seq.text.tokenizer import train_tokenizers
 
 NAMES = ", ".join(packaged_recipes())
@@ -267,7 +268,7 @@ CASES = [
 def other_tokenizer(here: Path) -> None:
     files = (here / "train.en", here / "train.de")
     sides = [file.read_text(encoding="utf-8").split("\n") for file in files]
-    train_tokenizers(recipe.Tokenizer(vocab_size=149), *sides).save(here / "run")
+    save(train_tokenizers(recipe.Tokenizer(vocab_size=149), *sides), here / "run")
 
 
 def other_tokenizer_without_card(here: Path) -> None:

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from support.tokenizers import save
 
 from seq2seq import recipe
 from seq2seq.text.tokenizer import train_tokenizers
@@ -198,7 +199,7 @@ def test_counts_that_are_known_only_at_the_end(run, here: Path, wishes: str, mes
 def test_models_of_different_tokenizers(run, here: Path, trained: Path) -> None:
     shutil.copytree(trained / "run", here / "other")
     lines = ["a cat and a dog", "the bird sings on a tree", "zebras quickly jump"] * 9
-    train_tokenizers(recipe.Tokenizer(vocab_size=30), lines, lines).save(here / "other")
+    save(train_tokenizers(recipe.Tokenizer(vocab_size=30), lines, lines), here / "other")
     (here / "other" / "card.json").unlink()
     done = run("translate", "model", "in", "--with", "other")
     assert done.err == (

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq.recipe.files import json_schema, load_recipe, packaged_recipes, recipe_from_toml
+from seq2seq.recipe.files import load_recipe, recipe_from_toml
+from seq2seq.recipe.packaged import packaged_recipes
+from seq2seq.recipe.schema import json_schema
 
 
 def test_list_has_every_recipe_and_its_score(run) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from support.saved import save_tiny_model
 from support.scripted import ScriptedModel, copying_script, random_script
+from support.tokenizers import save
 
 from seq2seq import recipe
 from seq2seq.errors import ModelError, RecipeError, Seq2SeqError
@@ -322,7 +323,7 @@ class TestLoad:
 
     def test_no_weights_yet(self, tmp_path: Path, tokenizers: Tokenizers) -> None:
         (tmp_path / "recipe.toml").write_text(recipe_to_toml(recipe.Recipe()), encoding="utf-8")
-        tokenizers.save(tmp_path)
+        save(tokenizers, tmp_path)
         assert self.message(tmp_path) == (
             f"{tmp_path}: no weights.safetensors: this is a prepared corpus, or a run that has not "
             "reached its first validation; train first: seq2seq train"

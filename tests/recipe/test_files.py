@@ -34,7 +34,7 @@ from seq2seq.recipe.files import (
     recipe_to_toml,
 )
 from seq2seq.recipe.problems import problems_of
-from seq2seq.recipe.shape import tables_in
+from seq2seq.recipe.tables import tables_in
 
 
 def message(*, text: str, origin: str = "r.toml") -> str:

@@ -6,7 +6,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from seq2seq.recipe import Recipe
-from seq2seq.recipe.files import json_schema, packaged_recipes, recipe_from_toml, recipe_to_toml
+from seq2seq.recipe.files import recipe_from_toml, recipe_to_toml
+from seq2seq.recipe.packaged import packaged_recipes
+from seq2seq.recipe.schema import json_schema
 
 SCHEMA = json_schema()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 from support.models import randomize
+from support.tokenizers import save
 
 from seq2seq import recipe
 from seq2seq.inference.export import published_graphs
@@ -44,7 +45,7 @@ def save_tiny_model(folder: Path, *, seed: int = 3, **decoder: Any) -> Path:
     model = TranslationModel(ours.model, tokenizers.source.size, tokenizers.target.size)
     randomize(model, seed=seed, scale=0.7)
     (folder / "recipe.toml").write_text(recipe_to_toml(ours), encoding="utf-8", newline="\n")
-    tokenizers.save(folder)
+    save(tokenizers, folder)
     weights = {name: value.detach().clone() for name, value in model.named_parameters()}
     save_file(weights, folder / "weights.safetensors")
     graphs = published_graphs(ours.model, weights)

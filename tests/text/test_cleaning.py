@@ -10,9 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seq2seq.data.preparing.duplicates import Seen
+from seq2seq.data.preparing.duplicates import Seen, digests
 from seq2seq.recipe import Cleaning
-from seq2seq.text.cleaning import RULES, Cleaner, Dropped, RawPair, share_of_letters
+from seq2seq.text.cleaning import (
+    DUPLICATES,
+    RULES,
+    Dropped,
+    Drops,
+    RawPair,
+    Rules,
+    Texts,
+    share_of_letters,
+)
 
 NOTHING = {
     "empty": False,
@@ -25,6 +34,36 @@ NOTHING = {
     "min_letters": None,
 }
 GOOD = ("a good line", "eine gute Zeile")
+
+
+class Cleaner:
+    """All rules, those that judge a pair alone and the one against repeated pairs, as one."""
+
+    def __init__(self, options: Cleaning) -> None:
+        self._rules, self._drops = Rules(options), Drops()
+        self._seen = Seen() if options.duplicates else None
+
+    def clean(self, pairs: list[RawPair]) -> list[RawPair]:
+        sources = [pair.source.encode("utf-8", "surrogatepass") for pair in pairs]
+        targets = [pair.target.encode("utf-8", "surrogatepass") for pair in pairs]
+        invalid = np.flatnonzero([pair.invalid_utf8 for pair in pairs])
+        places, names = self._rules.failing(Texts.of(sources), Texts.of(targets), invalid)
+        failed = dict(zip(places.tolist(), names, strict=True))
+        kept = []
+        for n, pair in enumerate(pairs):
+            if n not in failed and self._seen is not None:
+                (first,) = self._seen.first_times(digests([sources[n]], [targets[n]]))
+                if not first:
+                    failed[n] = DUPLICATES
+            if n in failed:
+                self._drops.add(failed[n], pair.line)
+            else:
+                kept.append(pair)
+        return kept
+
+    @property
+    def dropped(self) -> tuple[Dropped, ...]:
+        return self._drops.result()
 
 
 def cleaner(**rules: object) -> Cleaner:

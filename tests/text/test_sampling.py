@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.quickstart import pairs
+from support.tokenizers import resplit
 
 from seq2seq.recipe import Tokenizer as Options
 from seq2seq.text import sampling
@@ -46,7 +47,7 @@ def test_many_texts_at_once_are_split_as_word_by_word(tokenizer: Tokenizer) -> N
     texts = ["", *TEXTS[:50], "", "the <x> <x>the \u2603 unknown\u2603", "", TEXTS[0]]
     rows = tokenizer.encode(texts)
     sampler = Sampler(tokenizer.proto)
-    found = sampler.resplit(rows, 0.2, 7)
+    found = resplit(sampler, rows, 0.2, 7)
     assert found == one_by_one(Sampler(tokenizer.proto), rows, 0.2, 7)
     assert found != rows
     assert tokenizer.decode(found) == tokenizer.decode(rows)
@@ -56,19 +57,19 @@ def test_words_that_a_hash_confuses_are_kept_apart(
     tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = tokenizer.encode(TEXTS[:30])
-    expected = Sampler(tokenizer.proto).resplit(rows, 0.2, 3)
+    expected = resplit(Sampler(tokenizer.proto), rows, 0.2, 3)
     real = np.unique
 
     def confused(values: Any, **more: Any) -> Any:
         return real(values % np.uint64(3) if values.dtype == np.uint64 else values, **more)
 
     monkeypatch.setattr(sampling.np, "unique", confused)
-    assert Sampler(tokenizer.proto).resplit(rows, 0.2, 3) == expected
+    assert resplit(Sampler(tokenizer.proto), rows, 0.2, 3) == expected
 
 
 def test_nothing_is_nothing(tokenizer: Tokenizer) -> None:
     sampler = Sampler(tokenizer.proto)
-    assert sampler.resplit([], 0.2, 1) == []
-    assert sampler.resplit([[], []], 0.2, 1) == [[], []]
-    values, offsets = sampler.resplit_flat(np.zeros(0, np.int32), np.zeros(3, np.int64), 0.2, 1)
+    assert resplit(sampler, [], 0.2, 1) == []
+    assert resplit(sampler, [[], []], 0.2, 1) == [[], []]
+    values, offsets = sampler.resplit(np.zeros(0, np.int32), np.zeros(3, np.int64), 0.2, 1)
     assert [list(values[a:b]) for a, b in pairwise(offsets.tolist())] == [[], []]

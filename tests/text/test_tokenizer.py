@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +18,14 @@ import pytest
 import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.tokenizers import sample, save
 
 from seq2seq import recipe
 from seq2seq.errors import DataError, ModelError
 from seq2seq.ids import BOS, EOS, PAD, UNK
-from seq2seq.text.tokenizer import Tokenizer, Tokenizers, train_tokenizers
+from seq2seq.text.tokenizer import Tokenizer, Tokenizers, run_interruptibly, train_tokenizers
+
+TESTS = Path(__file__).parents[1]
 
 SYLLABLES = ("ba", "ko", "lin", "mer", "tu", "schra", "pé", "ño")
 SOURCES = [
@@ -108,8 +114,8 @@ def test_any_string_is_encoded(tokenizer: Tokenizer, texts: list[str]) -> None:
 def test_odd_text(tokenizer: Tokenizer, text: str, decoded: str) -> None:
     (ids,) = tokenizer.encode([text])
     assert tokenizer.decode([ids])[0].strip() == decoded
-    (sampled,) = tokenizer.sample([text], 0.1, 1)
-    assert tokenizer.decode([sampled])[0].strip() == decoded
+    (drawn,) = sample(tokenizer, [text], 0.1, 1)
+    assert tokenizer.decode([drawn])[0].strip() == decoded
 
 
 def test_decoding_an_id_that_is_not_there(tokenizer: Tokenizer) -> None:
@@ -120,15 +126,15 @@ def test_decoding_an_id_that_is_not_there(tokenizer: Tokenizer) -> None:
 
 def test_sampling_is_a_function_of_its_arguments(tokenizer: Tokenizer) -> None:
     texts = SOURCES[:50]
-    first = tokenizer.sample(texts, 0.1, 7)
-    tokenizer.sample(texts, 0.2, 8)  # whatever was drawn in between
+    first = sample(tokenizer, texts, 0.1, 7)
+    sample(tokenizer, texts, 0.2, 8)  # whatever was drawn in between
     sentencepiece.set_random_generator_seed(123)
-    assert tokenizer.sample(texts, 0.1, 7) == first
-    assert Tokenizer(tokenizer.proto).sample(texts, 0.1, 7) == first
+    assert sample(tokenizer, texts, 0.1, 7) == first
+    assert sample(Tokenizer(tokenizer.proto), texts, 0.1, 7) == first
     assert tokenizer.decode(first) == texts
     results = []
     threads = [
-        threading.Thread(target=lambda: results.append(tokenizer.sample(texts, 0.1, 7)))
+        threading.Thread(target=lambda: results.append(sample(tokenizer, texts, 0.1, 7)))
         for _ in range(4)
     ]
     for thread in threads:
@@ -143,10 +149,10 @@ def test_sampling_varies(kind: str) -> None:
     tokenizer = train_tokenizers(options(kind=kind, vocab_size=85), SOURCES, TARGETS).source
     texts = SOURCES[:50]
     best = tokenizer.encode(texts)
-    drawn = [tokenizer.sample(texts, 0.1, seed) for seed in range(6)]
+    drawn = [sample(tokenizer, texts, 0.1, seed) for seed in range(6)]
     assert all(one != best for one in drawn)
     assert len({str(one) for one in drawn}) == 6
-    assert len({str(row) for row in tokenizer.sample(SOURCES[8:9] * 50, 0.1, 1)}) > 3
+    assert len({str(row) for row in sample(tokenizer, SOURCES[8:9] * 50, 0.1, 1)}) > 3
 
 
 @pytest.mark.parametrize(("kind", "alpha"), [("unigram", 200.0), ("bpe", 0.0)])
@@ -155,7 +161,7 @@ def test_sampling_without_noise_is_the_best_split(kind: str, alpha: float) -> No
     wish = options(kind=kind, byte_fallback=True, vocab_size=330, user_defined_symbols=symbols)
     trained = train_tokenizers(wish, SOURCES, TARGETS).source
     texts = [*SOURCES, "ba<sep>ko Ωmega", "", "linmertu" * 100, "<sep><sep>"]
-    assert trained.sample(texts, alpha, 3) == trained.encode(texts)
+    assert sample(trained, texts, alpha, 3) == trained.encode(texts)
 
 
 def test_unigram_sampling_draws_what_sentencepiece_draws() -> None:
@@ -166,7 +172,7 @@ def test_unigram_sampling_draws_what_sentencepiece_draws() -> None:
     words = sorted({word for line in SOURCES for word in line.split()})
     best = trained.encode(words)
     for alpha in (0.1, 0.5, 1.0):
-        ours = [row for seed in range(40) for row in trained.sample(words, alpha, seed)]
+        ours = [row for seed in range(40) for row in sample(trained, words, alpha, seed)]
         theirs = [
             processor.encode(word, enable_sampling=True, nbest_size=-1, alpha=alpha)
             for _ in range(40)
@@ -185,7 +191,7 @@ def test_unigram_sampling_draws_what_sentencepiece_draws() -> None:
 def test_bpe_sampling_leaves_out_merges_as_often_as_asked() -> None:
     lines = ["ab ab"] * 30  # one merge inside the word, then one with the space before it
     trained = train_tokenizers(options(kind="bpe", vocab_size=9), lines, []).source
-    rows = [trained.pieces(row) for row in trained.sample(["ab"] * 400, 0.3, 1)]
+    rows = [trained.pieces(row) for row in sample(trained, ["ab"] * 400, 0.3, 1)]
     kinds = {tuple(row): rows.count(row) / len(rows) for row in rows}
     # 16 splits are drawn of a word, so shares come in sixteenths.
     whole = kinds[("▁ab",)]
@@ -198,7 +204,7 @@ def test_sampling_keeps_what_is_not_made_of_pieces() -> None:
     trained = train_tokenizers(wish, SOURCES, TARGETS).source
     text = "bako<sep>linΩmer"
     for seed in range(20):
-        (ids,) = trained.sample([text], 0.1, seed)
+        (ids,) = sample(trained, [text], 0.1, seed)
         assert "<sep>" in trained.pieces(ids)
         assert ids.count(UNK) == 1
         assert trained.decode([ids]) == [text.replace("Ω", " ⁇ ")]
@@ -209,7 +215,7 @@ def test_sampling_remembers_a_bounded_number_of_words(
 ) -> None:
     monkeypatch.setattr("seq2seq.text.sampling._REMEMBERED", 5)
     fresh = Tokenizer(tokenizer.proto)
-    assert fresh.sample(SOURCES, 0.1, 1) == tokenizer.sample(SOURCES, 0.1, 1)
+    assert sample(fresh, SOURCES, 0.1, 1) == sample(tokenizer, SOURCES, 0.1, 1)
     assert len(fresh._sampler._remembered) <= 5
 
 
@@ -217,11 +223,12 @@ def test_sampling_is_the_same_in_another_process(tokenizer: Tokenizer, tmp_path:
     (tmp_path / "m").write_bytes(tokenizer.proto)
     code = (
         "import sys; from pathlib import Path; from seq2seq.text.tokenizer import Tokenizer;"
-        "print(Tokenizer.load(Path(sys.argv[1])).sample(sys.argv[2:], 0.3, 5))"
+        "from support.tokenizers import sample;"
+        "print(sample(Tokenizer.load(Path(sys.argv[1])), sys.argv[2:], 0.3, 5))"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "m"), *SOURCES[:20]]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert output == f"{tokenizer.sample(SOURCES[:20], 0.3, 5)}\n"
+    output = subprocess.run(command, cwd=TESTS, capture_output=True, text=True, check=True).stdout
+    assert output == f"{sample(tokenizer, SOURCES[:20], 0.3, 5)}\n"
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
@@ -254,7 +261,7 @@ def test_joint_and_apart(tmp_path: Path) -> None:
     joint = train_tokenizers(options(), SOURCES, TARGETS)
     assert joint.joint
     assert joint.source is joint.target
-    joint.save(tmp_path)
+    save(joint, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["tokenizer.model"]
     assert Tokenizers.load(tmp_path).joint
     assert Tokenizers.load(tmp_path).digest == joint.digest
@@ -265,7 +272,7 @@ def test_joint_and_apart(tmp_path: Path) -> None:
     assert UNK not in apart.target.encode(["Bä"])[0]
     folder = tmp_path / "apart"
     folder.mkdir()
-    apart.save(folder)
+    save(apart, folder)
     assert sorted(path.name for path in folder.iterdir()) == ["source.model", "target.model"]
     assert Tokenizers.load(folder).digest == apart.digest != joint.digest
 
@@ -336,17 +343,8 @@ def test_given_models_that_cannot_be_used(tmp_path: Path) -> None:
         f"{tmp_path}: no tokenizer: expected tokenizer.model, or source.model and target.model"
     )
     with pytest.raises(ModelError) as error:
-        Tokenizer.from_bytes(b"nonsense")
+        Tokenizer(b"nonsense")
     assert str(error.value) == "tokenizer: not a SentencePiece model, or a damaged one"
-
-
-def test_saving_where_one_cannot(tmp_path: Path, tokenizer: Tokenizer) -> None:
-    folder = tmp_path / "missing"
-    with pytest.raises(ModelError) as error:
-        Tokenizers(tokenizer, tokenizer).save(folder)
-    assert str(error.value) == (
-        f"{folder / 'tokenizer.model'}: cannot be written: No such file or directory"
-    )
 
 
 def size_named(error: pytest.ExceptionInfo[DataError]) -> int:
@@ -420,7 +418,7 @@ def test_training_and_loading_print_nothing(tmp_path: Path) -> None:
         "from seq2seq import recipe; from seq2seq.text.tokenizer import *\n"
         "lines = ['ab ba abba'] * 9, ['a\\0b', 'x' * 5000]\n"
         "train_tokenizers(recipe.Tokenizer(vocab_size=10), *lines)\n"
-        "try: Tokenizer.from_bytes(b'zzz')\nexcept Exception: pass"
+        "try: Tokenizer(b'zzz')\nexcept Exception: pass"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
@@ -438,3 +436,35 @@ def test_ctrl_c_while_training_is_ctrl_c() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         train_tokenizers(recipe.Tokenizer(vocab_size=20), lines(), ["a"])
+
+
+def test_the_work_is_done_elsewhere_and_its_error_is_raised_here() -> None:
+    seen: list[threading.Thread] = []
+    run_interruptibly(lambda _: seen.append(threading.current_thread()))
+    assert seen
+    assert seen[0] is not threading.main_thread()
+
+    def fail(given_up: threading.Event) -> None:
+        raise ZeroDivisionError("here")
+
+    with pytest.raises(ZeroDivisionError, match="here"):
+        run_interruptibly(fail)
+
+
+def test_a_signal_is_heeded_while_the_work_goes_on() -> None:
+    ended = threading.Event()
+
+    def work(given_up: threading.Event) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        given_up.wait(30.0)
+        ended.set()
+
+    begun = time.monotonic()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_interruptibly(work)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ended.is_set(), "the work was told"
+    assert time.monotonic() - begun < 5.0

@@ -18,7 +18,7 @@ from seq2seq.errors import DataError
 from seq2seq.recipe import Data, Recipe
 from seq2seq.recipe.packaged import quickstart_files, without_phrasebook
 from seq2seq.storage.checked_json import sealed, unsealed
-from seq2seq.text.tokenizer import JOINT_FILE, SOURCE_FILE, TARGET_FILE
+from seq2seq.storage.layout import SOURCE_TOKENIZER, TARGET_TOKENIZER, TOKENIZER
 
 MANIFEST = "manifest.json"
 RECIPE = "recipe.toml"
@@ -27,9 +27,9 @@ SPLITS = ("train", "val", "test")
 FILES = (
     RECIPE,
     MANIFEST,
-    JOINT_FILE,
-    SOURCE_FILE,
-    TARGET_FILE,
+    TOKENIZER,
+    SOURCE_TOKENIZER,
+    TARGET_TOKENIZER,
     *(f"{split}.arrow" for split in SPLITS),
 )
 """All names that a prepared folder can hold."""

@@ -27,8 +27,7 @@ import pyarrow as pa
 
 from seq2seq.data.arrow import RAW_SCHEMA, SCHEMA, id_column
 from seq2seq.data.preparing.duplicates import digests
-from seq2seq.data.text_column import Texts
-from seq2seq.text.cleaning import Dropped, Drops, Rules
+from seq2seq.text.cleaning import Dropped, Drops, Rules, Texts
 from seq2seq.text.tokenizer import Tokenizer, Tokenizers
 
 if TYPE_CHECKING:

@@ -17,8 +17,13 @@ from seq2seq.inference.model_folder import ModelFolder, read_published
 from seq2seq.models.translation import TranslationModel
 from seq2seq.models.weights import check_shapes
 from seq2seq.recipe import Recipe
-from seq2seq.storage.layout import WEIGHTS
-from seq2seq.text.tokenizer import JOINT_FILE, SOURCE_FILE, TARGET_FILE, Tokenizers
+from seq2seq.storage.layout import (
+    SOURCE_TOKENIZER,
+    TARGET_TOKENIZER,
+    TOKENIZER,
+    WEIGHTS,
+)
+from seq2seq.text.tokenizer import Tokenizers
 from seq2seq.training.run.checkpoint import Tensors
 from seq2seq.training.run.folder import flat
 
@@ -26,9 +31,9 @@ Shape = tuple[int, ...]
 
 SHOWN = 5  # names, of many, in messages
 _TOKENIZER_FILES = {
-    "model": JOINT_FILE,
-    "source_model": SOURCE_FILE,
-    "target_model": TARGET_FILE,
+    "model": TOKENIZER,
+    "source_model": SOURCE_TOKENIZER,
+    "target_model": TARGET_TOKENIZER,
 }
 # Keys that change how a network learns, or how it begins, and not what its weights mean.
 _HARMLESS = ("dropout", "word_dropout", "recurrent_init", "forget_bias")
@@ -97,11 +102,11 @@ class Origin:
             The keys of the recipe's table that say where its files are.
         """
         if self.tokenizers.joint:
-            files = {"model": str(self.folder / JOINT_FILE)}
+            files = {"model": str(self.folder / TOKENIZER)}
         else:
             files = {
-                "source_model": str(self.folder / SOURCE_FILE),
-                "target_model": str(self.folder / TARGET_FILE),
+                "source_model": str(self.folder / SOURCE_TOKENIZER),
+                "target_model": str(self.folder / TARGET_TOKENIZER),
             }
         return {"joint": self.tokenizers.joint, **dict.fromkeys(_TOKENIZER_FILES), **files}
 

@@ -1,51 +1,44 @@
-"""What the recipe's models say about themselves: their sections, kinds and keys."""
+"""A recipe's raw tables, as TOML gives them, beside the sections that describe them.
+
+``Assignment`` is ``--set model.decoder.layers=2``: one value, put into the raw tables.
+"""
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
 from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
+from seq2seq.recipe import Recipe
 from seq2seq.recipe.base import Section
 
 Table = dict[str, Any]
 
-ONE, SEVERAL = "<one>", "<several>"
-"""How pydantic's errors mark which form of a value was meant: a table, or a list of tables."""
+_FORM = "is not KEY=VALUE, as in --set model.encoder.layers=2"
+_KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
 def sections_in(annotation: Any) -> tuple[type[Section], ...]:
-    """Finds the sections that a field may hold.
-
-    Args:
-        annotation: A field's annotation, such as a section or a union of several.
-
-    Returns:
-        The section types in the order written; empty for a plain value.
-    """
+    """Finds the sections that a field may hold, in the order written; none for a plain value."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return (annotation,)
     return tuple(found for part in get_args(annotation) for found in sections_in(part))
 
 
 def listed_in(annotation: Any) -> tuple[type[Section], ...]:
-    """Finds the sections that a list in a field may hold.
-
-    Args:
-        annotation: A field's annotation.
-
-    Returns:
-        The section types; empty where the field holds no list of tables.
-    """
+    """Finds the sections that a list in a field may hold; none where there is no such list."""
     if get_origin(annotation) is tuple:
         return sections_in(annotation)
     return tuple(found for part in get_args(annotation) for found in listed_in(part))
 
 
 def kind_of(section: type[Section]) -> str | None:
-    """Returns the kind that picks this section from a union, if it fixes one."""
+    """The kind that picks this section from a union, if it fixes one."""
     field = section.model_fields.get("kind")
     return field.default if field is not None and isinstance(field.default, str) else None
 
@@ -125,3 +118,67 @@ def _metadata_in(annotation: Any) -> Iterator[Any]:
         if isinstance(part, BeforeValidator):
             yield part
         yield from _metadata_in(part)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A key path and the value that it gets; ``text`` is what the user wrote."""
+
+    text: str
+    path: tuple[str, ...]
+    value: Any
+
+    @classmethod
+    def parse(cls, text: str) -> Assignment:
+        """Reads ``a.b=c``; ``c`` is a TOML value, or else a string without quotes.
+
+        Args:
+            text: What was given to ``--set``.
+
+        Returns:
+            The assignment.
+
+        Raises:
+            ValueError: If the text has another form; the message begins with the text.
+        """
+        key, equals, written = (part.strip() for part in text.partition("="))
+        if not equals or not _KEY.fullmatch(key):
+            raise ValueError(f"--set {text}: {_FORM}")
+        try:
+            read = tomllib.loads(f"value = {written}")
+        except (ValueError, RecursionError) as error:
+            if written[:1] in ("[", "{", '"', "'"):
+                reason = re.sub(r" \(at .*\)$", "", str(error))
+                raise ValueError(f"--set {text}: the value is not TOML: {reason}") from None
+            read = {"value": written}
+        value = read["value"] if len(read) == 1 else written
+        return cls(text, tuple(key.split(".")), value)
+
+    def apply(self, table: Table) -> None:
+        """Puts the value into a whole recipe's raw table, in place, making tables on the way."""
+        section: type[Section] | None = Recipe
+        for key in self.path[:-1]:
+            field = section.model_fields.get(key) if section else None
+            table[key] = _table_at(field, table.get(key))
+            section = section_for(field.annotation, table[key]) if field else None
+            table = table[key]
+        table[self.path[-1]] = self.value
+
+
+def _table_at(field: FieldInfo | None, value: Any) -> Table:
+    """Finds or makes the table that an assignment goes into.
+
+    Args:
+        field: What the table is described by; None: the recipe knows no such key.
+        value: What is there now: a table, a short form of one, or nothing.
+
+    Returns:
+        The table that is there; the short form, written out; or a new table, which says the
+        default's kind where kinds have different keys.
+    """
+    if field is None or isinstance(value, dict):
+        return value if isinstance(value, dict) else {}
+    if value is None and len(sections_in(field.annotation)) > 1 and field.default is not None:
+        return {"kind": field.default.kind}
+    value = written_out(field, value)
+    return value if isinstance(value, dict) else {}
