@@ -8,7 +8,6 @@ import pytest
 from support.tiny import write_corpus
 
 import seq2seq
-from seq2seq.recipe.files import 
 from seq2seq.recipe.packaged import packaged_recipes
 from seq2seq.training.monitoring.monitor import Silent
 
