@@ -25,7 +25,7 @@ def test_list_aligns_what_the_opening_comments_say(run, monkeypatch) -> None:
     Path("a.toml").write_text("# Command: x\n# Score:   BLEU 12.3\n", encoding="utf-8")
     Path("long.toml").write_text("seed = 1\n", encoding="utf-8")
     found = {"a": Path("a.toml"), "long": Path("long.toml")}
-    monkeypatch.setattr("seq2seq.recipe.files.packaged_recipes", lambda: found)
+    monkeypatch.setattr("seq2seq.recipe.packaged.packaged_recipes", lambda: found)
     assert run("recipe", "list").out == "a     BLEU 12.3\nlong\n"
 
 
