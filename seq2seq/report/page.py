@@ -6,7 +6,6 @@ import difflib
 import math
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -18,6 +17,7 @@ from seq2seq.report.charts import charts
 from seq2seq.report.record import Json, RunRecord
 from seq2seq.report.text import redacted, shared_recipe, visible
 from seq2seq.report.timeline import events, sessions, standing
+from seq2seq.tasks import task_for
 from seq2seq.training.monitoring.monitor import clock
 
 _ROWS = 40  # validations shown; of a long run the last ones, and the best
@@ -33,6 +33,7 @@ def render(run: RunRecord) -> str:
         HTML that fetches nothing. It is a function of the run's files alone.
     """
     state, why = standing(run)
+    task = task_for(run.recipe)
     steps = run.of_kind("train")
     return (
         _templates()
@@ -46,13 +47,14 @@ def render(run: RunRecord) -> str:
             best=run.card.get("validation") or {},
             start=next((one for one in run.of_kind("validation") if not one.get("update")), {}),
             counts=_counts(run),
-            charts=charts(run),
+            task=task.report(run.card, run.examples),
+            metrics=task.metrics,
+            charts=charts(run, task.metrics),
             validations=_validations(run),
             events=events(run),
             sessions=sessions(run),
             environment=_environment(run),
             recipe=shared_recipe(recipe_to_toml(run.recipe)),
-            attention=run.recipe.model.decoder.attention != "none",
             version=__version__,
         )
     )
@@ -77,6 +79,7 @@ def _templates() -> Environment:
         perplexity=lambda loss: _number(math.exp(loss)) if isinstance(loss, float) else "–",
         when=lambda stamp: str(stamp).replace("T", " ").replace("+00:00", " UTC"),
         marked=marked,
+        filled=lambda template, values: Markup(templates.from_string(template).render(values)),
     )
     return templates
 
@@ -139,18 +142,3 @@ def _environment(run: RunRecord) -> list[tuple[str, str]]:
     if isinstance(memory, int):
         rows.append(("memory", f"{memory / 2**30:,.1f} GiB"))
     return rows
-
-
-def write_page(path: Path, text: str) -> None:
-    """Replaces a page in one step, or leaves it as it was.
-
-    Args:
-        path: The file.
-        text: The page.
-    """
-    partial = path.with_name(f".partial-{path.name}")
-    try:
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,19 @@ from seq2seq.data.preparing.report import PrepareReport
 from seq2seq.errors import DataError, ModelError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import read_recipe_text, recipe_from_toml
-from seq2seq.storage.layout import LOCK
-from seq2seq.training.monitoring.session_log import EXAMPLES, EXAMPLES_FORMAT
-from seq2seq.training.run.checkpoint import checkpoint_folders
+from seq2seq.storage.layout import (
+    CARD,
+    CHECKPOINTS,
+    DATA,
+    EXAMPLES,
+    METRICS,
+    RECIPE,
+    RUN,
+    STATE,
+    checkpoint_folders,
+)
+from seq2seq.storage.lock import is_locked
+from seq2seq.training.monitoring.session_log import EXAMPLES_FORMAT
 from seq2seq.training.run.journal import Journal
 
 Json = dict[str, Any]
@@ -67,24 +75,24 @@ class RunRecord:
             RecipeError: If its recipe cannot be used.
         """
         folder = Path(path)
-        if not (folder / "run.json").is_file():
+        if not (folder / RUN).is_file():
             what = "holds no run (it has no run.json)" if folder.is_dir() else "no such folder"
             raise ModelError(f"{folder}: {what}: expected a folder that seq2seq train has written")
-        file = folder / "recipe.toml"
-        checkpoints = checkpoint_folders(folder / "checkpoints")
-        newest = _object(checkpoints[0] / "state.json") if checkpoints else {}
+        file = folder / RECIPE
+        checkpoints = checkpoint_folders(folder / CHECKPOINTS)
+        newest = _object(checkpoints[0] / STATE) if checkpoints else {}
         return cls(
             path=folder,
             recipe=recipe_from_toml(read_recipe_text(str(file)), str(file)),
-            data_digest=str(_object(folder / "run.json").get("data")),
-            records=Journal(folder / "metrics.jsonl").records(),
-            card=_object(folder / "card.json"),
+            data_digest=str(_object(folder / RUN).get("data")),
+            records=Journal(folder / METRICS).records(),
+            card=_object(folder / CARD),
             state=_table(newest, "state"),
             environment=_table(newest, "environment"),
             checkpoints={one.name: _size(one) for one in reversed(checkpoints)},
             examples=_examples(folder / EXAMPLES),
             data=_data(folder),
-            in_use=_locked(folder / LOCK),
+            in_use=is_locked(folder),
         )
 
     def of_kind(self, kind: str) -> list[Json]:
@@ -130,10 +138,10 @@ def _examples(path: Path) -> Json | None:
 
 def _data(folder: Path) -> PrepareReport | None:
     """From the run itself, or from the data that it has prepared."""
-    found = _object(folder / "run.json").get("report")
+    found = _object(folder / RUN).get("report")
     try:
         if found is None:
-            found = read_manifest(folder / "data")["report"]
+            found = read_manifest(folder / DATA)["report"]
         return PrepareReport.from_json(found)
     except DataError:
         return None
@@ -143,18 +151,3 @@ def _data(folder: Path) -> PrepareReport | None:
 
 def _size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
-
-
-def _locked(lock: Path) -> bool:
-    """Whether a process holds a lock; this one may be that process."""
-    try:
-        handle = os.open(lock, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False

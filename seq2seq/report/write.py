@@ -14,12 +14,13 @@ from seq2seq.errors import DataError, ModelError
 from seq2seq.inference.engines.torch import load_model
 from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.report.record import RunRecord
+from seq2seq.storage.atomic import write_text
+from seq2seq.storage.layout import EXAMPLES, REPORT
 from seq2seq.tasks import task_for
 from seq2seq.training.evaluation import Evaluator
-from seq2seq.training.monitoring.session_log import EXAMPLES, write_examples
+from seq2seq.training.monitoring.session_log import write_examples
 from seq2seq.training.precision import resolve_precision
 
-REPORT = "report.html"
 _SHARE = 0.01  # of the time that training takes, at most
 
 
@@ -78,9 +79,9 @@ def write_report(
 
 
 def _write(path: Path, record: RunRecord) -> None:
-    from seq2seq.report import page  # what it draws with takes a second to load
+    from seq2seq.report.page import render  # what it draws with takes a second to load
 
-    page.write_page(path, page.render(record))
+    write_text(path, render(record))
 
 
 def _make_examples(record: RunRecord, data: Path) -> PrepareReport:

@@ -184,6 +184,9 @@ class Task(Protocol):
     def value(self, found: Validation) -> float:
         """What decides which validation is best, larger being better; of equal ones, the loss."""
 
+    def graphs(self, weights: Mapping[str, torch.Tensor]) -> dict[str, bytes]:
+        """Files published beside the weights, for use without torch, by their names."""
+
     def examples(
         self, network: Network, dataset: PairDataset, predictions: Sequence[Any]
     ) -> Json | None:

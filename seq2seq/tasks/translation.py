@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +18,7 @@ from seq2seq.data.dataset import PairDataset, PreparedData, Ragged
 from seq2seq.data.preparing.prepare import prepare
 from seq2seq.data.progress import Progress
 from seq2seq.inference.engines.torch import TorchEngine
+from seq2seq.inference.export import published_graphs
 from seq2seq.inference.translator import Translator
 from seq2seq.metrics import bleu
 from seq2seq.models.loss import Losses
@@ -108,6 +109,10 @@ class Translation:
         return -found.loss if math.isfinite(found.loss) else -math.inf
 
     # -- what people see --------------------------------------------------------------------
+
+    def graphs(self, weights: Mapping[str, torch.Tensor]) -> dict[str, bytes]:
+        """The ONNX graphs, as far as the network can be exported."""
+        return published_graphs(self.recipe.model, weights)
 
     def examples(
         self, network: Network, dataset: PairDataset, predictions: Sequence[str]

@@ -29,7 +29,7 @@ from seq2seq.training.monitoring.monitor import Monitor
 from seq2seq.training.monitoring.session_log import Page, Watch
 from seq2seq.training.optim.schedules import learning_rate
 from seq2seq.training.run.card import environment, model_card
-from seq2seq.training.run.checkpoint import TEMPORARY, Checkpoint
+from seq2seq.training.run.checkpoint import Checkpoint
 from seq2seq.training.run.folder import RunFolder
 from seq2seq.training.signals import StopRequest
 from seq2seq.training.state import TrainingResult, TrainingState
@@ -284,9 +284,9 @@ class Session:
             return
         curves = self.folder.path / CURVES
         try:
-            plot_curves(self.folder.journal.records(), curves, self.recipe.name)
+            records = self.folder.journal.records()
+            plot_curves(records, curves, self.recipe.name, self.task.metrics)
         except Exception as error:
-            curves.with_name(TEMPORARY + CURVES).unlink(missing_ok=True)
             self.monitor.say(f"warning: {curves} could not be drawn: {error}")
 
     def finish(self) -> None:

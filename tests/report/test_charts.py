@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seq2seq.report.charts import charts, thinned
+from seq2seq.report.charts import charts
 from seq2seq.report.record import RunRecord
+from seq2seq.training.monitoring.curves import thinned
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 299, 300])
@@ -35,7 +36,7 @@ def test_marks_have_their_numbers(copied: Path) -> None:
     ]
     text = "".join(json.dumps(record) + "\n" for record in records)
     (copied / "metrics.jsonl").write_text(text, encoding="utf-8")
-    ratios = charts(RunRecord.read(copied))[-1]
+    ratios = charts(RunRecord.read(copied), ())[-1]
     assert ratios.title == "Update over weights, norms"
     shown = re.findall(r">([^<>]*\d[^<>]*)</text>", ratios.svg)
     assert {"0.1", "0.01", "0.001", "0.0001"} <= set(shown)

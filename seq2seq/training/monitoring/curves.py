@@ -1,60 +1,155 @@
-"""``curves.png``: loss, BLEU and learning rate over a training."""
+"""The curves of a training, taken from ``metrics.jsonl``; ``curves.png`` and the page draw them."""
 
 from __future__ import annotations
 
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from seq2seq.training.run.checkpoint import TEMPORARY
+import numpy as np
+from numpy.typing import NDArray
+
+from seq2seq.storage.atomic import write_bytes
+from seq2seq.tasks import Metric
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_POINTS = 300  # a curve has no more; a screen shows no more
+_OLD = "old validation set"
 
 
-def plot_curves(records: list[dict[str, Any]], path: Path, title: str) -> None:
-    """Draws a run's curves.
+@dataclass(frozen=True)
+class Curve:
+    """A curve.
+
+    Attributes:
+        label: Its name, where a chart has more than one.
+        points: Updates and values, two rows.
+        dots: Whether each point is one to be seen.
+    """
+
+    label: str
+    points: NDArray[np.float64]
+    dots: bool = False
+
+
+def curve(
+    records: Sequence[dict[str, Any]],
+    *keys: str,
+    label: str = "",
+    scale: float = 1.0,
+    dots: bool = False,
+) -> Curve:
+    """Takes a figure out of records.
+
+    Args:
+        records: Of one kind; those without the figure are left out.
+        *keys: Where the figure is in each.
+        label: See :class:`Curve`.
+        scale: What it is multiplied by.
+        dots: See :class:`Curve`.
+
+    Returns:
+        The curve; it may have no points.
+    """
+    points = []
+    for record in records:
+        value: object = record
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(value, int | float) and math.isfinite(value):
+            points.append((record.get("update", 0), value * scale))
+    return Curve(label, thinned(np.array(points, dtype=float).reshape(-1, 2).T), dots)
+
+
+def loss_curves(
+    steps: Sequence[dict[str, Any]], validations: Sequence[dict[str, Any]]
+) -> list[Curve]:
+    """The loss of training and of both validation sets."""
+    return [curve(steps, "loss", label="training"), *metric_curves(validations, "loss")]
+
+
+def metric_curves(validations: Sequence[dict[str, Any]], key: str) -> list[Curve]:
+    """A figure of both validation sets."""
+    return [
+        curve(validations, key, label="validation", dots=True),
+        curve(validations, "old", key, label=_OLD, dots=True),
+    ]
+
+
+def thinned(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Takes means of neighbouring points where there are more than can be seen.
+
+    Args:
+        points: Two rows.
+
+    Returns:
+        The same with at most some hundreds of columns; the last one is always kept.
+    """
+    count = points.shape[1]
+    if count <= _POINTS:
+        return points
+    edges = np.linspace(0, count - 1, _POINTS).astype(int)  # the last point is one by itself
+    sums = np.add.reduceat(points, edges, axis=1)
+    return np.asarray(sums / np.diff([*edges, count]))
+
+
+def draw(axes: Axes, curves: Sequence[Curve], colours: Sequence[str]) -> list[Curve]:
+    """Draws the curves that have points, with a legend if they are more than one.
+
+    Args:
+        axes: Where.
+        curves: The curves.
+        colours: One for each.
+
+    Returns:
+        Those that were drawn.
+    """
+    shown = [one for one in curves if one.points.shape[1]]
+    for one, colour in zip(shown, colours, strict=False):
+        seen = one.dots or one.points.shape[1] < 3
+        mark: Any = {"marker": "o", "markersize": 2.5} if seen else {}
+        axes.plot(*one.points, color=colour, label=one.label, **mark)
+    if len(shown) > 1:
+        axes.legend(ncols=2 if len(shown) > 4 else 1)
+    return shown
+
+
+def plot_curves(
+    records: Sequence[dict[str, Any]], path: Path, title: str, metrics: Sequence[Metric]
+) -> None:
+    """Draws loss, metrics and learning rate into ``curves.png``.
 
     Args:
         records: The journal's records.
         path: The picture, a .png.
         title: Shown above.
+        metrics: The task's.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     steps = [record for record in records if record["kind"] == "train"]
     checks = [record for record in records if record["kind"] == "validation"]
-    figure = Figure(figsize=(9, 6.5), layout="constrained")
-    loss, bleu, rate = figure.subplots(3, 1, sharex=True, height_ratios=[3, 2, 1])
-    loss.plot(_column(steps, "update"), _column(steps, "loss"), lw=1, label="training")
-    loss.plot(_column(checks, "update"), _column(checks, "loss"), marker=".", label="validation")
-    old = [{"update": record["update"], **record["old"]} for record in checks if "old" in record]
-    if old:
-        name = "old validation set"
-        loss.plot(_column(old, "update"), _column(old, "loss"), marker=".", ls=":", label=name)
-    loss.set_ylabel("nats a token")
-    loss.set_title(title)
-    loss.legend()
-    scored = [record for record in checks if record["bleu"] is not None]
-    bleu.plot(
-        _column(scored, "update"),
-        _column(scored, "bleu"),
-        marker=".",
-        color="tab:green",
-        label="validation",
-    )
-    if old := [record for record in old if record["bleu"] is not None]:
-        bleu.plot(_column(old, "update"), _column(old, "bleu"), marker=".", ls=":", label=name)
-        bleu.legend()
-    bleu.set_ylabel("BLEU (greedy)")
-    rate.plot(_column(steps, "update"), _column(steps, "learning_rate"), color="tab:grey")
-    rate.set_ylabel("learning rate")
-    rate.set_xlabel("updates")
-    for axes in (loss, bleu, rate):
+    plans = [
+        ("nats a token", loss_curves(steps, checks)),
+        *((one.label, metric_curves(checks, one.key)) for one in metrics),
+        ("learning rate", [curve(steps, "learning_rate")]),
+    ]
+    figure = Figure(figsize=(9, 2.5 + 2 * len(metrics) + 2), layout="constrained")
+    FigureCanvasAgg(figure)  # not pyplot's, which a notebook has set up for itself
+    heights = [3.0, *(2.0 for _ in metrics), 1.0]
+    rows = figure.subplots(len(plans), 1, sharex=True, height_ratios=heights)
+    for axes, (label, curves) in zip(rows, plans, strict=True):
+        draw(axes, curves, [f"C{number}" for number in range(len(curves))])
+        axes.set_ylabel(label)
         axes.grid(alpha=0.3)
-    partial = path.with_name(TEMPORARY + path.name)
-    figure.savefig(partial, dpi=120, format="png")
-    partial.replace(path)
-
-
-def _column(records: list[dict[str, Any]], key: str) -> list[float]:
-    return [record[key] for record in records]
+    rows[0].set_title(title)
+    rows[-1].set_xlabel("updates")
+    written = io.BytesIO()
+    figure.savefig(written, dpi=120, format="png")
+    write_bytes(path, written.getvalue())

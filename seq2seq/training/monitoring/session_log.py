@@ -20,13 +20,13 @@ import torch
 
 from seq2seq.processors import usable_processors
 from seq2seq.recipe import Recipe
-from seq2seq.training.monitoring.tensorboard import FOLDER, TensorBoard
-from seq2seq.training.run.checkpoint import write_synced
+from seq2seq.storage.atomic import write_text
+from seq2seq.storage.layout import EXAMPLES, TENSORBOARD
+from seq2seq.training.monitoring.tensorboard import TensorBoard
 from seq2seq.training.run.journal import Journal
 from seq2seq.training.signals import StopRequest
 from seq2seq.training.state import TrainingState
 
-EXAMPLES = "examples.json"
 EXAMPLES_FORMAT = 1
 
 Page = Callable[[Path, bool], None]
@@ -73,7 +73,7 @@ class Watch:
         update = state().update
         board = None
         if recipe.training.tensorboard:
-            board = TensorBoard(self.run / FOLDER, update + 1)
+            board = TensorBoard(self.run / TENSORBOARD, update + 1)
             self.journal.listener = self._guarded(board)
         lost = {"reached": self.journal.reached} if self.journal.reached else {}
         about = {"environment": {**environment, **host()}, **lost}
@@ -175,7 +175,7 @@ def write_examples(
     if examples is None:
         return None
     found = {"format": EXAMPLES_FORMAT, "update": update, **examples}
-    write_synced(path, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
+    write_text(path, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
     return found
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from seq2seq.errors import MissingExtraError
 
-FOLDER = "tensorboard"
 _NOT_SCALARS = ("kind", "update", "time")
 
 

@@ -20,13 +20,13 @@ from safetensors import SafetensorError
 
 from seq2seq.data.dataset import PreparedData
 from seq2seq.errors import ModelError, TrainingError
-from seq2seq.inference.export import published_graphs
 from seq2seq.inference.model_folder import recipe_digest
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import read_recipe_text, recipe_from_toml, recipe_to_toml
 from seq2seq.storage.checked_json import sealed
 from seq2seq.storage.layout import CARD, WEIGHTS
 from seq2seq.storage.lock import Lock
+from seq2seq.tasks import task_for
 from seq2seq.training.run.checkpoint import (
     TEMPORARY,
     Checkpoint,
@@ -313,7 +313,7 @@ class RunFolder:
             weights: By parameter name.
             card: What is known of them.
         """
-        graphs = published_graphs(self.recipe.model, weights)
+        graphs = task_for(self.recipe).graphs(weights)
         files = [self.path / name for name in (WEIGHTS, *graphs, CARD)]
         with self._writing("the model"), replacing(*files) as (partial, *others, partial_card):
             for path, content in zip(others, graphs.values(), strict=True):
