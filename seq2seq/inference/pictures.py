@@ -8,6 +8,7 @@ from pathlib import Path
 from seq2seq.errors import MissingExtraError, Seq2SeqError
 from seq2seq.inference.alignment import SPACE
 from seq2seq.inference.results import ScoredTranslation
+from seq2seq.storage.atomic import output_file, write_errors
 
 _END = "</s>"
 _INCH = 0.28  # a piece, wide enough for its letters
@@ -58,16 +59,10 @@ def draw_attention(one: ScoredTranslation, path: Path) -> None:
     axes.grid(which="minor", color="0.9", linewidth=0.5)
     axes.tick_params(which="minor", length=0)
     figure.colorbar(shown, ax=axes, shrink=0.6)
-    partial = path.with_name(f".{path.name}")
-    with warnings.catch_warnings():
-        # A script that the font lacks is drawn as boxes; the picture says the rest all the same.
+    # A script that the font lacks is drawn as boxes; the picture says the rest all the same.
+    with warnings.catch_warnings(), output_file(path) as stream, write_errors(path):
         warnings.filterwarnings("ignore", message=r"Glyph .* missing", category=UserWarning)
-        try:
-            figure.savefig(partial, dpi=100, format="png")
-            partial.replace(path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise Seq2SeqError(f"{path}: cannot be written: {error.strerror}") from None
+        figure.savefig(stream, dpi=100, format="png")
 
 
 def _label(piece: str) -> str:

@@ -77,9 +77,9 @@ def check_options(metrics: Sequence[str], tokenize: str | None, bootstrap: int) 
     """Checks what ``corpus_scores`` is asked for, before there is anything to score.
 
     Args:
-        metrics: As there.
-        tokenize: As there.
-        bootstrap: As there.
+        metrics: Their names.
+        tokenize: BLEU's tokenizer; None: the usual one.
+        bootstrap: How many resamplings.
 
     Raises:
         Seq2SeqError: If a metric or tokenizer is unknown or cannot be used, or a number is wrong.
@@ -94,18 +94,7 @@ def check_options(metrics: Sequence[str], tokenize: str | None, bootstrap: int) 
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """Computes sacreBLEU's BLEU with its defaults (13a, mixed case, one reference).
-
-    Args:
-        hypotheses: The translations, a line each.
-        references: The references, a line each.
-
-    Returns:
-        The score, from 0 to 100.
-
-    Raises:
-        Seq2SeqError: If there is nothing to score, or counts of lines differ.
-    """
+    """BLEU by sacreBLEU's defaults (13a, mixed case, one reference), from 0 to 100."""
     _check_lines(hypotheses, [references])
     from sacrebleu.metrics.bleu import BLEU
 
@@ -118,18 +107,7 @@ CHRF_SIGNATURE = "chrF2, sacreBLEU nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no
 
 
 def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """Computes sacreBLEU's chrF with its defaults (mixed case, one reference).
-
-    Args:
-        hypotheses: The translations, a line each.
-        references: The references, a line each.
-
-    Returns:
-        The score, from 0 to 100.
-
-    Raises:
-        Seq2SeqError: If there is nothing to score, or counts of lines differ.
-    """
+    """ChrF by sacreBLEU's defaults (mixed case, one reference), from 0 to 100."""
     _check_lines(hypotheses, [references])
     from sacrebleu.metrics.chrf import CHRF
 
@@ -137,18 +115,7 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> float:
 
 
 def sentence_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> list[float]:
-    """Computes the chrF of each line by itself.
-
-    Args:
-        hypotheses: The translations, a line each.
-        references: The references, a line each.
-
-    Returns:
-        A score a line, from 0 to 100.
-
-    Raises:
-        Seq2SeqError: If there is nothing to score, or counts of lines differ.
-    """
+    """The ``chrf`` of each line by itself."""
     _check_lines(hypotheses, [references])
     from sacrebleu.metrics.chrf import CHRF
 

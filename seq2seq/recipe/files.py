@@ -62,7 +62,7 @@ def read_recipe_text(name_or_path: str) -> str:
         name_or_path: A packaged recipe's name, or the path of a TOML file.
 
     Returns:
-        The text; the packaged files that a packaged recipe names have absolute paths in it.
+        The text.
 
     Raises:
         RecipeError: If there is no such recipe or it cannot be read.

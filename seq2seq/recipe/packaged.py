@@ -17,24 +17,13 @@ def packaged_folder() -> Path:
 
 
 def packaged_recipes() -> dict[str, Path]:
-    """Finds the recipes that come with the package.
-
-    Returns:
-        Each recipe's file by its name, which is the file's, sorted.
-    """
+    """Finds the recipes that come with the package: each one's file by its name, sorted."""
     paths = sorted(packaged_folder().rglob("*.toml"), key=lambda path: path.stem)
     return {path.stem: path for path in paths}
 
 
 def with_absolute_paths(text: str) -> str:
-    """Makes the paths of packaged files in a packaged recipe absolute, so that a copy finds them.
-
-    Args:
-        text: The recipe as it is written.
-
-    Returns:
-        The same, comments and all.
-    """
+    """Makes a packaged recipe's paths of packaged files absolute, so that a copy finds them."""
 
     def absolute(quoted: re.Match[str]) -> str:
         path = packaged_folder() / quoted[1]

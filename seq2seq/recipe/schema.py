@@ -44,11 +44,7 @@ class _Schema(GenerateJsonSchema):
 
 
 def json_schema() -> dict[str, Any]:
-    """Describes recipes to editors (Taplo, Even Better TOML).
-
-    Returns:
-        A JSON Schema, draft 2020-12.
-    """
+    """Describes recipes to editors (Taplo, Even Better TOML) as JSON Schema, draft 2020-12."""
     schema = Recipe.model_json_schema(schema_generator=_Schema)
     sections = schema["$defs"]
     for section in sections.values():

@@ -44,14 +44,9 @@ def kind_of(section: type[Section]) -> str | None:
 
 
 def section_for(annotation: Any, value: Any) -> type[Section] | None:
-    """Picks the section that describes a raw value.
+    """Picks the section that describes a raw value of a field with this annotation.
 
-    Args:
-        annotation: The annotation of the field that holds the value.
-        value: The value as read from TOML.
-
-    Returns:
-        The section, or None where the value is no table, or says no kind that is known.
+    None where the value is no table, or says no kind that is known.
     """
     if not isinstance(value, dict):
         return None
@@ -65,15 +60,7 @@ def section_for(annotation: Any, value: Any) -> type[Section] | None:
 
 
 def tables_in(section: type[Section], table: Table) -> Iterator[tuple[type[Section], Table]]:
-    """Walks the tables of raw TOML beside the sections that describe them.
-
-    Args:
-        section: The section that describes the table.
-        table: The table as read from TOML.
-
-    Yields:
-        The section and table given, and those within.
-    """
+    """Walks the tables of raw TOML beside the sections that describe them, the outermost first."""
     yield section, table
     for key, field in section.model_fields.items():
         inner = section_for(field.annotation, table.get(key))
@@ -94,12 +81,7 @@ def says_none(field: FieldInfo) -> bool:
 def written_out(field: FieldInfo, value: Any) -> Any:
     """Writes a short form out: ``"lstm"`` is ``{kind = "lstm"}``, two paths are a table of two.
 
-    Args:
-        field: The field that holds the value.
-        value: The value as read from TOML.
-
-    Returns:
-        The table, or the value as it was where it is no short form.
+    What is no short form is given back as it was.
     """
     if not sections_in(field.annotation):
         return value

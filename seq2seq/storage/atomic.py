@@ -27,7 +27,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -62,7 +62,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
         The stream.
     """
     mode = _mode_of(path)
-    if mode is not None and not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+    if _is_special(mode):
         with path.open("wb") as stream:
             yield stream
         return
@@ -106,16 +106,12 @@ def output_file(path: str | Path) -> Iterator[BinaryIO]:
         real = Path(os.path.realpath(target))
         if not real.parent.is_dir():
             raise Seq2SeqError(f"{path}: there is no folder {target.parent} to write it in")
-        writing = new_file(real)
-        stream = writing.__enter__()
-    try:
-        yield stream
-    except BaseException as error:
-        if not writing.__exit__(type(error), error, error.__traceback__):
-            raise
-    else:
+    with ExitStack() as stack:  # errors of what the block reads are not those of this file
         with write_errors(path):
-            writing.__exit__(None, None, None)
+            stream = stack.enter_context(new_file(real))
+        yield stream
+        with write_errors(path):
+            stack.close()
 
 
 @contextmanager
@@ -129,21 +125,19 @@ def replacing(*paths: Path) -> Iterator[list[Path]]:
         Empty files under temporary names, which become the files if all goes well and vanish if
         not. A library may replace them by its own, whose permissions are then put right.
     """
-    before = [_mode_of(path) for path in paths]
     partials: list[Path] = []
-    modes: list[int | None] = []
+    moves: list[tuple[Path, Path, int]] = []
     try:
-        for path, mode in zip(paths, before, strict=True):
-            if mode is not None and not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+        for path in paths:
+            mode = _mode_of(path)
+            if _is_special(mode):
                 partials.append(path)
-                modes.append(None)
                 continue
             number, partial = _new_partial(path.parent)
             partials.append(partial)
-            modes.append(mode if mode and stat.S_ISREG(mode) else os.fstat(number).st_mode)
+            moves.append((partial, path, mode or os.fstat(number).st_mode))
             os.close(number)
         yield partials
-        moves = [move for move in zip(partials, paths, modes, strict=True) if move[0] != move[1]]
         for partial, _, mode in moves:
             number = os.open(partial, os.O_RDONLY | os.O_NOFOLLOW)
             try:
@@ -153,9 +147,8 @@ def replacing(*paths: Path) -> Iterator[list[Path]]:
         for partial, path, _ in moves:
             partial.replace(path)
     except BaseException:
-        for partial, path in zip(partials, paths, strict=False):
-            if partial != path:
-                partial.unlink(missing_ok=True)
+        for partial, *_ in moves:
+            partial.unlink(missing_ok=True)
         raise
     for folder in {path.parent for path in paths}:
         sync(folder)
@@ -271,12 +264,18 @@ def write_errors(name: str | Path) -> Iterator[None]:
         raise wrong from None
 
 
-def _mode_of(path: Path) -> int | None:
-    """The kind and permissions of what is there, a link's own; None: nothing is."""
+def _mode_of(path: Path) -> int:
+    """The kind and permissions of what is there and is not a link; 0: nothing is, or a link."""
     try:
-        return path.lstat().st_mode
+        mode = path.lstat().st_mode
     except FileNotFoundError:
-        return None
+        return 0
+    return 0 if stat.S_ISLNK(mode) else mode
+
+
+def _is_special(mode: int) -> bool:
+    """Whether something is there that is no file: a device or a pipe, written to directly."""
+    return mode != 0 and not stat.S_ISREG(mode)
 
 
 def _new_partial(folder: Path) -> tuple[int, Path]:
@@ -304,12 +303,10 @@ def _give_name(number: int, folder: Path) -> Path:
         os.close(handle)
 
 
-def _finish(number: int, mode: int | None) -> None:
-    """Gives an open file the permissions of the file that it replaces, and syncs it."""
-    if mode is not None and stat.S_ISREG(mode):
-        wanted = stat.S_IMODE(mode)
-        if stat.S_IMODE(os.fstat(number).st_mode) != wanted:
-            os.fchmod(number, wanted)
+def _finish(number: int, mode: int) -> None:
+    """Gives an open file the permissions that it should have, unless they are 0, and syncs it."""
+    if mode and stat.S_IMODE(os.fstat(number).st_mode) != stat.S_IMODE(mode):
+        os.fchmod(number, stat.S_IMODE(mode))
     os.fsync(number)
 
 

@@ -4,7 +4,7 @@ Unicode has many more line ends (U+2028, a vertical tab ...), and ``str.splitlin
 Here they are content: with one more line on one side, every pair below it would be wrong. One
 ``\r`` before the ``\n`` goes with it, so that files with Windows line ends can be used.
 
-A corpus is a regular file, packed or not, with something in it (``corpus_lines``); an input may be
+A corpus is a regular file, packed or not, with something in it (``corpus_blocks``); an input may be
 anything that text comes from (``input_lines``). Both take and refuse the same content.
 """
 
@@ -15,7 +15,6 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -189,18 +188,6 @@ def _nearest(path: str) -> str:
     if not folder.is_dir():
         return f" (there is no folder {folder} either)"
     return did_you_mean(Path(path).name, (one.name for one in folder.iterdir()))
-
-
-def corpus_lines(path: str) -> Iterator[bytes]:
-    """Reads the lines of a corpus's file, as ``corpus_blocks`` does, one by one without their ends.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The lines, read as they are asked for.
-    """
-    return chain.from_iterable(map(split_block, corpus_blocks(path)))
 
 
 def split_block(block: bytes) -> list[bytes]:

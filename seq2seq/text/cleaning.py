@@ -230,13 +230,8 @@ def _length(unit: str) -> Callable[[str], int]:
 def share_of_letters(text: str) -> float:
     """Counts letters among the characters of a text that are not white space.
 
-    Marks (accents that stand alone, the vowel signs of Indic scripts) count as letters.
-
-    Args:
-        text: The text.
-
-    Returns:
-        From 0.0 to 1.0; 1.0 for a text without characters, which other rules judge.
+    Marks (accents that stand alone, the vowel signs of Indic scripts) count as letters. A text
+    without characters has a share of 1.0: other rules judge it.
     """
     characters = "".join(text.split())
     if not characters:
@@ -303,22 +298,12 @@ class Drops:
         self._first_lines: dict[str, int] = {}
 
     def add(self, rule: str, line: int, count: int = 1) -> None:
-        """Counts pairs; those of earlier lines come first.
-
-        Args:
-            rule: The rule that dropped them.
-            line: The line of the first of them.
-            count: How many.
-        """
+        """Counts pairs that a rule dropped; those of earlier lines must come first."""
         self._counts[rule] = self._counts.get(rule, 0) + count
         self._first_lines.setdefault(rule, line)
 
     def result(self) -> tuple[Dropped, ...]:
-        """Sums up.
-
-        Returns:
-            The rules that dropped something, in their order.
-        """
+        """The rules that dropped something, in their order."""
         return tuple(
             Dropped(rule, self._counts[rule], self._first_lines[rule])
             for rule in RULES

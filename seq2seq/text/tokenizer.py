@@ -119,14 +119,7 @@ class Tokenizer:
         return ids
 
     def normalize(self, text: str) -> str:
-        """Normalizes a text as ``encode`` does first.
-
-        Args:
-            text: The text.
-
-        Returns:
-            What is then split into pieces: with ``▁`` for a space, one of them before the text.
-        """
+        """Normalizes a text as ``encode`` does first: with ``▁`` for a space, and one before it."""
         return str(self._processor.normalize(text.encode("utf-8", "replace").decode("utf-8")))
 
     def resplit(
@@ -175,14 +168,7 @@ class Tokenizer:
         return texts
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        """Names pieces, as a vocabulary lists them (``▁`` stands for a space).
-
-        Args:
-            ids: The ids.
-
-        Returns:
-            The pieces.
-        """
+        """Names pieces, as a vocabulary lists them (``▁`` stands for a space)."""
         return [self._processor.id_to_piece(int(number)) for number in ids]
 
 

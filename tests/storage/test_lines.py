@@ -7,7 +7,8 @@ import lzma
 import os
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,10 @@ from seq2seq.storage.lines import (
     HEAD,
     LONGEST_LINE,
     corpus_blocks,
-    corpus_lines,
     count_lines,
     input_lines,
     offset_after,
+    split_block,
     text_fault,
 )
 
@@ -107,6 +108,10 @@ def test_line_ends_and_tabs_are_text(head: bytes) -> None:
 
 def read(path: Path | str) -> list[str]:
     return list(input_lines(str(path), lambda *_: None))
+
+
+def corpus_lines(path: str) -> Iterator[bytes]:
+    return chain.from_iterable(map(split_block, corpus_blocks(path)))
 
 
 def write(tmp_path: Path, data: bytes, name: str = "file") -> Path:
