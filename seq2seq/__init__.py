@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from seq2seq.recipe.files import load_recipe
     from seq2seq.recipe.packaged import packaged_recipes
     from seq2seq.search import Sampling, SearchOptions, Wish
-    from seq2seq.training.trainer import TrainingResult
+    from seq2seq.training.state import TrainingResult
 
     __version__: str
 
@@ -77,7 +77,7 @@ _HOMES = {
     "Sampling": "search",
     "SearchOptions": "search",
     "TrainingError": "errors",
-    "TrainingResult": "training.trainer",
+    "TrainingResult": "training.state",
     "Translator": "inference.translator",
     "Wish": "search",
     "corpus_scores": "metrics",

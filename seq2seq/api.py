@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from seq2seq.data.progress import Progress
     from seq2seq.recipe import Recipe
     from seq2seq.training.monitoring.monitor import Monitor
-    from seq2seq.training.trainer import TrainingResult
+    from seq2seq.training.state import TrainingResult
 
 
 def prepare(
@@ -103,7 +103,7 @@ def train(
     with _training_packages("training"):
         from seq2seq.report.write import LivePage
         from seq2seq.training.finetuning.start import Begin
-        from seq2seq.training.trainer import train as loop
+        from seq2seq.training.session import train as loop
     folder = Path("runs", read.name) if run is None else Path(run)
     prepared = None if data is None else Path(data)
     begin = Begin(

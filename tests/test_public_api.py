@@ -44,7 +44,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         found.append((recipe, run, data, threads, monitor))
 
     monkeypatch.setattr("seq2seq.data.preparing.prepare.prepare", prepare)
-    monkeypatch.setattr("seq2seq.training.trainer.train", train)
+    monkeypatch.setattr("seq2seq.training.session.train", train)
     return found
 
 
@@ -71,10 +71,10 @@ def test_a_wrong_recipe_is_told_before_anything_is_loaded(calls) -> None:
 
 
 def test_a_missing_package_is_named(monkeypatch) -> None:
-    monkeypatch.setitem(sys.modules, "seq2seq.training.trainer", None)
+    monkeypatch.setitem(sys.modules, "seq2seq.training.session", None)
     with pytest.raises(ModuleNotFoundError, match=r"seq2seq\.training"):
         seq2seq.train("quickstart")  # a defect of ours is not blamed on the user
-    monkeypatch.delitem(sys.modules, "seq2seq.training.trainer")
+    monkeypatch.delitem(sys.modules, "seq2seq.training.session")
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtraError) as caught:
         seq2seq.train("quickstart")

@@ -17,7 +17,7 @@ from benchmarks.peers import running, say, tail
 from benchmarks.processes import WorkerError
 from benchmarks.text import Text
 from seq2seq.metrics import bleu
-from seq2seq.training.run.checkpoint import update_of
+from seq2seq.storage.layout import update_of
 
 BEAM = 5
 CORRECTED = (0.1, 0.5)  # shares of the time after which the number of updates is set anew

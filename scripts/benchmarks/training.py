@@ -17,7 +17,7 @@ from seq2seq.data.dataset import PreparedData
 from seq2seq.ids import PAD
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe.files import load_recipe
-from seq2seq.training.updater import Learner
+from seq2seq.training.updater import Updater
 
 BATCH_TOKENS = 4096
 PRODUCT = 2048  # rows and columns of the bare product
@@ -135,7 +135,7 @@ class Bench:
         self.cell, self.updates = cell, updates
         recipe = load_recipe(str(RECIPE), cell.settings)
         prepared = PreparedData.open(data, verify=False)
-        self.learner = Learner(recipe, prepared.tokenizers)
+        self.updater = Updater(recipe, prepared.tokenizers)
         bounds = Bounds(BATCH_TOKENS, None, recipe.training.max_pieces)
         order = BatchOrder(prepared.train, bounds, recipe.seed)
         self.batches: Iterator[PaddedPairs] = (
@@ -145,16 +145,14 @@ class Bench:
 
     def turn(self) -> None:
         """Runs some updates, and writes down their speed beside that of a bare product."""
-        device = self.learner.device
+        device = self.updater.device
         bare = bare_flops(self.cell.precision, device)
         products, tokens = 0, 0
         begun = time.perf_counter()
         for pairs in islice(self.batches, self.updates):
             self.done += 1
-            gradient = self.learner.gradient([pairs], self.done)
-            self.learner.step(1e-3, self.done)
-            tokens += gradient.tokens
-            products += forward_products(self.learner.model, pairs)
+            tokens += self.updater.update([pairs], self.done, 1e-3).found.tokens
+            products += forward_products(self.updater.model, pairs)
         _wait(device)
         seconds = time.perf_counter() - begun
         self.cell.speed.append(tokens / seconds)

@@ -19,7 +19,7 @@ from seq2seq.data.dataset import PreparedData, Ragged
 from seq2seq.recipe.files import load_recipe
 from seq2seq.text.tokenizer import Tokenizers
 from seq2seq.training.precision import bound_primitive_cache
-from seq2seq.training.updater import Learner
+from seq2seq.training.updater import Updater
 
 FIRST_PIECE = 4  # after pad, unk, bos and eos
 
@@ -55,7 +55,7 @@ class Trial:
         if vocabulary is not None:
             size = _Sized(vocabulary)
             tokenizers = cast("Tokenizers", _Vocabulary(size, size))
-        self.learner = Learner(recipe, tokenizers)
+        self.updater = Updater(recipe, tokenizers)
         bounds = Bounds(recipe.training.batch_tokens, None, recipe.training.max_pieces)
         order = BatchOrder(prepared.train, bounds, recipe.seed)
         self.batches: Iterator[PaddedPairs] = (
@@ -95,13 +95,11 @@ class Trial:
 
     def _update(self, pairs: PaddedPairs) -> int:
         self.done += 1
-        gradient = self.learner.gradient([pairs], self.done)
-        self.learner.step(1e-3, self.done)
-        return gradient.tokens
+        return self.updater.update([pairs], self.done, 1e-3).found.tokens
 
     def _wait(self) -> None:
-        if self.learner.device.type == "cuda":
-            torch.cuda.synchronize(self.learner.device)
+        if self.updater.device.type == "cuda":
+            torch.cuda.synchronize(self.updater.device)
 
     def facts(self) -> dict[str, Any]:
         """What is trained, and where.
@@ -109,12 +107,12 @@ class Trial:
         Returns:
             The number of parameters, the device and the type of matrix products.
         """
-        device = self.learner.device
+        device = self.updater.device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
         return {
-            "parameters": sum(one.numel() for one in self.learner.model.parameters()),
+            "parameters": sum(one.numel() for one in self.updater.model.parameters()),
             "device": name,
-            "precision": str(self.learner.precision).removeprefix("torch."),
+            "precision": str(self.updater.precision).removeprefix("torch."),
         }
 
     def launch(self, updates: int) -> dict[str, Any]:

@@ -117,30 +117,30 @@ class Loop:
 
     def _loop(self) -> tuple[float, float]:
         import seq2seq
-        from seq2seq.training.updater import Learner
+        from seq2seq.training.updater import Updater
 
         self.calls = []
         with (
             tempfile.TemporaryDirectory() as folder,
-            watched(Learner, ["gradient", "step"], self.calls) as spans,
+            watched(Updater, ["update"], self.calls) as spans,
         ):
             seq2seq.train(self.recipe, Path(folder) / "run", data=self.data, threads=self.threads)
-        return _after_warm_up(spans), outside(spans[2 * WARM_UP :])
+        return _after_warm_up(spans), outside(spans[WARM_UP:])
 
     def _ready(self) -> float:
         from seq2seq.data.dataset import PreparedData
-        from seq2seq.training.updater import Learner
+        from seq2seq.training.updater import Updater
 
         prepared = PreparedData.open(self.data, verify=False)
-        learner = Learner(self.recipe, prepared.tokenizers)
-        with watched(Learner, ["gradient", "step"]) as spans:
+        updater = Updater(self.recipe, prepared.tokenizers)
+        with watched(Updater, ["update"]) as spans:
             for name, arguments, more in self.calls:
-                getattr(learner, name)(*arguments, **more)
+                getattr(updater, name)(*arguments, **more)
         return _after_warm_up(spans)
 
 
 def _after_warm_up(spans: Spans) -> float:
-    return spans[-1][1] - spans[2 * WARM_UP - 1][1]
+    return spans[-1][1] - spans[WARM_UP - 1][1]
 
 
 def validation_seconds(ours: Ours, data: Path, lines: int) -> tuple[float, int]:

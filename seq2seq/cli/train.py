@@ -12,7 +12,7 @@ from seq2seq.cli import console
 from seq2seq.cli.options import RecipeName, Settings, Threads
 
 if TYPE_CHECKING:
-    from seq2seq.training.trainer import TrainingResult
+    from seq2seq.training.state import TrainingResult
 
 EXAMPLE = console.example(
     "seq2seq train quickstart --data data/quickstart -o runs/quickstart",

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from seq2seq.models.translation import Batch, TranslationModel
 
@@ -30,6 +31,9 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
 
     The target is 1 - s at the label and s / V everywhere. What is the same everywhere need not be
     subtracted from each of M x V numbers: its share of every gradient is a sum of rows.
+
+    To autograd these gradients would be constants, and second derivatives silently wrong (torch's
+    ``once_differentiable`` lets those of the layers below pass): a graph of them is refused.
     """
 
     @staticmethod
@@ -82,6 +86,10 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # create_graph=True
+            raise RuntimeError(
+                "the fused loss has no second derivative: use Losses(twice_differentiable=True)"
+            )
         x, weight, grad_logits = ctx.saved_tensors
         everywhere = ctx.smoothing / len(weight)
         ones = x.new_ones(1, len(x))  # a product adds rows up faster than a sum does
@@ -133,18 +141,35 @@ def smoothed_cross_entropy(
     return result
 
 
+def twice_differentiable_cross_entropy(
+    readouts_ME: Tensor, weight_VE: Tensor, bias_V: Tensor, labels_M: Tensor, smoothing: float
+) -> tuple[Tensor, Tensor]:
+    """``smoothed_cross_entropy`` in autograd's own operations: slower, with all derivatives."""
+    logits_MV = functional.linear(readouts_ME, weight_VE, bias_V)
+    logits_MV = logits_MV.to(torch.promote_types(logits_MV.dtype, torch.float32))
+    loss = functional.cross_entropy(logits_MV, labels_M, label_smoothing=smoothing, reduction="sum")
+    nll = functional.cross_entropy(logits_MV.detach(), labels_M, reduction="sum")
+    return loss, nll
+
+
 class Losses(nn.Module):
     """A model and its loss as one module: from pairs to both sums.
 
     Args:
         model: The model.
         smoothing: See ``smoothed_cross_entropy``.
+        twice_differentiable: Whether the loss has second derivatives, for curvature products.
     """
 
-    def __init__(self, model: TranslationModel, smoothing: float) -> None:
+    def __init__(
+        self, model: TranslationModel, smoothing: float, *, twice_differentiable: bool = False
+    ) -> None:
         super().__init__()
         self.model = model
         self.smoothing = smoothing
+        self._cross_entropy = (
+            twice_differentiable_cross_entropy if twice_differentiable else smoothed_cross_entropy
+        )
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Teacher forcing, judged.
@@ -156,6 +181,6 @@ class Losses(nn.Module):
             What ``smoothed_cross_entropy`` gives.
         """
         output = self.model.output
-        return smoothed_cross_entropy(
+        return self._cross_entropy(
             self.model(batch), output.weight, output.bias, batch.labels(), self.smoothing
         )

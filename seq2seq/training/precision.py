@@ -64,14 +64,9 @@ def same_bits(wanted: bool) -> Iterator[None]:
 
 
 def resolve_precision(wish: str, device: torch.device) -> torch.dtype:
-    """What the recipe's ``training.precision`` means on this machine.
+    """What the recipe's ``training.precision`` means on a device: float32 or bfloat16.
 
-    Args:
-        wish: "float32", "bfloat16" or "auto".
-        device: Where training runs.
-
-    Returns:
-        ``torch.float32`` or ``torch.bfloat16``. Weights and optimizer are float32 either way.
+    Weights and the optimizer's state are float32 either way.
     """
     if wish != "auto":
         return getattr(torch, wish)  # type: ignore[no-any-return]

@@ -53,10 +53,10 @@ class StopRequest:
             self._interruptible = before
 
     def ask(self, number: int) -> None:
-        """Takes a signal in.
+        """Notes a signal that has come.
 
         Args:
-            number: Which.
+            number: The signal's.
 
         Raises:
             Interrupted: If it is the first, and interruptible work is under way.
@@ -74,11 +74,7 @@ class StopRequest:
             raise Interrupted
 
     def agree(self, name: str) -> None:
-        """Ends training by a signal that came to any of several processes.
-
-        Args:
-            name: The signal's.
-        """
+        """Ends training by the name of a signal that came to any of several processes."""
         self.by = self.by or name
 
 

@@ -1,17 +1,20 @@
-"""Where a training stands: all that a checkpoint keeps besides tensors."""
+"""Where a training stands, and what the recipe makes of it: how far, how fast, when what is due."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from seq2seq.data.batching import Place
+from seq2seq.recipe.training import Plateau, Training
+from seq2seq.training.optim.schedules import learning_rate
 
 
 @dataclass
 class TrainingState:
-    """Changed by the loop alone, saved with every checkpoint.
+    """All that a checkpoint keeps besides tensors; only the trainer changes it.
 
     Attributes:
         update: Updates tried so far; the random numbers of an update are a function of it.
@@ -53,11 +56,7 @@ class TrainingState:
     stopped: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values.
-
-        Returns:
-            What ``from_json`` reads.
-        """
+        """Plain values, which ``from_json`` reads."""
         return asdict(self)
 
     @classmethod
@@ -79,6 +78,89 @@ class TrainingState:
         if unknown:
             raise ValueError(f"the state has {', '.join(sorted(unknown))}, of another version")
         return cls(**{**values, "place": Place(**values["place"])})
+
+
+class Plan:
+    """The recipe's training table, asked where a training stands.
+
+    Args:
+        options: The table.
+        epoch_pairs: The pairs of an epoch.
+    """
+
+    def __init__(self, options: Training, epoch_pairs: int) -> None:
+        self.options, self._epoch_pairs = options, max(1, epoch_pairs)
+
+    def epochs(self, state: TrainingState) -> float:
+        """Epochs done, with the fraction of the present one."""
+        return state.place.epoch + state.place.pairs / self._epoch_pairs
+
+    def progress(self, state: TrainingState) -> float:
+        """The share of training that is done, by epochs or updates, whichever ends first."""
+        shares = [0.0]
+        if self.options.epochs is not None:
+            shares.append(self.epochs(state) / self.options.epochs)
+        if self.options.updates is not None:
+            shares.append(state.update / self.options.updates)
+        return min(1.0, max(shares))
+
+    def reason_to_stop(self, state: TrainingState) -> str:
+        """Why training has reached its end; empty if it has not."""
+        if self.progress(state) >= 1.0:
+            return "the recipe's end"
+        patience = self.options.early_stopping.patience
+        if patience is not None and state.stale >= patience:
+            return f"{patience} validations without a better one"
+        return ""
+
+    def rate(self, state: TrainingState) -> float:
+        """The learning rate of the next update, halved as often as training has gone back."""
+        rate = learning_rate(
+            self.options.learning_rate,
+            self.options.schedule,
+            update=state.update + 1,
+            progress=self.progress(state),
+            reductions=state.reductions,
+        )
+        return rate * 0.5**state.rollbacks
+
+    def validation_due(self, state: TrainingState, *, fine_tuned: bool) -> bool:
+        """Whether to validate the weights now; also where a signal interrupted the validation.
+
+        In fine-tuning the first weights are another run's, and are measured before any update.
+        """
+        if state.validated:
+            return False
+        if not state.update:
+            return fine_tuned and not state.history
+        if self.reason_to_stop(state):
+            return True
+        every = self.options.validation.every
+        return state.update % every == 0 if every else state.place.pairs == 0
+
+    def checkpoint_due(self, state: TrainingState) -> bool:
+        """Whether to save a checkpoint now, where nothing is validated."""
+        every = self.options.checkpoint_every
+        return every is not None and state.update % every == 0
+
+    def is_best(self, state: TrainingState, loss: float, value: float) -> bool:
+        """Whether a validation's value is the best; of equal ones (no BLEU yet) the lower loss."""
+        if not math.isfinite(loss):
+            return False
+        if state.best is None or state.best_loss is None or value != state.best:
+            return state.best is None or value > state.best
+        return loss < state.best_loss
+
+    def count_validation(self, state: TrainingState, *, best: bool) -> None:
+        """Keeps the counts of early stopping and of the plateau schedule."""
+        state.validated = True
+        state.stale = 0 if best else state.stale + 1
+        schedule = self.options.schedule
+        if isinstance(schedule, Plateau):
+            state.plateau = 0 if best else state.plateau + 1
+            if state.plateau > schedule.patience:
+                state.plateau = 0
+                state.reductions += 1
 
 
 @dataclass(frozen=True)
@@ -108,3 +190,20 @@ class TrainingResult:
     halved: int = 0
     rollbacks: int = 0
     start: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, run: Path, state: TrainingState) -> TrainingResult:
+        """How a training stands."""
+        found = [record for record in state.history if record["update"] == state.best_update]
+        return cls(
+            run=run,
+            finished=bool(state.stopped),
+            stopped=state.stopped or "interrupted",
+            updates=state.update,
+            skipped=state.skipped,
+            halved=state.halved,
+            rollbacks=state.rollbacks,
+            seconds=state.seconds,
+            best=found[-1] if found else None,
+            start=next((record for record in state.history if not record["update"]), None),
+        )

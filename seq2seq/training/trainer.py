@@ -1,4 +1,4 @@
-"""The training loop.
+"""A training from its first update to its end, top to bottom.
 
 Everything random in an update is a function of (seed, update), everything random in the order of
 the data a function of (seed, epoch). So a run that was killed and resumed from its last checkpoint
@@ -7,230 +7,146 @@ goes through the same numbers, bit for bit, as one that never was.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from seq2seq.data.batching import Ints
 from seq2seq.data.dataset import PreparedData
-from seq2seq.data.preparing.prepare import prepare
-from seq2seq.data.progress import Progress
-from seq2seq.errors import DataError, TrainingError, is_out_of_memory
+from seq2seq.errors import DataError, ModelError, TrainingError, is_out_of_memory
 from seq2seq.recipe import Recipe
-from seq2seq.recipe.files import recipe_from_toml, recipe_to_toml
+from seq2seq.recipe.training import LastK
+from seq2seq.storage.layout import CHECKPOINTS, LAST, METRICS
 from seq2seq.tasks import PaddedBatch
+from seq2seq.training.batches.base import AnyFeed
 from seq2seq.training.batches.prepared import Work
-from seq2seq.training.distributed.absent_folder import AbsentFolder
 from seq2seq.training.distributed.group import ProcessGroup
-from seq2seq.training.distributed.torch_group import check_same, process_group
-from seq2seq.training.finetuning.start import Begin, FineTuning, fine_tuning
-from seq2seq.training.monitoring.metrics import Interval, Movement
-from seq2seq.training.monitoring.monitor import Monitor, Silent, Step, default_monitor
-from seq2seq.training.monitoring.session_log import Page
-from seq2seq.training.monitoring.tensorboard import check_installed
-from seq2seq.training.precision import bound_primitive_cache, give_back_memory, same_bits
-from seq2seq.training.run.folder import RunFolder
-from seq2seq.training.seeds import DROPOUT, mixed
-from seq2seq.training.session import CURVES, Session
-from seq2seq.training.signals import Interrupted
-from seq2seq.training.state import TrainingResult
-from seq2seq.training.updater import Gradient, TooLargeError
-
-__all__ = ["Trainer", "TrainingResult", "train"]
+from seq2seq.training.evaluation import Evaluator, Validated
+from seq2seq.training.finetuning.start import FineTuning
+from seq2seq.training.monitoring.metrics import Interval
+from seq2seq.training.monitoring.monitor import Monitor, Step
+from seq2seq.training.optim.rules import Evaluation
+from seq2seq.training.precision import give_back_memory
+from seq2seq.training.run.checkpoint import Checkpoint
+from seq2seq.training.run.writer import RunWriter, listed
+from seq2seq.training.signals import Interrupted, StopRequest
+from seq2seq.training.state import Plan, TrainingState
+from seq2seq.training.updater import TooLargeError, Update, Updater
 
 _LESS = "a lower training.batch_tokens or a smaller model needs less"
 LOG_EVERY = 20  # updates a record of metrics.jsonl
 TIDY_EVERY = 100  # updates; it takes a fifth of a second
 
 
-def train(
-    recipe: Recipe,
-    run: Path,
-    *,
-    data: Path | None = None,
-    threads: int | None = None,
-    deterministic: bool = False,
-    changed_data: bool = False,
-    begin: Begin | None = None,
-    monitor: Monitor | None = None,
-    progress: Progress | None = None,
-    page: Page | None = None,
-) -> TrainingResult:
-    """Trains a model, or goes on where an earlier call was stopped.
+class Trainer:
+    """Trains a model, in one of the processes that train together.
+
+    All processes go through the same steps and take the same decisions; only rank 0 has the run's
+    folder and writes anything.
 
     Args:
         recipe: The recipe.
-        run: The run's folder.
-        data: A prepared folder; None: the recipe's data is prepared into ``run/data`` first.
-        threads: Processor threads; None: torch's own choice.
-        deterministic: Whether torch is held to algorithms that give the same bits each time, and a
-            run is not gone on with where the bits could differ.
-        changed_data: Whether to go on with what was prepared, where the corpus has changed since.
-        begin: The model that training begins with; None: it begins with nothing.
-        monitor: Told of progress; None: a progress bar in a terminal, plain lines elsewhere.
-        progress: Told how far preparing is; None: nobody.
-        page: Makes the run's page, after validations and at the end; None: there is none.
-
-    Returns:
-        How it ended.
-
-    Raises:
-        RecipeError: If the recipe cannot be built.
-        DataError: If the data cannot be used or does not fit the recipe.
-        ModelError: If the folder holds something else, or no checkpoint can be read.
-        TrainingError: If the numbers went wrong for too long.
-        MissingExtraError: If TensorBoard is wanted and not installed.
-    """
-    bound_primitive_cache()
-    if recipe.training.tensorboard:
-        check_installed()
-    if threads is not None:
-        torch.set_num_threads(threads)
-    with process_group() as group, same_bits(deterministic):
-        recipe, tuning = _begun(recipe, run, begin or Begin(), data, group)
-        with _opened(run, recipe, group) as folder:
-            with group.rank_0_first():
-                prepared = _prepared(recipe, folder, data, progress, group)
-                changed: list[str] = []
-                if group.rank == 0:
-                    changed = _checked(prepared, recipe, tuning, folder, changed_data)
-            check_same(group, prepared)
-            folder.claim(prepared, None if tuning is None else tuning.record)
-            monitor = (monitor or default_monitor()) if group.rank == 0 else Silent()
-            try:
-                trainer = Trainer(recipe, prepared, folder, monitor, page, tuning, group)
-                trainer.resume()
-                with group.stop_on_signals() as stop, trainer.recorded(stop):
-                    trainer.note_changed(changed)
-                    trainer.run()
-            finally:
-                monitor.close()
-            result = trainer.result()
-            del trainer  # and with it what holds the processes' group, before that is taken down
-            return result
-
-
-def _begun(
-    recipe: Recipe, run: Path, begin: Begin, data: Path | None, group: ProcessGroup
-) -> tuple[Recipe, FineTuning | None]:
-    """The leader's recipe, made to fit the weights to begin with, and, for the leader, those."""
-    tuning = None
-    if group.rank == 0:
-        recipe, tuning = fine_tuning(recipe, run, begin, data)
-    told = group.all_gather_text(json.dumps([recipe_to_toml(recipe), tuning is not None]))[0]
-    if group.rank == 0:
-        return recipe, tuning
-    text, tuned = json.loads(told)
-    return recipe_from_toml(text, "of process 0"), FineTuning({}, Begin()) if tuned else None
-
-
-def _opened(run: Path, recipe: Recipe, group: ProcessGroup) -> RunFolder:
-    return RunFolder(run, recipe) if group.rank == 0 else AbsentFolder(run, recipe)
-
-
-def _prepared(
-    recipe: Recipe,
-    folder: RunFolder,
-    data: Path | None,
-    progress: Progress | None,
-    group: ProcessGroup,
-) -> PreparedData:
-    """The data; a run that has prepared its own goes on with it, whatever became of the files."""
-    own = folder.path / "data"
-    if data is not None:
-        return PreparedData.open(data)
-    if (folder.begun and own.is_dir()) or group.rank != 0:
-        return PreparedData.open(own)
-    return prepare(recipe, own, progress=progress)
-
-
-def _checked(
-    prepared: PreparedData,
-    recipe: Recipe,
-    tuning: FineTuning | None,
-    folder: RunFolder,
-    changed_data: bool,
-) -> list[str]:
-    """Makes sure that the data fits; the files of the corpus that have changed since."""
-    if tuning is not None:
-        tuning.check_tokenizer(prepared)
-    prepared.check_fits(recipe)
-    changed = prepared.changed_inputs(recipe)
-    if changed and not changed_data:
-        raise prepared.changed_error(changed)
-    if tuning is not None:
-        tuning.find_old(folder.path, prepared)
-    return changed
-
-
-class Trainer(Session):
-    """A session with its updates: the order of the data, and what each batch does.
-
-    The constructor is the session's.
+        prepared: The prepared data.
+        path: The run's folder, for messages.
+        run: Writes the run; None: this process is not rank 0.
+        updater: The model, and how its weights change.
+        batches: What each update learns from.
+        evaluator: Measures weights.
+        monitor: Told of progress.
+        group: The processes that train together.
+        tuning: Where the first weights come from; None: from nothing.
     """
 
-    def run(self) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        prepared: PreparedData,
+        path: Path,
+        *,
+        run: RunWriter | None,
+        updater: Updater,
+        batches: AnyFeed,
+        evaluator: Evaluator,
+        monitor: Monitor,
+        group: ProcessGroup,
+        tuning: FineTuning | None = None,
+    ) -> None:
+        self.recipe, self.options, self.prepared = recipe, recipe.training, prepared
+        self.path, self.run = path, run
+        self.updater, self.batches, self.evaluator = updater, batches, evaluator
+        self.monitor, self.group, self.tuning = monitor, group, tuning
+        self.plan = Plan(recipe.training, len(batches))
+        self.state = TrainingState()
+        self._clock = time.monotonic()
+
+    # -- from the start to the end ----------------------------------------------------------
+
+    def train(self, stop: StopRequest) -> None:
         """Trains until the recipe's end, early stopping, or a signal.
+
+        Args:
+            stop: Set by a signal.
 
         Raises:
             TrainingError: If the numbers stay wrong, or memory does not suffice.
         """
         if self.state.stopped:
             self.monitor.say(f"this run is finished: {self.state.stopped}")
-            if not (self.folder.path / CURVES).is_file():  # killed right before they were drawn
-                self.plot()
+            if self.run is not None:
+                self.run.plot(if_missing=True)  # the last session was killed right before
             return
-        self._begun = (self.progress(), self.state.seconds)
-        self._log = Interval()
-        self.clock = time.monotonic()
+        self._start_of_session = (self.plan.progress(self.state), self.state.seconds)
+        self._interval = Interval()
+        self._clock = time.monotonic()
         try:
-            self._run()
+            self._train(stop)
         except Interrupted:
-            pass  # what was dropped is done again by the session that goes on
+            pass  # the next session does again what was abandoned
         except Exception as error:
             if is_out_of_memory(error):
-                raise TrainingError(self.stopped("out of memory", _LESS)) from error
+                raise TrainingError(self._failure("out of memory", _LESS)) from error
             raise
         if not self.state.stopped:
-            self.tick()
-            self.save()
-            done = f"{self.stop.by}: saved at update {self.state.update}"
-            self.monitor.say(f"{done}; run again to go on")
-        self.plot()
+            self._count_time()
+            self._save()
+            self.monitor.say(f"{stop.by}: saved at update {self.state.update}; run again to go on")
+        if self.run is not None:
+            self.run.plot()
 
-    def _run(self) -> None:
-        if long := self.feed.left_out():
+    def _train(self, stop: StopRequest) -> None:
+        if long := self.batches.left_out():
             self.monitor.say(
-                f"{long:,} of {len(self.feed):,} training pairs have more than "
+                f"{long:,} of {len(self.batches):,} training pairs have more than "
                 f"{self.options.max_pieces} pieces on a side (training.max_pieces): left out"
             )
         if note := self.group.describe(torch.get_num_threads()):
             self.monitor.say(note)
         with self.group.interruptible_together():
             self._rehearse()
-        if self.validation_due():  # the session before was stopped in it
-            self.milestone()
-        works = self.feed.works(self.state.place)
+        if self._validation_due():  # a signal interrupted the last session in it
+            self._validate_or_save()
+        works = self.batches.works(self.state.place)
         with closing(works):
-            while not (self.stop or self.ended()):
+            while not (stop or self.plan.reason_to_stop(self.state)):
                 self._update(self._next(works))
                 if self.state.update % TIDY_EVERY == 0:
                     give_back_memory()
-                self.milestone()
-        if self.ended():
-            self.finish()
+                self._validate_or_save()
+        if self.plan.reason_to_stop(self.state):
+            self._finish()
 
     def _rehearse(self) -> None:
         """Tries the largest batches first: better now than after an hour."""
-        for batch, pairs in self.feed.largest():
+        for batch, pairs in self.batches.largest():
             try:
-                halved = self.learner.rehearse(pairs)
+                halved = self.updater.rehearse(pairs)
             except TooLargeError as error:
                 raise self._too_large(batch, error) from error
             if halved:
@@ -242,122 +158,323 @@ class Trainer(Session):
                 )
 
     def _next(self, works: Iterator[Work]) -> Work:
-        """What is learned from next; all that was learned is kept where it cannot be read."""
+        """The next batches; where they cannot be read, all that was learned is saved."""
         try:
             with self.group.interruptible_if_alone():
                 return next(works)
         except DataError:
             if self.state.update and not self.state.skipped_in_row:
-                self.save()
+                self._save()
                 self.monitor.say(f"saved at update {self.state.update}: run again to go on")
             raise
+
+    def _finish(self) -> None:
+        """Averages where the recipe says so, and closes the run."""
+        if isinstance(self.options.average, LastK):
+            self._try_mean(self.options.average.count)
+        self.state.stopped = self.plan.reason_to_stop(self.state)
+        self._save()
+
+    # -- an update --------------------------------------------------------------------------
 
     def _update(self, work: Work) -> None:
         """One update of the weights, skipped if loss or gradient is not finite."""
         state = self.state
-        with self.group.interruptible_if_alone():
-            try:
-                seed = mixed(self.recipe.seed, DROPOUT, state.update, self.group.rank)
-                gradient = self.learner.gradient(work.pairs, seed)
-            except TooLargeError as error:
-                raise self._too_large(work.own[error.batch], error) from error
-        rate = self.rate()
-        state.update, state.place = state.update + 1, work.place
-        state.tokens += gradient.tokens
+        rate, number = self.plan.rate(state), state.update + 1
+        measured = number % LOG_EVERY == 0
+        try:
+            update = self.updater.update(work.pairs, number, rate, measured=measured)
+        except TooLargeError as error:
+            raise self._too_large(work.own[error.batch], error) from error
+        found = update.found
+        state.update, state.place = number, work.place
+        state.tokens += found.tokens
         state.validated = False
         if work.notes is not None:
-            self.folder.journal.append({"kind": "buffer", "update": state.update, **work.notes})
-        if gradient.halved and not state.halved:
+            self._record(kind="buffer", update=number, **work.notes)
+        if found.halved and not state.halved:
             self.monitor.say(
-                f"warning: out of memory at update {state.update}: batches that do not fit are "
+                f"warning: out of memory at update {number}: batches that do not fit are "
                 "halved and tried again; a lower training.batch_tokens needs less"
             )
-        state.halved += gradient.halved
-        ratios: dict[str, float] = {}
-        if gradient.finite:
+        state.halved += found.halved
+        if found.finite:
             state.skipped_in_row = 0
-            moved = Movement(self.learner.model) if self._logged() else None
-            self.learner.step(rate, state.update)
-            ratios = moved.ratios() if moved else {}
-        self._tell(gradient, work.pairs, rate, ratios)
-        if not gradient.finite:
-            self._skip(gradient, work.batches)
+        self._show(update, work.pairs, rate, logged=measured)
+        if not found.finite:
+            self._count_skipped(found, work.batches)
 
-    def _skip(self, gradient: Gradient, batches: list[Ints]) -> None:
-        """Counts an update without a step; after some in a row back, once, and then no further."""
+    def _count_skipped(self, found: Evaluation, batches: list[Ints]) -> None:
+        """After some skipped updates in a row training goes back, once, and then no further."""
         state = self.state
         state.skipped += 1
         state.skipped_in_row += 1
-        lines = self.feed.lines(np.concatenate(batches))
-        figures = {"loss": gradient.loss, "gradient_norm": gradient.norm}
-        self.folder.journal.append(
-            {"kind": "skipped", "update": state.update, **figures, **lines.record()}
-        )
+        lines = self.batches.lines(np.concatenate(batches))
+        figures = {"loss": found.loss, "gradient_norm": found.norm}
+        self._record(kind="skipped", update=state.update, **figures, **lines.record())
         self.monitor.say(
-            f"warning: update {state.update} skipped: loss {gradient.loss:.3g}, "
-            f"gradient norm {gradient.norm:.3g}"
+            f"warning: update {state.update} skipped: loss {found.loss:.3g}, "
+            f"gradient norm {found.norm:.3g}"
         )
         if state.skipped_in_row < self.options.max_bad_updates:
             return
         if not state.rollbacks:
-            self.go_back()
+            self._go_back()
             return
         why = (
             f"{state.skipped_in_row} updates in a row had a loss or gradient that is not finite, "
             "as some had before training went back to half the learning rate; the last batch is "
-            f"{lines.told()} ({self.folder.journal.path} has those of all skipped updates)"
+            f"{lines.told()} ({self.path / METRICS} has those of all skipped updates)"
         )
-        raise TrainingError(
-            self.stopped(
-                why,
-                "look at those lines; in a new run a lower training.learning_rate, a longer "
-                "warm-up or a lower training.clip_norm may help",
+        advice = (
+            "look at those lines; in a new run a lower training.learning_rate, a longer "
+            "warm-up or a lower training.clip_norm may help"
+        )
+        raise TrainingError(self._failure(why, advice))
+
+    def _go_back(self) -> None:
+        """Takes the weights of an earlier checkpoint, and half the learning rate from here on.
+
+        The place in the data and the count of updates go on, so that what made the numbers go
+        wrong is not met again at once, and a process killed right after this resumes after it.
+        """
+        state = self.state
+        good = None
+        if self.run is not None:
+            good = self.run.folder.good(state.update - state.skipped_in_row, self.monitor.say)
+        checkpoint = self.group.broadcast(good)
+        if checkpoint is None:
+            self.updater = Updater(self.recipe, self.prepared.tokenizers, self.group)
+            back = 0
+        else:
+            self.updater.restore(checkpoint.groups, self.path / CHECKPOINTS)
+            back = checkpoint.state.update
+        skipped = state.skipped_in_row
+        state.rollbacks += 1
+        state.skipped_in_row = 0
+        self._save()
+        self._record(kind="rollback", update=state.update, to=back)
+        self.monitor.say(
+            f"warning: {skipped} updates in a row were skipped: back to the weights of update "
+            f"{back}, with half the learning rate from here on"
+        )
+
+    # -- validations and checkpoints --------------------------------------------------------
+
+    def _validation_due(self) -> bool:
+        return self.plan.validation_due(self.state, fine_tuned=self.tuning is not None)
+
+    def _validate_or_save(self) -> None:
+        """Validates or saves, where the recipe says so."""
+        if self.state.skipped_in_row and not self.plan.reason_to_stop(self.state):
+            return  # the weights may be what is wrong: nothing is saved until an update is good
+        if self._validation_due():
+            self._validate()
+        elif self.plan.checkpoint_due(self.state):
+            self._save()
+
+    def _validate(self) -> None:
+        """Measures, remembers, saves, and makes the best weights the run's model."""
+        result = self._measure(self.updater.evaluated)
+        best = self._is_best(result)
+        self.plan.count_validation(self.state, best=best)
+        record = self._remember(result, best)
+        self._save()
+        if best:
+            self._publish(self.updater.evaluated, record, result)
+        if self.run is not None:
+            self.run.log.page(final=False)
+
+    def _is_best(self, result: Validated) -> bool:
+        return self.plan.is_best(self.state, result.loss, self.evaluator.task.value(result))
+
+    def _measure(self, model: nn.Module) -> Validated:
+        try:
+            with self.group.interruptible_if_alone():
+                result = self._evaluate(model)
+        except ModelError as error:
+            why = f"validation failed: {error}"
+            advice = "a lower training.learning_rate may help"
+            raise TrainingError(self._failure(why, advice)) from error
+        self._count_time()
+        return result
+
+    def _evaluate(self, model: nn.Module) -> Validated:
+        """Measures the validation set; in fine-tuning, the earlier run's too."""
+        self.monitor.validating(len(self.prepared.val))
+        result = self.evaluator.evaluate(model, self.prepared.val)
+        if self.tuning is None or self.tuning.old is None:
+            return result
+        self.monitor.validating(len(self.tuning.old.pairs))
+        found = self.tuning.old.evaluate(self.evaluator, model)
+        history = self.state.history
+        return result.beside(found, history[0].get("old") if history else None)
+
+    def _remember(self, result: Validated, best: bool, **more: Any) -> dict[str, Any]:
+        """Keeps, logs and shows what a validation found."""
+        state = self.state
+        if best:
+            state.best = self.evaluator.task.value(result)
+            state.best_loss, state.best_update = result.loss, state.update
+        epoch = self.plan.epochs(state)
+        record = {
+            "update": state.update,
+            "epoch": epoch,
+            **result.record(),
+            "seconds": state.seconds,
+            **({"old": result.old.now.record()} if result.old else {}),
+            **more,
+        }
+        state.history.append(record)
+        self._record(kind="validation", **record)
+        self.monitor.validated(state.update, epoch, result, best)
+        return record
+
+    def _try_mean(self, count: int) -> None:
+        """Publishes the mean of the last validated weights, if it is better than the best."""
+        found = None if self.run is None else self.run.mean_of_validated(self.state, count)
+        checkpoint = self.group.broadcast(found)
+        if checkpoint is None:
+            self.monitor.say(
+                "warning: no checkpoint of a validation is left, so no mean of weights is made"
             )
+            return
+        updates = checkpoint.environment["updates"]
+        model = self.updater.with_weights(checkpoint.groups["model"], self.path / CHECKPOINTS)
+        result = self._measure(model)
+        self.monitor.say(f"the mean of the weights at updates {', '.join(map(str, updates))}:")
+        best = self._is_best(result)
+        record = self._remember(result, best, mean_of_updates=updates)
+        if best:
+            self._publish(model, record, result)
+
+    def _save(self) -> None:
+        """Writes a checkpoint of what there is now."""
+        if self.run is not None:
+            self.run.save(self.state, self.updater)
+
+    def _publish(self, model: nn.Module, record: dict[str, Any], result: Validated) -> None:
+        """Makes weights the run's model."""
+        if self.run is not None:
+            self.run.publish(model, record, result)
+
+    # -- resuming ---------------------------------------------------------------------------
+
+    def resume(self) -> None:
+        """Takes up the newest whole checkpoint, if there is one.
+
+        Raises:
+            ModelError: If none can be read, or deterministic algorithms are asked for and the
+                numbers cannot be the same.
+        """
+        latest = None
+        if self.run is not None:
+            latest = self.run.folder.latest(self.monitor.say)
+            self.run.journal.rewind(latest.state.update if latest else 0)
+        checkpoint = self.group.broadcast(latest)
+        if self.tuning is not None:
+            self.tuning.show_notes(self.monitor.say)
+        if checkpoint is None:
+            if self.tuning is not None:
+                self._begin_with(self.tuning)
+            return
+        self.state = checkpoint.state
+        self.updater.restore(checkpoint.groups, self.path / CHECKPOINTS)
+        if self.state.stopped and not self.plan.reason_to_stop(self.state):
+            self.state.stopped = ""  # the recipe asks for more now
+        if self.run is None:
+            return
+        if not self.state.stopped:
+            self.monitor.say(f"going on from update {self.state.update}")
+            self._show_changes(self.run.folder.changed)
+            self.run.check_environment(checkpoint.environment)
+        self.run.publish_if_missing(self.state, self.updater.evaluated)
+
+    def _begin_with(self, tuning: FineTuning) -> None:
+        """Begins with another run's weights; from here on nothing of it is needed."""
+        if self.run is not None:
+            tuning.start(self.updater, self.run.journal, self.monitor.say)
+        begun = self.group.broadcast(Checkpoint(self.state, self.updater.tensors()))
+        assert begun is not None
+        self.updater.restore(begun.groups, self.path / CHECKPOINTS)
+        self._save()
+
+    def _show_changes(self, changed: dict[str, tuple[Any, Any]]) -> None:
+        if changed:
+            self.monitor.say(
+                f"the recipe has changed: {listed(changed)}; the next learning rate by its "
+                f"schedule is {self.plan.rate(self.state):.3g}"
+            )
+
+    # -- what is shown, recorded and returned -----------------------------------------------
+
+    def _record(self, **record: Any) -> None:
+        """Adds a record to the run's journal."""
+        if self.run is not None:
+            self.run.journal.append(record)
+
+    def _show(self, update: Update, pairs: list[PaddedBatch], rate: float, *, logged: bool) -> None:
+        """Shows an update, and writes a record for every few."""
+        found, state = update.found, self.state
+        nll = found.nll if found.finite else math.nan
+        self._interval.add(nll, found.tokens, pairs, self._count_time())
+        progress, (progress_then, seconds_then) = self.plan.progress(state), self._start_of_session
+        done, spent = progress - progress_then, state.seconds - seconds_then
+        step = Step(
+            update=state.update,
+            epoch=self.plan.epochs(state),
+            progress=progress,
+            loss=self._interval.loss,
+            tokens_per_second=self._interval.speed,
+            learning_rate=rate,
+            gradient_norm=found.norm,
+            remaining=spent * (1 - progress) / done if done > 0 else math.inf,
+            padding=self._interval.padding,
+            skipped=state.skipped,
+            halved=state.halved,
+            memory=found.memory,
+            gpu_memory=found.gpu_memory,
+            update_ratio=update.movement,
+            unit=self.batches.unit,
         )
+        self.monitor.step(step)
+        if logged:
+            self._record(**step.record())
+            self._interval = Interval()
+
+    def _count_time(self) -> float:
+        """Counts the seconds since the last call as training, and returns them."""
+        now = time.monotonic()
+        passed, self._clock = now - self._clock, now
+        self.state.seconds += passed
+        return passed
 
     def _too_large(self, batch: Ints, error: TooLargeError) -> TrainingError:
         pair = batch[[error.row]]
-        source, target = self.feed.sizes(int(pair[0]))
-        line = self.feed.lines(pair).told()
+        source, target = self.batches.sizes(int(pair[0]))
+        line = self.batches.lines(pair).told()
         why = f"out of memory: even one pair does not fit, {line} ({source} and {target} pieces)"
         advice = "a lower training.max_pieces leaves such pairs out, a smaller model needs less"
-        return TrainingError(self.stopped(why, advice))
+        return TrainingError(self._failure(why, advice))
 
-    def _logged(self) -> bool:
-        return self.state.update % LOG_EVERY == 0
+    def _failure(self, why: str, advice: str) -> str:
+        """The message of a training that fails."""
+        if self.run is not None:
+            kept = self.run.folder.kept()
+        else:
+            kept = f"the last checkpoint, if there is one, is {self.path / LAST}"
+        return f"training stopped at update {self.state.update}: {why}; {kept}; {advice}"
 
-    def _tell(
-        self,
-        gradient: Gradient,
-        pairs: list[PaddedBatch],
-        rate: float,
-        ratios: dict[str, float],
-    ) -> None:
-        """Shows the update, and writes a record for every few."""
-        nll = gradient.nll if gradient.finite else math.nan
-        self._log.add(nll, gradient.tokens, pairs, self.tick())
-        begun, seconds = self._begun
-        done = self.progress() - begun
-        spent = self.state.seconds - seconds
-        left = spent * (1 - self.progress()) / done if done > 0 else math.inf
-        step = Step(
-            update=self.state.update,
-            epoch=self.state.place.epoch + self.epoch_share(),
-            progress=self.progress(),
-            loss=self._log.loss,
-            tokens_per_second=self._log.speed,
-            learning_rate=rate,
-            gradient_norm=gradient.norm,
-            remaining=left,
-            padding=self._log.padding,
-            skipped=self.state.skipped,
-            halved=self.state.halved,
-            memory=gradient.memory,
-            gpu_memory=gradient.gpu_memory,
-            update_ratio=ratios,
-            unit=self.feed.unit,
-        )
-        self.monitor.step(step)
-        if self._logged():
-            self.folder.journal.append(step.record())
-            self._log = Interval()
+    def note_changed(self, files: list[str]) -> None:
+        """Says and records that training goes on though its corpus has changed.
+
+        Args:
+            files: Those that are not what they were; none: nothing is said.
+        """
+        if files and not self.state.stopped:
+            streamed = self.prepared.stored is None
+            self.monitor.say(
+                f"warning: changed since they were prepared: {', '.join(files)}; training goes on "
+                f"with what {'they are now' if streamed else 'was prepared'}"
+            )
+            self._record(kind="changed_data", update=self.state.update, files=files)

@@ -1,61 +1,341 @@
-"""What learns: the network, its optimizer, and the average of its weights."""
+"""One update of the weights, top to bottom: from its batches to the next weights.
+
+``Updater.update`` lets the update rule evaluate the batch, then apply what it has found.
+``BatchObjective`` is what the rule evaluates: forward and backward passes, gradients summed over
+processes and clipped, batches halved where memory is short.
+"""
 
 from __future__ import annotations
 
 import copy
 import math
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from seq2seq.errors import is_out_of_memory
-from seq2seq.models.weights import load_tensors
+from seq2seq.models.weights import load_tensors, tensors_of
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.training import Ema
 from seq2seq.tasks import PaddedBatch, task_for
 from seq2seq.text.tokenizer import Tokenizers
-from seq2seq.training.averaging import MovingAverage
 from seq2seq.training.distributed.group import ProcessGroup
-from seq2seq.training.monitoring.metrics import gpu_memory, memory
-from seq2seq.training.optim.optimizers import (
-    build_optimizer,
-    optimizer_copies,
-    optimizer_tensors,
-    restore_optimizer,
-)
+from seq2seq.training.monitoring.metrics import Movement, gpu_memory, memory
+from seq2seq.training.optim.rules import Evaluation, NotFiniteError, UpdateRule, build_rule
 from seq2seq.training.precision import resolve_precision
 from seq2seq.training.run.checkpoint import Tensors
+from seq2seq.training.seeds import DROPOUT, mixed
 
 
 @dataclass(frozen=True)
-class Gradient:
-    """What is known of an update before the weights move.
+class Update:
+    """What an update has found and done.
 
     Attributes:
-        loss: The smoothed loss, in nats a target token.
-        nll: The sum of the negative log-likelihood, in nats.
-        tokens: Target tokens.
-        norm: The gradient's norm, before clipping.
-        halved: How often a batch had to be halved to fit into memory.
-        memory: The most bytes that a process has held.
-        gpu_memory: The most bytes that tensors have taken on a GPU; None where there is none.
+        found: Loss and gradient of its batch; where the update was skipped, those that were not
+            finite.
+        movement: Norm of the change over norm of the weights, by part of the network; empty where
+            it was not asked for or the update was skipped.
     """
 
-    loss: float
-    nll: float
-    tokens: int
-    norm: float
-    halved: int = 0
-    memory: int = 0
-    gpu_memory: int | None = None
+    found: Evaluation
+    movement: dict[str, float] = field(default_factory=dict)
 
-    @property
-    def finite(self) -> bool:
-        """Whether the weights may move by it."""
-        return math.isfinite(self.loss) and math.isfinite(self.norm)
+
+class Updater:
+    """The tensors of a training, and how they change.
+
+    Args:
+        recipe: The recipe; its seed decides the first weights.
+        tokenizers: They give the vocabulary sizes.
+        group: The processes that train together; None: this one alone.
+    """
+
+    def __init__(
+        self, recipe: Recipe, tokenizers: Tokenizers, group: ProcessGroup | None = None
+    ) -> None:
+        self.options, self.seed = recipe.training, recipe.seed
+        self.group = group or ProcessGroup()
+        self.device = self.group.device
+        self.precision = resolve_precision(self.options.precision, self.device)
+        torch.manual_seed(recipe.seed)
+        self.task = task_for(recipe)
+        self.model = self.task.build_model(tokenizers).to(self.device)
+        self.evaluated = self.model  # the weights that validation sees
+        self.average: MovingAverage | None = None
+        if isinstance(self.options.average, Ema):
+            self.evaluated = copy.deepcopy(self.model)
+            self.average = MovingAverage(self.model, self.evaluated, self.options.average.decay)
+        self.own_loss = self.task.loss(self.model)
+        self.shared_loss = self.group.data_parallel(
+            self.own_loss, unused_parameters=self.task.leaves_weights_unused
+        )
+        self.rule: UpdateRule = build_rule(self.options, self.model)
+
+    def update(
+        self, batches: list[PaddedBatch], number: int, rate: float, *, measured: bool = False
+    ) -> Update:
+        """Moves the weights, and the average after them; not where numbers are not finite.
+
+        Args:
+            batches: This process's batches.
+            number: The update's, from 1; with the recipe's seed it decides dropout.
+            rate: The learning rate.
+            measured: Whether to measure how far the weights move.
+
+        Returns:
+            What it has found, the same in all processes.
+
+        Raises:
+            TooLargeError: If a single pair does not fit into memory.
+            Interrupted: If a signal came to a process alone; then nothing has changed.
+        """
+        objective = self.objective(batches, mixed(self.seed, DROPOUT, number - 1, self.group.rank))
+        try:
+            with self.group.interruptible_if_alone():
+                self.rule.evaluate(objective, rate)
+        except NotFiniteError as error:
+            return Update(error.evaluation)
+        movement = Movement(self.model) if measured else None
+        self.rule.apply(rate)
+        if self.average is not None:
+            self.average.update(number)
+        assert objective.first is not None, "an update rule must ask for a gradient"
+        return Update(objective.first, movement.ratios() if movement else {})
+
+    def objective(self, batches: list[PaddedBatch], seed: int) -> BatchObjective:
+        """The loss of an update's batches, divided by the target tokens of all processes."""
+        tokens = self.group.all_gather([sum(one.targets for one in batches)]).sum()
+        return BatchObjective(self, batches, seed, int(tokens))
+
+    def rehearse(self, batch: PaddedBatch) -> int:
+        """Finds out whether a batch fits into memory, and changes nothing.
+
+        Args:
+            batch: The batch.
+
+        Returns:
+            How often it had to be halved.
+
+        Raises:
+            TooLargeError: If a single pair does not fit.
+        """
+        state = torch.random.get_rng_state()
+        reserved: list[Tensor] = []
+        try:
+            copies = self.rule.pending_copies  # the first update will need memory for them
+            reserved = [torch.ones_like(p) for p in self.model.parameters() for _ in range(copies)]
+            with self.group.no_sync(self.shared_loss):
+                return BatchObjective(self, [batch], 0, batch.targets).rehearse()
+        finally:
+            reserved.clear()
+            torch.random.set_rng_state(state)
+            self.free_gradients()
+
+    def free_gradients(self) -> None:
+        """Drops gradients, and gives back the memory that they took."""
+        self.model.zero_grad(set_to_none=True)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def tensors(self) -> dict[str, Tensors]:
+        """All tensors, by the file of a checkpoint that holds them.
+
+        Returns:
+            "model", "optimizer", and "average" where there is one.
+        """
+        groups = {"model": tensors_of(self.model), "optimizer": self.rule.state()}
+        if self.average is not None:
+            groups["average"] = tensors_of(self.evaluated)
+        return groups
+
+    def restore(self, groups: dict[str, Tensors], origin: Path) -> None:
+        """Puts back what ``tensors`` gave.
+
+        Args:
+            groups: The tensors.
+            origin: Where they are from, for messages.
+
+        Raises:
+            ModelError: If they do not fit the recipe.
+        """
+        load_tensors(self.model, groups["model"], origin)
+        if self.average is not None:
+            load_tensors(self.evaluated, groups["average"], origin)
+        self.rule.load_state(groups["optimizer"])
+
+    def with_weights(self, weights: Tensors, origin: Path) -> nn.Module:
+        """A copy of the model with other weights."""
+        model = copy.deepcopy(self.model)
+        load_tensors(model, weights, origin)
+        return model
+
+
+class BatchObjective:
+    """The loss of an update's batches as a function of the weights; see ``Objective``.
+
+    A batch that does not fit into memory is halved, and the evaluation begun again: being a sum,
+    the gradient is the same, but for what dropout draws. Later evaluations begin with the halves.
+
+    Args:
+        updater: Has the model.
+        batches: This process's batches.
+        seed: Decides dropout.
+        tokens: Target tokens of all processes.
+
+    Attributes:
+        first: What the first call of ``gradient`` found.
+    """
+
+    def __init__(
+        self, updater: Updater, batches: list[PaddedBatch], seed: int, tokens: int
+    ) -> None:
+        self.parameters = list(updater.model.parameters())
+        self.first: Evaluation | None = None
+        self._updater, self._group, self._device = updater, updater.group, updater.device
+        self._parts = [Part(batch, number, 0) for number, batch in enumerate(batches)]
+        self._batches, self._seed, self._tokens = len(batches), seed, tokens
+        self._others_wait = False  # in the midst of a backward pass with this process
+
+    def loss(self) -> float:
+        """See ``Objective``."""
+        sums, _ = self._sums_of_parts(self._forward_only)
+        return float(self._group.all_gather([sums]).sum()) / self._tokens
+
+    def gradient(self) -> Evaluation:
+        """See ``Objective``."""
+        loss, nll = self._sums_of_parts(self._accumulate)
+        limit = self._updater.options.clip_norm or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
+        gpu = gpu_memory(self._device)
+        halved = len(self._parts) - self._batches
+        everyone = self._group.all_gather([loss, nll, halved, float(norm), memory(), gpu or 0])
+        sums, most = everyone.sum(0).tolist(), everyone.max(0).tolist()
+        found = Evaluation(
+            loss=sums[0] / self._tokens,
+            nll=sums[1],
+            tokens=self._tokens,
+            norm=most[3],
+            halved=int(sums[2]),
+            memory=int(most[4]),
+            gpu_memory=None if gpu is None else int(most[5]),
+        )
+        if not found.finite:
+            raise NotFiniteError(found)
+        self.first = self.first or found
+        return found
+
+    @contextmanager
+    def trial(self) -> Iterator[None]:
+        """See ``Objective``."""
+        before = [parameter.detach().clone() for parameter in self.parameters]
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, value in zip(self.parameters, before, strict=True):
+                    parameter.copy_(value)
+
+    def rehearse(self) -> int:
+        """Goes forward and backward in this process alone; how often a batch was halved."""
+        self._sums_of_parts(self._accumulate)
+        return len(self._parts) - self._batches
+
+    def _sums_of_parts(self, work: Callable[[], Tensor]) -> tuple[float, float]:
+        """Both losses' sums, by work on ever smaller parts until they fit into memory."""
+        while True:
+            torch.manual_seed(self._seed)
+            self._updater.model.train()
+            try:
+                loss, nll = work().tolist()
+            except _OutOfMemory as error:
+                failed = error.part
+            else:
+                return loss, nll
+            self._updater.free_gradients()  # not in the except block: its traceback holds tensors
+            self._parts[failed : failed + 1] = self._parts[failed].halves()
+
+    def _forward_only(self) -> Tensor:
+        total = torch.zeros(2, device=self._device)
+        for index, part in enumerate(self._parts):
+            try:
+                with torch.no_grad(), self._autocast():
+                    losses = self._updater.own_loss(self._tensors(part.batch))
+                total += torch.stack(losses)
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise _OutOfMemory(index) from error
+                raise
+        return total
+
+    def _accumulate(self) -> Tensor:
+        """Adds up the gradients of all parts, each divided by the count of tokens."""
+        self._updater.model.zero_grad(set_to_none=True)
+        total = torch.zeros(2, device=self._device)
+        self._others_wait = False
+        for index, part in enumerate(self._parts):
+            last = index == len(self._parts) - 1  # with it the processes add up their gradients
+            try:
+                with nullcontext() if last else self._group.no_sync(self._updater.shared_loss):
+                    total += self._backward(part.batch)
+            except Exception as error:
+                if is_out_of_memory(error) and not self._others_wait:
+                    raise _OutOfMemory(index) from error
+                raise
+        return total
+
+    def _backward(self, batch: PaddedBatch) -> Tensor:
+        tensors = self._tensors(batch)
+        with self._autocast():
+            loss, nll = self._updater.shared_loss(tensors)
+        self._others_wait = self._group.will_sync(self._updater.shared_loss)
+        # The processes' gradients are averaged, not added up.
+        (loss / (self._tokens / self._group.world_size)).backward()
+        return torch.stack([loss.detach(), nll])
+
+    def _tensors(self, batch: PaddedBatch) -> Any:
+        return self._updater.task.tensors(batch, self._device)
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        precision = self._updater.precision
+        return torch.autocast(self._device.type, precision, enabled=precision != torch.float32)
+
+
+class MovingAverage:
+    """An exponential moving average of a model's weights (Polyak and Juditsky 1992).
+
+    Early on the average forgets faster than ``decay``, so that it does not lag behind the first,
+    quick progress. Buffers of integers are copied.
+
+    Args:
+        model: The model that is trained.
+        copy: A model of the same make that holds the average.
+        decay: The share that the average keeps at each update, in the long run.
+    """
+
+    def __init__(self, model: nn.Module, copy: nn.Module, decay: float) -> None:
+        own, others = tensors_of(copy), tensors_of(model)
+        self._pairs = [(own[name], others[name]) for name in own]
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Takes the model's weights in.
+
+        Args:
+            step: The update that made them, from 1.
+        """
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for average, current in self._pairs:
+            if average.is_floating_point():
+                average.lerp_(current, 1.0 - decay)
+            else:
+                average.copy_(current)
 
 
 class TooLargeError(Exception):
@@ -72,227 +352,27 @@ class TooLargeError(Exception):
         self.row = row
 
 
-class _NoMemory(Exception):  # noqa: N818 (it is handled, never told)
-    def __init__(self, index: int) -> None:
+class _OutOfMemory(Exception):  # noqa: N818 (it is handled, never shown)
+    def __init__(self, part: int) -> None:
         super().__init__()
-        self.index = index
+        self.part = part
 
 
 @dataclass(frozen=True)
 class Part:
     """Some rows of a batch, and where they are in it."""
 
-    pairs: PaddedBatch
-    batch: int
+    batch: PaddedBatch
+    number: int
     row: int
-
-    @property
-    def tokens(self) -> int:
-        """Target tokens."""
-        return self.pairs.targets
 
     def halves(self) -> list[Part]:
         """Both halves; a single pair has none."""
-        rows = len(self.pairs)
+        rows = len(self.batch)
         if rows == 1:
-            raise TooLargeError(self.batch, self.row)
-        first, second = self.pairs.halves()
+            raise TooLargeError(self.number, self.row)
+        first, second = self.batch.halves()
         return [
-            Part(first, self.batch, self.row),
-            Part(second, self.batch, self.row + rows // 2),
+            Part(first, self.number, self.row),
+            Part(second, self.number, self.row + rows // 2),
         ]
-
-
-class Learner:
-    """The tensors of a training.
-
-    Args:
-        recipe: The recipe; its seed decides the first weights.
-        tokenizers: They give the vocabulary sizes.
-        group: The processes that learn together; None: this one alone.
-    """
-
-    def __init__(
-        self, recipe: Recipe, tokenizers: Tokenizers, group: ProcessGroup | None = None
-    ) -> None:
-        self.options = recipe.training
-        self.group = group or ProcessGroup()
-        self.device = self.group.device
-        self.precision = resolve_precision(self.options.precision, self.device)
-        torch.manual_seed(recipe.seed)
-        self.task = task_for(recipe)
-        self.model = self.task.build_model(tokenizers).to(self.device)
-        self.judged = self.model  # the weights that validation sees
-        self.average: MovingAverage | None = None
-        if isinstance(self.options.average, Ema):
-            self.judged = copy.deepcopy(self.model)
-            self.average = MovingAverage(self.model, self.judged, self.options.average.decay)
-        unused = self.task.leaves_weights_unused
-        self.losses = self.group.data_parallel(self.task.loss(self.model), unused_parameters=unused)
-        self._waited_for = False  # whether the others are in the midst of a pass backward with us
-        self.names = [name for name, _ in self.model.named_parameters()]
-        self.optimizer = build_optimizer(self.options, self.model)
-
-    def gradient(self, pairs: list[PaddedBatch], seed: int) -> Gradient:
-        """Leaves the clipped gradient of the mean loss over all target tokens of an update.
-
-        A batch that does not fit into memory is halved, and the update begun again: being a sum,
-        the gradient is the same.
-
-        Args:
-            pairs: This process's batches.
-            seed: Decides dropout.
-
-        Returns:
-            The figures, of all processes together.
-
-        Raises:
-            TooLargeError: If a single pair does not fit into memory.
-        """
-        tokens = int(self.group.all_gather([sum(one.targets for one in pairs)]).sum())
-        # The processes' gradients are averaged, not added up.
-        parts, *losses = self._halving(pairs, seed, tokens / self.group.world_size)
-        limit = self.options.clip_norm or math.inf
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        taken = gpu_memory(self.device)
-        found = [*losses, len(parts) - len(pairs), float(norm), memory(), taken or 0]
-        sums = (everyone := self.group.all_gather(found)).sum(0).tolist()
-        most = everyone.max(0).tolist()
-        return Gradient(
-            loss=sums[0] / tokens,
-            nll=sums[1],
-            tokens=tokens,
-            norm=most[3],
-            halved=int(sums[2]),
-            memory=int(most[4]),
-            gpu_memory=None if taken is None else int(most[5]),
-        )
-
-    def rehearse(self, pairs: PaddedBatch) -> int:
-        """Finds out whether a batch fits into memory, and changes nothing.
-
-        Args:
-            pairs: The batch.
-
-        Returns:
-            How often it had to be halved.
-
-        Raises:
-            TooLargeError: If a single pair does not fit.
-        """
-        state = torch.random.get_rng_state()
-        reserved: list[Tensor] = []
-        try:
-            if not self.optimizer.state:  # it takes its memory at the first update
-                copies = optimizer_copies(self.optimizer)
-                weights = self.model.parameters()
-                reserved = [torch.ones_like(one) for one in weights for _ in range(copies)]
-            with self.group.no_sync(self.losses):
-                return len(self._halving([pairs], 0, pairs.targets)[0]) - 1
-        finally:
-            reserved.clear()
-            torch.random.set_rng_state(state)
-            self._give_back()
-
-    def _halving(
-        self, pairs: list[PaddedBatch], seed: int, tokens: float
-    ) -> tuple[list[Part], float, float]:
-        """Adds up gradients, of ever smaller parts until they fit; the parts, and both losses."""
-        parts = [Part(one, number, 0) for number, one in enumerate(pairs)]
-        while True:
-            try:
-                return parts, *self._accumulate(parts, seed, tokens)
-            except _NoMemory as error:
-                failed = error.index
-            self._give_back()  # not in the except block, whose traceback holds tensors
-            parts[failed : failed + 1] = parts[failed].halves()
-
-    def _give_back(self) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-
-    def _accumulate(self, parts: list[Part], seed: int, tokens: float) -> tuple[float, float]:
-        """Adds up the gradients of all parts, divided by a count; the sums of both losses."""
-        torch.manual_seed(seed)
-        self.model.train()
-        self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros(2, device=self.device)
-        self._waited_for = False
-        for index, part in enumerate(parts):
-            last = index == len(parts) - 1  # with it the processes add up what all have gathered
-            try:
-                with nullcontext() if last else self.group.no_sync(self.losses):
-                    total += self._backward(part.pairs, tokens)
-            except Exception as error:
-                if is_out_of_memory(error) and not self._waited_for:
-                    raise _NoMemory(index) from error
-                raise
-        return float(total[0]), float(total[1])
-
-    def _backward(self, pairs: PaddedBatch, tokens: float) -> Tensor:
-        batch = self.task.tensors(pairs, self.device)
-        with self._autocast():
-            loss, nll = self.losses(batch)
-        self._waited_for = self.group.will_sync(self.losses)
-        (loss / tokens).backward()
-        return torch.stack([loss.detach(), nll])
-
-    def _autocast(self) -> AbstractContextManager[None]:
-        enabled = self.precision != torch.float32
-        return torch.autocast(self.device.type, self.precision, enabled=enabled)
-
-    def step(self, rate: float, update: int) -> None:
-        """Moves the weights along the gradient, and the average after them.
-
-        Args:
-            rate: The learning rate.
-            update: Its number, from 1.
-        """
-        self.optimizer.param_groups[0]["lr"] = rate
-        self.optimizer.step()
-        if self.average is not None:
-            self.average.update(update)
-
-    def groups(self) -> dict[str, Tensors]:
-        """All tensors, by the file of a checkpoint that holds them.
-
-        Returns:
-            "model", "optimizer", and "average" where there is one.
-        """
-        groups: dict[str, Tensors] = {
-            "model": dict(self.model.named_parameters()),
-            "optimizer": optimizer_tensors(self.optimizer, self.names),
-        }
-        if self.average is not None:
-            groups["average"] = dict(self.judged.named_parameters())
-        return groups
-
-    def restore(self, groups: dict[str, Tensors], origin: Path) -> None:
-        """Puts back what ``groups`` gave.
-
-        Args:
-            groups: The tensors.
-            origin: Where they are from, for messages.
-
-        Raises:
-            ModelError: If they do not fit the recipe.
-        """
-        load_tensors(self.model, groups["model"], origin)
-        if self.average is not None:
-            load_tensors(self.judged, groups["average"], origin)
-        restore_optimizer(self.optimizer, self.names, groups["optimizer"])
-
-    def with_weights(self, weights: Tensors, origin: Path) -> nn.Module:
-        """A copy of the model with other weights.
-
-        Args:
-            weights: By parameter name.
-            origin: Where they are from, for messages.
-
-        Returns:
-            The copy.
-        """
-        model = copy.deepcopy(self.model)
-        load_tensors(model, weights, origin)
-        return model

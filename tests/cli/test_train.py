@@ -8,7 +8,7 @@ import pytest
 import seq2seq
 from seq2seq.errors import TrainingError
 from seq2seq.training.finetuning.start import Begin
-from seq2seq.training.trainer import TrainingResult
+from seq2seq.training.state import TrainingResult
 
 BEST = {"update": 1000, "loss": 1.23456, "bleu": 34.567, "epoch": 2.0}
 
@@ -34,7 +34,7 @@ def trained(monkeypatch: pytest.MonkeyPatch):
             }
             return TrainingResult(**{**values, **changes})
 
-        monkeypatch.setattr("seq2seq.training.trainer.train", loop)
+        monkeypatch.setattr("seq2seq.training.session.train", loop)
         return calls
 
     return arrange
@@ -142,7 +142,7 @@ def test_a_training_that_went_wrong_ends_with_1(run, monkeypatch) -> None:
     def loop(*args, **options):
         raise TrainingError("training stopped: the loss is not finite")
 
-    monkeypatch.setattr("seq2seq.training.trainer.train", loop)
+    monkeypatch.setattr("seq2seq.training.session.train", loop)
     done = run("train", "quickstart")
     assert (done.code, done.out) == (1, "")
     assert done.err == "error: training stopped: the loss is not finite\n"

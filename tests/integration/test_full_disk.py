@@ -14,10 +14,11 @@ from support.tiny import write_recipe
 
 import seq2seq
 from seq2seq.errors import TrainingError
-from seq2seq.training import session
+from seq2seq.storage.layout import checkpoint_folders
 from seq2seq.training.monitoring.monitor import Silent, Step
-from seq2seq.training.run.checkpoint import checkpoint_folders, load_checkpoint
+from seq2seq.training.run.checkpoint import load_checkpoint
 from seq2seq.training.run.folder import RunFolder
+from seq2seq.training.state import Plan
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def test_a_model_that_finds_no_room(
             real(self, *arguments)  # type: ignore[arg-type]
 
         monkeypatch.setattr(RunFolder, "publish", publish)
-        monkeypatch.setattr(session.Session, "_is_best", lambda *_: True)
+        monkeypatch.setattr(Plan, "is_best", lambda *_: True)
         with pytest.raises(TrainingError, match="the model could not be written"):
             seq2seq.train(read, disk / "r", data=data, threads=1, monitor=Silent())
         assert temporary(disk) == []

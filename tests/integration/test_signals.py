@@ -14,7 +14,8 @@ from support.slowed import BEGUN
 from support.tiny import write_recipe
 
 import seq2seq
-from seq2seq.training.run.checkpoint import checkpoint_folders, load_checkpoint
+from seq2seq.storage.layout import checkpoint_folders
+from seq2seq.training.run.checkpoint import load_checkpoint
 
 LIMIT = 10.0  # seconds that a process may take to save and end
 TESTS = Path(__file__).parents[1]

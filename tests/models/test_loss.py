@@ -6,11 +6,16 @@ import math
 
 import pytest
 import torch
-from support.models import random_tensor
+from support.models import make_batch, model_options, random_model, random_pairs, random_tensor
 from torch import Tensor
 from torch.nn import functional
 
-from seq2seq.models.loss import ROWS, smoothed_cross_entropy
+from seq2seq.models.loss import (
+    ROWS,
+    Losses,
+    smoothed_cross_entropy,
+    twice_differentiable_cross_entropy,
+)
 
 E, V = 5, 11
 
@@ -194,3 +199,73 @@ def test_without_gradients_the_values_are_the_same_and_no_matrix_is_kept(
     torch.testing.assert_close(
         list(smoothed_cross_entropy(*constants, labels, smoothing)), expected
     )
+
+
+# -- second derivatives ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_twice_differentiable_loss_is_the_same_loss(smoothing: float) -> None:
+    leaves, labels = inputs(ROWS + 3, torch.float64)
+    fast = smoothed_cross_entropy(*leaves, labels, smoothing)
+    twin = twice_differentiable_cross_entropy(*leaves, labels, smoothing)
+    torch.testing.assert_close(twin, fast)
+    assert not twin[1].requires_grad
+    torch.testing.assert_close(
+        torch.autograd.grad(twin[0], leaves), torch.autograd.grad(fast[0], leaves)
+    )
+
+
+def test_its_hessian_vector_product_is_the_slope_of_the_gradient() -> None:
+    leaves, labels = inputs(6, torch.float64)
+    vectors = [random_tensor(*leaf.shape, seed=9 + k) for k, leaf in enumerate(leaves)]
+
+    def gradient(distance: float) -> tuple[Tensor, ...]:
+        """By the fast loss, some way along the vectors."""
+        moved = [
+            (leaf.detach() + distance * vector).requires_grad_()
+            for leaf, vector in zip(leaves, vectors, strict=True)
+        ]
+        return torch.autograd.grad(smoothed_cross_entropy(*moved, labels, 0.1)[0], moved)
+
+    loss, _ = twice_differentiable_cross_entropy(*leaves, labels, 0.1)
+    first = torch.autograd.grad(loss, leaves, create_graph=True)
+    products = torch.autograd.grad(first, leaves, vectors)
+    for product, above, below in zip(products, gradient(1e-5), gradient(-1e-5), strict=True):
+        torch.testing.assert_close(product, (above - below) / 2e-5, rtol=1e-5, atol=1e-7)
+
+
+def test_the_fast_loss_refuses_a_second_derivative() -> None:
+    """Also of what lies below it, where its gradients would be taken for constants."""
+    (readouts, weight, bias), labels = inputs(6)
+    below = random_tensor(E, E, dtype=torch.float32).requires_grad_()
+    loss, _ = smoothed_cross_entropy(readouts @ below, weight, bias, labels, 0.1)
+    with pytest.raises(RuntimeError) as caught:
+        torch.autograd.grad(loss, [below], create_graph=True)
+    assert str(caught.value) == (
+        "the fused loss has no second derivative: use Losses(twice_differentiable=True)"
+    )
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_a_whole_network_has_hessian_vector_products(cell: str) -> None:
+    side = {"cell": cell, "layers": 2}
+    model = random_model(model_options(side, {**side, "attention": "general"})).train()
+    losses = Losses(model, 0.1, twice_differentiable=True)
+    batch = make_batch(random_pairs([(3, 2), (1, 4), (5, 3)]))
+    weights = list(model.parameters())
+    vectors = [random_tensor(*one.shape, seed=k) for k, one in enumerate(weights)]
+
+    def gradient(distance: float) -> list[Tensor]:
+        moves = [distance * vector for vector in vectors]
+        with torch.no_grad():
+            torch._foreach_add_(weights, moves)
+        found = torch.autograd.grad(losses(batch)[0], weights)
+        with torch.no_grad():
+            torch._foreach_sub_(weights, moves)
+        return list(found)
+
+    first = torch.autograd.grad(losses(batch)[0], weights, create_graph=True)
+    products = torch.autograd.grad(first, weights, vectors)
+    for product, above, below in zip(products, gradient(1e-5), gradient(-1e-5), strict=True):
+        torch.testing.assert_close(product, (above - below) / 2e-5, rtol=1e-4, atol=1e-5)

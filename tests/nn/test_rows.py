@@ -39,3 +39,10 @@ def test_chosen_rows_and_their_gradients() -> None:
     assert torch.autograd.gradcheck(lambda one: chosen_rows(one, where), x)
     (found,) = torch.autograd.grad(chosen_rows(x, where[:0]).sum(), x)
     assert torch.equal(found, torch.zeros(6, 3, dtype=torch.float64))
+
+
+def test_both_have_right_second_derivatives() -> None:
+    x = torch.randn(3, 5, 2, dtype=torch.float64, requires_grad=True)
+    where = torch.tensor([2, 0])
+    assert torch.autograd.gradgradcheck(lambda one: reverse_within(one, LENGTHS) ** 3, x)
+    assert torch.autograd.gradgradcheck(lambda one: chosen_rows(one, where) ** 3, x)

@@ -35,19 +35,20 @@ def main() -> None:
     from seq2seq.cli.app import main as run_command
     from seq2seq.training import evaluation as validation
     from seq2seq.training.trainer import Trainer
-    from seq2seq.training.updater import Learner
+    from seq2seq.training.updater import Updater
 
     own = int(os.environ.get("RANK", "0"))
     mine = own == rank and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"
     due = [False]
-    step, backward, real_update = Learner.step, torch.Tensor.backward, Trainer._update
+    real, backward, real_update = Updater.update, torch.Tensor.backward, Trainer._update
     loss = validation.validation_loss
 
-    def stepped(self: Learner, rate: float, number: int) -> None:
-        step(self, rate, number)
+    def stepped(self: Updater, batches: Any, number: int, *rest: Any, **named: Any) -> Any:
+        found = real(self, batches, number, *rest, **named)
         if mine and number == update:
             due[0] = True
             happens(what)
+        return found
 
     def failing(self: torch.Tensor, *rest: Any, **named: Any) -> None:
         if due[0] and what == "memory":
@@ -66,7 +67,7 @@ def main() -> None:
             happens("SIGTERM")
         return loss(*arguments)
 
-    Learner.step = stepped  # type: ignore[method-assign]
+    Updater.update = stepped  # type: ignore[method-assign]
     torch.Tensor.backward = failing  # type: ignore[assignment]
     Trainer._update = updated  # type: ignore[method-assign]
     validation.validation_loss = validated

@@ -37,7 +37,7 @@ def main() -> None:
     from seq2seq.inference.engines.torch import TorchEngine
     from seq2seq.text import tokenizer
     from seq2seq.training.run import checkpoint
-    from seq2seq.training.updater import Learner
+    from seq2seq.training.updater import BatchObjective
 
     work = sys.argv[1]
     if work == "preparing":
@@ -52,7 +52,8 @@ def main() -> None:
         TorchEngine.step = slow(TorchEngine.step, 0.5)  # type: ignore[method-assign]
     elif work == "update":
         # The first updates are quick, so that there is something to save.
-        Learner._backward = slow(Learner._backward, 0.5, after=300)  # type: ignore[method-assign]
+        slowed = slow(BatchObjective._backward, 0.5, after=300)
+        BatchObjective._backward = slowed  # type: ignore[method-assign]
     elif work == "saving":
         checkpoint.save_file = slow(checkpoint.save_file, 60.0, after=2)
     sys.argv[1:] = sys.argv[2:]

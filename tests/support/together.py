@@ -32,7 +32,7 @@ from seq2seq.training.evaluation import Evaluator
 from seq2seq.training.run.checkpoint import Checkpoint
 from seq2seq.training.seeds import DROPOUT, mixed
 from seq2seq.training.state import TrainingState
-from seq2seq.training.updater import Learner
+from seq2seq.training.updater import Updater
 
 STILL = ["training.precision=float32", "model.encoder.dropout=0.0", "model.decoder.dropout=0.0"]
 CASES = {
@@ -67,17 +67,17 @@ def gradients(
     group: ProcessGroup, recipe: Recipe, prepared: PreparedData
 ) -> Iterator[tuple[dict[str, Any], dict[str, Tensor]]]:
     """The figures and gradients of some updates, with a step after each."""
-    learner = Learner(recipe, prepared.tokenizers, group)
+    updater = Updater(recipe, prepared.tokenizers, group)
     feed = Feed(prepared, recipe, group.share)
     for update, work in enumerate(islice(feed.works(Place()), UPDATES), start=1):
         seed = mixed(recipe.seed, DROPOUT, update, group.rank)
-        figures = asdict(learner.gradient(work.pairs, seed))
-        parameters = dict(learner.model.named_parameters())
+        figures = asdict(updater.objective(work.pairs, seed).gradient())
+        parameters = dict(updater.model.named_parameters())
         yield (
             {name: figures[name] for name in ("loss", "nll", "tokens", "norm", "halved")},
             {name: one.grad.clone() for name, one in parameters.items() if one.grad is not None},
         )
-        learner.step(1e-3, update)
+        updater.rule.apply(1e-3)
 
 
 class Scarce:
@@ -102,9 +102,9 @@ class Scarce:
 
 def validation(group: ProcessGroup, recipe: Path, prepared: PreparedData) -> dict[str, Any]:
     read = load_recipe(str(recipe), [*STILL, "training.validation.lines=13"])
-    learner = Learner(read, prepared.tokenizers, group)
-    evaluator = Evaluator(task_for(read), read, prepared.tokenizers, learner.precision, group)
-    found = evaluator.evaluate(learner.model, prepared.val)
+    updater = Updater(read, prepared.tokenizers, group)
+    evaluator = Evaluator(task_for(read), read, prepared.tokenizers, updater.precision, group)
+    found = evaluator.evaluate(updater.model, prepared.val)
     return {**asdict(found), "seconds": 0.0}
 
 

@@ -7,7 +7,8 @@ import torch
 from support.models import random_tensor
 from torch import nn
 
-from seq2seq.training.averaging import MovingAverage, mean_of
+from seq2seq.training.run.writer import mean_of
+from seq2seq.training.updater import MovingAverage
 
 
 def trained(steps: int, decay: float) -> tuple[list[float], list[float]]:

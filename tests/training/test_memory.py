@@ -25,8 +25,9 @@ from seq2seq.recipe.files import load_recipe
 from seq2seq.tasks import task_for, translation
 from seq2seq.training.evaluation import Evaluator
 from seq2seq.training.monitoring.monitor import Silent
-from seq2seq.training.trainer import train
-from seq2seq.training.updater import Learner, TooLargeError
+from seq2seq.training.optim.rules import FirstOrder
+from seq2seq.training.session import train
+from seq2seq.training.updater import BatchObjective, TooLargeError, Updater
 
 NO_MEMORY = (
     "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: "
@@ -50,18 +51,18 @@ def small_memory(
     monkeypatch: pytest.MonkeyPatch, rows: int = 10**6, numbers: int = 10**6
 ) -> list[int]:
     """Larger batches fail, after they have left a part of their gradient behind."""
-    real: Callable[..., Tensor] = Learner._backward
+    real: Callable[..., Tensor] = BatchObjective._backward
     failed: list[int] = []
 
-    def backward(self: Learner, pairs: PaddedPairs, tokens: int) -> Tensor:
-        found = real(self, pairs, tokens)
+    def backward(self: BatchObjective, pairs: PaddedPairs) -> Tensor:
+        found = real(self, pairs)
         size = pairs.source_BS.size + pairs.labels_BT.size
         if len(pairs.source_lengths_B) > rows or size > numbers:
             failed.append(len(pairs.source_lengths_B))
             raise RuntimeError(NO_MEMORY)
         return found
 
-    monkeypatch.setattr(Learner, "_backward", backward)
+    monkeypatch.setattr(BatchObjective, "_backward", backward)
     return failed
 
 
@@ -126,17 +127,17 @@ def test_the_gradient_of_halved_batches_is_that_of_the_whole(
     corpus: tuple[Path, PreparedData], monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     prepared = corpus[1]
-    learner = Learner(recipe_of(corpus), prepared.tokenizers)
+    updater = Updater(recipe_of(corpus), prepared.tokenizers)
     pairs = [collate(*prepared.train.ids(np.arange(*r))) for r in ((0, 4), (4, 24))]
-    whole = learner.gradient(pairs, 1)
-    expected = [parameter.grad.clone() for parameter in learner.model.parameters()]
+    whole = updater.objective(pairs, 1).gradient()
+    expected = [parameter.grad.clone() for parameter in updater.model.parameters()]
     failed = small_memory(monkeypatch, rows)
-    halved = learner.gradient(pairs, 1)
+    halved = updater.objective(pairs, 1).gradient()
     assert halved.halved == len(failed) > 0
     assert halved.tokens == whole.tokens
     assert halved.loss == pytest.approx(whole.loss, rel=1e-6)
     assert halved.norm == pytest.approx(whole.norm, rel=1e-5)
-    for parameter, gradient in zip(learner.model.parameters(), expected, strict=True):
+    for parameter, gradient in zip(updater.model.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-7)
 
 
@@ -144,19 +145,19 @@ def test_a_single_pair_that_does_not_fit_is_named(
     corpus: tuple[Path, PreparedData], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared = corpus[1]
-    learner = Learner(recipe_of(corpus), prepared.tokenizers)
+    updater = Updater(recipe_of(corpus), prepared.tokenizers)
     pairs = [collate(*prepared.train.ids(np.arange(5))) for _ in range(2)]
     longest = collate(*prepared.train.ids(np.array([3]))).source_BS.shape[1]
-    real = Learner._backward
+    real = BatchObjective._backward
 
-    def backward(self: Learner, some: PaddedPairs, tokens: int) -> Tensor:
+    def backward(self: BatchObjective, some: PaddedPairs) -> Tensor:
         if len(some.where_M) == 5 or some.source_BS.shape[1] >= longest:
             raise RuntimeError(NO_MEMORY)
-        return real(self, some, tokens)
+        return real(self, some)
 
-    monkeypatch.setattr(Learner, "_backward", backward)
+    monkeypatch.setattr(BatchObjective, "_backward", backward)
     with pytest.raises(TooLargeError) as caught:
-        learner.gradient(pairs, 1)
+        updater.objective(pairs, 1).gradient()
     found = collate(*prepared.train.ids(np.array([caught.value.row])))
     assert caught.value.batch == 0
     assert found.source_BS.shape[1] >= longest
@@ -180,13 +181,13 @@ def test_trying_the_largest_batch_changes_nothing(
     corpus: tuple[Path, PreparedData], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe, prepared = load_recipe(str(corpus[0]), ["training.updates=5"]), corpus[1]
-    learner = Learner(recipe, prepared.tokenizers)
+    updater = Updater(recipe, prepared.tokenizers)
     torch.manual_seed(7)
-    before = [one.clone() for one in learner.model.parameters()], torch.random.get_rng_state()
-    assert learner.rehearse(collate(*prepared.train.ids(np.arange(9)))) == 0
+    before = [one.clone() for one in updater.model.parameters()], torch.random.get_rng_state()
+    assert updater.rehearse(collate(*prepared.train.ids(np.arange(9)))) == 0
     assert torch.equal(torch.random.get_rng_state(), before[1])
-    assert not learner.optimizer.state
-    for now, then in zip(learner.model.parameters(), before[0], strict=True):
+    assert not updater.rule.state()
+    for now, then in zip(updater.model.parameters(), before[0], strict=True):
         assert torch.equal(now, then)
         assert now.grad is None
     train(recipe, tmp_path / "with", data=prepared.folder, threads=1, monitor=Silent())
@@ -216,9 +217,9 @@ def test_validation_takes_fewer_at_a_time(
     corpus: tuple[Path, PreparedData], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe, prepared = recipe_of(corpus), corpus[1]
-    learner = Learner(recipe, prepared.tokenizers)
+    updater = Updater(recipe, prepared.tokenizers)
     evaluator = Evaluator(task_for(recipe), recipe, prepared.tokenizers, torch.float32)
-    found = evaluator.evaluate(learner.model, prepared.val)
+    found = evaluator.evaluate(updater.model, prepared.val)
     real, sizes = translation.to_batch, []
 
     def to_batch(pairs: PaddedPairs, device: torch.device) -> object:
@@ -236,7 +237,7 @@ def test_validation_takes_fewer_at_a_time(
 
     monkeypatch.setattr(translation, "to_batch", to_batch)
     monkeypatch.setattr(translation.Translator, "translate", translated)
-    again = evaluator.evaluate(learner.model, prepared.val)
+    again = evaluator.evaluate(updater.model, prepared.val)
     assert math.isclose(found.loss, again.loss, rel_tol=1e-6)
     assert found.bleu == again.bleu
     assert sizes == [128, 64, 32, 16]
@@ -245,14 +246,14 @@ def test_validation_takes_fewer_at_a_time(
 def test_out_of_memory_elsewhere_stops_with_the_reason(
     corpus: tuple[Path, PreparedData], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def step(*_: object) -> None:
+    def apply(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(Learner, "step", step)
+    monkeypatch.setattr(FirstOrder, "apply", apply)
     with pytest.raises(TrainingError) as caught:
         train(recipe_of(corpus), tmp_path / "r", data=corpus[1].folder, monitor=Silent())
     assert str(caught.value) == (
-        "training stopped at update 1: out of memory; nothing was saved; a lower "
+        "training stopped at update 0: out of memory; nothing was saved; a lower "
         "training.batch_tokens or a smaller model needs less"
     )
 

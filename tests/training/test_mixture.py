@@ -16,7 +16,7 @@ from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import load_recipe
 from seq2seq.training.batches.prepared import Feed
 from seq2seq.training.monitoring.monitor import Silent
-from seq2seq.training.trainer import train
+from seq2seq.training.session import train
 
 
 def mixed_recipe(folder: Path, weight: float, *assignments: str) -> Recipe:

@@ -28,10 +28,12 @@ from seq2seq.tasks import task_for
 from seq2seq.training.batches.prepared import Feed, Work
 from seq2seq.training.evaluation import Evaluator, Validated
 from seq2seq.training.monitoring.monitor import Monitor, Silent
+from seq2seq.training.optim.rules import Evaluation, FirstOrder, NotFiniteError
 from seq2seq.training.run.checkpoint import load_checkpoint, save_checkpoint
 from seq2seq.training.run.folder import RunFolder
-from seq2seq.training.trainer import TrainingResult, train
-from seq2seq.training.updater import Gradient, Learner
+from seq2seq.training.session import train
+from seq2seq.training.state import TrainingResult
+from seq2seq.training.updater import BatchObjective, Updater
 
 
 @pytest.fixture(scope="module")
@@ -72,16 +74,16 @@ def test_accumulated_gradients_are_those_of_one_large_batch(corpus: tuple[Path, 
         ["training.precision=float32", "model.encoder.dropout=0.0", "model.decoder.dropout=0.0"],
     )
     prepared = PreparedData.open(corpus[1])
-    learner = Learner(recipe, prepared.tokenizers)
+    updater = Updater(recipe, prepared.tokenizers)
     parts = [np.arange(0, 5), np.arange(5, 7), np.arange(7, 30)]
     together = collate(*prepared.train.ids(np.arange(30)))
     apart = [collate(*prepared.train.ids(part)) for part in parts]
-    one = learner.gradient([together], 1)
-    expected = [parameter.grad.clone() for parameter in learner.model.parameters()]
-    three = learner.gradient(apart, 1)
+    one = updater.objective([together], 1).gradient()
+    expected = [parameter.grad.clone() for parameter in updater.model.parameters()]
+    three = updater.objective(apart, 1).gradient()
     assert three.tokens == one.tokens
     assert three.loss == pytest.approx(one.loss, rel=1e-6)
-    for parameter, gradient in zip(learner.model.parameters(), expected, strict=True):
+    for parameter, gradient in zip(updater.model.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-7)
 
 
@@ -189,17 +191,18 @@ def test_checkpoints_are_bounded_and_the_best_is_kept(
 
 def with_bad_updates(monkeypatch: pytest.MonkeyPatch, bad: Sequence[int]) -> None:
     """Makes the gradients of some updates (from 0) NaN, really: in the parameters too."""
-    real, count = Learner.gradient, iter(range(10**6))
+    real, count = BatchObjective.gradient, iter(range(10**6))
 
-    def gradient(self: Learner, pairs: list[object], seed: int) -> Gradient:
-        found = real(self, pairs, seed)  # type: ignore[arg-type]
+    def gradient(self: BatchObjective) -> Evaluation:
+        found = real(self)
         if next(count) not in bad:
             return found
-        for parameter in self.model.parameters():
+        for parameter in self.parameters:
+            assert parameter.grad is not None
             parameter.grad.fill_(math.nan)
-        return replace(found, norm=math.nan)
+        raise NotFiniteError(replace(found, norm=math.nan))
 
-    monkeypatch.setattr(Learner, "gradient", gradient)
+    monkeypatch.setattr(BatchObjective, "gradient", gradient)
 
 
 def test_updates_that_are_not_finite_are_skipped_and_counted(
@@ -242,13 +245,13 @@ def test_after_some_bad_updates_in_a_row_training_goes_back_and_on_at_half_the_r
     """Update 20 is saved but may be what is wrong: the weights of update 10 are proven."""
     with_bad_updates(monkeypatch, [20, 21, 22])
     rates: list[float] = []
-    real = Learner.step
+    real = FirstOrder.apply
 
-    def step(self: Learner, rate: float, update: int) -> None:
+    def apply(self: FirstOrder, rate: float) -> None:
         rates.append(rate)
-        real(self, rate, update)
+        real(self, rate)
 
-    monkeypatch.setattr(Learner, "step", step)
+    monkeypatch.setattr(FirstOrder, "apply", apply)
     told = Told()
     settings = ("training.max_bad_updates=3", "training.updates=30", "training.epochs=9")
     settings += ("training.schedule={kind='constant',warmup=0}", "training.keep_checkpoints=9")
@@ -279,7 +282,7 @@ def test_where_nothing_was_saved_it_goes_back_to_the_beginning(
     with_bad_updates(monkeypatch, [2, 3])
     run(corpus, tmp_path / "r", "training.max_bad_updates=2", "training.updates=5")
     recipe = load_recipe(str(corpus[0] / "tiny.toml"))
-    first = dict(Learner(recipe, PreparedData.open(corpus[1]).tokenizers).model.named_parameters())
+    first = dict(Updater(recipe, PreparedData.open(corpus[1]).tokenizers).model.named_parameters())
     assert same(weights(tmp_path / "r/checkpoints/update-00000004"), first)
 
 

@@ -67,11 +67,7 @@ class ProcessGroup:
         return content
 
     def describe(self, threads: int) -> str:
-        """One line about the group for the user; empty for a process alone.
-
-        Args:
-            threads: The processor threads of this process.
-        """
+        """One line about the group for the user; empty for a process alone."""
         return ""
 
     def rank_0_first(self) -> AbstractContextManager[None]:
@@ -91,19 +87,11 @@ class ProcessGroup:
         return module
 
     def no_sync(self, module: nn.Module) -> AbstractContextManager[None]:
-        """A context in which gradients add up in this process alone.
-
-        Args:
-            module: From ``data_parallel``.
-        """
+        """A context in which gradients add up in this process alone."""
         return nullcontext()
 
     def will_sync(self, module: nn.Module) -> bool:
-        """Whether the next backward pass needs the other processes.
-
-        Args:
-            module: From ``data_parallel``.
-        """
+        """Whether the next backward pass needs the other processes."""
         return False
 
     def stop_on_signals(self) -> AbstractContextManager[StopRequest]:

@@ -223,13 +223,7 @@ def _outline(checkpoint: Checkpoint | None) -> dict[str, Any] | None:
 def all_gather_bytes(
     own: bytes, sizes: Sequence[int], group: dist.ProcessGroup | None = None
 ) -> list[bytes]:
-    """Gathers bytes of every process, by rank.
-
-    Args:
-        own: This process's.
-        sizes: How many each has, by rank.
-        group: The processes; None: all.
-    """
+    """Gathers bytes of every process, by rank."""
     padded = np.zeros(max(1, *sizes), dtype=np.uint8)
     padded[: len(own)] = np.frombuffer(own, dtype=np.uint8)
     found = [torch.empty(len(padded), dtype=torch.uint8) for _ in sizes]

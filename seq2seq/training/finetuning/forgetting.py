@@ -13,55 +13,45 @@ from seq2seq.data.preparing.manifest import check_files, read_manifest
 from seq2seq.data.preparing.prepare import KEEP_ALL, prepare
 from seq2seq.data.preparing.report import PrepareReport, Split
 from seq2seq.data.reading.corpus import source_files
-from seq2seq.data.reading.files import file_digest
 from seq2seq.errors import DataError, ModelError, Seq2SeqError
 from seq2seq.recipe import Data, Recipe
 from seq2seq.recipe.data import HubSource, LinesSource, Source
-from seq2seq.training.finetuning.source_model import Origin
-from seq2seq.training.run.checkpoint import read_object, replacing
+from seq2seq.storage import checked_json
+from seq2seq.storage.atomic import file_digest, replacing
+from seq2seq.storage.layout import DATA, RUN, split_file
+from seq2seq.training.finetuning.source_model import SourceModel
 
-OLD_VAL = "old_val.arrow"
-_VAL = "val.arrow"
+_VAL = split_file("val")
 _HINT = "give it with --old-val SOURCE TARGET"
 
 
 @dataclass
-class Search:
-    """The search for a run's validation set.
+class OldValSearch:
+    """The search for an earlier run's validation set.
 
     Attributes:
-        origin: The run.
-        wanted: Where the set found is to be written.
-        notes: What the user is to be told of it.
+        model: The run.
+        target: Where the set is copied to.
+        notes: What to tell the user of it.
     """
 
-    origin: Origin
-    wanted: Path
+    model: SourceModel
+    target: Path
     notes: list[str] = field(default_factory=list)
 
-    def of_files(self, given: LinesSource) -> str:
-        """Takes the set that the user names.
-
-        Args:
-            given: Its files.
-
-        Returns:
-            What it is, in words.
-
-        Raises:
-            DataError: If it cannot be read.
-        """
+    def take_files(self, given: LinesSource) -> str:
+        """Takes the set that the user names; says what it is."""
         self._prepare(given)
         return f"{given.source_path}, {given.target_path}"
 
-    def of_run(self) -> str | None:
-        """Looks where the run has it: in what it prepared, or where its recipe says.
+    def find(self) -> str | None:
+        """Looks in what the run prepared, then where its recipe says.
 
         Returns:
             What it is, in words; None: it was not found, which the notes say.
         """
         try:
-            return self._prepared() or self._named()
+            return self._in_prepared_data() or self._named_by_recipe()
         except Seq2SeqError as error:
             self.notes.append(
                 f"warning: the old validation set cannot be used: {error}; forgetting is not "
@@ -69,28 +59,28 @@ class Search:
             )
             return None
 
-    def _prepared(self) -> str | None:
-        folder = self.origin.folder / "data"
+    def _in_prepared_data(self) -> str | None:
+        folder = self.model.folder / DATA
         if not folder.is_dir():
             return None
         try:
             manifest = read_manifest(folder)
-            own = _about(self.origin.folder).get("data", manifest["digest"])
+            own = _about(self.model.folder).get("data", manifest["digest"])
             if manifest["digest"] != own or _VAL not in manifest["files"]:
                 return None
             check_files(folder, {_VAL: manifest["files"][_VAL]})
         except DataError as error:
             self.notes.append(f"warning: {error}")
             return None
-        copy(folder / _VAL, self.wanted)
+        _copy(folder / _VAL, self.target)
         return str(folder / _VAL)
 
-    def _named(self) -> str | None:
-        source = self.origin.recipe.data.val
+    def _named_by_recipe(self) -> str | None:
+        source = self.model.recipe.data.val
         if source is None or isinstance(source, HubSource):
             what = "names none" if source is None else "has it on the hub"
             self.notes.append(
-                f"warning: no old validation set: {self.origin.folder} has no data/, and its "
+                f"warning: no old validation set: {self.model.folder} has no data/, and its "
                 f"recipe {what}; forgetting is not measured: {_HINT}"
             )
             return None
@@ -101,7 +91,7 @@ class Search:
 
     def _check_unchanged(self, files: tuple[str, ...], found: Split) -> None:
         """By hash where the run has kept it, else by its counts of lines and pieces."""
-        about = _about(self.origin.folder)
+        about = _about(self.model.folder)
         known: dict[str, str] = (about.get("inputs") or {}).get("val", {})
         changed = [path for path in files if path in known and file_digest(path) != known[path]]
         if not known and about.get("report"):
@@ -112,15 +102,15 @@ class Search:
         elif not known and files:
             self.notes.append(
                 f"the old validation set is {', '.join(files)} as it is now: "
-                f"{self.origin.folder} does not say what it was"
+                f"{self.model.folder} does not say what it was"
             )
         if changed:
-            self.wanted.unlink(missing_ok=True)
-            raise DataError(f"{', '.join(changed)}: changed since {self.origin.folder} used it")
+            self.target.unlink(missing_ok=True)
+            raise DataError(f"{', '.join(changed)}: changed since {self.model.folder} used it")
 
     def _prepare(self, source: Source) -> Split:
         """Splits the set's lines by the run's tokenizer; none is dropped, as in any validation."""
-        table = self.origin.recipe.tokenizer.model_dump() | self.origin.tokenizer_files()
+        table = self.model.recipe.tokenizer.model_dump() | self.model.tokenizer_files()
         recipe = Recipe.model_validate(
             {
                 "name": "old-val",
@@ -131,16 +121,16 @@ class Search:
         )
         with tempfile.TemporaryDirectory(prefix="seq2seq-") as place:
             prepared = prepare(recipe, Path(place) / "data", processes=1)
-            copy(prepared.folder / _VAL, self.wanted)
+            _copy(prepared.folder / _VAL, self.target)
             return next(one for one in prepared.report.splits if one.name == "val")
 
 
-def kept(path: Path, about: dict[str, Any]) -> PairDataset | None:
+def open_kept(path: Path, about: dict[str, Any]) -> PairDataset | None:
     """Opens the set that a run has kept.
 
     Args:
         path: The file.
-        about: What ``described`` gave when it was kept.
+        about: What ``describe`` gave when it was kept.
 
     Returns:
         The pairs; None: the file is gone.
@@ -158,48 +148,26 @@ def kept(path: Path, about: dict[str, Any]) -> PairDataset | None:
     return PairDataset.open(path)
 
 
-def described(path: Path, origin: str) -> dict[str, Any]:
-    """What a run notes of the set that it keeps.
-
-    Args:
-        path: The file.
-        origin: What it is, in words.
-
-    Returns:
-        Plain values.
-    """
+def describe(path: Path, origin: str) -> dict[str, Any]:
+    """What a run notes of the set that it keeps."""
     return {"from": origin, "pairs": len(PairDataset.open(path)), "sha256": file_digest(path)}
 
 
 def same_pairs(path: Path, prepared: PreparedData) -> bool:
-    """Whether the old validation set is the new one.
-
-    Args:
-        path: The old one.
-        prepared: What has the new one.
-
-    Returns:
-        Whether it is.
-    """
+    """Whether the old validation set is the new one."""
     new = prepared.val.path
     return path.stat().st_size == new.stat().st_size and file_digest(path) == file_digest(new)
 
 
-def copy(source: Path, target: Path) -> None:
-    """Copies a file in one step.
-
-    Args:
-        source: The file.
-        target: The copy.
-    """
+def _copy(source: Path, target: Path) -> None:
     with replacing(target) as (partial,):
         shutil.copyfile(source, partial)
 
 
 def _about(folder: Path) -> dict[str, Any]:
-    file = folder / "run.json"
+    file = folder / RUN
     try:
-        return read_object(file) if file.is_file() else {}
+        return checked_json.read(file) if file.is_file() else {}
     except ModelError:
         return {}  # of a run that only its model is taken from
 

@@ -1,4 +1,4 @@
-"""Where a fine-tuned model comes from: an earlier run's weights, and which of them fit."""
+"""The model that fine-tuning begins with: an earlier run's weights, and which of them fit."""
 
 from __future__ import annotations
 
@@ -11,18 +11,13 @@ from safetensors.torch import load
 from torch import Tensor
 
 from seq2seq import recipe as recipes
-from seq2seq.data.reading.files import file_digest
 from seq2seq.errors import ModelError, RecipeError
 from seq2seq.inference.model_folder import ModelFolder, read_published
 from seq2seq.models.translation import TranslationModel
-from seq2seq.models.weights import check_shapes
+from seq2seq.models.weights import check_shapes, tensors_of
 from seq2seq.recipe import Recipe
-from seq2seq.storage.layout import (
-    SOURCE_TOKENIZER,
-    TARGET_TOKENIZER,
-    TOKENIZER,
-    WEIGHTS,
-)
+from seq2seq.storage.atomic import file_digest
+from seq2seq.storage.layout import SOURCE_TOKENIZER, TARGET_TOKENIZER, TOKENIZER, WEIGHTS
 from seq2seq.text.tokenizer import Tokenizers
 from seq2seq.training.run.checkpoint import Tensors
 from seq2seq.training.run.folder import flat
@@ -40,7 +35,7 @@ _HARMLESS = ("dropout", "word_dropout", "recurrent_init", "forget_bias")
 
 
 @dataclass(frozen=True)
-class Origin:
+class SourceModel:
     """A trained model, to begin another training with.
 
     Attributes:
@@ -61,7 +56,7 @@ class Origin:
     digest: str
 
     @classmethod
-    def read(cls, folder: Path) -> Origin:
+    def read(cls, folder: Path) -> SourceModel:
         """Reads a run or model folder, also one in which a training is under way.
 
         Args:
@@ -91,16 +86,12 @@ class Origin:
         )
 
     @property
-    def named(self) -> str:
+    def described(self) -> str:
         """The folder and the update, in words."""
-        return named(str(self.folder), self.update)
+        return described(str(self.folder), self.update)
 
     def tokenizer_files(self) -> dict[str, Any]:
-        """The tokenizer as a recipe names it.
-
-        Returns:
-            The keys of the recipe's table that say where its files are.
-        """
+        """The keys of a recipe's table [tokenizer] that name this tokenizer's files."""
         if self.tokenizers.joint:
             files = {"model": str(self.folder / TOKENIZER)}
         else:
@@ -139,31 +130,23 @@ class Origin:
             raise RecipeError(recipe.name, problems)
 
 
-def named(folder: str, update: int | None) -> str:
-    """A folder and an update, in words.
-
-    Args:
-        folder: The folder.
-        update: The update; None: it is not known.
-
-    Returns:
-        Such as "runs/general (update 1,200)".
-    """
+def described(folder: str, update: int | None) -> str:
+    """A folder and an update (None: unknown), such as "runs/general (update 1,200)"."""
     return folder if update is None else f"{folder} (update {update:,})"
 
 
 @dataclass(frozen=True)
-class Taken:
-    """Which weights of a model fit another recipe.
+class Transfer:
+    """Which weights of a source model fit another recipe, by name and shape.
 
     Attributes:
-        taken: Parameters that begin with the model's weights.
-        fresh: Parameters that the model has not.
-        reshaped: Parameters that have another shape there: there, and here.
-        left: The model's that no parameter takes.
+        taken: Tensors that begin with the source's weights.
+        fresh: Tensors that the source lacks.
+        reshaped: Tensors that have another shape there: there, and here.
+        left: The source's that are not taken.
         weights: How many numbers are taken, and how many there are.
-        differing: Keys of the tables [model] that say what the weights mean and are not the same:
-            there, and here.
+        differing: Keys of the tables [model] that say what the weights mean and differ: there,
+            and here.
     """
 
     taken: tuple[str, ...]
@@ -174,12 +157,12 @@ class Taken:
     differing: dict[str, tuple[Any, Any]]
 
     @classmethod
-    def by(cls, recipe: Recipe, origin: Origin) -> Taken:
+    def by(cls, recipe: Recipe, source: SourceModel) -> Transfer:
         """Compares a recipe's network with a model, by name and shape.
 
         Args:
             recipe: The recipe; its tokenizers are the model's.
-            origin: The model.
+            source: The model.
 
         Returns:
             What fits.
@@ -187,11 +170,11 @@ class Taken:
         Raises:
             ModelError: If nothing that was learned fits but biases.
         """
-        own = dict(_network(recipe.model, origin.tokenizers).named_parameters())
-        shapes = {name: tuple(parameter.shape) for name, parameter in own.items()}
-        there = {name: tuple(weight.shape) for name, weight in origin.weights.items()}
+        own = tensors_of(_network(recipe.model, source.tokenizers))
+        shapes = {name: tuple(tensor.shape) for name, tensor in own.items()}
+        there = {name: tuple(weight.shape) for name, weight in source.weights.items()}
         taken = [name for name, shape in shapes.items() if there.get(name) == shape]
-        pointers = {origin.weights[name].data_ptr() for name in taken}
+        pointers = {source.weights[name].data_ptr() for name in taken}
         found = cls(
             taken=tuple(taken),
             fresh=tuple(name for name in shapes if name not in there),
@@ -202,18 +185,18 @@ class Taken:
             },
             left=tuple(
                 name
-                for name, weight in origin.weights.items()
+                for name, weight in source.weights.items()
                 if name not in shapes and weight.data_ptr() not in pointers
             ),
             weights=(
                 sum(own[name].numel() for name in taken),
-                sum(parameter.numel() for parameter in own.values()),
+                sum(tensor.numel() for tensor in own.values()),
             ),
-            differing=_differing(origin.recipe, recipe),
+            differing=_differing(source.recipe, recipe),
         )
         if all(own[name].ndim < 2 for name in taken):
             raise ModelError(
-                f"none of the weights of {origin.folder} fits the recipe: {found.keys()}: leave "
+                f"none of the weights of {source.folder} fits the recipe: {found.keys()}: leave "
                 "these keys out of [model], and they are as they are there"
             )
         return found
@@ -224,22 +207,14 @@ class Taken:
         return not self.fresh and not self.reshaped
 
     def keys(self) -> str:
-        """The keys of [model] that differ, in words.
-
-        Returns:
-            Them with both values; empty if there are none.
-        """
+        """The keys of [model] that differ, with both values, in words."""
         return "; ".join(
             f"{key} is {_shown(there)} there and {_shown(here)} here"
             for key, (there, here) in self.differing.items()
         )
 
     def line(self) -> str:
-        """How much was taken, and what was not.
-
-        Returns:
-            One line, with some of the names.
-        """
+        """How much is taken and what is not, with some of the names, in one line."""
         taken, count = self.weights
         tensors = len(self.taken) + len(self.fresh) + len(self.reshaped)
         told = f"{len(self.taken)} of {tensors} tensors, {taken:,} of {count:,} parameters taken"
@@ -252,11 +227,7 @@ class Taken:
         return f"{told}; {self.keys()}" if self.differing else told
 
     def record(self) -> dict[str, Any]:
-        """The whole of it as plain values.
-
-        Returns:
-            For JSON.
-        """
+        """All of it as plain values, for JSON."""
         return {
             "tensors": [len(self.taken), len(self.taken) + len(self.fresh) + len(self.reshaped)],
             "parameters": list(self.weights),
@@ -277,10 +248,12 @@ def _network(options: recipes.Model, tokenizers: Tokenizers) -> TranslationModel
 def _under_all_names(model: ModelFolder, read: Tensors) -> Tensors:
     """A shared parameter is stored once; another recipe may not share it."""
     network = _network(model.recipe.model, model.tokenizers)
-    stored = {id(parameter): name for name, parameter in network.named_parameters()}
-    check_shapes(dict(network.named_parameters()), read, model.path / WEIGHTS)
-    every = network.named_parameters(remove_duplicate=False)
-    return {name: read[stored[id(parameter)]] for name, parameter in every}
+    check_shapes(tensors_of(network), read, model.path / WEIGHTS)
+    stored: dict[int, str] = {}
+    every = {
+        n: one for n, one in network.state_dict(keep_vars=True).items() if isinstance(one, Tensor)
+    }
+    return {name: read[stored.setdefault(id(one), name)] for name, one in every.items()}
 
 
 def _differing(theirs: Recipe, ours: Recipe) -> dict[str, tuple[Any, Any]]:
@@ -294,17 +267,10 @@ def _differing(theirs: Recipe, ours: Recipe) -> dict[str, tuple[Any, Any]]:
 
 
 def take(model: torch.nn.Module, weights: dict[str, Tensor], names: tuple[str, ...]) -> None:
-    """Copies weights into a model.
-
-    Args:
-        model: Changed in place.
-        weights: By parameter name.
-        names: Which to copy.
-    """
-    parameters = dict(model.named_parameters())
-    with torch.no_grad():
-        for name in names:
-            parameters[name].copy_(weights[name])
+    """Copies some weights into a model, by name."""
+    own = tensors_of(model)
+    for name in names:
+        own[name].copy_(weights[name])
 
 
 def _holds(path: Path, content: bytes | None) -> bool:

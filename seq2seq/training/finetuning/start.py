@@ -7,12 +7,15 @@ validation set is measured too, before the first update and with each validation
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from pydantic import ValidationError
+from torch import nn
 
 from seq2seq.data.dataset import PairDataset, PreparedData
 from seq2seq.errors import DataError, ModelError, RecipeError, Seq2SeqError
@@ -20,15 +23,15 @@ from seq2seq.recipe import Recipe, Section
 from seq2seq.recipe.data import LinesSource
 from seq2seq.recipe.files import recipe_from_toml
 from seq2seq.recipe.problems import problems_of
-from seq2seq.storage.layout import WEIGHTS
-from seq2seq.training.evaluation import Validated
-from seq2seq.training.finetuning.forgetting import OLD_VAL, Search, described, kept, same_pairs
-from seq2seq.training.finetuning.source_model import Origin, Taken, named, take
-from seq2seq.training.run.checkpoint import checkpoint_folders, read_object
+from seq2seq.storage import checked_json
+from seq2seq.storage.layout import CHECKPOINTS, OLD_VAL, RUN, WEIGHTS, checkpoint_folders
+from seq2seq.training.distributed.group import ProcessGroup
+from seq2seq.training.evaluation import Evaluator, Validated
+from seq2seq.training.finetuning.forgetting import OldValSearch, describe, open_kept, same_pairs
+from seq2seq.training.finetuning.source_model import SourceModel, Transfer, described, take
 from seq2seq.training.run.journal import Journal
-from seq2seq.training.updater import Learner
+from seq2seq.training.updater import Updater
 
-Measure = Callable[[PairDataset, Recipe], Validated]
 _MANY_UNKNOWN = 0.005  # of the pieces; a tokenizer knows nearly all of its own training text
 
 
@@ -48,11 +51,32 @@ class Begin:
 
     @property
     def old_files(self) -> LinesSource | None:
-        """The old validation set as a recipe would name it."""
+        """The old validation set as a recipe names it."""
         if self.old_val is None:
             return None
         source, target = (str(path.absolute()) for path in self.old_val)
         return LinesSource(source_path=source, target_path=target)
+
+
+@dataclass(frozen=True)
+class OldVal:
+    """The validation set of the run that a model comes from.
+
+    Attributes:
+        pairs: The set.
+        lines: How many of its lines that run has predicted; None: all.
+    """
+
+    pairs: PairDataset
+    lines: int | None
+
+    def evaluate(self, evaluator: Evaluator, model: nn.Module) -> Validated:
+        """Measures a model on it, by as many lines as the earlier run has."""
+        training = evaluator.recipe.training
+        validation = training.validation.model_copy(update={"lines": self.lines})
+        training = training.model_copy(update={"validation": validation})
+        recipe = evaluator.recipe.model_copy(update={"training": training})
+        return replace(evaluator, recipe=recipe).evaluate(model, self.pairs)
 
 
 @dataclass
@@ -62,28 +86,21 @@ class FineTuning:
     Attributes:
         record: The same as plain values, for run.json, the journal and the card.
         begin: What was asked for.
-        origin: The model; None: the run has its own checkpoints.
+        source: The model; None: the run has its own checkpoints.
         taken: What of it fits; None likewise.
         old: The old validation set; None: there is none.
-        notes: What the user is to be told when training begins.
+        notes: What to tell the user when training begins.
     """
 
     record: dict[str, Any]
     begin: Begin
-    origin: Origin | None = None
-    taken: Taken | None = None
-    old: PairDataset | None = None
+    source: SourceModel | None = None
+    taken: Transfer | None = None
+    old: OldVal | None = None
     notes: list[str] = field(default_factory=list)
 
     def check_tokenizer(self, prepared: PreparedData) -> None:
-        """Checks that data is in the pieces that the weights know.
-
-        Args:
-            prepared: The data.
-
-        Raises:
-            DataError: If it is not.
-        """
+        """Refuses data that was split by another tokenizer than the weights know."""
         if prepared.tokenizers.digest != self.record["tokenizer_sha256"]:
             there = self.record["run"]
             raise DataError(
@@ -93,26 +110,19 @@ class FineTuning:
             )
 
     def find_old(self, run: Path, prepared: PreparedData) -> None:
-        """Finds the old validation set, and keeps it in the run.
-
-        Args:
-            run: The run's folder.
-            prepared: The new data.
-
-        Raises:
-            DataError: If the set that the user names cannot be read, or the one kept is damaged.
-        """
+        """Finds the old validation set, and keeps a copy in the run's folder."""
         path = run / OLD_VAL
         about = self.record.get("old_val")
-        if self.origin is None:
-            self.old = kept(path, about) if about else None
-            if about and self.old is None:
+        if self.source is None:
+            if about and (pairs := open_kept(path, about)):
+                self.old = OldVal(pairs, about.get("lines"))
+            elif about:
                 self.notes.append(f"warning: {path} is gone: forgetting is no longer measured")
             return
         self._warn_of_unknown(prepared)
-        search = Search(self.origin, path)
+        search = OldValSearch(self.source, path)
         files = self.begin.old_files
-        found = search.of_files(files) if files else search.of_run()
+        found = search.take_files(files) if files else search.find()
         self.notes += search.notes
         self.record["old_val"] = None
         if found is None:
@@ -121,9 +131,9 @@ class FineTuning:
             path.unlink()
             self.notes.append("the old validation set is the new one: it is measured once")
             return
-        lines = self.origin.recipe.training.validation.lines
-        self.record["old_val"] = {**described(path, found), "lines": lines}
-        self.old = PairDataset.open(path)
+        lines = self.source.recipe.training.validation.lines
+        self.record["old_val"] = {**describe(path, found), "lines": lines}
+        self.old = OldVal(PairDataset.open(path), lines)
 
     def _warn_of_unknown(self, prepared: PreparedData) -> None:
         for split in prepared.report.splits:
@@ -135,67 +145,41 @@ class FineTuning:
                         "not in its training text, and cannot be learned"
                     )
 
-    def start(self, learner: Learner, journal: Journal, say: Callable[[str], None]) -> None:
-        """Puts the weights into a new network, and tells and records which.
-
-        Args:
-            learner: Its network, and the average of it, are changed in place.
-            journal: The run's.
-            say: Shows a line.
-        """
-        assert self.origin is not None
+    def start(self, updater: Updater, journal: Journal, say: Callable[[str], None]) -> None:
+        """Puts the weights into a new network and its average; shows and records which."""
+        assert self.source is not None
         assert self.taken is not None
-        for model in (learner.model, learner.judged):
-            take(model, self.origin.weights, self.taken.taken)
+        for model in (updater.model, updater.evaluated):
+            take(model, self.source.weights, self.taken.taken)
         record = {"kind": "init", "update": 0, **self.record}
         if record not in journal.records():  # of a process that was killed right after
             journal.append(record)
         sure = "" if self.taken.whole and not self.taken.differing else "warning: "
-        say(f"{sure}begun with {self.origin.named}: {self.taken.line()}")
-        self.origin = None  # its weights need memory
+        say(f"{sure}begun with {self.source.described}: {self.taken.line()}")
+        self.source = None  # its weights need memory
 
-    def tell(self, say: Callable[[str], None]) -> None:
-        """Tells what was found out on the way.
-
-        Args:
-            say: Shows a line.
-        """
+    def show_notes(self, say: Callable[[str], None]) -> None:
+        """Shows the notes, once."""
         for note in self.notes:
             say(note)
         self.notes.clear()
 
-    def with_old(
-        self,
-        result: Validated,
-        measure: Measure,
-        recipe: Recipe,
-        history: list[dict[str, Any]],
-    ) -> Validated:
-        """Measures the old validation set too, by as many lines as the earlier run has.
+    def share_old(self, group: ProcessGroup) -> None:
+        """Gives the old validation set to all processes, which measure it together.
 
         Args:
-            result: What was found on the new one.
-            measure: Validates the weights that it was found with on another set.
-            recipe: The run's.
-            history: The validations before.
-
-        Returns:
-            The result with the old set's figures; as it was where there is none.
+            group: The processes; only rank 0 sees the run's folder.
         """
-        if self.old is None:
-            return result
-        lines = {"lines": self.record["old_val"].get("lines")}
-        validation = recipe.training.validation.model_copy(update=lines)
-        training = recipe.training.model_copy(update={"validation": validation})
-        found = measure(self.old, recipe.model_copy(update={"training": training}))
-        return result.beside(found, history[0].get("old") if history else None)
+        lines, content = None, b""
+        if self.old is not None and group.world_size > 1:
+            lines, content = self.old.lines, self.old.pairs.path.read_bytes()
+        content = group.broadcast_bytes(content)
+        lines = json.loads(group.broadcast_bytes(json.dumps(lines).encode()))
+        if content and group.rank:
+            self.old = OldVal(PairDataset(Path(OLD_VAL), pa.py_buffer(content)), lines)
 
     def card(self) -> dict[str, Any]:
-        """What the model's card says: no path of this machine.
-
-        Returns:
-            Plain values.
-        """
+        """What the model's card says, without any path of this machine."""
         left_out = ("run", "old_val")
         about = {key: value for key, value in self.record.items() if key not in left_out}
         return {"init": {"from": Path(self.record["run"]).name, **about}}
@@ -228,8 +212,8 @@ def fine_tuning(
         if begin.old_val is not None:
             raise Seq2SeqError("--old-val needs --init-from RUN: it measures what is forgotten")
         return recipe, None
-    if first is not None and checkpoint_folders(run / "checkpoints"):
-        then = recipe_from_toml(stored["recipe"], str(run / "run.json"))
+    if first is not None and checkpoint_folders(run / CHECKPOINTS):
+        then = recipe_from_toml(stored["recipe"], str(run / RUN))
         return adapted(recipe, then, {}, run), FineTuning(first, begin)
     for path in begin.old_val or ():
         if not path.exists():  # better now than after preparing
@@ -243,29 +227,30 @@ def fine_tuning(
         )
     if first is not None and begin.old_val is None and first.get("old_val_files"):
         begin = Begin(folder, tuple(map(Path, first["old_val_files"])))  # type: ignore[arg-type]
-    origin = Origin.read(folder)
-    origin.check_tokenizer(recipe)
-    recipe = adapted(recipe, origin.recipe, _tokenizer_table(origin, data), folder)
-    taken = Taken.by(recipe, origin)
+    source = SourceModel.read(folder)
+    source.check_tokenizer(recipe)
+    recipe = adapted(recipe, source.recipe, _tokenizer_table(source, data), folder)
+    taken = Transfer.by(recipe, source)
     record = {
-        "run": str(origin.folder),
-        "of_update": origin.update,
-        "weights_sha256": origin.digest,
-        "tokenizer_sha256": origin.tokenizers.digest,
+        "run": str(source.folder),
+        "of_update": source.update,
+        "weights_sha256": source.digest,
+        "tokenizer_sha256": source.tokenizers.digest,
         "old_val_files": begin.old_val and [str(path.absolute()) for path in begin.old_val],
         **taken.record(),
     }
-    return recipe, FineTuning(record, begin, origin, taken)
+    return recipe, FineTuning(record, begin, source, taken)
 
 
 def adapted(recipe: Recipe, theirs: Recipe, tokenizer: dict[str, Any], of: Path) -> Recipe:
-    """Fills what a recipe leaves open with what another says: network, tokenizer, translation.
+    """Takes from another recipe what this one leaves out of [model], [tokenizer], [translation].
 
     Args:
         recipe: The recipe.
-        theirs: The other one. Of its tokenizer, all counts but the sampling that the recipe gives.
-        tokenizer: Keys of the tokenizer's table that count more than either.
-        of: Whose the other one is, for messages.
+        theirs: The other one. Its tokenizer is taken whole, but for sampling where ``recipe`` gives
+            it.
+        tokenizer: Keys of the tokenizer's table that override both.
+        of: The other recipe's folder, for messages.
 
     Returns:
         The recipe with all keys given.
@@ -276,8 +261,8 @@ def adapted(recipe: Recipe, theirs: Recipe, tokenizer: dict[str, Any], of: Path)
     own = recipe.tokenizer
     sampling = own if "sampling" in own.model_fields_set else theirs.tokenizer
     tables = {
-        "model": _laid_over(theirs.model, recipe.model),
-        "translation": _laid_over(theirs.translation, recipe.translation),
+        "model": _merged(theirs.model, recipe.model),
+        "translation": _merged(theirs.translation, recipe.translation),
         "tokenizer": {
             **theirs.tokenizer.model_dump(),
             "sampling": sampling.sampling,
@@ -288,7 +273,7 @@ def adapted(recipe: Recipe, theirs: Recipe, tokenizer: dict[str, Any], of: Path)
     try:
         return Recipe.model_validate(values | tables)
     except ValidationError as error:
-        name = f"{recipe.name}, its open keys being those of {of}"
+        name = f"{recipe.name}, completed from {of}"
         raise RecipeError(name, problems_of(error)) from None
 
 
@@ -306,42 +291,42 @@ def prepared_with(recipe: Recipe, folder: Path) -> Recipe:
         ModelError: If the model cannot be used.
         RecipeError: If the recipe does not fit the model's, or asks for another tokenizer.
     """
-    origin = Origin.read(folder)
-    origin.check_tokenizer(recipe)
-    fitted = adapted(recipe, origin.recipe, origin.tokenizer_files(), folder)
-    Taken.by(fitted, origin)
+    source = SourceModel.read(folder)
+    source.check_tokenizer(recipe)
+    fitted = adapted(recipe, source.recipe, source.tokenizer_files(), folder)
+    Transfer.by(fitted, source)
     return fitted
 
 
-def _laid_over(theirs: Section, ours: Section) -> dict[str, Any]:
-    """Their values, and over them those that ours was given in so many words."""
+def _merged(theirs: Section, ours: Section) -> dict[str, Any]:
+    """Their values, but for the keys that ours gives explicitly."""
     values = theirs.model_dump()
     for key in ours.model_fields_set:
         there, here = getattr(theirs, key), getattr(ours, key)
         if isinstance(here, Section):
             both = type(here) is type(there)
-            values[key] = _laid_over(there, here) if both else here.model_dump()
+            values[key] = _merged(there, here) if both else here.model_dump()
         else:
             values[key] = here
     return values
 
 
-def _tokenizer_table(origin: Origin, data: Path | None) -> dict[str, Any]:
-    """The tokenizer's table as the data was, or will be, prepared by."""
+def _tokenizer_table(source: SourceModel, data: Path | None) -> dict[str, Any]:
+    """The keys of the tokenizer that the data was, or will be, prepared with."""
     if data is None:
-        return origin.tokenizer_files()
+        return source.tokenizer_files()
     table = PreparedData.open(data, verify=False).recipe.tokenizer.model_dump()
     del table["sampling"]
     return table
 
 
 def _stored(run: Path) -> dict[str, Any]:
-    file = run / "run.json"
-    return read_object(file) if file.is_file() else {}
+    file = run / RUN
+    return checked_json.read(file) if file.is_file() else {}
 
 
 def _check_same(run: Path, begin: Begin, first: dict[str, Any] | None) -> None:
-    """A run goes on with what it was begun with."""
+    """Refuses to go on with another model or another old validation set."""
     if begin.folder is None and begin.old_val is None:
         return
     if first is None:
@@ -356,7 +341,7 @@ def _check_same(run: Path, begin: Begin, first: dict[str, Any] | None) -> None:
         )
     then = Path(first["run"])
     if begin.folder is not None and not _is_same(begin.folder, then, first["weights_sha256"]):
-        there = named(str(then), first["of_update"])
+        there = described(str(then), first["of_update"])
         raise ModelError(
             f"{run} was begun with {there}, not with {begin.folder}: leave --init-from out to go "
             "on there, or give -o a new folder"
@@ -370,7 +355,7 @@ def _check_same(run: Path, begin: Begin, first: dict[str, Any] | None) -> None:
 
 
 def _is_same(folder: Path, then: Path, digest: str) -> bool:
-    """The folder that it was, whatever became of it, or one with the same weights."""
+    """Whether it is the folder of then, whatever it holds now, or has the same weights."""
     if folder.resolve() == then.resolve():
         return True
-    return (folder / WEIGHTS).is_file() and Origin.read(folder).digest == digest
+    return (folder / WEIGHTS).is_file() and SourceModel.read(folder).digest == digest

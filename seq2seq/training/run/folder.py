@@ -23,32 +23,34 @@ from seq2seq.errors import ModelError, TrainingError
 from seq2seq.inference.model_folder import recipe_digest
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import read_recipe_text, recipe_from_toml, recipe_to_toml
-from seq2seq.storage.checked_json import sealed
-from seq2seq.storage.layout import CARD, WEIGHTS
+from seq2seq.storage import checked_json
+from seq2seq.storage.atomic import clear_leftovers, replace_link, replacing, write_bytes
+from seq2seq.storage.layout import (
+    BEST,
+    CARD,
+    CHECKPOINTS,
+    DATA,
+    LAST,
+    METRICS,
+    OLD_VAL,
+    RECIPE,
+    RUN,
+    WEIGHTS,
+    checkpoint_folders,
+    checkpoint_name,
+    update_of,
+)
 from seq2seq.storage.lock import Lock
 from seq2seq.tasks import task_for
 from seq2seq.training.run.checkpoint import (
-    TEMPORARY,
     Checkpoint,
     DamagedCheckpointError,
     Tensors,
-    checkpoint_folders,
     load_checkpoint,
-    point,
-    read_object,
-    recover,
-    replacing,
     save_checkpoint,
-    save_tensors,
-    update_of,
+    write_tensors,
 )
 from seq2seq.training.run.journal import Journal
-
-OWN = {
-    "recipe.toml", "tokenizer.model", "source.model", "target.model", "weights.safetensors",
-    "card.json", "run.json", "checkpoints", "best", "last", "metrics.jsonl", "curves.png", "data",
-    "examples.json", "report.html", "tensorboard", "old_val.arrow",
-}  # fmt: skip
 
 
 class RunFolder:
@@ -69,8 +71,8 @@ class RunFolder:
     def __init__(self, path: Path, recipe: Recipe) -> None:
         self.path = path
         self.recipe = recipe
-        self.checkpoints = path / "checkpoints"
-        self.journal = Journal(path / "metrics.jsonl")
+        self.checkpoints = path / CHECKPOINTS
+        self.journal = Journal(path / METRICS)
         if path.exists() and not path.is_dir():
             raise ModelError(f"{path} is a file: a run needs a folder of its own")
         self._made = _make(path)
@@ -80,12 +82,11 @@ class RunFolder:
             self._remove_made()
             raise
         try:
-            self.begun = (path / "run.json").exists()
+            self.begun = (path / RUN).exists()
             self._check_contents()
             self.changed = self._check_recipe()
-            recover(self.checkpoints)
-            for partial in path.glob(TEMPORARY + "*"):
-                partial.unlink()
+            clear_leftovers(self.checkpoints)
+            clear_leftovers(path)
         except BaseException:
             self.close()
             raise
@@ -112,11 +113,7 @@ class RunFolder:
         """A folder without run.json is no run: whatever it holds is the user's."""
         if self.begun:
             return
-        early = {
-            "checkpoints",
-            "data",
-            "old_val.arrow",
-        }  # of a run that was killed before it wrote run.json
+        early = {CHECKPOINTS, DATA, OLD_VAL}  # of a run that was killed before it wrote run.json
         names = sorted(entry.name for entry in self.path.iterdir())
         foreign = [name for name in names if name not in early and not name.startswith(".")]
         if foreign:
@@ -152,8 +149,8 @@ class RunFolder:
 
     def _stored_recipe(self) -> Recipe | None:
         """The recipe that the run had last: run.json has it, with a checksum."""
-        file, copy = self.path / "run.json", self.path / "recipe.toml"
-        text = read_object(file).get("recipe") if file.is_file() else None
+        file, copy = self.path / RUN, self.path / RECIPE
+        text = checked_json.read(file).get("recipe") if file.is_file() else None
         if text is not None:
             return recipe_from_toml(text, str(file))
         if copy.is_file():  # a run of an older version
@@ -171,8 +168,8 @@ class RunFolder:
             ModelError: If the run was begun on other data.
             TrainingError: If the folder cannot be written.
         """
-        file = self.path / "run.json"
-        if file.is_file() and read_object(file).get("data") != prepared.digest:
+        file = self.path / RUN
+        if file.is_file() and checked_json.read(file).get("data") != prepared.digest:
             raise ModelError(
                 f"{self.path} was begun on other data than {prepared.folder} holds: "
                 "give --data the folder it was begun with, or -o a new folder"
@@ -186,10 +183,10 @@ class RunFolder:
             **({} if init is None else {"init": init}),
         }
         with self._writing("the run's first files"):
-            _put(file, sealed(about).encode())
+            _put(file, checked_json.dumps(about))
             for name, proto in prepared.tokenizers.files.items():
                 _put(self.path / name, proto)
-            _put(self.path / "recipe.toml", text.encode())
+            _put(self.path / RECIPE, text.encode())
 
     def latest(self, say: Callable[[str], None]) -> Checkpoint | None:
         """The newest checkpoint that is whole.
@@ -247,12 +244,8 @@ class RunFolder:
         return None
 
     def kept(self) -> str:
-        """Says what is left where training fails.
-
-        Returns:
-            A part of a sentence.
-        """
-        last = self.path / "last"
+        """Says what is left where training fails, as a part of a sentence."""
+        last = self.path / LAST
         return f"the last checkpoint is {last}" if last.exists() else "nothing was saved"
 
     def save(self, checkpoint: Checkpoint, keep: int, keep_validated: int) -> None:
@@ -265,54 +258,42 @@ class RunFolder:
         """
         with self._writing("a checkpoint"):
             newest = save_checkpoint(self.checkpoints, checkpoint)
-            point(self.path / "last", newest)
+            self._link(LAST, newest)
         folders = checkpoint_folders(self.checkpoints)
         needed = set(folders[:keep])
         best = checkpoint.state.best_update
-        best_folder = self.checkpoints / f"update-{best or 0:08d}"
+        best_folder = self.checkpoints / checkpoint_name(best or 0)
         if best is not None and best_folder in folders:
-            point(self.path / "best", best_folder)
+            self._link(BEST, best_folder)
             needed.add(best_folder)
         history = checkpoint.state.history
         validated = list(dict.fromkeys(record["update"] for record in history))
-        names = {f"update-{update:08d}" for update in validated[-keep_validated:]}
+        names = {checkpoint_name(update) for update in validated[-keep_validated:]}
         for folder in folders:
             if folder not in needed and not (keep_validated and folder.name in names):
                 shutil.rmtree(folder)
 
-    def validated_weights(self, updates: list[int]) -> Iterator[Tensors]:
-        """The weights that were validated at some updates.
+    def _link(self, name: str, checkpoint: Path) -> None:
+        replace_link(self.path / name, Path(CHECKPOINTS) / checkpoint.name)
 
-        Args:
-            updates: Which.
+    def saved_at(self, updates: list[int]) -> list[int]:
+        """Those of some updates whose checkpoints are there."""
+        return [one for one in updates if (self.checkpoints / checkpoint_name(one)).is_dir()]
 
-        Yields:
-            Them, where the checkpoint is still there.
-        """
-        for update in updates:
-            folder = self.checkpoints / f"update-{update:08d}"
-            if folder.is_dir():
-                yield load_checkpoint(folder).evaluated()
+    def evaluated_weights(self, update: int) -> Tensors:
+        """The weights that were validated at an update."""
+        return load_checkpoint(self.checkpoints / checkpoint_name(update)).evaluated()
 
     def published(self) -> int | None:
-        """The update whose weights the model folder has now.
-
-        Returns:
-            It, or None where there are none yet.
-        """
+        """The update whose weights the folder has now; None: there are none yet."""
         card = self.path / CARD
         if not card.is_file() or not (self.path / WEIGHTS).is_file():
             return None
-        update = read_object(card).get("update")
+        update = checked_json.read(card).get("update")
         return update if isinstance(update, int) else None
 
     def publish(self, weights: Tensors, card: dict[str, Any]) -> None:
-        """Makes weights the run's model.
-
-        Args:
-            weights: By parameter name.
-            card: What is known of them.
-        """
+        """Makes weights the run's model, with a card of what is known of them."""
         graphs = task_for(self.recipe).graphs(weights)
         files = [self.path / name for name in (WEIGHTS, *graphs, CARD)]
         with self._writing("the model"), replacing(*files) as (partial, *others, partial_card):
@@ -321,10 +302,10 @@ class RunFolder:
             about = {
                 **card,
                 "recipe_sha256": recipe_digest(recipe_to_toml(self.recipe)),
-                "weights_sha256": save_tensors(partial, weights),
+                "weights_sha256": write_tensors(partial, weights),
                 "files": {name: sha256(content).hexdigest() for name, content in graphs.items()},
             }
-            partial_card.write_text(sealed(about), encoding="utf-8", newline="\n")
+            partial_card.write_bytes(checked_json.dumps(about))
 
     @contextmanager
     def _writing(self, what: str) -> Iterator[None]:
@@ -344,8 +325,7 @@ def _put(path: Path, content: bytes) -> None:
     """Writes a file in one step, unless it is there as it should be."""
     if path.is_file() and path.read_bytes() == content:
         return
-    with replacing(path) as (partial,):
-        partial.write_bytes(content)
+    write_bytes(path, content)
 
 
 def _make(folder: Path) -> list[Path]:
@@ -356,14 +336,10 @@ def _make(folder: Path) -> list[Path]:
 
 
 def may_change(recipe: Recipe) -> set[str]:
-    """The keys that a run may go on with another value of: how long, and how often it is judged.
+    """The keys that may change while a run goes on: how long it trains, how often it is measured.
 
-    Args:
-        recipe: The recipe to go on with.
-
-    Returns:
-        Their paths. Lines and BLEU of validations count only where BLEU does not decide which
-        weights are best, since values of before and after could not be compared.
+    Lines and BLEU of validations only where BLEU does not decide which weights are best: values of
+    before and after could not be compared.
     """
     keys = {
         "epochs", "updates", "early_stopping.patience", "checkpoint_every", "keep_checkpoints",
@@ -379,15 +355,10 @@ def _shown(value: Any) -> str:
 
 
 def flat(recipe: Recipe) -> dict[str, Any]:
-    """A recipe's values by key path, without what only shows, and the data, which has a digest.
+    """A recipe's values by key path: those that make it another run.
 
-    How corpora are mixed and streamed is no part of the data that the digest is of.
-
-    Args:
-        recipe: The recipe.
-
-    Returns:
-        The values that are given.
+    Without what is only shown, and without the corpora, whose content has a digest; how they are
+    mixed and streamed is no part of that digest.
     """
     found: dict[str, Any] = {}
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from seq2seq.training.run.checkpoint import write_synced
+from seq2seq.storage.atomic import write_text
 
 
 class Journal:
@@ -36,11 +36,7 @@ class Journal:
         self._complained = False
 
     def records(self) -> list[dict[str, Any]]:
-        """All whole records.
-
-        Returns:
-            Them, in order; a line that a killed process left unfinished is left out.
-        """
+        """All records in order, but for a line that a killed process left unfinished."""
         if not self.path.is_file():
             return []
         records = []
@@ -54,11 +50,7 @@ class Journal:
         return records
 
     def rewind(self, update: int) -> None:
-        """Drops records after an update.
-
-        Args:
-            update: The update that training goes on from.
-        """
+        """Drops the records after the update that training goes on from."""
         if self.path.is_file():
             kept, forgotten = [], [0]
             for record in self.records():
@@ -67,7 +59,7 @@ class Journal:
                 else:
                     forgotten.append(record["update"])
             self.reached = max(forgotten) or None
-            write_synced(self.path, "".join(json.dumps(record) + "\n" for record in kept))
+            write_text(self.path, "".join(json.dumps(record) + "\n" for record in kept))
 
     def _keep_waiting(self, whole: int, error: OSError) -> None:
         """A log is not worth a stopped training: it goes on, and tries again with each record."""
@@ -78,11 +70,7 @@ class Journal:
         self._complained = True
 
     def append(self, record: dict[str, Any]) -> None:
-        """Adds a record.
-
-        Args:
-            record: Plain values; it should have an "update".
-        """
+        """Adds a record of plain values; it should have an "update"."""
         self._waiting.append(json.dumps(_finite(record)) + "\n")
         whole = self.path.stat().st_size if self.path.is_file() else 0
         try:

@@ -28,7 +28,7 @@ from seq2seq.recipe.training import Validation
 from seq2seq.report.record import RunRecord
 from seq2seq.tasks import task_for
 from seq2seq.training.evaluation import Evaluator
-from seq2seq.training.finetuning.source_model import Origin, Taken
+from seq2seq.training.finetuning.source_model import SourceModel, Transfer
 from seq2seq.training.finetuning.start import prepared_with
 from seq2seq.training.monitoring.monitor import Silent
 
@@ -215,15 +215,15 @@ def test_new_layers_start_fresh_and_everything_is_told(place: Path, tmp_path: Pa
 
 
 def test_a_shared_weight_is_found_by_each_of_its_names(place: Path) -> None:
-    origin = Origin.read(place / "general")  # shares the output layer's with the decoder's
+    origin = SourceModel.read(place / "general")  # shares the output layer's with the decoder's
     untied = load_recipe(str(place / "general/recipe.toml"), ["model.tie=none"])
-    taken = Taken.by(untied, origin)
+    taken = Transfer.by(untied, origin)
     assert taken.whole
     assert "output.weight" in taken.taken
     assert taken.left == ()
     shared = origin.weights["output.weight"], origin.weights["decoder.embedding.table.weight"]
     assert torch.equal(*shared)
-    tied = Taken.by(load_recipe(str(place / "general/recipe.toml"), ["model.tie=all"]), origin)
+    tied = Transfer.by(load_recipe(str(place / "general/recipe.toml"), ["model.tie=all"]), origin)
     assert tied.left == ("decoder.embedding.table.weight", "output.weight")
 
 
@@ -247,7 +247,7 @@ def test_keys_that_do_not_go_together_are_named(place: Path, tmp_path: Path) -> 
     with pytest.raises(RecipeError) as caught:
         tuned(place, tmp_path / "run", *keys)
     assert str(caught.value) == (
-        f"recipe domain, its open keys being those of {place / 'general'}: model: "
+        f"recipe domain, completed from {place / 'general'}: model: "
         "decoder.attention = 'dot' needs encoder.hidden = decoder.hidden, not 512 and 16; "
         "'general' takes any sizes"
     )
@@ -556,9 +556,9 @@ def test_a_run_that_publishes_meanwhile_is_read_again(
     monkeypatch.setattr(
         "seq2seq.training.finetuning.source_model.time.sleep", lambda _: card.write_bytes(whole)
     )
-    origin = Origin.read(general)
+    origin = SourceModel.read(general)
     assert (origin.update, origin.digest) == (update_of(place), about["weights_sha256"])
     card.write_text(json.dumps({**about, "weights_sha256": "of another"}))
     monkeypatch.setattr("seq2seq.training.finetuning.source_model.time.sleep", lambda _: None)
     with pytest.raises(ModelError, match="damaged: its sha256 is not the one in card"):
-        Origin.read(general)
+        SourceModel.read(general)

@@ -17,20 +17,16 @@ import torch
 from support.models import random_tensor
 
 from seq2seq.data.batching import Place
-from seq2seq.data.reading.files import file_digest
 from seq2seq.errors import ModelError
+from seq2seq.storage import checked_json
+from seq2seq.storage.atomic import PARTIAL, clear_leftovers, file_digest
+from seq2seq.storage.layout import checkpoint_folders
 from seq2seq.training.run import checkpoint as module
 from seq2seq.training.run.checkpoint import (
-    TEMPORARY,
     Checkpoint,
-    checkpoint_folders,
     load_checkpoint,
-    point,
-    recover,
-    replacing,
     save_checkpoint,
     save_tensors,
-    write_synced,
 )
 from seq2seq.training.state import TrainingState
 
@@ -124,7 +120,7 @@ def test_folders_are_listed_newest_first(tmp_path: Path) -> None:
     assert checkpoint_folders(tmp_path / "none") == []
     for update in (9, 100, 20):
         save_checkpoint(tmp_path, sample(update))
-    (tmp_path / f"{TEMPORARY}update-00000999").mkdir()
+    (tmp_path / f"{PARTIAL}update-00000999").mkdir()
     found = [path.name for path in checkpoint_folders(tmp_path)]
     assert found == ["update-00000100", "update-00000020", "update-00000009"]
 
@@ -203,7 +199,7 @@ def test_sums_of_files_elsewhere_are_not_followed(saved: Path) -> None:
     content = json.loads((saved / "state.json").read_text())
     content["sha256"]["../../else.safetensors"] = "0" * 64
     del content["own_sha256"]
-    content["own_sha256"] = module.own_sum(content)
+    content["own_sha256"] = checked_json.digest(content)
     (saved / "state.json").write_text(json.dumps(content))
     missing = saved / "else.safetensors"
     assert message(saved) == (
@@ -230,9 +226,7 @@ def dying_at(number: int, how: str) -> Iterator[list[str]]:
     done: list[str] = []
 
     def halved(name: str, arguments: tuple[Any, ...], real: Callable[..., Any]) -> None:
-        if name == "write_text":
-            real(arguments[0], arguments[1][: len(arguments[1]) // 2])
-        elif name == "save_file":
+        if name == "save_file":
             real(*arguments)
             os.truncate(arguments[1], Path(arguments[1]).stat().st_size // 2)
         elif name == "rmtree" and Path(arguments[0]).is_dir():
@@ -252,9 +246,10 @@ def dying_at(number: int, how: str) -> Iterator[list[str]]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", wrap("fsync", lambda _: None))  # the real one is slow
-        patch.setattr(module.shutil, "rmtree", wrap("rmtree", shutil.rmtree))
+        patch.setattr("os.link", wrap("link", os.link))
+        patch.setattr(shutil, "rmtree", wrap("rmtree", shutil.rmtree))
         patch.setattr(module, "save_file", wrap("save_file", module.save_file))
-        for name in ("mkdir", "rename", "replace", "write_text"):
+        for name in ("mkdir", "rename", "replace", "unlink"):
             patch.setattr(Path, name, wrap(name, getattr(Path, name)))
         yield done
 
@@ -292,8 +287,8 @@ def test_killed_while_saving_the_newest_is_whole(tmp_path: Path, how: str, updat
     before, after = sample(20), sample(update, seed=4)
     found = []
     for folder in deaths(tmp_path, two_saved, lambda f: save_checkpoint(f, after), how):
-        recover(folder)
-        assert not [name for name in names(folder) if name.startswith(TEMPORARY)]
+        clear_leftovers(folder)
+        assert not [name for name in names(folder) if name.startswith(PARTIAL)]
         newest = load_checkpoint(checkpoint_folders(folder)[0])
         found.append("new" if same_bits(newest, after) else "old")
         if found[-1] == "old":
@@ -306,8 +301,8 @@ def test_killed_while_saving_the_newest_is_whole(tmp_path: Path, how: str, updat
 def interrupted(folder: Path) -> None:
     """As a process left it that was killed between moving the old aside and the new in."""
     two_saved(folder)
-    (folder / "update-00000020").rename(folder / f"{TEMPORARY}old-update-00000020")
-    partial = folder / f"{TEMPORARY}update-00000020"
+    (folder / "update-00000020").rename(folder / f"{PARTIAL}old-update-00000020")
+    partial = folder / f"{PARTIAL}update-00000020"
     partial.mkdir()
     (partial / "model.safetensors").write_bytes(b"half")
 
@@ -315,8 +310,8 @@ def interrupted(folder: Path) -> None:
 def replaced(folder: Path) -> None:
     """As a process left it that was killed before dropping the old."""
     two_saved(folder)
-    shutil.copytree(folder / "update-00000020", folder / f"{TEMPORARY}old-update-00000020")
-    (folder / f"{TEMPORARY}update-00000030").mkdir()
+    shutil.copytree(folder / "update-00000020", folder / f"{PARTIAL}old-update-00000020")
+    (folder / f"{PARTIAL}update-00000030").mkdir()
 
 
 @pytest.mark.parametrize("how", ["before", "midway"])
@@ -324,20 +319,20 @@ def replaced(folder: Path) -> None:
 def test_killed_while_clearing_up_it_can_be_done_again(
     tmp_path: Path, how: str, left: Callable[[Path], None]
 ) -> None:
-    for folder in deaths(tmp_path, left, recover, how):
-        recover(folder)
+    for folder in deaths(tmp_path, left, clear_leftovers, how):
+        clear_leftovers(folder)
         assert names(folder) == ["update-00000010", "update-00000020"]
         assert same_bits(load_checkpoint(folder / "update-00000020"), sample(20))
 
 
-def test_recovering_where_nothing_happened_changes_nothing(tmp_path: Path) -> None:
+def test_clear_leftoversing_where_nothing_happened_changes_nothing(tmp_path: Path) -> None:
     two_saved(tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    recover(tmp_path)
+    clear_leftovers(tmp_path)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-@pytest.mark.parametrize("place", ["fsync", "save_file", "write_text", "rename", "mkdir"])
+@pytest.mark.parametrize("place", ["fsync", "save_file", "rename", "mkdir"])
 def test_a_full_disk_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -360,14 +355,6 @@ def test_a_full_disk_leaves_nothing_behind(
 # -- small parts ----------------------------------------------------------------------------
 
 
-def test_text_is_replaced_in_one_step(tmp_path: Path) -> None:
-    path = tmp_path / "file.txt"
-    write_synced(path, "Grüße\n")
-    write_synced(path, "an alle\r\u2028\n")
-    assert path.read_bytes() == "an alle\r\u2028\n".encode()
-    assert names(tmp_path) == ["file.txt"]
-
-
 def test_tensors_are_written_as_the_umask_says(tmp_path: Path) -> None:
     path = tmp_path / "file.safetensors"
     before = os.umask(0o027)
@@ -378,38 +365,6 @@ def test_tensors_are_written_as_the_umask_says(tmp_path: Path) -> None:
     assert file_digest(path) == digest
     assert torch.equal(module.load_file(path)["a"], torch.ones(3))
     assert path.stat().st_mode & 0o777 == 0o640
-
-
-def test_two_files_are_replaced_together_or_not_at_all(tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    write_synced(one, "1")
-    write_synced(two, "2")
-
-    def fail() -> None:
-        with replacing(one, two) as (first, second):
-            first.write_text("new")
-            second.write_text("new")
-            raise OSError("full")
-
-    with pytest.raises(OSError, match="full"):
-        fail()
-    assert (one.read_text(), two.read_text(), names(tmp_path)) == ("1", "2", ["one", "two"])
-    with replacing(one, two) as (first, second):
-        first.write_text("3")
-        second.write_text("4")
-    assert (one.read_text(), two.read_text(), names(tmp_path)) == ("3", "4", ["one", "two"])
-
-
-def test_a_link_is_relative_and_moves(tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    first = save_checkpoint(run / "checkpoints", sample(1))
-    second = save_checkpoint(run / "checkpoints", sample(2))
-    point(run / "last", first)
-    point(run / "last", second)
-    assert str((run / "last").readlink()) == "checkpoints/update-00000002"
-    run.rename(tmp_path / "moved")
-    assert (tmp_path / "moved" / "last" / "state.json").is_file()
-    assert names(tmp_path / "moved") == ["checkpoints", "last"]
 
 
 def test_a_state_comes_back_from_json() -> None:

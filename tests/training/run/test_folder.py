@@ -18,7 +18,8 @@ from seq2seq.recipe.files import load_recipe, recipe_from_toml
 from seq2seq.storage.lock import LOCK, Lock
 from seq2seq.training.monitoring.monitor import Silent
 from seq2seq.training.run.folder import RunFolder
-from seq2seq.training.trainer import TrainingResult, train
+from seq2seq.training.session import train
+from seq2seq.training.state import TrainingResult
 
 SETTINGS = ("training.updates=20", "training.epochs=9", "training.validation.bleu=false")
 LOSS = 'training.early_stopping={metric="loss",patience=9}'

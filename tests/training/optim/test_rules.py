@@ -1,4 +1,4 @@
-"""Optimizers: torch's own, as the recipe says, and their state there and back."""
+"""Update rules: torch's optimizers as the recipe says, their state there and back, and others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.models import random_tensor
 from torch import nn
 
 from seq2seq.recipe import Training
-from seq2seq.training.optim.optimizers import build_optimizer, optimizer_tensors, restore_optimizer
+from seq2seq.training.optim.rules import FirstOrder, build_rule
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "adam": {"kind": "adam"},
@@ -43,47 +43,49 @@ def recipe(options: dict[str, Any], rate: float = 0.05) -> Training:
     return Training.model_validate({"optimizer": options, "learning_rate": rate})
 
 
-def advance(net: Net, optimizer: torch.optim.Optimizer, seeds: range) -> None:
+def rule_for(options: dict[str, Any], net: nn.Module, rate: float = 0.05) -> FirstOrder:
+    rule = build_rule(recipe(options, rate), net)
+    assert isinstance(rule, FirstOrder)
+    return rule
+
+
+def advance(net: Net, rule: FirstOrder, seeds: range) -> None:
     for seed in seeds:
-        optimizer.zero_grad(set_to_none=True)
+        net.zero_grad(set_to_none=True)
         tokens = torch.randint(0, 5, (7,), generator=torch.Generator().manual_seed(seed))
         torch.sin(net.output(net.table(tokens))).sum().backward()
-        optimizer.step()
-
-
-def names_of(net: Net) -> list[str]:
-    return [name for name, _ in net.named_parameters()]
+        rule.apply(0.05)
 
 
 @every_optimizer
 def test_a_restored_optimizer_goes_on_to_the_bit(options: dict[str, Any], tmp_path: Path) -> None:
     straight = Net()
-    optimizer = build_optimizer(recipe(options), straight)
-    advance(straight, optimizer, range(3))
+    rule = rule_for(options, straight)
+    advance(straight, rule, range(3))
     weights = {name: p.detach().clone() for name, p in straight.named_parameters()}
-    save_file(optimizer_tensors(optimizer, names_of(straight)), tmp_path / "optimizer")
-    advance(straight, optimizer, range(3, 8))
+    save_file(rule.state(), tmp_path / "optimizer")
+    advance(straight, rule, range(3, 8))
 
     resumed = Net()
     with torch.no_grad():
         for name, parameter in resumed.named_parameters():
             parameter.copy_(weights[name])
-    fresh = build_optimizer(recipe(options), resumed)
-    restore_optimizer(fresh, names_of(resumed), load_file(tmp_path / "optimizer"))
+    fresh = rule_for(options, resumed)
+    fresh.load_state(load_file(tmp_path / "optimizer"))
     advance(resumed, fresh, range(3, 8))
     for (name, ours), theirs in zip(resumed.named_parameters(), straight.parameters(), strict=True):
         assert torch.equal(ours, theirs), name
-    ours, theirs = (optimizer_tensors(one, names_of(resumed)) for one in (fresh, optimizer))
+    ours, theirs = (one.state() for one in (fresh, rule))
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
 def test_state_is_filed_under_parameter_and_part() -> None:
     net = Net()
-    optimizer = build_optimizer(recipe(OPTIMIZERS["adam"]), net)
-    assert optimizer_tensors(optimizer, names_of(net)) == {}
-    advance(net, optimizer, range(2))
-    tensors = optimizer_tensors(optimizer, names_of(net))
+    rule = rule_for(OPTIMIZERS["adam"], net)
+    assert rule.state() == {}
+    advance(net, rule, range(2))
+    tensors = rule.state()
     assert sorted(tensors) == [
         f"{name}/{part}"
         for name in ("output.bias", "table.weight")
@@ -95,22 +97,22 @@ def test_state_is_filed_under_parameter_and_part() -> None:
 
 def test_restoring_leaves_the_learning_rate_to_the_loop() -> None:
     net = Net()
-    optimizer = build_optimizer(recipe(OPTIMIZERS["adam"]), net)
-    advance(net, optimizer, range(2))
-    other = build_optimizer(recipe(OPTIMIZERS["adam"], rate=0.7), net)
-    restore_optimizer(other, names_of(net), optimizer_tensors(optimizer, names_of(net)))
-    assert other.param_groups[0]["lr"] == 0.7
+    rule = rule_for(OPTIMIZERS["adam"], net)
+    advance(net, rule, range(2))
+    other = rule_for(OPTIMIZERS["adam"], net, rate=0.7)
+    other.load_state(rule.state())
+    assert other.optimizer.param_groups[0]["lr"] == 0.7
 
 
 def first_step(options: dict[str, Any]) -> tuple[float, float, float]:
     """A weight of 2 whose gradient is 3: the weight after one and after two steps."""
     net = nn.Linear(1, 1, bias=False)
     nn.init.constant_(net.weight, 2.0)
-    optimizer = build_optimizer(recipe(options, rate=0.1), net)
+    rule = rule_for(options, net, rate=0.1)
     after = []
     for _ in range(2):
         net.weight.grad = torch.full((1, 1), 3.0)
-        optimizer.step()
+        rule.apply(0.1)
         after.append(net.weight.item())
     return 2.0, after[0], after[1]
 
@@ -131,12 +133,12 @@ def test_adam_s_second_step_where_gradients_differ() -> None:
     net = nn.Linear(1, 1, bias=False)
     nn.init.constant_(net.weight, 2.0)
     options = {"kind": "adam", "beta1": 0.8, "beta2": 0.95, "eps": 0.01}
-    optimizer = build_optimizer(recipe(options, rate=0.1), net)
+    rule = rule_for(options, net, rate=0.1)
     weight = 2.0
     m = v = 0.0
     for t, gradient in enumerate([3.0, -1.0, 0.5], start=1):
         net.weight.grad = torch.full((1, 1), gradient)
-        optimizer.step()
+        rule.apply(0.1)
         m = 0.8 * m + 0.2 * gradient
         v = 0.95 * v + 0.05 * gradient**2
         weight -= 0.1 * (m / (1 - 0.8**t)) / (math.sqrt(v / (1 - 0.95**t)) + 0.01)

@@ -1,0 +1,259 @@
+"""All that rank 0 writes of a training: checkpoints, the model, records, curves, the run's page."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq import __version__
+from seq2seq.data.dataset import PreparedData
+from seq2seq.errors import ModelError
+from seq2seq.models.weights import tensors_of
+from seq2seq.recipe import Recipe
+from seq2seq.recipe.training import LastK
+from seq2seq.storage.layout import CURVES
+from seq2seq.training.evaluation import Evaluator, Validated
+from seq2seq.training.finetuning.start import FineTuning
+from seq2seq.training.monitoring.curves import plot_curves
+from seq2seq.training.monitoring.metrics import PARTS, part_of
+from seq2seq.training.monitoring.monitor import Monitor
+from seq2seq.training.monitoring.session_log import Page, Watch
+from seq2seq.training.run.checkpoint import Checkpoint
+from seq2seq.training.run.folder import RunFolder
+from seq2seq.training.signals import StopRequest
+from seq2seq.training.state import TrainingState
+from seq2seq.training.updater import Updater
+
+_PACKAGES = ("numpy", "sacrebleu", "safetensors", "sentencepiece")
+
+
+class RunWriter:
+    """Writes into a run's folder; rank 0 alone has one.
+
+    Args:
+        folder: The folder.
+        prepared: The prepared data.
+        tuning: Where the first weights come from; None: from nothing.
+        evaluator: What has measured the weights that are published.
+        updater: What numbers may depend on.
+        monitor: Told of what could not be written.
+        page: Makes the run's page; None: there is none.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        prepared: PreparedData,
+        tuning: FineTuning | None,
+        evaluator: Evaluator,
+        updater: Updater,
+        monitor: Monitor,
+        page: Page | None,
+    ) -> None:
+        self.folder, self._prepared, self._tuning = folder, prepared, tuning
+        self.journal = folder.journal
+        self.journal.say = monitor.say
+        self.log = Watch(folder.path, folder.journal, monitor.say, page)
+        self._say = monitor.say
+        self._options = folder.recipe.training
+        self._evaluator = evaluator
+        self.environment = environment(updater.device, updater.precision, updater.group.world_size)
+
+    def recorded(
+        self, state: Callable[[], TrainingState], stop: StopRequest
+    ) -> AbstractContextManager[None]:
+        """A context for a session, whose beginning and end the journal records."""
+        return self.log.session(self.folder.recipe, state, stop, self.environment)
+
+    def save(self, state: TrainingState, updater: Updater) -> None:
+        """Writes a checkpoint."""
+        checkpoint = Checkpoint(state, updater.tensors(), self.environment)
+        average = self._options.average
+        keep_validated = average.count if isinstance(average, LastK) else 0
+        self.folder.save(checkpoint, self._options.keep_checkpoints, keep_validated)
+
+    def publish(
+        self, model: nn.Module, record: dict[str, Any], result: Validated | None = None
+    ) -> None:
+        """Makes weights the run's model, with a card and examples.
+
+        Args:
+            model: Has the weights.
+            record: What their validation found.
+            result: The same with the predictions; None: examples were kept before.
+        """
+        recipe, prepared, task = self.folder.recipe, self._prepared, self._evaluator.task
+        make = None
+        if result is not None and result.predictions is not None:
+            network = self._evaluator.network(model)
+            make = partial(task.examples, network, prepared.val, result.predictions)
+        about = task.card(record, self.log.examples(make, record["update"]))
+        card = model_card(recipe, prepared, model, record, about, self.environment)
+        card |= self._tuning.card() if self._tuning else {}
+        self.folder.publish(tensors_of(model), card)
+
+    def publish_if_missing(self, state: TrainingState, model: nn.Module) -> None:
+        """Publishes the best weights where a session was killed right before it did so."""
+        if self.folder.published() == state.update:
+            return
+        if state.validated and state.best_update == state.update:
+            self.publish(model, state.history[-1])
+
+    def mean_of_validated(self, state: TrainingState, count: int) -> Checkpoint | None:
+        """Averages the weights that were validated last.
+
+        Args:
+            state: Its history says when.
+            count: The most validations that are taken.
+
+        Returns:
+            The mean as group "model", and its "updates" as the environment; None: no checkpoint of
+            a validation is left.
+        """
+        own = [record for record in state.history if "mean_of_updates" not in record]
+        updates = [record["update"] for record in own if record["update"]][-count:]
+        found = self.folder.saved_at(updates)
+        if not found:
+            return None
+        mean = mean_of(self.folder.evaluated_weights(update) for update in found)
+        return Checkpoint(state, {"model": mean}, {"updates": found})
+
+    def check_environment(self, then: dict[str, Any]) -> None:
+        """Compares what numbers may depend on with what it was in the session before.
+
+        Args:
+            then: That of the checkpoint.
+
+        Raises:
+            ModelError: If it differs and deterministic algorithms are asked for.
+        """
+        now = self.environment
+        changed = {key: (old, now.get(key)) for key, old in then.items() if old != now.get(key)}
+        if not changed:
+            return
+        if now["deterministic"]:
+            raise ModelError(
+                f"{self.folder.path} cannot go on bit for bit: {listed(changed)}; make them the "
+                f"same again (--threads {then.get('threads')}), or leave out --deterministic"
+            )
+        self._say(f"warning: not bit for bit the same from here on: {listed(changed)}")
+
+    def plot(self, *, if_missing: bool = False) -> None:
+        """Draws the curves; a picture is not worth a failed training."""
+        curves = self.folder.path / CURVES
+        if if_missing and curves.is_file():
+            return
+        try:
+            records, metrics = self.journal.records(), self._evaluator.task.metrics
+            plot_curves(records, curves, self.folder.recipe.name, metrics)
+        except Exception as error:
+            self._say(f"warning: {curves} could not be drawn: {error}")
+
+
+def listed(changed: dict[str, tuple[Any, Any]]) -> str:
+    """Puts changed values into words."""
+    return ", ".join(f"{key} {old} -> {new}" for key, (old, new) in changed.items())
+
+
+def mean_of(weights: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The plain mean of several sets of weights, summed in float64.
+
+    Args:
+        weights: At least one set; all have the same names, shapes and types.
+
+    Returns:
+        The mean; of what is no floating-point number, the last.
+    """
+    total: dict[str, Tensor] = {}
+    last: dict[str, Tensor] = {}
+    count = 0
+    for last in weights:
+        count += 1
+        for name, value in last.items():
+            total[name] = total[name] + value.double() if name in total else value.double()
+    return {
+        name: (total[name] / count).to(value.dtype) if value.is_floating_point() else value
+        for name, value in last.items()
+    }
+
+
+def environment(device: torch.device, precision: torch.dtype, processes: int = 1) -> dict[str, Any]:
+    """What a run's numbers may depend on besides recipe and data.
+
+    Args:
+        device: Where training runs.
+        precision: The type for matrix products.
+        processes: How many train together.
+
+    Returns:
+        Versions, device, precision, processes, threads of each, and whether torch is held to its
+        deterministic ways.
+    """
+    return {
+        "seq2seq": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": device.type,
+        "precision": str(precision).removeprefix("torch."),
+        "processes": processes,
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+    }
+
+
+def model_card(
+    recipe: Recipe,
+    prepared: PreparedData,
+    model: nn.Module,
+    record: dict[str, Any],
+    about: dict[str, Any],
+    environment: dict[str, Any],
+) -> dict[str, Any]:
+    """A model's card.
+
+    Args:
+        recipe: What it was made by.
+        prepared: What it was made from.
+        model: The model.
+        record: What its validation found; its "update" names the weights.
+        about: What the task says of it; see ``Task.card``.
+        environment: What its numbers depend on, from ``environment``.
+
+    Returns:
+        Plain values for JSON.
+    """
+    mixture = prepared.mixture(recipe)
+    mixed = {} if mixture is None else {"corpora": mixture.described()}
+    stored = {} if prepared.stored is None else {"train": len(prepared.stored)}
+    parts = dict.fromkeys(PARTS, 0)
+    for name, parameter in model.named_parameters():
+        parts[part_of(name)] = parts.get(part_of(name), 0) + parameter.numel()
+    return {
+        "name": recipe.name,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "update": record["update"],
+        **about,
+        "parameters": sum(parts.values()),
+        "parameters_of": {part: count for part, count in parts.items() if count},
+        "pairs": {**stored, "val": len(prepared.val)},
+        **mixed,
+        "source_vocabulary": prepared.tokenizers.source.size,
+        "target_vocabulary": prepared.tokenizers.target.size,
+        "tokenizer_sha256": prepared.tokenizers.digest,
+        "data_sha256": prepared.digest,
+        "versions": {
+            "seq2seq": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in _PACKAGES},
+        },
+        "environment": environment,
+    }
