@@ -14,14 +14,14 @@ from difflib import get_close_matches
 
 
 class Seq2SeqError(Exception):
-    """Something the user can mend: bad input, a missing file, an impossible wish.
+    """Something that the user can mend: bad input, a missing file, options that do not fit.
 
     Attributes:
-        told: Whether another process that works on the same has said it already.
+        reported_elsewhere: Whether another process of the same training prints it.
     """
 
     exit_code = 2
-    told = False
+    reported_elsewhere = False
 
 
 class RecipeError(Seq2SeqError):

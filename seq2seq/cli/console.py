@@ -126,7 +126,7 @@ def reported(verb: Callable[P, R]) -> Callable[P, R]:
             if settings.debug:
                 traceback.print_exc()
             text, code = message_of(error)
-            if getattr(error, "told", False):
+            if getattr(error, "reported_elsewhere", False):
                 wait_for_first_process()
             else:
                 tell(text)

@@ -128,19 +128,22 @@ class Translator:
         if not paths:
             raise Seq2SeqError("no model is given; give the folder of one, or of several")
 
+        loaded: list[tuple[ModelFolder, StepModel[Any]]] = []
+
         def read(path: str | Path) -> tuple[ModelFolder, StepModel[Any]]:
             folder = ModelFolder.open(path)
-            return folder, load_engine(folder, engine, threads, precision, shortlist=shortlist)
-
-        loaded = [read_published(one, partial(read, one)) for one in paths]
-        folders, engines = [folder for folder, _ in loaded], [engine for _, engine in loaded]
-        first = folders[0]
-        for other in folders[1:]:
-            if other.tokenizers.digest != first.tokenizers.digest:
+            first = loaded[0][0] if loaded else folder
+            if folder.tokenizers.digest != first.tokenizers.digest:
                 raise ModelError(
-                    f"{other.path}: its tokenizer is not that of {first.path}: models translate "
+                    f"{folder.path}: its tokenizer is not that of {first.path}: models translate "
                     "together only if they were trained with the same tokenizer"
                 )
+            return folder, load_engine(folder, engine, threads, precision, shortlist=shortlist)
+
+        for one in paths:
+            loaded.append(read_published(one, partial(read, one)))
+        folders, engines = [folder for folder, _ in loaded], [engine for _, engine in loaded]
+        first = folders[0]
         if shortlist:
             check_shortlists(folders)
         model: StepModel[Any] = engines[0]

@@ -90,19 +90,19 @@ def further_problems(
         One line a problem, none of which is among those of ``error``.
     """
     lines: list[str] = []
-    told: set[str] = set()
+    reported: set[str] = set()
     removed: set[str] = set()
 
     def counts(rule: str) -> bool:
-        return rule not in told and removed.isdisjoint(re.findall(r"\w+", rule))
+        return rule not in reported and removed.isdisjoint(re.findall(r"\w+", rule))
 
     while True:
         details = error.errors(include_url=False)
         rules = {rule for detail in details if _is_of_rules(detail) for rule in _said(detail)}
         wrong = _wrong_in(table, details)
-        if rules <= told and not wrong:
+        if rules <= reported and not wrong:
             return lines
-        told |= rules
+        reported |= rules
         removed = removed.union(*wrong.values())
         for path in sorted(wrong, key=len, reverse=True):  # what is within a table before it
             reduce(getitem, path[:-1], table).pop(path[-1])

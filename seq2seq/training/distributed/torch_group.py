@@ -172,7 +172,8 @@ class TorchGroup(ProcessGroup):
         try:
             if follows:
                 self._wait_for_cause()
-            error.told = self._store.add(key, 1) > 1 or (follows and self._store.check([_REPORTED]))
+            repeated = self._store.add(key, 1) > 1
+            error.reported_elsewhere = repeated or (follows and self._store.check([_REPORTED]))
             if not follows:
                 self._store.set(_REPORTED, "")
         except RuntimeError:  # whoever kept the store has ended
