@@ -347,23 +347,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
-
-
-# Until all rooms have come over to the above.
-
-
-def umask() -> int:
-    """The process's mask of permissions."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """``write_bytes``, for models."""
-    from seq2seq.errors import ModelError
-
-    try:
-        write_bytes(path, content)
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be written: {error.strerror}") from None

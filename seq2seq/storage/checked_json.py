@@ -72,7 +72,6 @@ def loads(written: bytes, *, checked: bool = False) -> dict[str, Any]:
 
 
 # Until all rooms have come over to the above.
-own_sum = digest
 unsealed = loads
 
 
