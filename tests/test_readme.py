@@ -1,4 +1,4 @@
-"""What README shows is run, on a corpus that is smaller than a user's."""
+"""What README and docs/ show is run, on a corpus that is smaller than a user's."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from seq2seq.nn import cells
 from seq2seq.nn.recurrence import RecurrentStack
 from seq2seq.recipe.files import load_recipe
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def blocks(kind: str) -> list[str]:
-    """README's fenced blocks of a kind, without their indentation."""
-    parts = re.split(r"^ *```(\w*)\n", README.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    """The documents' fenced blocks of a kind, without their indentation."""
+    text = "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
+    parts = re.split(r"^ *```(\w*)\n", text, flags=re.MULTILINE)
     opened = zip(parts[1::4], parts[2::4], strict=True)  # every other fence closes
     return [textwrap.dedent(body) for name, body in opened if name == kind]
 

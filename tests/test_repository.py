@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -17,12 +18,14 @@ import pytest
 from packaging.requirements import Requirement
 
 import seq2seq
+from seq2seq.recipe import Recipe
+from seq2seq.recipe.base import Section
 from seq2seq.recipe.files import load_recipe
 from seq2seq.recipe.packaged import packaged_recipes
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").rglob("*.toml"))
-DOCUMENTS = sorted(ROOT.glob("*.md"))
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 SCRIPTS = [
     *sorted(path for path in (ROOT / "scripts").iterdir() if path.is_file()),
     ROOT / ".ci" / "run",
@@ -148,17 +151,77 @@ def test_a_command_in_a_document_exists(file: str, verb: str, rest: str) -> None
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_a_document_names_what_is_there(document: Path) -> None:
     text = text_of(document)
-    links = re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", text)
-    paths = re.findall(r"(?<![\w/.])((?:scripts|recipes|tests|seq2seq)/[\w./-]*\w)", text)
-    missing = [name for name in [*links, *paths] if not (ROOT / name).exists()]
-    assert not missing
+    paths = re.findall(r"(?<![\w/.])((?:scripts|recipes|tests|docs|seq2seq)/[\w./-]*\w)", text)
+    assert [name for name in paths if not (ROOT / name).exists()] == []
 
 
-def test_the_python_in_the_readme_names_what_is_there() -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```", text_of(ROOT / "README.md"), re.M | re.S)
-    names = {name for block in blocks for name in re.findall(r"\bseq2seq\.(\w+)", block)}
-    assert names
-    assert {name for name in names if not hasattr(seq2seq, name)} == set()
+def anchors(document: Path) -> set[str]:
+    """What headings can be linked to by, as GitHub makes it of their words."""
+    titles = re.findall(r"^#+ (.+)$", text_of(document), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_a_link_leads_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?://|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)", text_of(document))
+    for name, anchor in links:
+        target = document.parent / name if name else document
+        assert target.exists(), name
+        assert not anchor or anchor in anchors(target), f"{name}#{anchor}"
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    readme = text_of(ROOT / "README.md")
+    assert [page.name for page in DOCUMENTS if page.parent != ROOT] != []
+    for page in DOCUMENTS:
+        assert page.parent == ROOT or f"(docs/{page.name})" in readme, page.name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_python_in_a_document_names_what_is_there(document: Path) -> None:
+    for block in re.findall(r"^```python\n(.*?)^```", text_of(document), re.M | re.S):
+        names = {*re.findall(r"\bseq2seq\.(\w+)", block)}
+        for line in re.findall(r"^from seq2seq import (.+)$", block, re.MULTILINE):
+            names |= {*line.split(", ")}
+        assert {name for name in names if not hasattr(seq2seq, name)} == set()
+
+
+def documented_keys() -> dict[str, str]:
+    """Each key in the tables of docs/recipes.md, with the default that its row gives."""
+    found: dict[str, str] = {}
+    sections = [""]
+    for line in text_of(ROOT / "docs" / "recipes.md").splitlines():
+        if line.startswith("## "):
+            sections = re.findall(r"`\[(.*)\]`", line) or [""]
+        elif re.search(r"\bha(s|ve):$", line):
+            sections = re.findall(r"`\[([\w.]+)\]`", line)
+        elif match := re.match(r"\| (`[^|]+`) \| (.+?) \|", line):
+            for key in re.findall(r"`([\w.]+)`", match[1]):
+                for place in sections:
+                    found[f"{place}.{key}".removeprefix(".")] = match[2]
+    return found
+
+
+def keys_of(section: type[Section], before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            yield from keys_of(kind, f"{before}{name}.")
+        else:
+            yield before + name, field.default
+
+
+def test_the_page_on_recipes_has_every_key_and_its_default() -> None:
+    documented, keys = documented_keys(), dict(keys_of(Recipe))
+    assert documented.keys() == keys.keys()
+    for key, default in keys.items():
+        shown = documented[key]
+        if default is None:
+            assert shown in ("none", "`false`"), key  # data.stream is off
+            continue
+        value = tomllib.loads(f"value = {shown.strip('`')}")["value"]
+        simple = getattr(default, "kind", default)
+        assert value == (list(simple) if isinstance(simple, tuple) else simple), key
 
 
 # ---------------------------------------------------------------------------------------------
