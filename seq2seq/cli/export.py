@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from seq2seq.cli import console
-from seq2seq.errors import DataError, MissingExtraError
-
-if TYPE_CHECKING:
-    from seq2seq.inference.shortlist import Shortlist
+from seq2seq.errors import MissingExtraError
 
 EXAMPLE = console.example(
     "seq2seq export runs/quickstart/model -o models/quickstart",
@@ -40,14 +37,20 @@ def export(
     The folder has the network as ONNX graphs, in float32 and in int8, and everything else that
     translating needs. It does not need torch.
     """
-    try:
-        from seq2seq.inference.export import check_target, export_model
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "onnx":
-            raise
-        raise MissingExtraError("exporting", "train", "onnx") from None
+    from seq2seq.inference.export import check_target, export_model
+
     check_target(output)
-    made = export_model(run, output, shortlist=_learned(run, shortlist))
+    learned = None
+    try:
+        if shortlist is not None:
+            from seq2seq.inference.shortlist_learning import shortlist_of
+
+            with console.progress() as progress:
+                learned = shortlist_of(run, shortlist, progress=progress)
+        made = export_model(run, output, shortlist=learned)
+    except ModuleNotFoundError as error:
+        what = "exporting this run" if shortlist is None else "learning a shortlist"
+        raise MissingExtraError(what, "train", error.name or "torch") from None
     width = max(map(len, made.sizes))
     for name, size in made.sizes.items():
         console.show(f"{name:{width}}  {size / 1e6:7.2f} MB")
@@ -56,26 +59,3 @@ def export(
             f"{precision}: log-probabilities differ from the model's by {difference:.1e} on average"
         )
     console.show(f"\nexported {made.path}; next:\n  seq2seq translate {made.path} input.txt")
-
-
-def _learned(run: str, data: Path | None) -> Shortlist | None:
-    if data is None:
-        return None
-    try:
-        from seq2seq.data.dataset import PreparedData
-        from seq2seq.inference.engines.torch import load_model
-        from seq2seq.inference.shortlist_learning import learn_shortlist
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("learning a shortlist", "train", error.name or "torch") from None
-    from seq2seq.inference.model_folder import ModelFolder
-
-    folder = ModelFolder.open(run)
-    prepared = PreparedData.open(data)
-    if prepared.tokenizers.digest != folder.tokenizers.digest:
-        raise DataError(
-            f"{data}: prepared with a different tokenizer than the model's: give the corpus that "
-            f"{run} was trained on"
-        )
-    model = load_model(folder)
-    with console.progress() as progress:
-        return learn_shortlist(model, folder.tokenizers, prepared.train, progress=progress)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +20,12 @@ from torch import Tensor
 
 from seq2seq.data.batching import Bounds, cut
 from seq2seq.data.collate import PaddedPairs, collate
-from seq2seq.data.dataset import PairDataset
+from seq2seq.data.dataset import PairDataset, PreparedData
 from seq2seq.data.progress import Progress, Silent
 from seq2seq.errors import DataError, Seq2SeqError
 from seq2seq.ids import EOS, UNK
+from seq2seq.inference.engines.torch import load_model
+from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.inference.shortlist import Shortlist
 from seq2seq.models.translation import TranslationModel
 from seq2seq.search.model import Floats, Ints
@@ -123,6 +126,33 @@ class PieceWeights:
         likely_XM = np.full((self.source_size, per_piece), EOS, dtype=np.int32)
         likely_XM[source[kept], rank[kept]] = target[kept]
         return Shortlist(likely_XM, np.sort(always).astype(np.int32), self.target_size)
+
+
+def shortlist_of(
+    run: str | Path, data: str | Path, *, progress: Progress | None = None
+) -> Shortlist:
+    """Learns a shortlist for a run from the training pairs of a prepared folder.
+
+    Args:
+        run: A run's folder, or a model's that has weights.
+        data: The prepared folder.
+        progress: Told how far it is; None: nobody is.
+
+    Returns:
+        The shortlist.
+
+    Raises:
+        DataError: If the folder was prepared with another tokenizer than the run's.
+        Seq2SeqError: As in ``learn_shortlist``.
+    """
+    folder, prepared = ModelFolder.open(run), PreparedData.open(Path(data))
+    if prepared.tokenizers.digest != folder.tokenizers.digest:
+        raise DataError(
+            f"{data}: prepared with a different tokenizer than the model's: give the corpus that "
+            f"{run} was trained on"
+        )
+    model = load_model(folder)
+    return learn_shortlist(model, folder.tokenizers, prepared.train, progress=progress)
 
 
 def learn_shortlist(
