@@ -98,7 +98,7 @@ def further_problems(
 
     while True:
         details = error.errors(include_url=False)
-        rules = {rule for detail in details if _is_of_rules(detail) for rule in _said(detail)}
+        rules = {rule for detail in details if _is_of_rules(detail) for rule in _in_words(detail)}
         wrong = _wrong_in(table, details)
         if rules <= reported and not wrong:
             return lines
@@ -128,12 +128,12 @@ def _kinds(annotation: Any) -> tuple[str, ...]:
 def _lines(detail: ErrorDetails, assignments: Sequence[Assignment]) -> list[str]:
     """An error in words: one line, or one a rule."""
     path = _place(detail).path
-    prefix = f"{_spelled(path)}: " if path else ""
+    prefix = f"{_dotted(path)}: " if path else ""
     origin = _origin(detail["type"], path, assignments)
-    return [f"{prefix}{words}{origin}" for words in _said(detail)]
+    return [f"{prefix}{words}{origin}" for words in _in_words(detail)]
 
 
-def _said(detail: ErrorDetails) -> list[str]:
+def _in_words(detail: ErrorDetails) -> list[str]:
     words = _WORDS.get(detail["type"], _other)(detail, _place(detail))
     return words.split("\n") if detail["type"] == "value_error" else [words]
 
@@ -147,7 +147,7 @@ def _wrong_in(table: Table, details: Iterable[ErrorDetails]) -> dict[tuple[str, 
     """What to remove, with its names: wrong values, and tables that lack a key."""
     found: dict[tuple[str, ...], set[str]] = {}
     for detail in details:
-        place = _followed(detail)
+        place = _locate(detail)
         path: tuple[str, ...] = ()
         inner: Any = table
         for part in map(str, place.path):  # no table has a list item's number
@@ -162,13 +162,13 @@ def _wrong_in(table: Table, details: Iterable[ErrorDetails]) -> dict[tuple[str, 
 
 def _place(detail: ErrorDetails) -> Place:
     """Where an error is, to the reader: a table without a right kind lacks that key."""
-    place = _followed(detail)
+    place = _locate(detail)
     if detail["type"] in _KIND_ERRORS and isinstance(detail["input"], dict):
         return Place((*place.path, "kind"), place.section, None, place.field)
     return place
 
 
-def _followed(detail: ErrorDetails) -> Place:
+def _locate(detail: ErrorDetails) -> Place:
     """Follows pydantic's location through the models and leaves out its marks for unions."""
     place = Place()
     choices: tuple[type[Section], ...] = (Recipe,)
@@ -193,7 +193,7 @@ def _followed(detail: ErrorDetails) -> Place:
     return place
 
 
-def _spelled(path: KeyPath) -> str:
+def _dotted(path: KeyPath) -> str:
     """Writes a path as TOML does, list items as ``[0]``."""
     text = ""
     for part in path:
