@@ -89,6 +89,11 @@ def tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def warn(text: str) -> None:
+    """Prints a warning on standard error."""
+    tell(f"warning: {text}")
+
+
 def example(*commands: str) -> str:
     """Writes command lines as the end of a verb's help; the mark in front keeps them as lines."""
     lines = "".join(f"\n  {command}" for command in commands)

@@ -59,7 +59,7 @@ def evaluate(
 
     The scores are sacreBLEU's BLEU, chrF and TER, with their signatures.
     """
-    from seq2seq.inference.results import best_of
+    from seq2seq.inference.results import Warnings, best_of
     from seq2seq.metrics import check_options, corpus_scores
 
     check_together(searching, penalties, sampled, running)
@@ -79,13 +79,16 @@ def evaluate(
         mbr=sampled.mbr,
         long=lengths.long,
     )
-    translations = []
+    translations: list[str] = []
+    warnings = Warnings(console.warn)
     # Opened first: an output that cannot be written must not be found out after an hour.
     with lines.write_lines(output) if output is not None else nullcontext() as file:
         for several in console.with_progress(found, len(sources), "translating"):
             translations.append(best_of(several).text)
+            warnings.add(len(translations), several)
             if file is not None:
                 file.write(translations[-1])
+    warnings.finish()
     scores = corpus_scores(
         translations,
         [references],

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import math
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from seq2seq.cli import lines
 from seq2seq.storage.atomic import output_file, write_errors
@@ -65,49 +63,10 @@ def as_json(index: int, source: str, several: Sequence[ScoredTranslation]) -> It
     Yields:
         The object.
     """
+    from seq2seq.inference.wire import json_line, translations_object
+
     del index
-    told = {
-        "source": source,
-        "source_tokens": several[0].source_tokens,
-        "hypotheses": [_told(one) for one in several],
-    }
-    yield json_line(told)
-
-
-def json_line(told: dict[str, Any]) -> str:
-    """Writes an object as one line.
-
-    Args:
-        told: The object; numbers that JSON does not have must be None.
-
-    Returns:
-        The line.
-    """
-    return json.dumps(told, ensure_ascii=False, allow_nan=False)
-
-
-def finite(value: float) -> float | None:
-    """JSON knows no infinity.
-
-    Args:
-        value: A number.
-
-    Returns:
-        It; None for the logarithm of an impossible thing's probability.
-    """
-    return value if math.isfinite(value) else None
-
-
-def _told(one: ScoredTranslation) -> dict[str, Any]:
-    return {
-        "text": one.text,
-        "score": finite(one.score),
-        "log_prob": finite(one.log_prob),
-        "tokens": one.tokens,
-        "token_log_probs": [finite(value) for value in one.token_log_probs],
-        "alignment": one.alignment,
-        "truncated": one.truncated,
-    }
+    yield json_line(translations_object(source, several))
 
 
 _WRITERS = {"text": as_text, "nbest": as_nbest, "jsonl": as_json}

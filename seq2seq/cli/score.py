@@ -14,13 +14,11 @@ import typer
 
 from seq2seq.cli import console, lines
 from seq2seq.cli.options import OptionGroup, check_choice
-from seq2seq.cli.outputs import finite, json_line
 from seq2seq.cli.search_options import Penalties, Running
 from seq2seq.errors import Seq2SeqError
 from seq2seq.storage.lines import STANDARD, count_lines, name_of
 
 if TYPE_CHECKING:
-    from seq2seq.inference.results import ScoredTranslation
     from seq2seq.inference.scoring import Given, Scorer
     from seq2seq.metrics import Score
 
@@ -212,6 +210,7 @@ def _score_file(
     target: str, pairs: Iterator[tuple[str, Given]], scorer: Scorer, *, as_json: bool
 ) -> None:
     from seq2seq.inference.scoring import perplexity
+    from seq2seq.inference.wire import json_line, score_object
 
     total, tokens, count = 0.0, 0, 0
     sources: deque[str] = deque()
@@ -229,27 +228,13 @@ def _score_file(
             source, steps = sources.popleft(), len(one.token_log_probs)
             value = perplexity(one.log_prob, steps)
             if as_json:
-                output.write(_json(source, one, value))
+                output.write(json_line(score_object(source, one, value)))
             else:
                 output.write(f"{one.log_prob:.6f}\t{one.score:.6f}\t{value:.4f}")
             total, tokens, count = total + one.log_prob, tokens + steps, count + 1
     console.tell(
         f"{name_of(target)}: perplexity {perplexity(total, tokens):.4f}, log-probability "
         f"{total:.4f}, {count:,} lines, {tokens:,} tokens (ends of sentences included)"
-    )
-
-
-def _json(source: str, one: ScoredTranslation, value: float) -> str:
-    return json_line(
-        {
-            "source": source,
-            "text": one.text,
-            "log_prob": finite(one.log_prob),
-            "score": finite(one.score),
-            "perplexity": finite(value),
-            "tokens": one.tokens,
-            "token_log_probs": [finite(step) for step in one.token_log_probs],
-        }
     )
 
 

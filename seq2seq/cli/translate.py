@@ -188,6 +188,8 @@ def translate(
     n lines in, n lines out, in the same order and in constant memory. In a terminal it prompts for
     lines until Ctrl-D.
     """
+    from seq2seq.inference.results import Warnings
+
     check_together(searching, penalties, sampled, running)
     written.check(model, source, *constrained.files)
     format_ = written.format_of(sampled)
@@ -199,6 +201,7 @@ def translate(
         options = replace(options, attention=True)
     prompts = source == written.output == STANDARD and _at_a_terminal()
     read: deque[str] = deque()
+    warnings = Warnings(console.warn)
     found = translator.stream(
         _kept(_prompted_lines() if prompts else lines.read_lines(source), read),
         options=options,
@@ -223,8 +226,12 @@ def translate(
     with opened as write:
         if written.output != STANDARD:  # else the translations themselves are to be seen
             found = console.with_progress(found, count_lines(source), "translating")
-        for several in found:
+        for number, several in enumerate(found, start=1):
             write(read.popleft(), several)
+            warnings.add(number, several)
+            if prompts:
+                warnings.finish()
+    warnings.finish()
 
 
 def _kept(source: Iterable[str], read: deque[str]) -> Iterator[str]:

@@ -17,15 +17,7 @@ SPACE = "\u2581"
 
 
 def words_of(pieces: Sequence[str]) -> list[int]:
-    """Tells which word each piece belongs to.
-
-    Args:
-        pieces: A sentence's pieces.
-
-    Returns:
-        The word's number, from 0, for each piece. A mark that stands alone belongs to the word
-        that it begins.
-    """
+    """Tells which word each piece belongs to."""
     numbers: list[int] = []
     word, inside = 0, False
     for piece in pieces:
@@ -85,14 +77,7 @@ def word_alignment(
 
 
 def pharaoh(alignment: Sequence[tuple[int, int]]) -> str:
-    """Writes an alignment as Pharaoh and fast_align do.
-
-    Args:
-        alignment: Pairs of a source word's and a target word's number.
-
-    Returns:
-        ``i-j`` for each pair, with spaces between.
-    """
+    """Writes an alignment as Pharaoh and fast_align do."""
     return " ".join(f"{i}-{j}" for i, j in alignment)
 
 

@@ -93,14 +93,7 @@ def export_model(
 
 
 def check_target(target: Path) -> None:
-    """Checks that a folder can be made.
-
-    Args:
-        target: The folder.
-
-    Raises:
-        Seq2SeqError: If it is there already, and not empty.
-    """
+    """Checks that a folder can be made."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise Seq2SeqError(f"{target}: is there already: remove it, or name another folder")
 

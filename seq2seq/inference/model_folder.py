@@ -50,18 +50,7 @@ class ModelFolder:
 
     @classmethod
     def open(cls, path: str | Path) -> ModelFolder:
-        """Reads a folder, all but its weights and graphs.
-
-        Args:
-            path: A run folder or a model folder.
-
-        Returns:
-            What it holds.
-
-        Raises:
-            ModelError: If there is no model, or it is damaged or its parts do not fit.
-            RecipeError: If its recipe cannot be used.
-        """
+        """Reads a folder, all but its weights and graphs."""
         folder = Path(path)
         text = _recipe_text(folder)
         recipe = recipe_from_toml(text, str(folder / RECIPE))
@@ -210,15 +199,7 @@ def _is_changing(folder: Path, before: tuple[tuple[int, int], ...]) -> bool:
 
 
 def check_self_contained(graph: bytes, origin: Path | str) -> None:
-    """Refuses a graph that would read other files: a model is no way to a user's data.
-
-    Args:
-        graph: A serialized ONNX model.
-        origin: Where it is from, for messages.
-
-    Raises:
-        ModelError: If it refers to external data.
-    """
+    """Refuses a graph that would read other files: a model is no way to a user's data."""
     # ONNX names the other file under this key; none of our graphs has the word.
     if b"location" in graph:
         raise ModelError(f"{origin}: refers to data in other files, which a model may not do")

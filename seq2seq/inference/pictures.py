@@ -16,11 +16,7 @@ _LARGEST = 120.0  # inches; matplotlib's pictures end at 2**16 dots
 
 
 def check_pictures() -> None:
-    """Checks that pictures can be drawn.
-
-    Raises:
-        MissingExtraError: If matplotlib is not installed.
-    """
+    """Checks that pictures can be drawn."""
     try:
         import matplotlib  # noqa: F401
     except ModuleNotFoundError as error:

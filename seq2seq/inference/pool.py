@@ -1,8 +1,8 @@
-"""Several processes that translate one file: order kept, memory constant, nothing left running.
+"""Processes that translate, open until they are closed: order kept, memory constant.
 
 Each worker has a model of its own. Windows of lines go to whoever is idle, and their translations
-are given out in the order of the lines. A worker ends when its pipe does, so also when this process
-is killed.
+are given out in the order of the lines; several threads may stream through one pool at once. A
+worker ends when its pipe does, so also when this process is killed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,15 +19,18 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
 
 from seq2seq.errors import Seq2SeqError
-from seq2seq.inference.model_folder import ModelFolder
-from seq2seq.inference.request import Request, make_request, search_options, windows
+from seq2seq.inference.model_folder import ModelFolder, read_published
+from seq2seq.inference.request import Request, check_lines, make_request, search_options, windows
 from seq2seq.inference.results import ScoredTranslation
 from seq2seq.inference.translator import Translator
 from seq2seq.processors import usable_processors
 from seq2seq.search import Wish
+
+T = TypeVar("T")
 
 logger = logging.getLogger("seq2seq")
 
@@ -35,8 +39,8 @@ _AHEAD = 3  # windows under way for each process, those that wait for their turn
 
 
 @dataclass(frozen=True)
-class _Task:
-    """What a worker is given: a window of lines."""
+class _Window:
+    """What a worker is given: some lines."""
 
     lines: list[str]
     wishes: list[Wish] | None
@@ -46,15 +50,58 @@ class _Task:
 
 @dataclass(frozen=True)
 class _Done:
-    """What a worker gives back: translations or an error, and what there is to warn of."""
+    """What a worker gives back: translations or an error, and what its loading warned of."""
 
     found: list[list[ScoredTranslation]]
     warnings: list[str]
     error: tuple[str, int] | None = None
 
 
+@dataclass(eq=False)
+class _Worker:
+    """A process, and this end of its pipe.
+
+    Attributes:
+        owes: Whether it works on a window that nobody waits for any more.
+    """
+
+    process: BaseProcess
+    pipe: Connection
+    owes: bool = False
+
+    def send(self, window: _Window) -> None:
+        """Gives it work; raises ``Seq2SeqError`` if it ended."""
+        try:
+            if self.owes:
+                self.pipe.recv()
+                self.owes = False
+            self.pipe.send(window)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            raise self._ended() from None
+
+    def received(self) -> _Done:
+        """Waits for what it did; raises ``Seq2SeqError`` if it ended."""
+        try:
+            done: _Done = self.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            raise self._ended() from None
+        return done
+
+    def _ended(self) -> Seq2SeqError:
+        self.process.join(timeout=5)
+        error = Seq2SeqError(
+            f"one of the processes that translate ended (exit code {self.process.exitcode}); "
+            "if memory ran out, fewer --processes or a smaller --batch-size need less"
+        )
+        error.exit_code = 1
+        return error
+
+
 class TranslatorPool:
     """Translates like a :class:`~seq2seq.inference.translator.Translator`, in several processes.
+
+    They start when there is work for them and live until the pool is closed: use it in a ``with``
+    block, or call ``close``.
 
     Args:
         path: As in ``Translator.load``.
@@ -79,13 +126,35 @@ class TranslatorPool:
         if processes < 1:
             raise Seq2SeqError(f"processes is {processes}; 1 or more is allowed")
         paths = [path] if isinstance(path, str | Path) else list(path)
-        recipes = [ModelFolder.open(one).recipe for one in paths]
+        recipes = [read_published(one, partial(ModelFolder.open, one)).recipe for one in paths]
         self.options = recipes[0].translation
         self.search_options = search_options(self.options)
         self.has_attention = any(one.model.decoder.attention != "none" for one in recipes)
-        self._processes = processes
+        self._most = processes
         each = threads or max(1, usable_processors() // processes)
         self._load = partial(Translator.load, paths, threads=each, **options)
+        self._lock = threading.Lock()
+        self._workers: set[_Worker] = set()
+        self._idle: SimpleQueue[_Worker] = SimpleQueue()
+        self._warned: set[str] = set()
+        self._closed = False
+
+    def __enter__(self) -> TranslatorPool:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends all processes; nothing is translated after."""
+        with self._lock:
+            self._closed = True
+            workers, self._workers = self._workers, set()
+        for worker in workers:
+            worker.process.terminate()
+        for worker in workers:
+            worker.process.join()
+            worker.pipe.close()
 
     def stream(
         self, lines: Iterable[str], *, wishes: Iterable[Wish] | None = None, **asked: Any
@@ -103,104 +172,118 @@ class TranslatorPool:
         Raises:
             Seq2SeqError: If something asked for is not allowed, or a process was killed.
         """
-        request = make_request(self.search_options, self.options, **asked)
+        return self.run(lines, make_request(self.search_options, self.options, **asked), wishes)
+
+    def run(
+        self, lines: Iterable[str], request: Request, wishes: Iterable[Wish] | None = None
+    ) -> Iterator[list[ScoredTranslation]]:
+        """As ``Translator.run``."""
+        check_lines(lines)
         return self._results(iter(lines), None if wishes is None else iter(wishes), request)
 
     def _results(
         self, lines: Iterator[str], wishes: Iterator[Wish] | None, request: Request
     ) -> Iterator[list[ScoredTranslation]]:
-        tasks = _tasks(lines, wishes, request)
-        with _workers(self._load, self._processes) as workers:
-            idle = list(workers)
-            busy: dict[Connection, int] = {}
-            waiting: dict[int, _Done] = {}  # by their number; those before are not done yet
-            given = taken = 0
-            more = True
+        waiting_windows = _windows(lines, wishes, request)
+        busy: dict[Connection, tuple[_Worker, int]] = {}
+        waiting: dict[int, _Done] = {}  # by their number; those before are not done yet
+        given = taken = 0
+        more = True
+        try:
             while more or busy or waiting:
-                while more and idle and given - taken < _AHEAD * self._processes:
-                    task = next(tasks, None)
-                    if task is None:
-                        more = False
+                while more and given - taken < _AHEAD * self._most:
+                    worker = self._worker(block=not busy and not waiting)
+                    if worker is None:
                         break
-                    _send(idle[-1], task, workers)
-                    busy[idle.pop()] = given
+                    try:
+                        window = next(waiting_windows, None)
+                    except BaseException:
+                        self._idle.put(worker)
+                        raise
+                    if window is None:
+                        more = False
+                        self._idle.put(worker)
+                        break
+                    self._trusted(worker, partial(_send, window))
+                    busy[worker.pipe] = worker, given
                     given += 1
                 for ready in wait(list(busy)) if busy else ():
                     assert isinstance(ready, Connection)
-                    waiting[busy.pop(ready)] = _received(ready, workers)
-                    idle.append(ready)
+                    worker, number = busy.pop(ready)
+                    waiting[number] = self._trusted(worker, _Worker.received)
+                    self._idle.put(worker)
                 while taken in waiting:
-                    yield from _told(waiting.pop(taken))
+                    yield from self._unpacked(waiting.pop(taken))
                     taken += 1
+        finally:  # whoever takes these workers next drops what they still do for us
+            for worker, _ in busy.values():
+                worker.owes = True
+                self._idle.put(worker)
+
+    def _worker(self, *, block: bool) -> _Worker | None:
+        """An idle worker, or a new one; None if all are busy and this is not to be waited for."""
+        while True:
+            with self._lock:
+                if self._closed:
+                    raise Seq2SeqError("the pool is closed: open a new one")
+                try:
+                    return self._idle.get_nowait()
+                except Empty:
+                    if len(self._workers) < self._most:
+                        worker = _started(self._load)
+                        self._workers.add(worker)
+                        return worker
+            if not block:
+                return None
+            try:
+                return self._idle.get(timeout=0.5)  # then the pool may be closed
+            except Empty:
+                continue
+
+    def _trusted(self, worker: _Worker, act: Callable[[_Worker], T]) -> T:
+        """Does something with a worker; another takes its place if it ended."""
+        try:
+            return act(worker)
+        except Seq2SeqError:
+            with self._lock:
+                self._workers.discard(worker)
+            worker.pipe.close()
+            raise
+
+    def _unpacked(self, done: _Done) -> list[list[ScoredTranslation]]:
+        for warning in done.warnings:
+            if warning not in self._warned:  # all workers load the same model
+                self._warned.add(warning)
+                logger.warning("%s", warning)
+        if done.error is not None:
+            text, code = done.error
+            error = Seq2SeqError(text)
+            error.exit_code = code
+            raise error
+        return done.found
 
 
-def _tasks(
+def _windows(
     lines: Iterator[str], wishes: Iterator[Wish] | None, request: Request
-) -> Iterator[_Task]:
+) -> Iterator[_Window]:
     first_line = 1
     for window, wished in windows(lines, wishes, request.batch_size * _BATCHES_A_WINDOW):
-        yield _Task(window, wished, first_line, request)
+        yield _Window(window, wished, first_line, request)
         first_line += len(window)
 
 
-def _send(pipe: Connection, task: _Task, workers: dict[Connection, BaseProcess]) -> None:
-    try:
-        pipe.send(task)
-    except (BrokenPipeError, ConnectionResetError):
-        raise _killed(workers[pipe]) from None
+def _send(window: _Window, worker: _Worker) -> None:
+    worker.send(window)
 
 
-def _received(pipe: Connection, workers: dict[Connection, BaseProcess]) -> _Done:
-    try:
-        done: _Done = pipe.recv()
-    except (EOFError, ConnectionResetError):
-        raise _killed(workers[pipe]) from None
-    return done
-
-
-def _killed(worker: BaseProcess) -> Seq2SeqError:
-    worker.join(timeout=5)
-    error = Seq2SeqError(
-        f"one of the processes that translate ended (exit code {worker.exitcode}); "
-        "if memory ran out, fewer --processes or a smaller --batch-size need less"
-    )
-    error.exit_code = 1
-    return error
-
-
-def _told(done: _Done) -> list[list[ScoredTranslation]]:
-    for warning in done.warnings:
-        logger.warning("%s", warning)
-    if done.error is not None:
-        text, code = done.error
-        error = Seq2SeqError(text)
-        error.exit_code = code
-        raise error
-    return done.found
-
-
-@contextmanager
-def _workers(load: Callable[[], Translator], count: int) -> Iterator[dict[Connection, BaseProcess]]:
-    """Starts processes, and ends them whatever happens."""
+def _started(load: Callable[[], Translator]) -> _Worker:
     context = multiprocessing.get_context("spawn")
-    workers: dict[Connection, BaseProcess] = {}
-    try:
-        with _interrupts_held():
-            for _ in range(count):
-                ours, theirs = context.Pipe()
-                worker: BaseProcess = context.Process(
-                    target=_work, args=(theirs, load), daemon=True
-                )
-                worker.start()
-                theirs.close()
-                workers[ours] = worker
-        yield workers
-    finally:
-        for worker in workers.values():
-            worker.terminate()
-        for pipe, worker in workers.items():
-            worker.join()
-            pipe.close()
+    with _interrupts_held():
+        ours, theirs = context.Pipe()
+        process: BaseProcess = context.Process(target=_work, args=(theirs, load), daemon=True)
+        process.start()
+        theirs.close()
+    return _Worker(process, ours)
 
 
 @contextmanager
@@ -233,13 +316,13 @@ def _work(pipe: Connection, load: Callable[[], Translator]) -> None:
     translator: Translator | None = None
     while True:
         try:
-            task: _Task = pipe.recv()
+            window: _Window = pipe.recv()
         except (EOFError, OSError):
             return
         try:
             translator = translator or load()
             found = translator.translate_window(
-                task.lines, task.request, wishes=task.wishes, first_line=task.first_line
+                window.lines, window.request, wishes=window.wishes, first_line=window.first_line
             )
             done = _Done(found, [*collected.messages])
         except Seq2SeqError as error:

@@ -1,77 +1,67 @@
-"""From hypotheses to translations: loops cut, texts written, doubles dropped, the best first."""
+"""From hypotheses to translations: loops cut, texts written, doubles dropped, the best first.
+
+A network that has lost its place says one phrase again and again until it is stopped; only what was
+stopped by its length cap is looked at, so one that says a thing three times for a reason stays as
+it is. Minimum Bayes risk takes, of several translations, the one that agrees best with all others:
+the utility of one, were another the right one, is sacreBLEU's sentence score; samples count once
+each time they were drawn (Eikema and Aziz 2020), an n-best list's members by their probabilities
+(Kumar and Byrne 2004).
+"""
 
 from __future__ import annotations
 
-import logging
+import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from seq2seq.inference.alignment import SPACE
-from seq2seq.inference.mbr import expected_utilities, probabilities
-from seq2seq.inference.reading import Part
-from seq2seq.inference.repetition import end_of_first
 from seq2seq.inference.request import Request
-from seq2seq.inference.results import Answer, ScoredTranslation, cut_after, join_answers
-from seq2seq.search import Hypothesis
+from seq2seq.inference.results import Note, ScoredTranslation
+from seq2seq.inference.segmentation import Line, Part, join_parts
+from seq2seq.search import Hypothesis, Normalization, divisors
 from seq2seq.search.constraints.constraints import restore_prefix
 from seq2seq.search.constraints.pieces import PieceTable
+from seq2seq.search.model import Floats, Floats32
 from seq2seq.text.tokenizer import Tokenizer
 
-logger = logging.getLogger("seq2seq")
-
-_SHOWN = 10  # numbers of lines in one warning
+_TIMES = 3  # a phrase that stands there less often at the end may be meant
+_SHORTEST = 6  # pieces: "ha ha ha" is no loop
 
 # The translation of an empty line is the empty line, for sure; no model is asked.
 _EMPTY = ScoredTranslation(text="", score=0.0, log_prob=0.0, truncated=False)
 
-
-def cut_loops(
-    parts: Sequence[Part], found: Sequence[list[Hypothesis]], target: Tokenizer
-) -> tuple[list[list[Hypothesis]], list[int]]:
-    """Cuts translations that repeat themselves up to their length cap.
-
-    Args:
-        parts: What was translated.
-        found: What the search found for each, best first.
-        target: The target's tokenizer.
-
-    Returns:
-        The same, with those cut, and the numbers of the lines whose best one was.
-    """
-
-    def begins_word(token: int) -> bool:
-        return target.pieces([token])[0].startswith(SPACE)
-
-    cut: list[list[Hypothesis]] = []
-    loops: list[int] = []
-    for part, several in zip(parts, found, strict=True):
-        kept = [end_of_first(one.tokens, begins_word) if one.truncated else None for one in several]
-        if kept[0] is not None and part.line not in loops[-1:]:
-            loops.append(part.line)
-        cut.append(
-            [
-                one if end is None else cut_after(one, end)
-                for one, end in zip(several, kept, strict=True)
-            ]
-        )
-    return cut, loops
+_LOOPED = Note("looped", "it repeated itself up to the length cap: it was cut after the first time")
+_CUT = Note("cut", "it was ended at the length cap")
 
 
-def report_loops(numbers: Sequence[int]) -> None:
-    """Says which lines' translations were cut.
+@dataclass(frozen=True)
+class Answer:
+    """A hypothesis with its text: what a part of a line was translated to.
 
     Args:
-        numbers: The lines' numbers.
+        text: The translation.
+        hypothesis: What the search found, its end left out if it looped.
+        score: What answers are ranked by.
+        length: How many tokens the search found, their end counted: what its score is made with.
+        looped: Whether something was left out.
     """
-    if numbers:
-        more = f" and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
-        logger.warning(
-            "line%s %s%s: the translation repeated itself up to the length cap: "
-            "it was cut after the first time",
-            "s" if len(numbers) > 1 else "",
-            ", ".join(map(str, numbers[:_SHOWN])),
-            more,
-        )
+
+    text: str
+    hypothesis: Hypothesis
+    score: float
+    length: int
+    looped: bool = False
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What the reader should know of it."""
+        if self.looped:
+            return (_LOOPED,)
+        return (_CUT,) if self.hypothesis.truncated else ()
 
 
 def answers_to(
@@ -81,27 +71,38 @@ def answers_to(
     table: PieceTable | None,
     request: Request,
 ) -> Iterator[list[Answer]]:
-    """Writes translations out, and chooses among them.
+    """Writes translations out, and chooses among them."""
 
-    Args:
-        parts: What was translated.
-        found: What the search found for each, best first.
-        target: The target's tokenizer.
-        table: The target's pieces as text; None if nothing is wished for.
-        request: How many are wanted, and by what they are ranked.
+    def begins_word(token: int) -> bool:
+        return target.pieces([token])[0].startswith(SPACE)
 
-    Yields:
-        The answers to each part, best first, at least one.
-    """
-    texts = iter(target.decode([one.tokens for several in found for one in several]))
+    kept = [
+        [_without_loop(one, begins_word) if one.truncated else one for one in several]
+        for several in found
+    ]
+    texts = iter(target.decode([one.tokens for several in kept for one in several]))
     samples = request.options.sampling is not None
-    for part, several in zip(parts, found, strict=True):
-        answers = [Answer(_text(next(texts), one, part, table), one, one.score) for one in several]
+    for part, several, shown in zip(parts, found, kept, strict=True):
+        answers = [
+            Answer(
+                _text(next(texts), cut, part, table),
+                cut,
+                cut.score,
+                len(one.tokens) + 1,
+                looped=cut is not one,
+            )
+            for one, cut in zip(several, shown, strict=True)
+        ]
         if request.mbr is not None:
             answers = _by_utility(answers, request.mbr, samples, request.wanted)
         elif not samples and len(answers) > 1:
             answers = _different(answers)[: request.wanted]
         yield answers
+
+
+def _without_loop(found: Hypothesis, begins_word: Callable[[int], bool]) -> Hypothesis:
+    kept = end_of_first(found.tokens, begins_word)
+    return found if kept is None else cut_after(found, kept)
 
 
 def _text(decoded: str, found: Hypothesis, part: Part, table: PieceTable | None) -> str:
@@ -130,14 +131,13 @@ def _by_utility(
         weights = probabilities([answer.hypothesis.log_prob for answer in candidates])
     utilities = expected_utilities([answer.text for answer in candidates], weights, utility)
     judged = [
-        Answer(answer.text, answer.hypothesis, value)
-        for answer, value in zip(candidates, utilities, strict=True)
+        replace(answer, score=value) for answer, value in zip(candidates, utilities, strict=True)
     ]
     return sorted(judged, key=lambda answer: -answer.score)  # stable: of equal ones the likelier
 
 
 def translations_of(
-    parts: Sequence[Part],
+    line: Line,
     answered: Sequence[Sequence[Answer]],
     request: Request,
     pieces: tuple[Sequence[str], Sequence[str]] | None,
@@ -145,17 +145,17 @@ def translations_of(
     """Makes a line's translations of the answers to its parts.
 
     Args:
-        parts: The line's parts.
-        answered: The answers to each. A translation is made of the n-th ones of all.
+        line: What was read of it.
+        answered: The answers to each part. A translation is made of the n-th ones of all.
         request: How scores are made.
         pieces: The names of source and target pieces by their ids; None: tokens are not wanted.
 
     Returns:
         The translations, best first, at least one.
     """
-    if not parts:
+    if not line.parts:
         return [_EMPTY]
-    if len(parts) == 1:
+    if len(line.parts) == 1:
         answers = answered[0]
     else:
         count = max(map(len, answered))
@@ -164,25 +164,167 @@ def translations_of(
         if request.options.sampling is None or request.mbr is not None:
             # By length, a line may rank higher than one that is made of better parts.
             answers = _different(sorted(answers, key=lambda one: -one.score))
-    if pieces is None:
-        return [
-            ScoredTranslation(
-                one.text, one.score, one.hypothesis.log_prob, one.hypothesis.truncated
-            )
-            for one in answers
-        ]
-    source, target = pieces
-    read = tuple(source[token] for part in parts for token in part.row)
-    return [
+    found = [
         ScoredTranslation(
             one.text,
             one.score,
             one.hypothesis.log_prob,
             one.hypothesis.truncated,
-            tuple(target[token] for token in one.hypothesis.tokens),
-            one.hypothesis.token_log_probs,
-            read,
-            one.hypothesis.attention,
+            notes=line.notes + one.notes,
         )
         for one in answers
     ]
+    if pieces is None:
+        return found
+    source, target = pieces
+    read = tuple(source[token] for part in line.parts for token in part.row)
+    return [
+        replace(
+            one,
+            tokens=tuple(target[token] for token in answer.hypothesis.tokens),
+            token_log_probs=answer.hypothesis.token_log_probs,
+            source_tokens=read,
+            attention=answer.hypothesis.attention,
+        )
+        for one, answer in zip(found, answers, strict=True)
+    ]
+
+
+def join_answers(parts: Sequence[Answer], normalization: Normalization) -> Answer:
+    """Joins the answers to a line's parts.
+
+    Args:
+        parts: An answer to each part, in order, at least one.
+        normalization: How scores are made from sums of log-probabilities.
+
+    Returns:
+        One answer, as if the parts had been translated in one go: log-probabilities are added up,
+        and each part's end counts for the length.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    several = [part.hypothesis for part in parts]
+    log_prob = math.fsum(one.log_prob for one in several)
+    hypothesis = Hypothesis(
+        tokens=tuple(token for one in several for token in one.tokens),
+        log_prob=log_prob,
+        score=_joint_score(parts, log_prob, normalization),
+        truncated=any(one.truncated for one in several),
+        token_log_probs=_joint_steps([one.token_log_probs for one in several]),
+        attention=_joint_attention([one.attention for one in several]),
+    )
+    ranked_by_search = all(part.score == part.hypothesis.score for part in parts)
+    score = sum(part.score for part in parts) / len(parts)  # a mean of utilities
+    return Answer(
+        join_parts([part.text for part in parts]),
+        hypothesis,
+        hypothesis.score if ranked_by_search else score,
+        sum(part.length for part in parts),
+        looped=any(part.looped for part in parts),
+    )
+
+
+def _joint_score(parts: Sequence[Answer], log_prob: float, normalization: Normalization) -> float:
+    """By the lengths that were searched: what was left out of a loop counts in the sum, too."""
+    total = sum(part.length for part in parts)
+    if not math.isfinite(log_prob):
+        return log_prob
+    table = divisors(normalization, total)
+    coverage = math.fsum(
+        part.hypothesis.score - part.hypothesis.log_prob / table[part.length] for part in parts
+    )
+    return float(log_prob / table[total] + coverage)
+
+
+def _joint_steps(parts: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    if not all(parts):
+        return ()
+    ends = math.fsum(part[-1] for part in parts)
+    return (*(value for part in parts for value in part[:-1]), ends)
+
+
+def _joint_attention(parts: Sequence[Floats32 | None]) -> Floats32 | None:
+    """One matrix: each part looked at its own source alone, and all ends are one."""
+    whole = [part for part in parts if part is not None]
+    if len(whole) < len(parts):
+        return None
+    heights, widths = zip(*(np.subtract(part.shape, 1).tolist() for part in whole), strict=True)
+    joint = np.zeros((sum(heights) + 1, sum(widths) + 1), dtype=np.float32)
+    row = column = 0
+    for part, height, width in zip(whole, heights, widths, strict=True):
+        joint[row : row + height, column : column + width] = part[:-1, :-1]
+        joint[row : row + height, -1] = part[:-1, -1]
+        row, column = row + height, column + width
+    joint[-1, column - width : column] = whole[-1][-1, :-1]
+    joint[-1, -1] = whole[-1][-1, -1]
+    return joint
+
+
+def cut_after(hypothesis: Hypothesis, kept: int) -> Hypothesis:
+    """Leaves out the end of a hypothesis that repeated itself."""
+    steps, attention = hypothesis.token_log_probs, hypothesis.attention
+    return Hypothesis(
+        hypothesis.tokens[:kept],
+        hypothesis.log_prob,
+        hypothesis.score,
+        hypothesis.truncated,
+        (*steps[:kept], math.fsum(steps[kept:])) if steps else (),
+        None if attention is None else np.concatenate([attention[:kept], attention[-1:]]),
+    )
+
+
+def end_of_first(tokens: Sequence[int], begins_word: Callable[[int], bool]) -> int | None:
+    """Finds where a repeated phrase at the end has been said for the first time.
+
+    Args:
+        tokens: A translation that ran into its length cap.
+        begins_word: Whether a token begins a word; the phrase is cut between words if it can be.
+
+    Returns:
+        How many tokens to keep; None if the end repeats nothing. The shortest phrase counts, at
+        least three times said, the last time perhaps in part.
+    """
+    ids = np.asarray(tokens, dtype=np.int64)
+    for period in range(1, len(ids) // _TIMES + 1):
+        differs = np.flatnonzero(ids[period:] != ids[:-period])
+        begin = int(differs[-1]) + 1 if len(differs) else 0
+        repeated = len(ids) - begin
+        if repeated >= max(_TIMES * period, _SHORTEST):
+            first = begin + period
+            for cut in range(first, first + period):
+                if begins_word(tokens[cut]):
+                    return cut
+            return first
+    return None
+
+
+def expected_utilities(texts: Sequence[str], weights: Sequence[float], utility: str) -> list[float]:
+    """Computes how well each candidate agrees with all of them."""
+    # A metric keeps its reference's n-grams, so they are counted once for all candidates.
+    judges = [_metric(utility, text) for text in texts]
+    table = np.array(
+        [[judge.corpus_score([text], None).score for judge in judges] for text in texts]
+    ).reshape(len(texts), len(texts))
+    shares = np.asarray(weights, dtype=np.float64)
+    found: list[float] = (table @ (shares / shares.sum())).tolist() if len(texts) else []
+    return found
+
+
+def probabilities(log_probs: Sequence[float]) -> list[float]:
+    """Turns log-probabilities of candidates into weights that sum to 1."""
+    values: Floats = np.asarray(log_probs, dtype=np.float64)
+    peak = values.max(initial=-np.inf)
+    shares = np.exp(values - peak) if np.isfinite(peak) else np.ones_like(values)
+    weights: list[float] = (shares / shares.sum()).tolist() if len(values) else []
+    return weights
+
+
+def _metric(utility: str, reference: str) -> Any:
+    if utility == "chrf":
+        from sacrebleu.metrics.chrf import CHRF
+
+        return CHRF(references=[[reference]])
+    from sacrebleu.metrics.bleu import BLEU
+
+    # As sacreBLEU's own sentence_bleu: orders longer than the sentence do not count.
+    return BLEU(references=[[reference]], effective_order=True, force=True)

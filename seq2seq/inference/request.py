@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
 from seq2seq.errors import Seq2SeqError, unknown_name
-from seq2seq.inference.mbr import check_utility
 from seq2seq.recipe import Translation
 from seq2seq.search import SearchOptions, Wish
 from seq2seq.search.run import check_options
 
 LONG = ("split", "truncate", "keep")
 """What can be done with a line that is longer than the model was trained on."""
+
+UTILITIES = ("chrf", "bleu")
+"""What minimum Bayes risk can choose by."""
 
 # Batches of long lines hold fewer of them, so that memory is bounded by the batch size alone.
 _PIECES_A_LINE = 128
@@ -24,7 +26,7 @@ _BATCHES_A_WINDOW = 16
 
 @dataclass(frozen=True)
 class Request:
-    """How lines are to be translated, checked and with nothing left open.
+    """How lines are to be translated: checked when it is made, and with nothing left open.
 
     Args:
         options: How to search.
@@ -32,6 +34,9 @@ class Request:
         mbr: The utility that translations are chosen by; None: the search's score.
         long: What is done with a line that is longer than the model was trained on.
         details: Whether translations carry their tokens.
+
+    Raises:
+        Seq2SeqError: If something asked for is not allowed.
     """
 
     options: SearchOptions
@@ -39,6 +44,23 @@ class Request:
     mbr: str | None = None
     long: str = "split"
     details: bool = False
+
+    def __post_init__(self) -> None:
+        options = self.options
+        check_options(options)
+        if self.batch_size < 1:
+            raise Seq2SeqError(f"batch_size is {self.batch_size}; 1 or more is allowed")
+        if self.long not in LONG:
+            raise Seq2SeqError(f"long: {unknown_name(self.long, LONG)}")
+        if self.mbr is None:
+            return
+        if self.mbr not in UTILITIES:
+            raise Seq2SeqError(f"mbr: {unknown_name(self.mbr, UTILITIES)}")
+        if (options.beam if options.sampling is None else options.n_best) < 2:
+            raise Seq2SeqError(
+                "mbr chooses among several translations: draw 2 samples or more, or use a beam of "
+                "2 or more"
+            )
 
     @property
     def window(self) -> int:
@@ -66,14 +88,7 @@ class Request:
 
 
 def search_options(recipe: Translation) -> SearchOptions:
-    """A recipe's way to translate as options of a search.
-
-    Args:
-        recipe: The recipe's table.
-
-    Returns:
-        The options.
-    """
+    """A recipe's way to translate as options of a search."""
     return SearchOptions(
         beam=recipe.beam,
         normalization=recipe.normalization,
@@ -121,46 +136,17 @@ def make_request(
         beam=chosen.beam if beam is None else beam,
         n_best=chosen.n_best if n_best is None else n_best,
     )
-    request = Request(chosen, batch_size, mbr, long or recipe.long, details)
-    check_request(request)
-    return request
+    return Request(chosen, batch_size, mbr, long or recipe.long, details)
 
 
-def check_request(request: Request) -> None:
-    """Checks what is asked for, before any line is read.
-
-    Args:
-        request: What is asked for.
-
-    Raises:
-        Seq2SeqError: If it is not allowed.
-    """
-    options = request.options
-    check_options(options)
-    if request.batch_size < 1:
-        raise Seq2SeqError(f"batch_size is {request.batch_size}; 1 or more is allowed")
-    if request.long not in LONG:
-        raise Seq2SeqError(f"long: {unknown_name(request.long, LONG)}")
-    if request.mbr is None:
-        return
-    check_utility(request.mbr)
-    if (options.beam if options.sampling is None else options.n_best) < 2:
-        raise Seq2SeqError(
-            "mbr chooses among several translations: draw 2 samples or more, or use a beam of 2 or "
-            "more"
-        )
+def check_lines(lines: Iterable[str]) -> None:
+    """Refuses a single text (``Seq2SeqError``), of which each letter would be a line."""
+    if isinstance(lines, str | bytes):
+        raise Seq2SeqError("lines is a single string; give a list of lines, also of one: [line]")
 
 
 def check_without_texts(wishes: Sequence[Wish], first_line: int) -> None:
-    """Checks that wishes give no text that a shortlist may have no pieces for.
-
-    Args:
-        wishes: What the translations have to look like.
-        first_line: The number of the first one's line.
-
-    Raises:
-        Seq2SeqError: If there is a prefix or a forced phrase.
-    """
+    """Checks that wishes give no text that a shortlist may have no pieces for."""
     for number, wish in enumerate(wishes, start=first_line):
         if wish.prefix or wish.forced:
             what = "a prefix" if wish.prefix else "a forced phrase"
@@ -200,15 +186,7 @@ def windows(
 
 
 def batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """Cuts lines into batches of about equal lengths, leaving out those of length 0.
-
-    Args:
-        lengths: The length of each line.
-        batch_size: The most lines of a batch.
-
-    Yields:
-        Indices of lines.
-    """
+    """Cuts lines into batches of about equal lengths, leaving out those of length 0."""
     order = sorted((i for i, length in enumerate(lengths) if length), key=lengths.__getitem__)
     batch: list[int] = []
     for i in order:

@@ -1,17 +1,32 @@
-"""What a translator gives back, and how the translations of a long line's parts become one."""
+"""What a translator gives back, with notes on what happened to a line on the way."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
+from typing import Literal
 
 from seq2seq.inference.alignment import word_alignment
-from seq2seq.inference.segmentation import join_parts
-from seq2seq.search import Hypothesis, Normalization, divisors
 from seq2seq.search.model import Floats32
+
+_SHOWN = 10  # numbers of lines in one warning
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that a reader of a translation should know.
+
+    Attributes:
+        kind: "split": the line was long and was translated in parts; "truncated": it was long, and
+            its end was left out; "whole": it was long, and was translated as it is all the same;
+            "unknown": it has characters that the model does not know; "invalid": it has U+FFFD,
+            which stands for what could not be read; "cut": the translation was ended at the length
+            cap; "looped": it repeated itself up to there, and was cut after the first time.
+        text: In words.
+    """
+
+    kind: Literal["split", "truncated", "whole", "unknown", "invalid", "cut", "looped"]
+    text: str
 
 
 @dataclass(frozen=True)
@@ -31,6 +46,7 @@ class ScoredTranslation:
         source_tokens: The source's pieces that were translated.
         attention: How each token and the end weighed the source's tokens and its end (tokens + 1,
             source tokens + 1); None: the model has no attention, or it was not asked for.
+        notes: What the reader of the translation should know.
     """
 
     text: str
@@ -41,6 +57,7 @@ class ScoredTranslation:
     token_log_probs: tuple[float, ...] = ()
     source_tokens: tuple[str, ...] = ()
     attention: Floats32 | None = field(default=None, compare=False, repr=False)
+    notes: tuple[Note, ...] = ()
 
     @property
     def alignment(self) -> list[tuple[int, int]] | None:
@@ -51,116 +68,38 @@ class ScoredTranslation:
 
 
 def best_of(several: Sequence[ScoredTranslation]) -> ScoredTranslation:
-    """Chooses one translation; samples come as they were drawn, all others best first.
-
-    Args:
-        several: A line's translations.
-
-    Returns:
-        The one with the best score, the first of equal ones.
-    """
+    """Chooses one translation; samples come as they were drawn, all others best first."""
     return several[0] if len(several) == 1 else max(several, key=lambda one: one.score)
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A hypothesis with its text: what a part of a line was translated to.
+class Warnings:
+    """Makes warnings of the notes on many lines.
 
     Args:
-        text: The translation.
-        hypothesis: What the search found.
-        score: What answers are ranked by.
+        warn: Takes a warning.
+        loops: Whether to warn of translations that repeated themselves.
     """
 
-    text: str
-    hypothesis: Hypothesis
-    score: float
+    def __init__(self, warn: Callable[[str], None], *, loops: bool = True) -> None:
+        self._warn = warn
+        self._warns_of_loops = loops
+        self._loops: list[int] = []
 
+    def add(self, line: int, several: Sequence[ScoredTranslation]) -> None:
+        """Warns of a line where its source was changed, and remembers it where it looped."""
+        for note in several[0].notes:
+            if note.kind in ("truncated", "whole"):
+                self._warn(f"line {line}: {note.text}")
+            if note.kind == "looped" and self._warns_of_loops:
+                self._loops.append(line)
 
-def join_answers(parts: Sequence[Answer], normalization: Normalization) -> Answer:
-    """Joins the answers to a line's parts.
-
-    Args:
-        parts: An answer to each part, in order, at least one.
-        normalization: How scores are made from sums of log-probabilities.
-
-    Returns:
-        One answer, as if the parts had been translated in one go: log-probabilities are added up,
-        and each part's end counts for the length.
-    """
-    if len(parts) == 1:
-        return parts[0]
-    several = [part.hypothesis for part in parts]
-    log_prob = math.fsum(one.log_prob for one in several)
-    hypothesis = Hypothesis(
-        tokens=tuple(token for one in several for token in one.tokens),
-        log_prob=log_prob,
-        score=_joint_score(several, log_prob, normalization),
-        truncated=any(one.truncated for one in several),
-        token_log_probs=_joint_steps([one.token_log_probs for one in several]),
-        attention=_joint_attention([one.attention for one in several]),
-    )
-    ranked_by_search = all(part.score == part.hypothesis.score for part in parts)
-    score = sum(part.score for part in parts) / len(parts)  # a mean of utilities
-    return Answer(
-        join_parts([part.text for part in parts]),
-        hypothesis,
-        hypothesis.score if ranked_by_search else score,
-    )
-
-
-def _joint_score(
-    several: Sequence[Hypothesis], log_prob: float, normalization: Normalization
-) -> float:
-    lengths = [len(one.tokens) + 1 for one in several]
-    if not math.isfinite(log_prob):
-        return log_prob
-    table = divisors(normalization, sum(lengths))
-    own = zip(several, lengths, strict=True)
-    coverage = math.fsum(one.score - one.log_prob / table[length] for one, length in own)
-    return float(log_prob / table[sum(lengths)] + coverage)
-
-
-def _joint_steps(parts: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
-    if not all(parts):
-        return ()
-    ends = math.fsum(part[-1] for part in parts)
-    return (*(value for part in parts for value in part[:-1]), ends)
-
-
-def _joint_attention(parts: Sequence[Floats32 | None]) -> Floats32 | None:
-    """One matrix: each part looked at its own source alone, and all ends are one."""
-    whole = [part for part in parts if part is not None]
-    if len(whole) < len(parts):
-        return None
-    heights, widths = zip(*(np.subtract(part.shape, 1).tolist() for part in whole), strict=True)
-    joint = np.zeros((sum(heights) + 1, sum(widths) + 1), dtype=np.float32)
-    row = column = 0
-    for part, height, width in zip(whole, heights, widths, strict=True):
-        joint[row : row + height, column : column + width] = part[:-1, :-1]
-        joint[row : row + height, -1] = part[:-1, -1]
-        row, column = row + height, column + width
-    joint[-1, column - width : column] = whole[-1][-1, :-1]
-    joint[-1, -1] = whole[-1][-1, -1]
-    return joint
-
-
-def cut_after(hypothesis: Hypothesis, kept: int) -> Hypothesis:
-    """Leaves out the end of a hypothesis that repeated itself.
-
-    Args:
-        hypothesis: What the search found.
-        kept: How many tokens are kept.
-
-    Returns:
-        The hypothesis with fewer tokens; what was left out counts with its end.
-    """
-    steps, attention = hypothesis.token_log_probs, hypothesis.attention
-    return Hypothesis(
-        hypothesis.tokens[:kept],
-        hypothesis.log_prob,
-        hypothesis.score,
-        hypothesis.truncated,
-        (*steps[:kept], math.fsum(steps[kept:])) if steps else (),
-        None if attention is None else np.concatenate([attention[:kept], attention[-1:]]),
-    )
+    def finish(self) -> None:
+        """Warns of the lines that looped, all at once."""
+        if not self._loops:
+            return
+        numbers, more = ", ".join(map(str, self._loops[:_SHOWN])), len(self._loops) - _SHOWN
+        self._warn(
+            f"line{'s' * (len(self._loops) > 1)} {numbers}{f' and {more} more' * (more > 0)}: "
+            "the translation repeated itself up to the length cap: it was cut after the first time"
+        )
+        self._loops.clear()

@@ -128,15 +128,7 @@ class Scorer:
 
 
 def perplexity(log_prob: float, tokens: int) -> float:
-    """How many tokens the model hesitated between, on average, at each step.
-
-    Args:
-        log_prob: The log-probability of a text.
-        tokens: How many tokens it has, ends counted.
-
-    Returns:
-        The perplexity, from 1; infinite for a text that the model thinks impossible.
-    """
+    """How many tokens the model hesitated between, on average, at each step."""
     try:
         return math.exp(-log_prob / max(tokens, 1))
     except OverflowError:

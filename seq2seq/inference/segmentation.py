@@ -1,4 +1,4 @@
-"""Lines longer than a model was trained on: split into parts that it can translate.
+"""Lines as a translator reads them: in one part, or in several if the model takes no longer ones.
 
 A line is split at the ends of sentences; a sentence that is still too long at commas, then between
 words, and a word that is too long anywhere. Parts are as long as they may be, so that the model
@@ -10,7 +10,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
+
+from seq2seq.ids import UNK
+from seq2seq.inference.results import Note
+from seq2seq.search import Wish
+from seq2seq.text.tokenizer import Tokenizer
 
 Count = Callable[[Sequence[str]], list[int]]
 """How many pieces each text has."""
@@ -22,6 +28,7 @@ _CUTS = (
     re.compile(rf"[,:–—][{_CLOSING}]*\s+|[，、：][{_CLOSING}]*\s*|[،]\s*"),
     re.compile(r"\s+"),
 )
+_NO_WISH = Wish()
 _BYTES = 4  # a character that the tokenizer does not know may become so many pieces
 
 
@@ -66,14 +73,7 @@ def _units(text: str, cut: re.Pattern[str]) -> list[str]:
 
 
 def join_parts(parts: Sequence[str]) -> str:
-    """Joins the translations of a line's parts.
-
-    Args:
-        parts: The translations.
-
-    Returns:
-        One line: with spaces between parts, but for scripts that write none.
-    """
+    """Joins the translations of a line's parts."""
     joined = ""
     for part in parts:
         spaced = joined and part and not (_writes_no_spaces(joined[-1], part[0]))
@@ -87,3 +87,101 @@ def _writes_no_spaces(before: str, after: str) -> bool:
         and not unicodedata.name(one, "").startswith("HANGUL")
         for one in (before, after)
     )
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is translated at once.
+
+    Args:
+        line: The number of its line, for messages.
+        row: Its pieces, without eos.
+        wish: What its translation has to look like.
+    """
+
+    line: int
+    row: list[int]
+    wish: Wish
+
+
+@dataclass(frozen=True)
+class Line:
+    """What was read of a line.
+
+    Args:
+        parts: What is translated of it: mostly one part, none if it has no words.
+        notes: What happened to it.
+    """
+
+    parts: Sequence[Part]
+    notes: tuple[Note, ...] = ()
+
+
+class Reader:
+    """Reads lines.
+
+    Args:
+        tokenizer: The source's tokenizer.
+        longest: The most pieces of a part.
+        long: What is done with a line that has more: "split", "truncate" or "keep".
+    """
+
+    def __init__(self, tokenizer: Tokenizer, longest: int, long: str) -> None:
+        self._tokenizer = tokenizer
+        self._longest = longest
+        self._long = long
+
+    def read(self, lines: Sequence[str], wishes: Sequence[Wish] | None, first: int) -> list[Line]:
+        """Reads some lines.
+
+        Args:
+            lines: The lines.
+            wishes: What each one's translation has to look like; None: nothing is asked for.
+            first: The number of the first.
+
+        Returns:
+            What is translated of each.
+        """
+        rows = self._tokenizer.encode(lines)
+        wished = wishes or [_NO_WISH] * len(lines)
+        return [
+            self._line(number, *read)
+            for number, read in enumerate(zip(lines, rows, wished, strict=True), start=first)
+        ]
+
+    def _line(self, number: int, line: str, row: list[int], wish: Wish) -> Line:
+        if not line.strip():
+            row = []
+        if not row and not (wish.prefix or wish.forced):
+            return Line([])
+        notes: list[Note] = []
+        if UNK in row:
+            notes.append(Note("unknown", "it has characters that the model does not know"))
+        if "\ufffd" in line:
+            notes.append(Note("invalid", "it has U+FFFD in the place of what could not be read"))
+        if len(row) <= self._longest or self._long == "keep":
+            return Line([Part(number, row, wish)], tuple(notes))
+        parts, note = self._shortened(Part(number, row, wish), line)
+        return Line(parts, (*notes, note))
+
+    def _shortened(self, whole: Part, line: str) -> tuple[list[Part], Note]:
+        """What is made of a line that is too long."""
+        row, wish = whole.row, whole.wish
+        why = f"{len(row)} pieces, but the model takes at most {self._longest}"
+        if self._long == "truncate":
+            kept = replace(whole, row=row[: self._longest])
+            return [kept], Note("truncated", f"{why}: the rest was left out")
+        if wish.forced:  # there is no telling in which part a phrase belongs
+            text = f"{why}: it was not split, as its translation has to hold phrases"
+            return [whole], Note("whole", text)
+        rows = self._tokenizer.encode(split_line(line, self._longest, self._count))
+        first, *others = [one for one in rows if one]
+        rest = replace(wish, prefix="")
+        parts = [
+            replace(whole, row=first),
+            *(Part(whole.line, other, rest) for other in others),
+        ]
+        return parts, Note("split", f"{why}: it was translated in {len(parts)} parts")
+
+    def _count(self, texts: Sequence[str]) -> list[int]:
+        return [len(row) for row in self._tokenizer.encode(texts)]

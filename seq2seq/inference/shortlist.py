@@ -55,17 +55,7 @@ class Shortlist:
 
     @classmethod
     def load(cls, path: Path) -> Shortlist:
-        """Reads a shortlist.
-
-        Args:
-            path: Its file.
-
-        Returns:
-            It.
-
-        Raises:
-            ModelError: If the file is missing, damaged or something else.
-        """
+        """Reads a shortlist."""
         path = Path(path)
         if not path.exists():
             raise ModelError(f"{path}: no such file (a vocabulary shortlist)")
@@ -85,14 +75,7 @@ class Shortlist:
         return cls(likely, frequent, int(size))
 
     def save(self, path: Path) -> None:
-        """Writes the shortlist, all of it or nothing.
-
-        Args:
-            path: The file; one that is there is replaced.
-
-        Raises:
-            ModelError: If it cannot be written.
-        """
+        """Writes the shortlist, all of it or nothing."""
         about = {_FORMAT: str(self.target_size)}  # more keys would be in another order each time
         arrays = {
             "likely": np.ascontiguousarray(self.likely_XM, dtype=np.int32),
@@ -104,15 +87,7 @@ class Shortlist:
             raise ModelError(f"{path}: cannot be written: {error.strerror}") from None
 
     def check_fits(self, source_size: int, target_size: int) -> None:
-        """Checks that a shortlist is one for a model.
-
-        Args:
-            source_size: The model's source vocabulary.
-            target_size: Its target vocabulary.
-
-        Raises:
-            ModelError: If a vocabulary is of another size.
-        """
+        """Checks that a shortlist is one for a model."""
         ours, theirs = (self.source_size, self.target_size), (source_size, target_size)
         if ours != theirs:
             raise ModelError(
@@ -165,15 +140,7 @@ class ShortlistHead:
         self._shortlist = shortlist
 
     def select(self, source_ids_BS: Ints, lengths_B: Ints) -> SelectedHead:
-        """Takes the columns that the sentences of a batch may need: once a batch.
-
-        Args:
-            source_ids_BS: The sentences' pieces, right-padded.
-            lengths_B: How many pieces of each are real.
-
-        Returns:
-            The output layer of these sentences.
-        """
+        """Takes the columns that the sentences of a batch may need: once a batch."""
         union_U, mask_BU = self._shortlist.allowed(source_ids_BS, lengths_B)
         return SelectedHead(self._output_VE, self._bias_V, union_U, mask_BU)
 
@@ -242,15 +209,7 @@ class SelectedHead:
         return values_Nk, tokens_Nk
 
     def log_probs(self, readout_NE: Floats32, sentence_N: Ints) -> Floats32:
-        """All tokens' log-probabilities.
-
-        Args:
-            readout_NE: The readouts.
-            sentence_N: Which sentence each row belongs to.
-
-        Returns:
-            (N, V), a new array, -inf where a row may not produce a token.
-        """
+        """All tokens' log-probabilities."""
         shape = (len(readout_NE), self._vocab_size)
         log_probs_NV = np.full(shape, -np.inf, dtype=np.float32)
         logits_NL = self._logits(readout_NE, sentence_N)

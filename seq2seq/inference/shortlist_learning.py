@@ -66,13 +66,7 @@ class PieceWeights:
         self.target_counts_V = np.zeros(self.target_size, dtype=np.int64)
 
     def add(self, source: Ints, target: Ints, weight: Floats) -> None:
-        """Counts weights.
-
-        Args:
-            source: The source piece of each.
-            target: Its target piece.
-            weight: The weight.
-        """
+        """Counts weights."""
         self._new.append((source * self.target_size + target, weight))
         if sum(len(keys) for keys, _ in self._new) >= _CELLS_AT_ONCE:
             self.merge()
@@ -195,21 +189,7 @@ def learn_shortlist(
 def piece_weights(
     model: TranslationModel, pairs: PairDataset, most_pairs: int, progress: Progress
 ) -> PieceWeights:
-    """Sums a model's attention over training pairs.
-
-    Args:
-        model: The model.
-        pairs: The pairs.
-        most_pairs: Of more pairs than this, so many are drawn.
-        progress: Is told of the pairs done.
-
-    Returns:
-        The sums.
-
-    Raises:
-        Seq2SeqError: If the model has no attention.
-        DataError: If there are no pairs.
-    """
+    """Sums a model's attention over training pairs."""
     if model.decoder.attention is None:
         raise Seq2SeqError(
             "a vocabulary shortlist is learned from attention, and this model has none "
@@ -234,14 +214,7 @@ def piece_weights(
 
 
 def same_pieces(tokenizers: Tokenizers) -> Ints:
-    """Finds the target piece that is written as each source piece.
-
-    Args:
-        tokenizers: Both sides' tokenizers.
-
-    Returns:
-        Its id for each source piece; -1 where there is none, and for unk and control pieces.
-    """
+    """Finds the target piece that is written as each source piece."""
     source = tokenizers.source.pieces(range(tokenizers.source.size))
     target = tokenizers.target.pieces(range(tokenizers.target.size))
     place = {piece: number for number, piece in enumerate(target) if number > EOS}

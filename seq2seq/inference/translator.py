@@ -6,6 +6,7 @@ Whatever comes in, n lines give n translations. Nothing here knows the network: 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -20,21 +21,24 @@ from seq2seq.inference.engines import (
     load_engine,
 )
 from seq2seq.inference.model_folder import ModelFolder, read_published
-from seq2seq.inference.postprocess import answers_to, cut_loops, report_loops, translations_of
-from seq2seq.inference.reading import Part, Reader
+from seq2seq.inference.postprocess import answers_to, translations_of
 from seq2seq.inference.request import (
     Request,
     batches,
+    check_lines,
     check_without_texts,
     make_request,
     search_options,
     windows,
 )
-from seq2seq.inference.results import ScoredTranslation, best_of
+from seq2seq.inference.results import ScoredTranslation, Warnings, best_of
+from seq2seq.inference.segmentation import Part, Reader
 from seq2seq.recipe import Translation
 from seq2seq.search import Hypothesis, SearchOptions, SourceBatch, StepModel, Wish, run_search
 from seq2seq.search.constraints.pieces import PieceTable
 from seq2seq.text.tokenizer import Tokenizers
+
+logger = logging.getLogger("seq2seq")
 
 __all__ = ["ScoredTranslation", "Translator"]
 
@@ -50,7 +54,7 @@ class Translator:
             ``options.max_source`` counts.
         attention: Whether the model has attention.
         shortlist: Whether the model chooses from a list of likely tokens alone.
-        warns: Whether to report translations that repeat themselves without end; of a model in
+        warns: Whether ``translate`` logs which translations repeated themselves; of a model in
             training that is no news.
 
     Raises:
@@ -202,7 +206,13 @@ class Translator:
             mbr=mbr,
             long=long,
         )
-        return [best_of(several).text for several in found]
+        warnings = Warnings(logger.warning, loops=self.warns)
+        texts = []
+        for number, several in enumerate(found, start=1):
+            texts.append(best_of(several).text)
+            warnings.add(number, several)
+        warnings.finish()
+        return texts
 
     def translate_nbest(
         self,
@@ -287,10 +297,6 @@ class Translator:
             Seq2SeqError: If something asked for is not allowed, or ``lines`` is one string.
             ModelError: If the model's numbers are broken.
         """
-        if isinstance(lines, str | bytes):
-            raise Seq2SeqError(
-                "lines is a single string; give a list of lines, also of one: [line]"
-            )
         request = make_request(
             self.search_options,
             self.options,
@@ -302,6 +308,25 @@ class Translator:
             long=long,
             details=details,
         )
+        return self.run(lines, request, wishes)
+
+    def run(
+        self, lines: Iterable[str], request: Request, wishes: Iterable[Wish] | None = None
+    ) -> Iterator[list[ScoredTranslation]]:
+        """Translates lines as ``stream`` does, by a request that was made before.
+
+        Args:
+            lines: The lines, any number.
+            request: How to translate them.
+            wishes: As in ``translate``; as many as lines.
+
+        Returns:
+            For each line, in order, what ``translate_nbest`` gives.
+
+        Raises:
+            Seq2SeqError: If ``lines`` is one string.
+        """
+        check_lines(lines)
         return self._windows(iter(lines), None if wishes is None else iter(wishes), request)
 
     def _windows(
@@ -339,17 +364,14 @@ class Translator:
             check_without_texts(wishes or (), first_line)
         reader = Reader(self.tokenizers.source, self.longest, request.long)
         read = reader.read(lines, wishes, first_line)
-        parts = [part for line in read for part in line]
+        parts = [part for line in read for part in line.parts]
         table = self._table if wishes and any(wishes) else None
         found = self._search(parts, table, request)
-        if any(one.truncated for several in found for one in several):
-            found, loops = cut_loops(parts, found, self.tokenizers.target)
-            if self.warns:
-                report_loops(loops)
         answers = answers_to(parts, found, self.tokenizers.target, table, request)
         pieces = (self._source_pieces, self._target_pieces) if request.details else None
         return [
-            translations_of(line, [next(answers) for _ in line], request, pieces) for line in read
+            translations_of(line, [next(answers) for _ in line.parts], request, pieces)
+            for line in read
         ]
 
     def _search(

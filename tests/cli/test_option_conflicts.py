@@ -104,7 +104,7 @@ CONFLICTS = [
 WISHES = [
     (
         '{"prefix": "a"',
-        "not JSON: Expecting ',' delimiter: write {} for a line without constraints",
+        "not JSON: Expecting ',' delimiter: write {\"prefix\": ...",
     ),
     ("[]", 'not an object: write {"prefix": "...", "force": ["..."], "avoid": ["..."]}, or {} ...'),
     (

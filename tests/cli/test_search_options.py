@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seq2seq.inference.mbr import expected_utilities, probabilities
+from seq2seq.inference.postprocess import expected_utilities, probabilities
 
 LINES = (
     "The old man sleeps.\n\nThe dog sees a cat in the garden.\nShe reads.\n"

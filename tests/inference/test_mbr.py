@@ -6,7 +6,9 @@ import pytest
 from sacrebleu import sentence_bleu, sentence_chrf
 
 from seq2seq.errors import Seq2SeqError
-from seq2seq.inference.mbr import expected_utilities, probabilities
+from seq2seq.inference.postprocess import expected_utilities, probabilities
+from seq2seq.inference.request import Request
+from seq2seq.search import SearchOptions
 
 TEXTS = ["the dog sleeps", "the dog is asleep", "a dog sleeps here", "dog", ""]
 WEIGHTS = [1.0, 3.0, 1.0, 2.0, 1.0]
@@ -37,7 +39,7 @@ def test_few_candidates() -> None:
 
 def test_an_unknown_utility() -> None:
     with pytest.raises(Seq2SeqError) as error:
-        expected_utilities(["a"], [1.0], "bleurt")
+        Request(SearchOptions(), mbr="bleurt")
     assert str(error.value) == (
         "mbr: unknown name 'bleurt' (did you mean 'bleu'?); allowed: chrf, bleu"
     )

@@ -277,3 +277,64 @@ def test_the_base_install_translates(saved: Path) -> None:
     assert done.returncode == 0, done.stderr
     expected = Translator.load(saved, engine="torch").translate(lines, beam=3)
     assert done.stdout.split("\n")[:-1] == expected
+
+
+# ---------------------------------------------------------------------------------------------
+# While a training publishes
+
+PUBLISHER = """
+import sys, time
+from pathlib import Path
+from safetensors.torch import load_file
+from seq2seq.recipe.files import load_recipe
+from seq2seq.training.run import folder as folders
+from seq2seq.training.run.folder import RunFolder
+
+run, *origins = map(Path, sys.argv[1:])
+replace = Path.replace
+
+def slowly(path, target):
+    time.sleep(0.01)  # so that readers see the files of two models
+    return replace(path, target)
+
+recipe = load_recipe(str(run / "recipe.toml"))
+run = RunFolder.__new__(RunFolder)
+run.path, run.recipe = Path(sys.argv[1]), recipe
+weights = [load_file(origin / "weights.safetensors") for origin in origins]
+graphs = [folders.published_graphs(recipe.model, one) for one in weights]
+Path.replace = slowly
+print("begun", flush=True)
+number = 0
+while True:
+    number += 1
+    folders.published_graphs = lambda *_: graphs[number % 2]
+    run.publish(weights[number % 2], {"update": number % 2})
+    time.sleep(0.2)
+"""
+
+
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_a_run_is_read_while_it_publishes(tmp_path: Path, engine: str) -> None:
+    folders = [tmp_path / name for name in ("first", "second", "run")]
+    for seed, folder in enumerate(folders):
+        folder.mkdir()
+        save_tiny_model(folder, seed=seed % 2)
+    expected = [Translator.load(one, engine=engine).translate(LINES) for one in folders[:2]]
+    assert expected[0] != expected[1]
+    process = subprocess.Popen(
+        [sys.executable, "-c", PUBLISHER, str(folders[2]), *map(str, folders[:2])],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        seen = {}
+        for _ in range(40):
+            found = Translator.load(folders[2], engine=engine, threads=1).translate(LINES)
+            assert found in expected
+            seen[found == expected[0]] = True
+        assert len(seen) == 2
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.communicate()

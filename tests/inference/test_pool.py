@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from multiprocessing import active_children
@@ -39,30 +40,31 @@ def test_order_is_kept_and_memory_constant(model: Path) -> None:
             taken += 1
             yield f"the dog sees {taken} cats"
 
-    pool = TranslatorPool(model, 2, threads=1)
-    stream = pool.stream(endless(), beam=1, batch_size=2)
-    assert taken == 0
-    found = [next(stream)[0].text for _ in range(60)]
-    assert taken <= 60 + 2 * 4 * 2 * 3
-    stream.close()
+    with TranslatorPool(model, 2, threads=1) as pool:
+        stream = pool.stream(endless(), beam=1, batch_size=2)
+        assert taken == 0
+        found = [next(stream)[0].text for _ in range(60)]
+        assert taken <= 60 + 2 * 4 * 2 * 3
+        stream.close()
     assert not active_children()
     lines = [f"the dog sees {n} cats" for n in range(1, 61)]
     assert found == Translator.load(model, threads=1).translate(lines, beam=1)
 
 
 def test_wishes_go_along(model: Path) -> None:
-    pool = TranslatorPool([model, model], 1, threads=1, weights=[1.0, 2.0])
     wishes = [Wish(prefix="Der"), Wish()]
-    found = list(pool.stream(["a dog", "a cat"], wishes=wishes, beam=2, batch_size=1))
+    with TranslatorPool([model, model], 1, threads=1, weights=[1.0, 2.0]) as pool:
+        found = list(pool.stream(["a dog", "a cat"], wishes=wishes, beam=2, batch_size=1))
     assert found[0][0].text.startswith("Der")
     assert pool.has_attention is False
 
 
 def test_an_error_in_a_process(model: Path) -> None:
-    pool = TranslatorPool(model, 2, threads=1)
     wishes = [Wish(), Wish(avoided=[" "])]
-    with pytest.raises(Seq2SeqError, match=r"^line 2: the phrase ' ' is empty"):
-        list(pool.stream(["a dog", "a cat"], wishes=wishes, beam=1))
+    with TranslatorPool(model, 2, threads=1) as pool:
+        with pytest.raises(Seq2SeqError, match=r"^line 2: the phrase ' ' is empty"):
+            list(pool.stream(["a dog", "a cat"], wishes=wishes, beam=1))
+        assert len(list(pool.stream(["a dog"], beam=1))) == 1  # the pool is as it was
     assert not active_children()
 
 
@@ -76,14 +78,58 @@ def test_what_is_wrong_is_said_before_a_process_starts(model: Path, tmp_path: Pa
 
 
 def test_a_process_that_is_killed(model: Path) -> None:
-    pool = TranslatorPool(model, 1, threads=1)
-    stream = pool.stream(iter(["a dog"] * 1000), beam=1, batch_size=1)
-    next(stream)
-    for process in active_children():
-        process.kill()
-    with pytest.raises(Seq2SeqError, match=r"ended \(exit code -9\)") as error:
-        list(stream)
-    assert error.value.exit_code == 1
+    with TranslatorPool(model, 1, threads=1) as pool:
+        stream = pool.stream(iter(["a dog"] * 1000), beam=1, batch_size=1)
+        next(stream)
+        for process in active_children():
+            process.kill()
+        with pytest.raises(Seq2SeqError, match=r"ended \(exit code -9\)") as error:
+            list(stream)
+        assert error.value.exit_code == 1
+        assert len(list(pool.stream(["a dog"], beam=1))) == 1  # another took its place
+
+
+def test_the_processes_stay_open(model: Path) -> None:
+    expected = Translator.load(model, threads=1).translate(["a dog", "a cat"], beam=1)
+    with TranslatorPool(model, 1, threads=1) as pool:
+        assert not active_children()
+        seen = set()
+        for number in range(6):
+            stream = pool.stream(["a dog", "a cat"] * 5, beam=1, batch_size=1)
+            found = [one[0].text for one, _ in zip(stream, range(2 + number), strict=False)]
+            assert found[:2] == expected  # also after a stream that was left before its end
+            stream.close()
+            seen |= {process.pid for process in active_children()}
+        assert len(seen) == 1
+    assert not active_children()
+    with pytest.raises(Seq2SeqError, match=r"^the pool is closed: open a new one$"):
+        list(pool.stream(["a dog"]))
+
+
+def test_threads_share_a_pool(model: Path) -> None:
+    lines = {n: [f"the dog sees {n} cats", f"{n} dogs"] * 20 for n in range(4)}
+    alone = Translator.load(model, threads=1)
+    found: dict[int, list[str]] = {}
+    with TranslatorPool(model, 2, threads=1) as pool:
+
+        def work(number: int) -> None:
+            stream = pool.stream(lines[number], beam=1, batch_size=2)
+            found[number] = [one[0].text for one in stream]
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in lines]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert found == {n: alone.translate(several, beam=1) for n, several in lines.items()}
+
+
+def test_a_single_text_is_refused(model: Path) -> None:
+    told = r"^lines is a single string; give a list of lines, also of one: \[line\]$"
+    with pytest.raises(Seq2SeqError, match=told):
+        TranslatorPool(model, 2).stream("a dog")
+    with pytest.raises(Seq2SeqError, match=told):
+        Translator.load(model).translate("a dog")
 
 
 def test_ctrl_c_ends_all_of_them(model: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2seq.inference.repetition import end_of_first
+from seq2seq.inference.postprocess import end_of_first
 
 
 def never(token: int) -> bool:

@@ -3,16 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seq2seq.inference.postprocess import translations_of
-from seq2seq.inference.reading import Part
+from seq2seq.inference.postprocess import Answer, cut_after, join_answers, translations_of
 from seq2seq.inference.request import Request
-from seq2seq.inference.results import (
-    Answer,
-    ScoredTranslation,
-    best_of,
-    cut_after,
-    join_answers,
-)
+from seq2seq.inference.results import Note, ScoredTranslation, Warnings, best_of
+from seq2seq.inference.segmentation import Line, Part
 from seq2seq.recipe.training import LengthNormalization, NoNormalization
 from seq2seq.search import Hypothesis, Sampling, SearchOptions, Wish
 
@@ -30,7 +24,7 @@ def hypothesis(steps: list[float], attention: list[list[float]] | None = None) -
 
 
 def answer(text: str, found: Hypothesis) -> Answer:
-    return Answer(text, found, found.score)
+    return Answer(text, found, found.score, len(found.tokens) + 1)
 
 
 def test_parts_are_joined() -> None:
@@ -57,7 +51,10 @@ def test_coverage_penalties_are_added_up() -> None:
 
 
 def test_utilities_are_averaged() -> None:
-    parts = [Answer("a", hypothesis([-1.0]), 40.0), Answer("b", hypothesis([-1.0]), 60.0)]
+    parts = [
+        Answer("a", hypothesis([-1.0]), 40.0, 1),
+        Answer("b", hypothesis([-1.0]), 60.0, 1),
+    ]
     assert join_answers(parts, NoNormalization()).score == 50.0
 
 
@@ -107,7 +104,7 @@ def test_translations_of_a_split_line_are_in_order(
         [answer("b1", hypothesis([-1.0] * 10)), answer("b2", hypothesis([-1.1]))],
     ]
     parts = [Part(1, [5], Wish()), Part(1, [6], Wish())]
-    found = translations_of(parts, answered, Request(options), None)
+    found = translations_of(Line(parts), answered, Request(options), None)
     assert [one.text for one in found] == expected
     assert sorted(one.score for one in found) == pytest.approx([-10.5 / 11, -7.1 / 11])
 
@@ -118,5 +115,40 @@ def test_no_translation_of_a_split_line_comes_twice() -> None:
         [answer("c", hypothesis([-1.0])), answer("b c", hypothesis([-2.0]))],
     ]
     parts = [Part(1, [5], Wish()), Part(1, [6], Wish())]
-    (found,) = translations_of(parts, answered, Request(SearchOptions(n_best=2)), None)
+    (found,) = translations_of(Line(parts), answered, Request(SearchOptions(n_best=2)), None)
     assert (found.text, found.log_prob) == ("a b c", -2.0)
+
+
+def test_a_part_that_looped_counts_with_all_that_was_searched() -> None:
+    """Of the parts, one has 10 tokens, and one 40, of which 4 are left."""
+    whole = Hypothesis(tuple(range(10)), -5.0, -5.0 / 11, False)
+    looped = cut_after(Hypothesis((1, 2) * 20, -20.0, -20.0 / 41, True), 4)
+    parts = [answer("a", whole), Answer("b", looped, looped.score, 41, looped=True)]
+    joint = join_answers(parts, LengthNormalization())
+    assert joint.score == joint.hypothesis.score == pytest.approx(-25.0 / 52)
+    assert joint.hypothesis.log_prob == -25.0
+    (found,) = translations_of(
+        Line([Part(1, [5], Wish()), Part(1, [6], Wish())], (Note("split", "in two"),)),
+        [[parts[0]], [parts[1]]],
+        Request(SearchOptions()),
+        None,
+    )
+    assert found.score == pytest.approx(-0.48, abs=1e-3)
+    assert [note.kind for note in found.notes] == ["split", "looped"]
+
+
+def test_warnings_are_made_of_notes() -> None:
+    told: list[str] = []
+    warnings = Warnings(told.append)
+    for line in range(1, 14):
+        notes = (Note("looped", "again and again"), Note("unknown", "no news"))
+        warnings.add(line, [ScoredTranslation("a", 0.0, 0.0, True, notes=notes)])
+    cut = Note("truncated", "9 pieces, but the model takes at most 3: the rest was left out")
+    warnings.add(14, [ScoredTranslation("a", 0.0, 0.0, False, notes=(cut,))])
+    warnings.finish()
+    warnings.finish()
+    assert told == [
+        "line 14: 9 pieces, but the model takes at most 3: the rest was left out",
+        "lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 3 more: the translation repeated itself up to the "
+        "length cap: it was cut after the first time",
+    ]

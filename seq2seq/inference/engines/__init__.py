@@ -27,11 +27,7 @@ _GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 
 def check_engine(name: str) -> None:
-    """Checks an engine's name.
-
-    Raises:
-        Seq2SeqError: If there is no such engine.
-    """
+    """Checks an engine's name, raising ``Seq2SeqError`` if there is none of it."""
     if name == "numpy":
         raise Seq2SeqError(
             "engine is 'numpy', which there is no longer: use 'onnx', which is faster (or 'auto')"
@@ -41,11 +37,7 @@ def check_engine(name: str) -> None:
 
 
 def check_precision(name: str | None) -> None:
-    """Checks a precision's name; None is none asked for.
-
-    Raises:
-        Seq2SeqError: If there is no such precision.
-    """
+    """Checks a precision's name, raising ``Seq2SeqError``; None is none asked for."""
     if name is not None and name not in PRECISIONS:
         raise Seq2SeqError(f"precision is {name!r}; allowed: {', '.join(PRECISIONS)}")
 

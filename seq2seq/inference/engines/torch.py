@@ -81,14 +81,7 @@ class TorchEngine:
         return torch.autocast(self.device.type, self.precision, enabled=enabled)
 
     def start(self, source: SourceBatch) -> EngineState:
-        """Encodes a batch.
-
-        Args:
-            source: B sentences.
-
-        Returns:
-            A state of B rows, row i for sentence i.
-        """
+        """Encodes a batch."""
         self.model.eval()
         with torch.inference_mode(), self._autocast():
             ids_BS = torch.from_numpy(source.ids).to(self.device)
@@ -105,18 +98,7 @@ class TorchEngine:
         k: int,
         bias: Floats32 | None = None,
     ) -> tuple[Candidates, EngineState]:
-        """Feeds each row its token and finds the best next ones.
-
-        Args:
-            state: The state before.
-            parent_N: The row of ``state`` that each new row goes on from.
-            token_N: The token that each new row is fed.
-            k: How many candidates a row.
-            bias: Added to the log-probabilities before the choice, (1, V).
-
-        Returns:
-            The k best tokens a row with their log-probabilities, best first, and the state after.
-        """
+        """Feeds each row its token and finds the best next ones."""
         with torch.inference_mode(), self._autocast():
             logits_NV, attention, state = self._advance(state, parent_N, token_N)
             total_N1 = torch.logsumexp(logits_NV, dim=-1, keepdim=True)
@@ -129,16 +111,7 @@ class TorchEngine:
     def distribution(
         self, state: EngineState, parent_N: Ints, token_N: Ints
     ) -> tuple[Distribution, EngineState]:
-        """Feeds each row its token and tells of all tokens.
-
-        Args:
-            state: The state before.
-            parent_N: The row of ``state`` that each new row goes on from.
-            token_N: The token that each new row is fed.
-
-        Returns:
-            Each row's log-probabilities of all tokens, and the state after.
-        """
+        """Feeds each row its token and tells of all tokens."""
         with torch.inference_mode(), self._autocast():
             logits_NV, attention, state = self._advance(state, parent_N, token_N)
             log_probs = torch.log_softmax(logits_NV, dim=-1).cpu().numpy()

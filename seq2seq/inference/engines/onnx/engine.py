@@ -94,14 +94,7 @@ class OnnxEngine:
         self._plain_bias: Floats32 | None = None
 
     def start(self, source: SourceBatch) -> EngineState:
-        """Encodes a batch.
-
-        Args:
-            source: B sentences.
-
-        Returns:
-            A state of B rows, row i for sentence i.
-        """
+        """Encodes a batch."""
         width = int(source.lengths.max())
         ids_BS = np.ascontiguousarray(source.ids[:, :width])
         found = self._encoder.run(None, {"ids": ids_BS, "lengths": source.lengths})
@@ -122,18 +115,7 @@ class OnnxEngine:
         k: int,
         bias: Floats32 | None = None,
     ) -> tuple[Candidates, EngineState]:
-        """Feeds each row its token and finds the best next ones.
-
-        Args:
-            state: The state before.
-            parent_N: The row of ``state`` that each new row goes on from.
-            token_N: The token that each new row is fed.
-            k: How many candidates a row.
-            bias: Added to the log-probabilities before the choice, (1, V).
-
-        Returns:
-            The k best tokens a row with their log-probabilities, best first, and the state after.
-        """
+        """Feeds each row its token and finds the best next ones."""
         if state.output is not None:
             found, after = self._run(state, parent_N, token_N)
             best = state.output.best(found["readout"], after.rows.sentence_N, k, bias)
@@ -149,16 +131,7 @@ class OnnxEngine:
     def distribution(
         self, state: EngineState, parent_N: Ints, token_N: Ints
     ) -> tuple[Distribution, EngineState]:
-        """Feeds each row its token and tells of all next ones.
-
-        Args:
-            state: The state before.
-            parent_N: As for ``step``.
-            token_N: As for ``step``.
-
-        Returns:
-            The log-probabilities of all tokens, and the state after.
-        """
+        """Feeds each row its token and tells of all next ones."""
         if state.output is not None:
             found, after = self._run(state, parent_N, token_N)
             log_probs = state.output.log_probs(found["readout"], after.rows.sentence_N)

@@ -1,0 +1,207 @@
+"""JSON in and out: how the command line and a service write requests and translations."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from seq2seq.errors import Seq2SeqError, unknown_name
+from seq2seq.inference.request import Request, make_request, search_options
+from seq2seq.inference.results import ScoredTranslation
+from seq2seq.recipe import Translation
+from seq2seq.search import Sampling, SearchOptions, Wish
+
+CONSTRAINTS = ("prefix", "force", "avoid")
+_REQUEST = ("text", "constraints", "options", "mbr", "long", "batch_size", "details")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What someone asks to have translated.
+
+    Attributes:
+        lines: The lines.
+        wishes: What each one's translation has to look like; None: nothing is asked for.
+        request: How to translate them.
+    """
+
+    lines: tuple[str, ...]
+    wishes: tuple[Wish, ...] | None
+    request: Request
+
+
+def read_job(written: str | bytes, recipe: Translation, where: str, *, most_lines: int) -> Job:
+    """Reads a request: an object with "text", a line or a list of lines, and how to translate.
+
+    Args:
+        written: JSON: besides "text" any of "constraints" (an object, or a list of as many as
+            lines), "options" (the fields of ``SearchOptions``), "mbr", "long", "batch_size" and
+            "details".
+        recipe: The recipe's table; it decides what is not given.
+        where: What messages call the request.
+        most_lines: More lines are refused.
+
+    Returns:
+        The job, checked.
+
+    Raises:
+        Seq2SeqError: If it is not JSON, has unknown keys, or asks for what is not allowed.
+    """
+    given = read_object(written, where)
+    _check_keys(given, _REQUEST, where)
+    lines = [given["text"]] if isinstance(given.get("text"), str) else given.get("text")
+    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+        raise Seq2SeqError(f"{where}: text must be a string or a list of strings")
+    if len(lines) > most_lines:
+        raise Seq2SeqError(f"{where}: has {len(lines):,} lines; at most {most_lines:,} are allowed")
+    for line in lines:
+        if "\n" in line:
+            raise Seq2SeqError(f"{where}: a text has a line end in it: give a list of lines")
+    wishes = None
+    if (constraints := given.get("constraints")) is not None:
+        every = constraints if isinstance(constraints, list) else [constraints] * len(lines)
+        if len(every) != len(lines):
+            raise Seq2SeqError(
+                f"{where}: has {len(every)} constraints for {len(lines)} lines: give one a line"
+            )
+        wishes = tuple(constraints_of(one, f"{where}: constraints") for one in every)
+    base = search_options(recipe)
+    options = _options(base, given.get("options", {}), f"{where}: options")
+    rest: dict[str, Any] = {
+        name: _typed(kind, given[name], f"{where}: {name}")
+        for name, kind in (("mbr", str), ("long", str), ("batch_size", int), ("details", bool))
+        if name in given
+    }
+    try:
+        request = make_request(base, recipe, options=options, **rest)
+    except Seq2SeqError as error:
+        raise Seq2SeqError(f"{where}: {error}") from None
+    return Job(tuple(lines), wishes, request)
+
+
+def read_object(written: str | bytes, where: str, remedy: str = "") -> dict[str, Any]:
+    """Reads a JSON object, no key of which may come twice."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise Seq2SeqError(f"{where}: has the key {key!r} twice")
+        return dict(pairs)
+
+    try:
+        found = json.loads(written, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        reason = str(error).partition(":")[0]
+        raise Seq2SeqError(f"{where}: not JSON: {reason}{remedy}") from None
+    if not isinstance(found, dict):
+        raise Seq2SeqError(f"{where}: not an object{remedy}")
+    return found
+
+
+def constraints_of(found: Any, where: str) -> Wish:
+    """Reads what a translation has to look like."""
+    if not isinstance(found, dict):
+        raise Seq2SeqError(f"{where}: not an object")
+    _check_keys(found, CONSTRAINTS, where)
+    for key, value in found.items():
+        if key == "prefix":
+            if not isinstance(value, str):
+                raise Seq2SeqError(f"{where}: prefix must be a string, not {json.dumps(value)}")
+        elif not isinstance(value, list) or not all(
+            isinstance(one, str) and one.strip() for one in value
+        ):
+            raise Seq2SeqError(
+                f"{where}: {key} must be a list of phrases that are not empty, not "
+                f"{json.dumps(value, ensure_ascii=False)}"
+            )
+    return Wish(
+        prefix=found.get("prefix", ""),
+        forced=tuple(found.get("force", ())),
+        avoided=tuple(found.get("avoid", ())),
+    )
+
+
+def translations_object(source: str, several: Sequence[ScoredTranslation]) -> dict[str, Any]:
+    """All that is known of a line's translations."""
+    return {
+        "source": source,
+        "source_tokens": several[0].source_tokens,
+        "hypotheses": [
+            {
+                "text": one.text,
+                **_scores(one),
+                "alignment": one.alignment,
+                "truncated": one.truncated,
+                "notes": [asdict(note) for note in one.notes],
+            }
+            for one in several
+        ],
+    }
+
+
+def score_object(source: str, one: ScoredTranslation, perplexity: float) -> dict[str, Any]:
+    """What a model thinks of a given translation."""
+    return {
+        "source": source,
+        "text": one.text,
+        **_scores(one),
+        "perplexity": _finite(perplexity),
+    }
+
+
+def json_line(content: Mapping[str, Any]) -> str:
+    """Writes an object as one line of JSON."""
+    return json.dumps(content, ensure_ascii=False, allow_nan=False)
+
+
+def _scores(one: ScoredTranslation) -> dict[str, Any]:
+    return {
+        "score": _finite(one.score),
+        "log_prob": _finite(one.log_prob),
+        "tokens": one.tokens,
+        "token_log_probs": [_finite(value) for value in one.token_log_probs],
+    }
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinity: None is the logarithm of an impossible thing's probability."""
+    return value if math.isfinite(value) else None
+
+
+def _options(base: SearchOptions, given: Any, where: str) -> SearchOptions:
+    """The recipe's options with those given in their places."""
+    if not isinstance(given, dict):
+        raise Seq2SeqError(f"{where}: not an object")
+    _check_keys(given, tuple(one.name for one in fields(SearchOptions)), where)
+    if isinstance(given.get("sampling"), dict):
+        _check_keys(
+            given["sampling"], tuple(one.name for one in fields(Sampling)), f"{where}.sampling"
+        )
+    values = {one.name: getattr(base, one.name) for one in fields(base)} | given
+    found: SearchOptions = _typed(SearchOptions, values, where)
+    return found
+
+
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(one.name for one in fields(kind))
+
+
+def _typed(kind: Any, value: Any, where: str) -> Any:
+    try:
+        return TypeAdapter(kind).validate_python(value, strict=not is_dataclass(kind))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise Seq2SeqError(f"{where}{f'.{place}' if place else ''}: {first['msg']}") from None
+
+
+def _check_keys(found: Mapping[str, Any], allowed: tuple[str, ...], where: str) -> None:
+    for key in found:
+        if key not in allowed:
+            raise Seq2SeqError(f"{where}: {unknown_name(key, allowed)}")
