@@ -44,13 +44,14 @@ from seq2seq.data.preparing.manifest import (
 from seq2seq.data.preparing.report import PrepareReport, peak_memory
 from seq2seq.data.preparing.statistics import Tally
 from seq2seq.data.preparing.worker import Result, Work
-from seq2seq.data.preparing.workers import processors, worked
+from seq2seq.data.preparing.workers import worked
 from seq2seq.data.progress import Progress, Silent
 from seq2seq.data.reading.batches import read_blocks
 from seq2seq.data.reading.corpus import source_files
 from seq2seq.data.reading.files import check_file, sync
 from seq2seq.data.reading.stream import sampled_blocks
 from seq2seq.errors import DataError, RecipeError
+from seq2seq.processors import usable_processors
 from seq2seq.recipe import Cleaning, Recipe
 from seq2seq.recipe.files import recipe_to_toml
 from seq2seq.text.tokenizer import Tokenizers, train_tokenizers
@@ -96,7 +97,7 @@ def prepare(
         return PreparedData.open(output)
     _check_output(output, overwrite)
     with _disk_errors(output), _appearing(output) as folder:
-        work = _Work(recipe, folder, processes or processors(), progress or Silent())
+        work = _Work(recipe, folder, processes or usable_processors(), progress or Silent())
         work.run(sources)
     return PreparedData.open(output, verify=False)
 

@@ -44,17 +44,6 @@ _PIPE = 2**18  # bytes, where the system can be asked: four times the usual, for
 Worker = Callable[[pa.RecordBatch], Result]
 
 
-def processors() -> int:
-    """Counts the processors that this process may use.
-
-    Returns:
-        How many.
-    """
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def worked(
     batches: Iterable[pa.RecordBatch], work: Work, folder: Path, processes: int
 ) -> Generator[Result, None, None]:

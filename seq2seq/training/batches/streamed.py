@@ -30,9 +30,10 @@ from seq2seq.data.dataset import PreparedData, Ragged
 from seq2seq.data.prefetch import ahead
 from seq2seq.data.preparing.worker import Notes, Result
 from seq2seq.data.preparing.worker import Work as Making
-from seq2seq.data.preparing.workers import WORTH_A_PROCESS, Crew, processors
+from seq2seq.data.preparing.workers import WORTH_A_PROCESS, Crew
 from seq2seq.data.reading.stream import Mark, Streams, first_rows
 from seq2seq.errors import DataError
+from seq2seq.processors import usable_processors
 from seq2seq.recipe import Recipe
 from seq2seq.tasks import PaddedBatch
 from seq2seq.training.batches.prepared import Share, Work, dealt
@@ -291,7 +292,9 @@ class StreamFeed:
         blocks = [block for _, block in found]
         if self._crew is None:
             making = Making(self._recipe.cleaning, self._tokenizers)
-            helpers = min(_HELPERS, processors() // 2) if self._size >= WORTH_A_PROCESS else 0
+            helpers = (
+                min(_HELPERS, usable_processors() // 2) if self._size >= WORTH_A_PROCESS else 0
+            )
             self._crew = Crew(making, self._folder, helpers)
         if self._exchange is None or alone:
             return self._crew(blocks)

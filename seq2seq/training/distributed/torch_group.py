@@ -30,8 +30,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from seq2seq import __version__
 from seq2seq.data.dataset import PreparedData
-from seq2seq.data.preparing.workers import processors
 from seq2seq.errors import DataError, Seq2SeqError, TrainingError
+from seq2seq.processors import usable_processors
 from seq2seq.training.distributed.group import ProcessGroup
 from seq2seq.training.run.checkpoint import Checkpoint
 from seq2seq.training.signals import Interrupted, StopRequest
@@ -109,8 +109,9 @@ class TorchGroup(ProcessGroup):
         # torchrun sets the variable to 1 where nobody has said anything
         by_default = os.environ.get("OMP_NUM_THREADS") == "1" and threads == 1
         local = int(os.environ.get("LOCAL_WORLD_SIZE", str(self.world_size)))
-        if by_default and self.device.type == "cpu" and processors() >= 2 * local:
-            text += f"; there are {processors()} processors: --threads {processors() // local}"
+        usable = usable_processors()
+        if by_default and self.device.type == "cpu" and usable >= 2 * local:
+            text += f"; there are {usable} processors: --threads {usable // local}"
         return text
 
     @contextmanager
