@@ -254,7 +254,7 @@ def test_helpers_are_out_of_reach_of_what_is_sent_to_our_group(
     folder, prepared = made
     started: list[subprocess.Popen[bytes]] = []
     monkeypatch.setattr(stream_feed, "WORTH_A_PROCESS", 1)
-    monkeypatch.setattr(stream_feed, "processors", lambda: 4)
+    monkeypatch.setattr(stream_feed, "usable_processors", lambda: 4)
 
     class Seen(subprocess.Popen[bytes]):
         def __init__(self, *words: Any, **options: Any) -> None:
@@ -312,7 +312,7 @@ def test_helpers_give_what_this_process_gives(
     folder, prepared = made
     alone = taken(StreamFeed(prepared, streamed(folder)), 20)
     monkeypatch.setattr(stream_feed, "WORTH_A_PROCESS", 1)
-    monkeypatch.setattr(stream_feed, "processors", lambda: 4)
+    monkeypatch.setattr(stream_feed, "usable_processors", lambda: 4)
     feed = StreamFeed(prepared, streamed(folder))
     assert all(same(*both) for both in zip(alone, taken(feed, 20), strict=True))
 
