@@ -138,7 +138,8 @@ def _choice(model: ModelFolder, *, only_onnx: bool) -> str:
     if model.is_exported or (model.has_graphs and only_onnx):
         return "onnx"
     if not model.has_graphs:
-        if model.card and "files" not in model.card and _torch() is not None:
+        older = model.card and "files" not in model.card
+        if older and not only_onnx and _torch() is not None:
             logger.warning(
                 "%s: an older run, without ONNX graphs: torch translates it; a model that starts "
                 "and translates faster: seq2seq export %s -o MODEL",
