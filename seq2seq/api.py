@@ -148,9 +148,11 @@ def write_report(
 
 
 def _as_recipe(recipe: Recipe | str | Path) -> Recipe:
-    from seq2seq.recipe.files import load_recipe
+    from seq2seq.recipe.files import load_recipe, recipe_from_toml, recipe_to_toml
 
-    return load_recipe(str(recipe)) if isinstance(recipe, str | Path) else recipe
+    if isinstance(recipe, str | Path):
+        return load_recipe(str(recipe))
+    return recipe_from_toml(recipe_to_toml(recipe), recipe.name)  # checks the cells' own keys, too
 
 
 @contextmanager

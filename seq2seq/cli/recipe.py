@@ -73,6 +73,7 @@ def check(recipe: RecipeName, assignments: Settings = None) -> None:
     """
     from seq2seq.recipe import Section
     from seq2seq.recipe.files import load_recipe
+    from seq2seq.recipe.registry import own_keys_known
 
     def missing(key: str, value: object) -> Iterator[str]:
         if isinstance(value, Section):
@@ -85,6 +86,8 @@ def check(recipe: RecipeName, assignments: Settings = None) -> None:
             yield f"warning: {key}: {value}: no such file"
 
     read = load_recipe(recipe, assignments or ())
+    if not own_keys_known():
+        console.tell("all is checked but the cells' own keys: that needs torch (seq2seq[train])")
     for line in missing("", read):
         console.tell(line)
     console.show(f"{recipe}: a valid recipe")

@@ -88,7 +88,7 @@ class PreparedData:
             raise DataError(f"{folder}: damaged (no {' and no '.join(missing)}): prepare it again")
         return cls(
             folder,
-            recipe_from_toml(text, str(path)),
+            recipe_from_toml(text, str(path), cells=False),
             Tokenizers.load(folder),
             manifest,
             splits.get("train"),

@@ -53,7 +53,7 @@ class ModelFolder:
         """Reads a folder, all but its weights and graphs."""
         folder = Path(path)
         text = _recipe_text(folder)
-        recipe = recipe_from_toml(text, str(folder / RECIPE))
+        recipe = recipe_from_toml(text, str(folder / RECIPE), cells=False)
         tokenizers = Tokenizers.load(folder)
         if not (folder / ENCODER).exists():
             _check_has_weights(folder)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from seq2seq.ids import PAD
 from seq2seq.models.bridge import Bridge
@@ -18,11 +17,10 @@ from seq2seq.models.encoder import Encoder
 from seq2seq.nn.attention import Memory
 from seq2seq.nn.cells import Cell
 from seq2seq.nn.initialization import (
-    hear_embeddings,
-    initialize_cell,
     initialize_embedding,
     initialize_linear,
-    speak_embeddings,
+    scale_inputs_for_embeddings,
+    scale_readout_for_logits,
 )
 from seq2seq.recipe import Model
 
@@ -95,18 +93,12 @@ class TranslationModel(nn.Module):
             self.output.weight = target.weight
 
     def _initialize(self, rule: str, *, tied: bool) -> None:
-        for module in self.modules():
-            if isinstance(module, Cell):
-                initialize_cell(module, rule)
-            elif isinstance(module, nn.Embedding):
-                initialize_embedding(module)
-            elif isinstance(module, nn.Linear):
-                initialize_linear(module)
+        _initialize(self, rule, set())
         for side in (self.encoder, self.decoder):
-            for one in side.stack.first():
-                hear_embeddings(one, side.embedding.table.embedding_dim)
+            for cell in side.stack.first():
+                scale_inputs_for_embeddings(cell, side.embedding.table.embedding_dim)
         if tied:
-            speak_embeddings(self.decoder.readout)
+            scale_readout_for_logits(self.decoder.readout)
 
     def start(self, source_BS: Tensor, lengths_B: Tensor) -> tuple[DecoderState, Memory]:
         """Encodes sources and readies the decoder.
@@ -137,17 +129,18 @@ class TranslationModel(nn.Module):
         readouts: Tensor = self.decoder(batch.inputs_BT, state, memory, batch.where_M)
         return readouts
 
-    def score(self, batch: Batch) -> Tensor:
-        """Forced scoring: how likely the targets are.
 
-        Args:
-            batch: Pairs.
-
-        Returns:
-            The log-probability of each target, EOS counted, (B,).
-        """
-        logits_MV = self.output(self(batch)).float()
-        nll_M = functional.cross_entropy(logits_MV, batch.labels(), reduction="none")
-        rows_M = batch.where_M // batch.labels_BT.shape[1]
-        total_B = torch.zeros(batch.labels_BT.shape[0], device=nll_M.device)
-        return total_B.index_add(0, rows_M, -nll_M)
+def _initialize(module: nn.Module, rule: str, done: set[nn.Module]) -> None:
+    """Each module once, in the order of ``modules()``; what is within a cell is the cell's own."""
+    if module in done:
+        return
+    done.add(module)
+    if isinstance(module, Cell):
+        module.reset_parameters(rule)
+        return
+    if isinstance(module, nn.Embedding):
+        initialize_embedding(module)
+    elif isinstance(module, nn.Linear):
+        initialize_linear(module)
+    for child in module.children():
+        _initialize(child, rule, done)

@@ -1,4 +1,4 @@
-"""Attention. To add one, write a class here under ``@attention("name")``; nothing else is needed.
+"""Attention. One of your own is a class with a name in :mod:`seq2seq.recipe.registry`.
 
 Shapes: B batch, S source length, T target length, D memory size, Q query size, K key size.
 """
@@ -6,32 +6,12 @@ Shapes: B batch, S source length, T target length, D memory size, Q query size, 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from seq2seq.errors import ModelError
-
-ATTENTIONS: dict[str, type[Attention]] = {}
-
-
-def attention(name: str) -> Callable[[type[Attention]], type[Attention]]:
-    """Registers an attention class under the name that recipes use.
-
-    Args:
-        name: The name.
-
-    Returns:
-        The class decorator.
-    """
-
-    def register(cls: type[Attention]) -> type[Attention]:
-        ATTENTIONS[name] = cls
-        return cls
-
-    return register
 
 
 @dataclass(frozen=True)
@@ -142,7 +122,6 @@ class Attention(nn.Module, ABC):
         return context_BTD, weights_BTS
 
 
-@attention("dot")
 class DotAttention(Attention):
     """q . m (Luong et al. 2015); query and memory are of one size."""
 
@@ -159,7 +138,6 @@ class DotAttention(Attention):
         return torch.bmm(query_BTQ.to(keys_BSK.dtype), keys_BSK.transpose(1, 2))
 
 
-@attention("general")
 class GeneralAttention(Attention):
     """q . W m (Luong et al. 2015)."""
 
@@ -175,7 +153,6 @@ class GeneralAttention(Attention):
         return torch.bmm(query_BTQ.to(keys_BSK.dtype), keys_BSK.transpose(1, 2))
 
 
-@attention("additive")
 class AdditiveAttention(Attention):
     """v . tanh(U q + W m) (Bahdanau et al. 2015)."""
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from seq2seq.nn.cells import Cell, LstmCell
+if TYPE_CHECKING:
+    from seq2seq.nn.cells import Cell
 
 
 def glorot_(weight: Tensor, gates: int = 1) -> None:
@@ -41,33 +43,14 @@ def recurrent_(weight: Tensor, rule: str, gates: int) -> None:
 
 
 @torch.no_grad()
-def initialize_cell(cell: Cell, rule: str) -> None:
-    """Input weights after Glorot, recurrent ones by ``rule``, biases zero but the forget gate's.
-
-    A forget bias of 1 lets an untrained LSTM remember (Gers et al. 2000; Jozefowicz et al. 2015).
-
-    Args:
-        cell: The cell, changed in place.
-        rule: See :func:`recurrent_`.
-    """
-    glorot_(cell.weight_ih, cell.gates)
-    recurrent_(cell.weight_hh, rule, cell.gates)
-    cell.bias_ih.zero_()
-    cell.bias_hh.zero_()
-    if isinstance(cell, LstmCell):
-        forget = slice(cell.hidden_size, 2 * cell.hidden_size)
-        cell.bias_ih[forget] = getattr(cell.options, "forget_bias", 1.0)
-
-
-@torch.no_grad()
 def initialize_embedding(embedding: nn.Embedding) -> None:
     """Normal with standard deviation E ** -1/4, half-way from 1 to what an output layer wants.
 
     Glorot's rule expects inputs near 1. A table that is the output layer too must begin at
     E ** -1/2, for logits near 1; read as inputs, such small numbers leave the gates of an untrained
-    network deaf, and learning waits for the table to grow. Vaswani et al. (2017) multiply what is
+    network idle, and learning waits for the table to grow. Vaswani et al. (2017) multiply what is
     read by E ** 1/2. Here the weights on both sides make up for one half each, from the beginning
-    and with no operation more: see ``hear_embeddings`` and ``speak_embeddings``.
+    and with no operation more: ``scale_inputs_for_embeddings``, ``scale_readout_for_logits``.
 
     Args:
         embedding: Changed in place; the padding row stays zero.
@@ -77,19 +60,18 @@ def initialize_embedding(embedding: nn.Embedding) -> None:
         embedding.weight[embedding.padding_idx].zero_()
 
 
-@torch.no_grad()
-def hear_embeddings(cell: Cell, size: int) -> None:
-    """Makes the input weights of embeddings so large that gates hear numbers near 1.
+def scale_inputs_for_embeddings(cell: Cell, size: int) -> None:
+    """Makes the input weights of embeddings so large that gates read numbers near 1.
 
     Args:
-        cell: Initialized by ``initialize_cell``; changed in place.
+        cell: Initialized; changed in place.
         size: E, the first columns of its input.
     """
-    cell.weight_ih[:, :size] *= size**0.25
+    cell.scale_inputs(size, size**0.25)
 
 
 @torch.no_grad()
-def speak_embeddings(readout: nn.Linear) -> None:
+def scale_readout_for_logits(readout: nn.Linear) -> None:
     """Makes a readout so small that its products with embeddings, the logits, begin near 1.
 
     Args:

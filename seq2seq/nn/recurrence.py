@@ -5,14 +5,13 @@ Shapes: B batch, T time, E input size, H a layer's whole output size, D = H / di
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
-from seq2seq.nn.cells import CELLS, Cell, State
+from seq2seq.nn.cells import Cell, State, make_cell
 from seq2seq.nn.dropout import Dropout
 from seq2seq.nn.rows import reverse_within
+from seq2seq.recipe import model as recipe
 
 
 class RecurrentStack(nn.Module):
@@ -22,7 +21,7 @@ class RecurrentStack(nn.Module):
     that keeps both on the fused path, where packing would leave it.
 
     Args:
-        options: The recipe's table for the cell; ``options.kind`` names it.
+        options: The recipe's table for the cell; its kind names it.
         input_size: E of the first layer.
         hidden_size: H of every layer, both directions together.
         layers: How many.
@@ -34,7 +33,7 @@ class RecurrentStack(nn.Module):
 
     def __init__(
         self,
-        options: Any,
+        options: recipe.Cell,
         input_size: int,
         hidden_size: int,
         *,
@@ -47,9 +46,10 @@ class RecurrentStack(nn.Module):
         super().__init__()
         directions = 2 if bidirectional else 1
         sizes = [input_size] + [hidden_size + extra_size] * (layers - 1)
-        make = CELLS[options.kind]
         self.layers = nn.ModuleList(
-            nn.ModuleList(make(size, hidden_size // directions, options) for _ in range(directions))
+            nn.ModuleList(
+                make_cell(options, size, hidden_size // directions) for _ in range(directions)
+            )
             for size in sizes
         )
         self.hidden_size = hidden_size
@@ -71,19 +71,6 @@ class RecurrentStack(nn.Module):
     def first(self) -> list[Cell]:
         """The cells that read the stack's input, one a direction."""
         return [self._cell(0, direction) for direction in range(len(self.layers[0]))]  # type: ignore[arg-type]
-
-    def initial_state(self, batch: int, like: Tensor) -> tuple[State, ...]:
-        """Zero states.
-
-        Args:
-            batch: B.
-            like: Any tensor of the wanted device and type.
-
-        Returns:
-            A state a layer, each part (B, H).
-        """
-        zeros = like.new_zeros(batch, self.hidden_size)
-        return tuple((zeros,) * self.parts for _ in range(len(self.layers)))
 
     def forward(
         self,

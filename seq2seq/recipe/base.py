@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic.fields import FieldInfo
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -16,6 +15,9 @@ Strings = Annotated[tuple[str, ...], Field(strict=False)]
 
 ONE, SEVERAL = "<one>", "<several>"
 """How pydantic's errors mark which form of a value was meant: a table, or a list of tables."""
+
+OWN_KEYS = "<cell> "
+"""How errors mark, with the kind after it, that a key is one of a cell's own."""
 
 
 class Section(BaseModel):
@@ -26,18 +28,36 @@ class Section(BaseModel):
     )
 
 
+@dataclass(frozen=True)
+class Checks:
+    """What a validation looks at; the context of pydantic's.
+
+    Attributes:
+        counts: Tells from a rule's words whether it counts.
+        cells: Whether the cells' own keys are checked, which imports torch.
+    """
+
+    counts: Callable[[str], bool] = lambda words: True
+    cells: bool = False
+
+
+def checks_of(info: ValidationInfo) -> Checks:
+    """The checks that a validation was asked for."""
+    return info.context or Checks()
+
+
 def check_rules(info: ValidationInfo, broken: Mapping[str, bool]) -> None:
     """Raises one error for all the rules of a section that are broken.
 
     Args:
-        info: The validation's; its context, if any, tells from a rule's words whether it counts.
+        info: The validation's.
         broken: What is to be said of each rule, with the names of all keys that it reads, and
             whether it is broken.
 
     Raises:
         ValueError: If any of them is; a line for each.
     """
-    counts = info.context or (lambda words: True)
+    counts = checks_of(info).counts
     if words := [words for words, is_broken in broken.items() if is_broken and counts(words)]:
         raise ValueError("\n".join(words))
 
@@ -50,18 +70,11 @@ def _kind_alone(value: Any) -> Any:
 KindAlone = BeforeValidator(_kind_alone, json_schema_input_type=str | dict[str, Any])
 
 
-@cache
-def registered(file: str, decorator: str) -> tuple[str, ...]:
-    """Names registered in a file of ``nn/``, read as text.
+def says_none(field: FieldInfo) -> bool:
+    """Whether the word "none" stands for an absent value of this field.
 
-    So a new cell or attention is one class in one file, and checking a recipe needs no torch.
-
-    Args:
-        file: The file's name in ``seq2seq/nn``.
-        decorator: The decorator that registers a class there.
-
-    Returns:
-        The names, in the file's order.
+    TOML has no null, and leaving a key out gives its default. Where a string is allowed too, the
+    word is that string.
     """
-    text = (Path(__file__).parents[1] / "nn" / file).read_text(encoding="utf-8")
-    return tuple(re.findall(rf'^@{decorator}\("(\w+)"\)', text, flags=re.MULTILINE))
+    allowed = get_args(field.annotation)
+    return type(None) in allowed and str not in allowed

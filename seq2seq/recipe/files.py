@@ -17,11 +17,12 @@ import tomli_w
 from pydantic import ValidationError
 
 from seq2seq.errors import RecipeError, did_you_mean
-from seq2seq.recipe import Recipe
-from seq2seq.recipe.base import Section
+from seq2seq.recipe import Model, Recipe
+from seq2seq.recipe.base import Checks, Section, says_none
 from seq2seq.recipe.packaged import packaged_recipes, with_absolute_paths, without_phrasebook
 from seq2seq.recipe.problems import further_problems, problems_of
-from seq2seq.recipe.tables import Assignment, Table, says_none, tables_in
+from seq2seq.recipe.registry import own_keys_known
+from seq2seq.recipe.tables import Assignment, Table, tables_in
 
 
 def load_recipe(name_or_path: str, assignments: Sequence[str] = ()) -> Recipe:
@@ -52,7 +53,7 @@ def load_recipe(name_or_path: str, assignments: Sequence[str] = ()) -> Recipe:
             "there is nothing in it: 'seq2seq recipe show quickstart' prints one to begin with"
         )
         raise RecipeError(name_or_path, [problem])
-    return _read(text, name_or_path, path.absolute().parent, assignments)
+    return _read(text, name_or_path, path.absolute().parent, assignments, cells=True)
 
 
 def read_recipe_text(name_or_path: str) -> str:
@@ -72,13 +73,16 @@ def read_recipe_text(name_or_path: str) -> str:
     return with_absolute_paths(text) if path in packaged_recipes().values() else text
 
 
-def recipe_from_toml(text: str, origin: str, base: Path | None = None) -> Recipe:
+def recipe_from_toml(
+    text: str, origin: str, base: Path | None = None, *, cells: bool = True
+) -> Recipe:
     """Reads a recipe from a text, such as one that a run has stored, in an older version perhaps.
 
     Args:
         text: TOML.
         origin: What error messages call the recipe, such as its path.
         base: The folder that paths in the text are relative to; None: they stay as they are.
+        cells: Whether the cells' own keys are checked; it imports torch, where torch is installed.
 
     Returns:
         The recipe.
@@ -86,7 +90,7 @@ def recipe_from_toml(text: str, origin: str, base: Path | None = None) -> Recipe
     Raises:
         RecipeError: If it is not TOML, or anything in it is wrong; all problems at once.
     """
-    return _read(text, origin, base, (), stored=True)
+    return _read(text, origin, base, (), cells=cells, stored=True)
 
 
 def recipe_to_toml(recipe: Recipe) -> str:
@@ -130,8 +134,15 @@ def _read_text(path: Path, origin: str) -> str:
 
 
 def _read(
-    text: str, origin: str, base: Path | None, assigned: Sequence[str], *, stored: bool = False
+    text: str,
+    origin: str,
+    base: Path | None,
+    assigned: Sequence[str],
+    *,
+    cells: bool,
+    stored: bool = False,
 ) -> Recipe:
+    cells = cells and own_keys_known()
     table = _parse(text, origin)
     if stored and "data" in table:
         table["data"] = without_phrasebook(table["data"])
@@ -148,18 +159,29 @@ def _read(
         assignment.apply(table)
     if assignments:
         _make_paths_absolute(table, Path.cwd())
+    if cells:
+        _name_cells(table)
     for section, inner in tables_in(Recipe, table):
         for key, field in section.model_fields.items():
             if inner.get(key) == "none" and says_none(field):
                 inner[key] = None
     try:
-        recipe = Recipe.model_validate(table)
+        recipe = Recipe.model_validate(table, context=Checks(cells=cells))
     except ValidationError as error:
         problems += problems_of(error, assignments)
-        problems += further_problems(table, error, assignments)
+        problems += further_problems(table, error, assignments, cells=cells)
     if problems:
         raise RecipeError(origin, problems)
     return recipe
+
+
+def _name_cells(table: Table) -> None:
+    """Writes the default cells down, so that their own keys get defaults too."""
+    model = table.setdefault("model", {})
+    for side in ("encoder", "decoder") if isinstance(model, dict) else ():
+        inner = model.setdefault(side, {})
+        if isinstance(inner, dict):
+            inner.setdefault("cell", Model.model_fields[side].default.cell.kind)
 
 
 def _parse(text: str, origin: str) -> Table:
@@ -200,14 +222,14 @@ def _make_paths_absolute(table: Table, base: Path) -> None:
 
 def _table_of(section: Section) -> Table:
     table: Table = {}
-    for key, field in type(section).model_fields.items():
-        value = getattr(section, key)
+    for key, value in section:
+        field = type(section).model_fields.get(key)
         if isinstance(value, Section):
             table[key] = _table_of(value)
         elif isinstance(value, tuple):
             table[key] = [_table_of(one) if isinstance(one, Section) else one for one in value]
         elif value is not None:
             table[key] = value
-        elif field.default is not None:
+        elif field is None or field.default is not None:
             table[key] = "none"
     return table

@@ -2,84 +2,92 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
-    Discriminator,
+    ConfigDict,
     Field,
-    Tag,
+    ValidationError,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
 )
 
-from seq2seq.errors import unknown_name
 from seq2seq.recipe.base import (
+    OWN_KEYS,
     Fraction,
     KindAlone,
     PositiveInt,
     Section,
     check_rules,
-    registered,
+    checks_of,
+    says_none,
 )
+from seq2seq.recipe.registry import ATTENTIONS, CELLS
 
 
-class LstmCell(Section):
-    """Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000."""
+class Cell(Section):
+    """A cell: its ``kind``, and beside it the keys of that cell's own ``Options``.
 
-    kind: Literal["lstm"] = "lstm"
-    forget_bias: float = 1.0
+    Those stand in the cell's file, which imports torch. So they are checked, and completed by
+    their defaults, where a recipe is for training (``Checks.cells``); a trained model's table is
+    kept as it is stored.
+    """
 
-
-class GruCell(Section):
-    """Cho et al. 2014."""
-
-    kind: Literal["gru"] = "gru"
-
-
-class RnnCell(Section):
-    """Elman 1990; with ReLU and identity weights it is the IRNN of Le et al. 2015."""
-
-    kind: Literal["rnn"] = "rnn"
-    activation: Literal["tanh", "relu"] = "tanh"
-
-
-class OtherCell(Section):
-    """A cell that nn/cells.py registers and that has no options of its own here."""
+    model_config = ConfigDict(extra="allow")
 
     kind: str
 
     @field_validator("kind")
     @classmethod
-    def _is_registered(cls, kind: str) -> str:
-        names = registered("cells.py", "cell")
-        if kind not in names:
-            raise ValueError(unknown_name(kind, names))
-        return kind
+    def _is_known(cls, kind: str) -> str:
+        return CELLS.check(kind)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _complete(cls, value: Any, handler: Callable[[Any], Cell], info: ValidationInfo) -> Cell:
+        cell = handler(value)
+        if not checks_of(info).cells:
+            return cell
+        try:
+            own = cell.options().model_dump()
+        except ValidationError as error:
+            mark = f"{OWN_KEYS}{cell.kind}"
+            found = [{**one, "loc": (mark, *one["loc"])} for one in error.errors(include_url=False)]
+            raise ValidationError.from_exception_data(error.title, found) from None  # type: ignore[arg-type]
+        return handler({"kind": cell.kind, **own})
+
+    def options(self) -> Section:
+        """The cell's own options; its module, and torch, are imported for it.
+
+        Raises:
+            ModelError: If the cell's class cannot be imported.
+            ValidationError: If it has no such keys.
+        """
+        options = options_class(self.kind)
+        keys = dict(self.model_extra or {})
+        for key, field in options.model_fields.items():
+            if keys.get(key) == "none" and says_none(field):
+                keys[key] = None
+        return options.model_validate(keys)
 
 
-def _cell_tag(value: Any) -> str:
-    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
-    return kind if kind in ("lstm", "gru", "rnn") else "other"
-
-
-Cell = Annotated[
-    Annotated[LstmCell, Tag("lstm")]
-    | Annotated[GruCell, Tag("gru")]
-    | Annotated[RnnCell, Tag("rnn")]
-    | Annotated[OtherCell, Tag("other")],
-    Discriminator(_cell_tag),
-    KindAlone,
-]
+def options_class(kind: str) -> type[Section]:
+    """The ``Options`` of a cell, imported with its module."""
+    options: type[Section] = CELLS.load(kind).Options
+    return options
 
 
 def _check_attention(name: str) -> str:
-    names = ("none", *registered("attention.py", "attention"))
-    if name not in names:
-        raise ValueError(unknown_name(name, names))
-    return name
+    if name == "none":
+        return name
+    try:
+        return ATTENTIONS.check(name)
+    except ValueError as error:
+        raise ValueError(str(error).replace("allowed: ", "allowed: none, ", 1)) from None
 
 
 AttentionName = Annotated[
@@ -97,7 +105,7 @@ class Encoder(Section):
     ``dropout`` falls on the embeddings and between layers; ``word_dropout`` hides whole tokens.
     """
 
-    cell: Cell = LstmCell()
+    cell: Annotated[Cell, KindAlone] = Cell(kind="lstm")
     embedding: PositiveInt = 256
     hidden: PositiveInt = 512
     layers: PositiveInt = 1
@@ -124,7 +132,7 @@ class Decoder(Section):
     first state.
     """
 
-    cell: Cell = LstmCell()
+    cell: Annotated[Cell, KindAlone] = Cell(kind="lstm")
     embedding: PositiveInt = 256
     hidden: PositiveInt = 512
     layers: PositiveInt = 1

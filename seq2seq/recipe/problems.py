@@ -21,15 +21,15 @@ from pydantic_core import ErrorDetails
 
 from seq2seq.errors import did_you_mean, unknown_name
 from seq2seq.recipe import Recipe
-from seq2seq.recipe.base import ONE, SEVERAL, Section, registered
-from seq2seq.recipe.model import OtherCell
+from seq2seq.recipe.base import ONE, OWN_KEYS, SEVERAL, Checks, Section, says_none
+from seq2seq.recipe.model import Cell, options_class
 from seq2seq.recipe.packaged import quickstart_files
+from seq2seq.recipe.registry import CELLS
 from seq2seq.recipe.tables import (
     Assignment,
     Table,
     kind_of,
     listed_in,
-    says_none,
     sections_in,
 )
 
@@ -74,7 +74,7 @@ def problems_of(error: ValidationError, assignments: Sequence[Assignment] = ()) 
 
 
 def further_problems(
-    table: Table, error: ValidationError, assignments: Sequence[Assignment] = ()
+    table: Table, error: ValidationError, assignments: Sequence[Assignment], *, cells: bool
 ) -> list[str]:
     """Finds the broken rules that pydantic did not look at, since something else is wrong there.
 
@@ -85,6 +85,7 @@ def further_problems(
         table: The recipe's raw table, that is changed.
         error: What pydantic found in it.
         assignments: The ``--set`` assignments, to be named where they brought the value.
+        cells: Whether the cells' own keys are looked at.
 
     Returns:
         One line a problem, none of which is among those of ``error``.
@@ -107,7 +108,7 @@ def further_problems(
         for path in sorted(wrong, key=len, reverse=True):  # what is within a table before it
             reduce(getitem, path[:-1], table).pop(path[-1])
         try:
-            Recipe.model_validate(table, context=counts)
+            Recipe.model_validate(table, context=Checks(counts, cells))
         except ValidationError as found:
             error = found
         else:
@@ -117,12 +118,11 @@ def further_problems(
 
 
 def _kinds(annotation: Any) -> tuple[str, ...]:
-    """Lists the kinds that a field's union of sections offers, registered cells included."""
+    """Lists the kinds that a field's union of sections offers; of a cell, all that there are."""
     sections = sections_in(annotation)
-    named = list(dict.fromkeys(kind for kind in map(kind_of, sections) if kind is not None))
-    if OtherCell in sections:
-        named += [kind for kind in registered("cells.py", "cell") if kind not in named]
-    return tuple(named)
+    if Cell in sections:
+        return CELLS.names()
+    return tuple(dict.fromkeys(kind for kind in map(kind_of, sections) if kind is not None))
 
 
 def _lines(detail: ErrorDetails, assignments: Sequence[Assignment]) -> list[str]:
@@ -174,6 +174,9 @@ def _locate(detail: ErrorDetails) -> Place:
     choices: tuple[type[Section], ...] = (Recipe,)
     for part in detail["loc"]:
         if part in (ONE, SEVERAL):
+            continue
+        if isinstance(part, str) and part.startswith(OWN_KEYS):
+            choices = (options_class(part.removeprefix(OWN_KEYS)),)
             continue
         if isinstance(part, int) and (listed := listed_in(place.annotation)):
             choices = listed
@@ -263,7 +266,8 @@ def _or_none(place: Place) -> str:
 
 
 def _unknown_key(detail: ErrorDetails, place: Place) -> str:
-    keys = tuple(place.section.model_fields)
+    own = place.outer is not None and Cell in sections_in(place.outer.annotation)
+    keys = (*(["kind"] if own else []), *place.section.model_fields)
     hint = did_you_mean(str(place.path[-1]), keys)
     return f"unknown key{hint}; allowed: {', '.join(keys)}"
 
@@ -316,7 +320,8 @@ def _wrong_type(detail: ErrorDetails, place: Place) -> str:
         "string_type": "a string",
         "tuple_type": "a list",
     }.get(detail["type"], "a table")
-    if len(sections_in(place.annotation)) > 1:
+    sections = sections_in(place.annotation)
+    if len(sections) > 1 or Cell in sections:
         wanted = "a table, or the name of a kind"
     bounds = _bounds(place.field) if place.annotation is not None else ""
     return f"must be {wanted}{bounds}{_or_none(place)}, not {_shown(detail['input'])}"

@@ -8,8 +8,10 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from seq2seq.recipe import Recipe
-from seq2seq.recipe.base import ONE, SEVERAL, registered
+from seq2seq.recipe.base import ONE, SEVERAL
 from seq2seq.recipe.data import SUFFIX_KINDS
+from seq2seq.recipe.model import options_class
+from seq2seq.recipe.registry import ATTENTIONS, CELLS, own_keys_known
 
 
 class _Schema(GenerateJsonSchema):
@@ -25,10 +27,7 @@ class _Schema(GenerateJsonSchema):
         tables = self.generate_inner(inner)["oneOf"]
         forms = [form for form in self.generate_inner(short)["anyOf"] if form["type"] != "object"]
         if all(form["type"] == "string" for form in forms):  # a kind's name
-            names = [str(tag) for tag in inner["choices"] if tag != "other"]
-            if "other" in inner["choices"]:
-                names += [name for name in registered("cells.py", "cell") if name not in names]
-            forms = [{"type": "string", "enum": names}]
+            forms = [{"type": "string", "enum": [str(tag) for tag in inner["choices"]]}]
         for form in forms:
             if form["type"] == "array":
                 form.update(minItems=2, maxItems=2)
@@ -44,17 +43,37 @@ class _Schema(GenerateJsonSchema):
 
 
 def json_schema() -> dict[str, Any]:
-    """Describes recipes to editors (Taplo, Even Better TOML) as JSON Schema, draft 2020-12."""
+    """Describes recipes to editors (Taplo, Even Better TOML) as JSON Schema, draft 2020-12.
+
+    The cells' own keys, those of other packages too, are described where torch is installed; else
+    any keys are allowed beside a cell's kind.
+    """
     schema = Recipe.model_json_schema(schema_generator=_Schema)
     sections = schema["$defs"]
     for section in sections.values():
         if "const" in section["properties"].get("kind", {}):
             _require_kind(section)
-    sections["OtherCell"]["properties"]["kind"]["enum"] = list(registered("cells.py", "cell"))
     attention = sections["Decoder"]["properties"]["attention"]
-    attention["enum"] = ["none", *registered("attention.py", "attention")]
+    attention["enum"] = ["none", *ATTENTIONS.names()]
+    _describe_cells(sections)
     _without_null(schema)
     return {"$schema": GenerateJsonSchema.schema_dialect, **schema, "title": "seq2seq recipe"}
+
+
+def _describe_cells(sections: dict[str, Any]) -> None:
+    """A cell is its name, or a table of its kind and its own keys."""
+    names = list(CELLS.names())
+    any_cell = {"type": "object", "properties": {"kind": {"enum": names}}, "required": ["kind"]}
+    tables = []
+    for kind in names if own_keys_known() else ():
+        table = options_class(kind).model_json_schema()
+        sections.update(table.pop("$defs", {}))
+        table["properties"] = {"kind": {"const": kind}, **table.get("properties", {})}
+        table["required"] = ["kind", *table.get("required", ())]
+        tables.append({**table, "title": kind})
+    sections["Cell"] = {"anyOf": [*(tables or [any_cell]), {"type": "string", "enum": names}]}
+    for side in ("Encoder", "Decoder"):
+        sections[side]["properties"]["cell"] = {"$ref": "#/$defs/Cell"}
 
 
 def _require_kind(section: dict[str, Any]) -> None:

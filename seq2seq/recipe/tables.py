@@ -22,6 +22,9 @@ Table = dict[str, Any]
 _FORM = "is not KEY=VALUE, as in --set model.encoder.layers=2"
 _KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
+OWN_KEYS = "<cell> "
+"""How errors mark, with the kind after it, that a key is one of a cell's own."""
+
 
 def sections_in(annotation: Any) -> tuple[type[Section], ...]:
     """Finds the sections that a field may hold, in the order written; none for a plain value."""
@@ -66,16 +69,6 @@ def tables_in(section: type[Section], table: Table) -> Iterator[tuple[type[Secti
         inner = section_for(field.annotation, table.get(key))
         if inner is not None:
             yield from tables_in(inner, table[key])
-
-
-def says_none(field: FieldInfo) -> bool:
-    """Whether the word "none" stands for an absent value of this field.
-
-    TOML has no null, and leaving a key out gives its default. Where a string is allowed too, the
-    word is that string.
-    """
-    allowed = get_args(field.annotation)
-    return type(None) in allowed and str not in allowed
 
 
 def written_out(field: FieldInfo, value: Any) -> Any:
@@ -160,7 +153,7 @@ def _table_at(field: FieldInfo | None, value: Any) -> Table:
     """
     if field is None or isinstance(value, dict):
         return value if isinstance(value, dict) else {}
-    if value is None and len(sections_in(field.annotation)) > 1 and field.default is not None:
+    if value is None and hasattr(field.default, "kind"):
         return {"kind": field.default.kind}
     value = written_out(field, value)
     return value if isinstance(value, dict) else {}

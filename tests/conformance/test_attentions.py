@@ -9,14 +9,14 @@ import torch
 from support.models import random_tensor, randomize
 from torch import Tensor
 
-from seq2seq.nn.attention import ATTENTIONS, Attention, Memory
-from seq2seq.recipe.base import registered
+from seq2seq.nn.attention import Attention, Memory
+from seq2seq.recipe.registry import ATTENTIONS
 
-every_attention = pytest.mark.parametrize("name", ATTENTIONS)
+every_attention = pytest.mark.parametrize("name", ATTENTIONS.names())
 
 
 def make(name: str) -> Attention:
-    attention = ATTENTIONS[name](4, 4).double()
+    attention: Attention = ATTENTIONS.load(name)(4, 4).double()
     randomize(attention)
     return attention
 
@@ -33,11 +33,7 @@ def attend(
 
 
 def test_some_attentions_are_registered() -> None:
-    assert {"dot", "general", "additive"} <= ATTENTIONS.keys()
-
-
-def test_the_recipe_knows_the_registered_names() -> None:
-    assert registered("attention.py", "attention") == tuple(ATTENTIONS)
+    assert {"dot", "general", "additive"} <= {*ATTENTIONS.names()}
 
 
 @every_attention

@@ -10,9 +10,8 @@ import torch
 from support.models import cell_variants, random_cell, random_tensor, variant_name
 from torch import Tensor
 
-from seq2seq.nn.cells import CELLS, State
-from seq2seq.nn.initialization import initialize_cell
-from seq2seq.recipe.base import registered
+from seq2seq.nn.cells import State
+from seq2seq.recipe.registry import CELLS
 
 every_cell = pytest.mark.parametrize("options", cell_variants(), ids=variant_name)
 
@@ -31,11 +30,7 @@ def assert_states_equal(ours: State, theirs: State, tolerance: float = 1e-12) ->
 
 
 def test_some_cells_are_registered() -> None:
-    assert {"rnn", "gru", "lstm"} <= CELLS.keys()
-
-
-def test_the_recipe_knows_the_registered_names() -> None:
-    assert registered("cells.py", "cell") == tuple(CELLS)
+    assert {"rnn", "gru", "lstm"} <= {*CELLS.names()}
 
 
 @every_cell
@@ -177,7 +172,7 @@ def test_initialization_leaves_no_weight_as_it_was(options: dict[str, Any], rule
     with torch.no_grad():
         for parameter in cell.parameters():
             parameter.fill_(torch.nan)
-    initialize_cell(cell, rule)
+    cell.reset_parameters(rule)
     assert all(torch.isfinite(parameter).all() for parameter in cell.parameters())
 
 

@@ -10,7 +10,8 @@ import torch
 from support.models import random_tensor, randomize
 
 from seq2seq.errors import ModelError
-from seq2seq.nn.attention import ATTENTIONS, Memory
+from seq2seq.nn.attention import Memory
+from seq2seq.recipe.registry import ATTENTIONS
 
 Vector = list[float]
 Weights = dict[str, list[Vector]]
@@ -50,7 +51,7 @@ def by_additive(q: Vector, m: Vector, weights: Weights) -> float:
     [("dot", by_dot, 3), ("general", by_general, 5), ("additive", by_additive, 5)],
 )
 def test_attention_is_the_paper_s_formula(name: str, energy: Energy, memory_size: int) -> None:
-    attention = ATTENTIONS[name](3, memory_size).double()
+    attention = ATTENTIONS.load(name)(3, memory_size).double()
     randomize(attention)
     weights: Weights = {key: value.tolist() for key, value in attention.named_parameters()}
     query, outputs = random_tensor(2, 2, 3), random_tensor(2, 4, memory_size, seed=1)
@@ -70,7 +71,7 @@ def test_attention_is_the_paper_s_formula(name: str, energy: Energy, memory_size
 
 def test_dot_attention_needs_states_of_one_size() -> None:
     with pytest.raises(ModelError) as caught:
-        ATTENTIONS["dot"](4, 6)
+        ATTENTIONS.load("dot")(4, 6)
     assert str(caught.value) == (
         "model.decoder.attention = 'dot' needs states of one size: the encoder's has 6, the "
         "decoder's 4; set model.decoder.attention to 'general'"

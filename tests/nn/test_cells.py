@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,8 +12,10 @@ from support.models import random_cell, random_tensor, variant_name
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from seq2seq.nn.cells import CELLS, Cell, State, cell
+from seq2seq.nn.cells import Cell, GatedCell, State
 from seq2seq.nn.recurrence import RecurrentStack
+from seq2seq.recipe import model as recipe
+from seq2seq.recipe.registry import CELLS
 
 FUSED = [
     {"kind": "lstm"},
@@ -142,7 +141,7 @@ def test_the_frozen_lstm_is_exact_in_bfloat16(grad: bool) -> None:
             assert torch.equal(hidden[one], h)
 
 
-class MinimalGatedCell(Cell):
+class MinimalGatedCell(GatedCell):
     """One gate (Zhou et al. 2016): f = sigmoid(...), n = tanh(W x + f U h), h' = h + f (n - h)."""
 
     gates = 2
@@ -153,15 +152,6 @@ class MinimalGatedCell(Cell):
         forget_h, new_h = recurrent.chunk(2, dim=-1)
         forget = torch.sigmoid(forget_x + forget_h)
         return (state[0] + forget * (torch.tanh(new_x + forget * new_h) - state[0]),)
-
-
-@contextmanager
-def registered(name: str, made: type[Cell]) -> Iterator[None]:
-    cell(name)(made)
-    try:
-        yield
-    finally:
-        del CELLS[name]
 
 
 def by_hand(ours: Cell, x_TE: list[list[float]]) -> list[float]:
@@ -186,20 +176,19 @@ def by_hand(ours: Cell, x_TE: list[list[float]]) -> list[float]:
     return h
 
 
-def test_a_new_cell_is_one_class() -> None:
-    with registered("mgu_test", MinimalGatedCell):
-        stack = RecurrentStack(SimpleNamespace(kind="mgu_test"), 3, 4, bidirectional=True).double()
-        for seed, parameter in enumerate(stack.parameters()):
-            parameter.data = random_tensor(*parameter.shape, seed=seed)
-        x_BTE, lengths_B = random_tensor(2, 5, 3), torch.tensor([5, 2])
-        outputs, ((final,),) = stack(x_BTE, lengths_B)
-        forward, backward = stack.layers[0]
-        for row, length in enumerate([5, 2]):
-            x_TE = x_BTE[row, :length].tolist()
-            expected = by_hand(forward, x_TE) + by_hand(backward, x_TE[::-1])
-            torch.testing.assert_close(final[row], torch.tensor(expected, dtype=torch.float64))
-            torch.testing.assert_close(outputs[row, length - 1, :2], final[row, :2])
-            torch.testing.assert_close(outputs[row, 0, 2:], final[row, 2:])
-        outputs.sum().backward()
-        assert all(parameter.grad is not None for parameter in stack.parameters())
-    assert "mgu_test" not in CELLS
+def test_a_new_cell_is_one_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CELLS.own, "mgu_test", MinimalGatedCell)
+    stack = RecurrentStack(recipe.Cell(kind="mgu_test"), 3, 4, bidirectional=True).double()
+    for seed, parameter in enumerate(stack.parameters()):
+        parameter.data = random_tensor(*parameter.shape, seed=seed)
+    x_BTE, lengths_B = random_tensor(2, 5, 3), torch.tensor([5, 2])
+    outputs, ((final,),) = stack(x_BTE, lengths_B)
+    forward, backward = stack.layers[0]
+    for row, length in enumerate([5, 2]):
+        x_TE = x_BTE[row, :length].tolist()
+        expected = by_hand(forward, x_TE) + by_hand(backward, x_TE[::-1])
+        torch.testing.assert_close(final[row], torch.tensor(expected, dtype=torch.float64))
+        torch.testing.assert_close(outputs[row, length - 1, :2], final[row, :2])
+        torch.testing.assert_close(outputs[row, 0, 2:], final[row, 2:])
+    outputs.sum().backward()
+    assert all(parameter.grad is not None for parameter in stack.parameters())

@@ -12,15 +12,15 @@ from support.models import cell_options, model_options, variant_name
 from torch import nn
 
 from seq2seq.models.translation import TranslationModel
-from seq2seq.nn.cells import CELLS, Cell
+from seq2seq.nn.cells import GatedCell, make_cell
+from seq2seq.nn.cells.gru import GruCell
 from seq2seq.nn.initialization import (
     glorot_,
-    hear_embeddings,
-    initialize_cell,
     initialize_embedding,
     initialize_linear,
     recurrent_,
-    speak_embeddings,
+    scale_inputs_for_embeddings,
+    scale_readout_for_logits,
 )
 
 KINDS = [{"kind": "lstm"}, {"kind": "gru"}, {"kind": "rnn"}]
@@ -28,10 +28,11 @@ every_kind = pytest.mark.parametrize("options", KINDS, ids=variant_name)
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 
 
-def initialized(options: dict[str, Any], rule: str, size: int = 16) -> Cell:
+def initialized(options: dict[str, Any], rule: str, size: int = 16) -> GatedCell:
     torch.manual_seed(3)
-    cell = CELLS[options["kind"]](7, size, cell_options(options))
-    initialize_cell(cell, rule)
+    cell = make_cell(cell_options(options), 7, size)
+    assert isinstance(cell, GatedCell)
+    cell.reset_parameters(rule)
     return cell
 
 
@@ -119,22 +120,22 @@ def test_embeddings_and_linear_layers() -> None:
 
 
 @pytest.mark.parametrize("size", [64, 256])
-def test_gates_hear_embeddings_as_glorot_meant_and_logits_begin_near_one(size: int) -> None:
+def test_gates_read_embeddings_as_glorot_meant_and_logits_begin_near_one(size: int) -> None:
     """The gates' inputs are what Glorot weights make of inputs of variance 1."""
     torch.manual_seed(6)
     embedding = nn.Embedding(2000, size)
     initialize_embedding(embedding)
-    cell = CELLS["gru"](size + 3, 32, None)
-    initialize_cell(cell, "orthogonal")
+    cell = GruCell(size + 3, 32)
+    cell.reset_parameters("orthogonal")
     before = cell.weight_ih.detach().clone()
-    hear_embeddings(cell, size)
+    scale_inputs_for_embeddings(cell, size)
     assert torch.equal(cell.weight_ih[:, size:], before[:, size:])
     heard = embedding.weight @ cell.weight_ih[:, :size].t()
     meant = torch.randn(2000, size) @ before[:, :size].t()
     assert heard.var().item() == pytest.approx(meant.var().item(), rel=0.1)
     readout = nn.Linear(2 * size, size)
     initialize_linear(readout)
-    speak_embeddings(readout)
+    scale_readout_for_logits(readout)
     states = torch.randn(500, 2 * size)  # of the size at which a readout's tanh is still linear
     unscaled = states @ readout.weight.t() * size**0.25
     logits = states @ readout.weight.t() @ embedding.weight.t()
@@ -143,7 +144,7 @@ def test_gates_hear_embeddings_as_glorot_meant_and_logits_begin_near_one(size: i
 
 
 @pytest.mark.parametrize("tie", ["all", "output", "none"])
-def test_a_model_hears_and_speaks_its_embeddings(tie: str) -> None:
+def test_a_model_scales_what_reads_and_makes_embeddings(tie: str) -> None:
     torch.manual_seed(7)
     sizes = {"embedding": 16, "hidden": 32}
     model = TranslationModel(model_options(sizes, sizes, tie=tie), 40, 40)

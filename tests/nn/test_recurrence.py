@@ -122,14 +122,6 @@ def test_an_initial_state_is_split_between_the_directions(options: dict[str, Any
     assert_like_twin(ours, options, initial)
 
 
-def test_the_initial_state_is_zero() -> None:
-    ours = stack_of({"kind": "lstm"}, layers=2)
-    x_BTE = random_tensor(2, 3, 3)
-    zeros = ours.initial_state(2, x_BTE)
-    assert [[part.shape for part in state] for state in zeros] == [[(2, 4)] * 2] * 2
-    torch.testing.assert_close(ours(x_BTE, None, zeros), ours(x_BTE))
-
-
 @every_kind
 def test_residual_connections_add_a_layer_s_input(options: dict[str, Any]) -> None:
     """Layer by layer with torch's modules, the sums written out."""

@@ -8,7 +8,7 @@ from seq2seq.errors import RecipeError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.data import TsvSource
 from seq2seq.recipe.files import load_recipe
-from seq2seq.recipe.model import GruCell, LstmCell
+from seq2seq.recipe.model import Cell
 from seq2seq.recipe.training import AdamW, Cosine
 
 
@@ -47,19 +47,19 @@ def test_short_forms_open_into_tables(loaded) -> None:
         "training.optimizer.weight_decay=0.5",
         text='model.encoder.cell = "lstm"\ntraining.optimizer = "adamw"',
     )
-    assert recipe.model.encoder.cell == LstmCell(forget_bias=2)
+    assert recipe.model.encoder.cell == Cell(kind="lstm", forget_bias=2.0)
     assert recipe.training.optimizer == AdamW(weight_decay=0.5)
 
 
 def test_absent_tables_begin_as_their_default(loaded) -> None:
     recipe = loaded("model.encoder.cell.forget_bias=2", "training.schedule.warmup=3")
-    assert recipe.model.encoder.cell == LstmCell(forget_bias=2)
+    assert recipe.model.encoder.cell == Cell(kind="lstm", forget_bias=2.0)
     assert recipe.training.schedule == Cosine(warmup=3)
 
 
 def test_a_table_is_replaced_as_a_whole(loaded) -> None:
     text = "[model.encoder.cell]\nkind = 'lstm'\nforget_bias = 3.0\n"
-    assert loaded("model.encoder.cell=gru", text=text).model.encoder.cell == GruCell()
+    assert loaded("model.encoder.cell=gru", text=text).model.encoder.cell == Cell(kind="gru")
 
 
 def test_a_table_is_built_key_by_key_in_any_order(loaded) -> None:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from seq2seq.ids import BOS, EOS, PAD
 from seq2seq.models.translation import Batch, TranslationModel
-from seq2seq.nn.cells import CELLS, Cell
+from seq2seq.nn.cells import Cell, make_cell
 from seq2seq.recipe import Model
 from seq2seq.recipe import model as recipe
+from seq2seq.recipe.registry import CELLS
 
 # Cells with options that change their arithmetic are tested with each; the others as they are.
 VARIANTS: dict[str, list[dict[str, Any]]] = {
@@ -23,7 +23,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
 
 def cell_variants() -> list[dict[str, Any]]:
     """Every registered cell, with every option that matters."""
-    return [{"kind": kind, **more} for kind in CELLS for more in VARIANTS.get(kind, [{}])]
+    return [{"kind": kind, **more} for kind in CELLS.names() for more in VARIANTS.get(kind, [{}])]
 
 
 def variant_name(options: dict[str, Any]) -> str:
@@ -31,7 +31,7 @@ def variant_name(options: dict[str, Any]) -> str:
 
 
 def cell_options(options: dict[str, Any]) -> Any:
-    return TypeAdapter(recipe.Cell).validate_python(options)
+    return recipe.Cell.model_validate(options)
 
 
 def randomize(module: nn.Module, seed: int = 0, scale: float = 0.5) -> None:
@@ -51,7 +51,7 @@ def random_cell(
     dtype: torch.dtype = torch.float64,
     seed: int = 0,
 ) -> Cell:
-    cell = CELLS[options["kind"]](input_size, hidden_size, cell_options(options)).to(dtype)
+    cell = make_cell(cell_options(options), input_size, hidden_size).to(dtype)
     randomize(cell, seed)
     return cell
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from seq2seq.ids import BOS, EOS
 from seq2seq.inference.engines.torch import TorchEngine
-from seq2seq.nn.attention import ATTENTIONS, Attention
+from seq2seq.nn.attention import Attention
+from seq2seq.recipe.registry import ATTENTIONS
 from seq2seq.search.model import SourceBatch
 
 SOURCES = SourceBatch.from_rows([[5, 6, 7, EOS], [4, EOS], [8, 4, 4, 6, 5, EOS]])
@@ -32,7 +33,7 @@ class Gaussian(Attention):
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> TorchEngine:
-    monkeypatch.setitem(ATTENTIONS, "gaussian", Gaussian)
+    monkeypatch.setitem(ATTENTIONS.own, "gaussian", Gaussian)
     asked.clear()
     options = model_options({}, {"attention": "general"})
     decoder = options.decoder.model_copy(update={"attention": "gaussian"})

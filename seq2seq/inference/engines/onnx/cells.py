@@ -143,7 +143,7 @@ class RnnOp(CellOp):
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)
-        self._activation = "Relu" if options.activation == "relu" else "Tanh"
+        self._activation = "Relu" if getattr(options, "activation", "tanh") == "relu" else "Tanh"
         if self._activation == "Relu":
             self.bound = None
 

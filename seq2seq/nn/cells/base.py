@@ -1,0 +1,219 @@
+"""What every recurrent cell is, and the parameters that most of them share.
+
+A cell is one class in one file: its options, parameters, initialization and arithmetic. It becomes
+a choice in recipes (``model.encoder.cell = "name"``) by a line in :mod:`seq2seq.recipe.registry`,
+or by an entry point of another package.
+
+Shapes: B batch, T time, E input size, H hidden size, G what a cell needs of a step's input, N rows.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seq2seq.errors import RecipeError
+from seq2seq.nn.initialization import glorot_, recurrent_
+from seq2seq.recipe import model as recipe
+from seq2seq.recipe.base import Section
+from seq2seq.recipe.registry import CELLS
+
+State = tuple[Tensor, ...]
+"""A cell's state, each part (B, H); part 0 is the output h. A value: cells never keep one."""
+
+
+class Cell(nn.Module, ABC):
+    """One recurrent layer in one direction.
+
+    A cell splits into the half that does not depend on the state (``project``, for all time steps
+    at once) and the half that does (``step``). ``sequence`` runs a whole sequence; what is written
+    here does it step by step and is right for every cell. Cells that torch has fused override it:
+    same parameters, same numbers, less time. An exported model runs ``project`` and ``step``, which
+    are traced: they are plain arithmetic on tensors.
+
+    Args:
+        input_size: E.
+        hidden_size: H.
+        options: An instance of the class's ``Options``; None: its defaults.
+    """
+
+    class Options(Section):
+        """The cell's keys in the recipe, beside ``kind``."""
+
+    parts: ClassVar[int] = 1  # tensors in the state
+    bound: float | None = None  # what no number of h exceeds; None: nobody knows
+
+    def __init__(self, input_size: int, hidden_size: int, options: Any = None) -> None:
+        super().__init__()
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.options: Any = self.Options() if options is None else options
+
+    @abstractmethod
+    def reset_parameters(self, rule: str) -> None:
+        """Gives every parameter its first value.
+
+        Args:
+            rule: How recurrent matrices begin: the recipe's ``model.recurrent_init``.
+        """
+
+    @abstractmethod
+    def scale_inputs(self, size: int, factor: float) -> None:
+        """Multiplies the weights of the first inputs, which are embeddings and small at first.
+
+        Args:
+            size: How many inputs.
+            factor: By what.
+        """
+
+    def initial_state(self, batch: int, like: Tensor) -> State:
+        """The state before the first step: zeros, if the cell does not say otherwise.
+
+        Args:
+            batch: B.
+            like: Any tensor of the wanted device and type.
+
+        Returns:
+            ``parts`` tensors (B, H).
+        """
+        return tuple(like.new_zeros(batch, self.hidden_size) for _ in range(self.parts))
+
+    @abstractmethod
+    def project(self, x_BTE: Tensor) -> Tensor:
+        """What a step needs of its input, for any number of steps at once.
+
+        Args:
+            x_BTE: Inputs, (..., E).
+
+        Returns:
+            (..., G).
+        """
+
+    @abstractmethod
+    def step(self, projected_BG: Tensor, state: State) -> State:
+        """One time step.
+
+        Args:
+            projected_BG: What ``project`` made of this step's input, (B, G).
+            state: The state before, each part (B, H).
+
+        Returns:
+            The state after; its part 0 is the output.
+        """
+
+    def sequence(
+        self, x_BTE: Tensor, state: State, lengths_B: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Runs over a right-padded batch.
+
+        Args:
+            x_BTE: Inputs, (B, T, E).
+            state: The state before the first step, each part (B, H).
+            lengths_B: How many steps of each row are real, (B,); None: all.
+
+        Returns:
+            Outputs (B, T, H), of no meaning at padding, and each row's state after its last real
+            step.
+        """
+        return self.stepwise(x_BTE, state, lengths_B)
+
+    def stepwise(
+        self, x_BTE: Tensor, state: State, lengths_B: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """``sequence`` by ``step`` alone."""
+        projected_BTG = self.project(x_BTE)
+        outputs = []
+        for t in range(x_BTE.shape[1]):
+            after = self.step(projected_BTG[:, t], state)
+            outputs.append(after[0])
+            if lengths_B is None:
+                state = after
+            else:
+                real_B1 = (t < lengths_B).unsqueeze(1)
+                state = tuple(
+                    torch.where(real_B1, new, old) for new, old in zip(after, state, strict=True)
+                )
+        return torch.stack(outputs, dim=1), state
+
+
+class GatedCell(Cell):
+    """A cell whose gates each read input and state by a matrix and a bias, as torch lays them out.
+
+    The matrices of all gates stand above each other: ``weight_ih`` (gates x H, E) and ``weight_hh``
+    (gates x H, H), each with its bias. A subclass may add parameters of its own.
+
+    Args:
+        input_size: E.
+        hidden_size: H.
+        options: As for every cell.
+    """
+
+    gates: ClassVar[int] = 1
+
+    def __init__(self, input_size: int, hidden_size: int, options: Any = None) -> None:
+        super().__init__(input_size, hidden_size, options)
+        rows = self.gates * hidden_size
+        self.weight_ih = nn.Parameter(torch.empty(rows, input_size))
+        self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size))
+        self.bias_ih = nn.Parameter(torch.zeros(rows))
+        self.bias_hh = nn.Parameter(torch.zeros(rows))
+
+    @torch.no_grad()
+    def reset_parameters(self, rule: str) -> None:
+        """Input weights after Glorot and Bengio, recurrent ones by the rule, biases zero."""
+        glorot_(self.weight_ih, self.gates)
+        recurrent_(self.weight_hh, rule, self.gates)
+        self.bias_ih.zero_()
+        self.bias_hh.zero_()
+
+    @torch.no_grad()
+    def scale_inputs(self, size: int, factor: float) -> None:
+        self.weight_ih[:, :size] *= factor
+
+    def project(self, x_BTE: Tensor) -> Tensor:
+        return functional.linear(x_BTE, self.weight_ih, self.bias_ih)
+
+    def recur(self, hidden_BH: Tensor) -> Tensor:
+        """The state's half of all gates, (B, gates x H)."""
+        return functional.linear(hidden_BH, self.weight_hh, self.bias_hh)
+
+    def weights(self) -> list[Tensor]:
+        """The parameters in the order of torch's fused functions."""
+        return [self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]
+
+
+def last_real(outputs_BTH: Tensor, lengths_B: Tensor | None) -> Tensor:
+    """The outputs (B, H) at each row's last real step."""
+    if lengths_B is None:
+        return outputs_BTH[:, -1]
+    rows = torch.arange(outputs_BTH.shape[0], device=outputs_BTH.device)
+    return outputs_BTH[rows, lengths_B.to(outputs_BTH.device) - 1]
+
+
+def make_cell(table: recipe.Cell, input_size: int, hidden_size: int) -> Cell:
+    """Builds the cell that a recipe names.
+
+    Args:
+        table: The recipe's table for it.
+        input_size: E.
+        hidden_size: H.
+
+    Returns:
+        The cell, its parameters not yet initialized.
+
+    Raises:
+        ModelError: If its class cannot be imported.
+        RecipeError: If it has no such keys.
+    """
+    try:
+        options = table.options()
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise RecipeError(f"table of the cell {table.kind!r}", problems) from None
+    made: Cell = CELLS.load(table.kind)(input_size, hidden_size, options)
+    return made

@@ -1,0 +1,71 @@
+"""Long short-term memory."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from seq2seq.nn.cells.base import GatedCell, State, last_real
+from seq2seq.recipe.base import Section
+
+
+class LstmCell(GatedCell):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000).
+
+    i, f, o = sigmoid(...), g = tanh(...), c' = f * c + i * g, h' = o * tanh(c').
+    """
+
+    class Options(Section):
+        """A forget bias of 1 lets an untrained cell remember (Jozefowicz et al. 2015)."""
+
+        forget_bias: float = 1.0
+
+    gates = 4
+    parts = 2
+    bound = 1.0
+
+    @torch.no_grad()
+    def reset_parameters(self, rule: str) -> None:
+        super().reset_parameters(rule)
+        forget = slice(self.hidden_size, 2 * self.hidden_size)
+        self.bias_ih[forget] = self.options.forget_bias
+
+    def step(self, projected_BG: Tensor, state: State) -> State:
+        hidden, memory = state
+        total = projected_BG + self.recur(hidden)
+        enter, forget, new, leave = total.chunk(4, dim=-1)
+        memory = torch.sigmoid(forget) * memory + torch.sigmoid(enter) * torch.tanh(new)
+        return torch.sigmoid(leave) * torch.tanh(memory), memory
+
+    def sequence(
+        self, x_BTE: Tensor, state: State, lengths_B: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        weights = self.weights()
+        if lengths_B is not None:
+            x_BTE, weights[0] = self._frozen_at_padding(x_BTE, lengths_B)
+        hidden = tuple(part.unsqueeze(0).to(x_BTE.dtype) for part in state)
+        outputs, _, memory = torch.lstm(
+            x_BTE, hidden, weights, True, 1, 0.0, self.training, False, True
+        )
+        return outputs, (last_real(outputs, lengths_B), memory[0])
+
+    def _frozen_at_padding(self, x_BTE: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Holds c still over padding inside one fused call.
+
+        A fused LSTM returns h for every step but c for the last one only, and packing the batch
+        instead leaves oneDNN's fast path. So the input gets one more column, 1 at padding, whose
+        weight closes the input gate and opens the forget gate for good: sigmoid is then exactly 0
+        and 1, and c after the last column is c after the last real step, to the bit.
+        """
+        shut = 1e4
+        times_T = torch.arange(x_BTE.shape[1], device=x_BTE.device)
+        padding_BT1 = (times_T >= lengths_B.to(x_BTE.device).unsqueeze(1)).unsqueeze(2)
+        column = torch.cat(
+            [
+                x_BTE.new_full((self.hidden_size, 1), -shut),
+                x_BTE.new_full((self.hidden_size, 1), shut),
+                x_BTE.new_zeros((2 * self.hidden_size, 1)),
+            ]
+        )
+        flagged = torch.cat([x_BTE, padding_BT1.to(x_BTE.dtype)], dim=2)
+        return flagged, torch.cat([self.weight_ih, column.to(self.weight_ih.dtype)], dim=1)

@@ -1,0 +1,135 @@
+"""What a recipe may name: cells and attentions, those built in and those of other packages.
+
+A name stands for a class by its address, so that a recipe is checked without importing torch. A
+package of your own offers a cell by an entry point, in its ``pyproject.toml``::
+
+    [project.entry-points."seq2seq.cells"]
+    peephole = "my_package.peephole:PeepholeCell"
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from typing import Any
+
+from seq2seq.errors import ModelError, unknown_name
+
+
+class Registry:
+    """Classes of one kind by the names that recipes use.
+
+    Args:
+        what: What they are, for messages ("cell").
+        group: The group of entry points under which other packages offer theirs.
+        own: The package's own: classes, or their addresses ("module:Class"), by name.
+    """
+
+    def __init__(self, what: str, group: str, own: dict[str, Any]) -> None:
+        self.what = what
+        self.group = group
+        self.own = own
+
+    def names(self) -> tuple[str, ...]:
+        """All names, the package's own first."""
+        offered = {entry.name for entry in _offered(self.group)}
+        return (*self.own, *sorted(offered - self.own.keys()))
+
+    def check(self, name: str) -> str:
+        """Checks that a name is there, without importing its class.
+
+        Args:
+            name: What a recipe says.
+
+        Returns:
+            The name.
+
+        Raises:
+            ValueError: If it is not, or more than one package offers it.
+        """
+        if name in self.own:  # other packages need not be looked at
+            return name
+        if name not in self.names():
+            raise ValueError(unknown_name(name, self.names()))
+        self._offer(name)
+        return name
+
+    def load(self, name: str) -> type[Any]:
+        """Imports the class of a name.
+
+        Args:
+            name: One of ``names``.
+
+        Returns:
+            The class.
+
+        Raises:
+            ModelError: If more than one package offers it, or its module cannot be imported.
+        """
+        try:
+            self.check(name)
+            entry = self._offer(name)
+        except ValueError as error:
+            raise ModelError(f"the {self.what} {error}") from None
+        own = self.own.get(name)
+        if isinstance(own, type):
+            return own
+        address = own or (entry.value if entry else "")
+        try:
+            module, _, attribute = address.partition(":")
+            found: type[Any] = getattr(import_module(module), attribute)
+        except Exception as error:
+            if own and isinstance(error, ImportError):
+                raise  # a missing torch, which the caller names with its remedy
+            raise ModelError(
+                f"the {self.what} {name!r} ({address}, of the package {_package(entry)}) cannot be "
+                f"imported: {error}"
+            ) from error
+        return found
+
+    def _offer(self, name: str) -> EntryPoint | None:
+        """Another package's entry point of a name; None: it is one of the package's own."""
+        offers = [entry for entry in _offered(self.group) if entry.name == name]
+        packages = ["seq2seq"] * (name in self.own) + [_package(entry) for entry in offers]
+        if len(packages) > 1:
+            raise ValueError(
+                f"{name!r} is offered by {' and by '.join(packages)}: give it another name in one "
+                "of them, or uninstall one"
+            )
+        return offers[0] if offers else None
+
+
+@cache
+def _offered(group: str) -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=group))
+
+
+def _package(entry: EntryPoint | None) -> str:
+    return entry.dist.name if entry and entry.dist else "?"
+
+
+def own_keys_known() -> bool:
+    """Whether the cells' own keys can be told here: they stand beside code that needs torch."""
+    return find_spec("torch") is not None
+
+
+CELLS = Registry(
+    "cell",
+    "seq2seq.cells",
+    {
+        "rnn": "seq2seq.nn.cells.rnn:RnnCell",
+        "gru": "seq2seq.nn.cells.gru:GruCell",
+        "lstm": "seq2seq.nn.cells.lstm:LstmCell",
+    },
+)
+ATTENTIONS = Registry(
+    "attention",
+    "seq2seq.attentions",
+    {
+        "dot": "seq2seq.nn.attention:DotAttention",
+        "general": "seq2seq.nn.attention:GeneralAttention",
+        "additive": "seq2seq.nn.attention:AdditiveAttention",
+    },
+)
