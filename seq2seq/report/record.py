@@ -83,7 +83,7 @@ class RunRecord:
         newest = _object(checkpoints[0] / STATE) if checkpoints else {}
         return cls(
             path=folder,
-            recipe=recipe_from_toml(read_recipe_text(str(file), cells=False), str(file)),
+            recipe=recipe_from_toml(read_recipe_text(str(file)), str(file), cells=False),
             data_digest=str(_object(folder / RUN).get("data")),
             records=Journal(folder / METRICS).records(),
             card=_object(folder / CARD),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.models import make_batch, model_options, random_model, random_pairs
+from support.models import make_batch, model_options, random_model, random_pairs, score
 
 from seq2seq.ids import EOS
 from seq2seq.inference.engines.torch import TorchEngine
@@ -27,7 +27,7 @@ def test_it_is_what_teacher_forcing_says(kind: str) -> None:
     pairs = random_pairs([(3, 5), (1, 0), (6, 2), (4, 4), (2, 9)])
     with torch.no_grad():
         batch = make_batch(pairs)
-        scores = engine.model.score(batch)
+        scores = score(engine.model, batch)
         steps_MV = torch.log_softmax(engine.model.output(engine.model(batch)), dim=-1)
     steps = steps_MV[torch.arange(len(steps_MV)), batch.labels()].tolist()
     found = force(

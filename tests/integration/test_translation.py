@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.models import score
 from support.tiny import tiny_recipe
 
 import seq2seq
@@ -91,7 +92,7 @@ def test_reported_scores_are_those_of_forced_scoring(run: Path, lines: list[str]
         assert len(found) == 3
         pairs = collate(ragged([source] * 3), ragged([list(one.tokens) for one in found]))
         with torch.no_grad():
-            forced = model.score(to_batch(pairs, torch.device("cpu")))
+            forced = score(model, to_batch(pairs, torch.device("cpu")))
         reported = [one.log_prob for one in found]
         np.testing.assert_allclose(forced.numpy(), reported, rtol=1e-6, atol=1e-4)
 

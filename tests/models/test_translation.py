@@ -10,9 +10,15 @@ from typing import Any
 
 import pytest
 import torch
-from support.models import cell_variants, make_batch, model_options, random_model, random_pairs
+from support.models import (
+    cell_variants,
+    make_batch,
+    model_options,
+    random_model,
+    random_pairs,
+    score,
+)
 from torch import Tensor
-from torch.nn import functional
 
 from seq2seq.ids import BOS
 from seq2seq.models.translation import Batch, TranslationModel
@@ -79,14 +85,6 @@ def log_probs_stepwise(model: TranslationModel, batch: Batch) -> Tensor:
         readout, state, _ = model.decoder.step(batch.inputs_BT[:, t], state, memory)
         steps.append(torch.log_softmax(model.output(readout), dim=-1))
     return torch.stack(steps, dim=1)
-
-
-def score(model: TranslationModel, batch: Batch) -> Tensor:
-    """The log-probability of each target, EOS counted, (B,)."""
-    logits_MV = model.output(model(batch)).float()
-    nll_M = functional.cross_entropy(logits_MV, batch.labels(), reduction="none")
-    rows_M = batch.where_M // batch.labels_BT.shape[1]
-    return torch.zeros(len(batch.labels_BT)).index_add(0, rows_M, -nll_M)
 
 
 def log_probs_forced(model: TranslationModel, batch: Batch) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from seq2seq.ids import BOS, EOS, PAD
 from seq2seq.models.translation import Batch, TranslationModel
@@ -106,3 +107,11 @@ def make_batch(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Batch:
         labels_BT=padded(labels, width),
         where_M=torch.tensor(where),
     )
+
+
+def score(model: TranslationModel, batch: Batch) -> Tensor:
+    """The log-probability of each target, EOS counted, (B,)."""
+    logits_MV = model.output(model(batch)).float()
+    nll_M = functional.cross_entropy(logits_MV, batch.labels(), reduction="none")
+    rows_M = batch.where_M // batch.labels_BT.shape[1]
+    return torch.zeros(len(batch.labels_BT)).index_add(0, rows_M, -nll_M)

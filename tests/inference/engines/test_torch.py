@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from support.engines import onnx_engine
-from support.models import make_batch, model_options, random_model, randomize
+from support.models import make_batch, model_options, random_model, randomize, score
 
 from seq2seq import recipe
 from seq2seq.errors import ModelError
@@ -250,7 +250,7 @@ def test_scores_of_a_beam_are_the_model_s(kind: str) -> None:
     for source, hypotheses in zip(SOURCES, found, strict=True):
         assert len(hypotheses) == 3
         with torch.no_grad():
-            scores = engine.model.score(make_batch([(source, h.tokens) for h in hypotheses]))
+            scores = score(engine.model, make_batch([(source, h.tokens) for h in hypotheses]))
         assert [h.log_prob for h in hypotheses] == pytest.approx(scores.tolist(), abs=1e-4)
 
 
