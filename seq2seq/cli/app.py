@@ -1,6 +1,6 @@
 """The program ``seq2seq``: its verbs, and what is common to them.
 
-Nothing heavy is imported here, nor by the verbs' files before they run: help must be instant.
+A verb's file is imported when that verb is called, and nothing heavy before: help must be instant.
 """
 
 from __future__ import annotations
@@ -8,32 +8,65 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from importlib import import_module
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
-from seq2seq.cli import (
-    console,
-    evaluate,
-    export,
-    inspect,
-    prepare,
-    recipe,
-    report,
-    score,
-    train,
-    translate,
-)
+from seq2seq.cli import console
 from seq2seq.cli.options import GroupedCommand, expanded
 
+VERBS = {
+    "prepare": "Prepare a corpus for training.",
+    "train": "Train a model, or resume its training.",
+    "translate": "Translate lines of text.",
+    "evaluate": "Translate a test set and score it.",
+    "score": "Score translations against references, or by a model.",
+    "export": "Export a model for fast translation.",
+    "report": "Write the report on a run: scores, curves, examples, data, timeline.",
+    "inspect": "Look into a model at work.",
+    "recipe": "List, show and check recipes.",
+}
+"""Each verb is a file of this folder, and the first line of its help is here."""
+
+
+class Verbs(TyperGroup):
+    """Verbs by their names, each imported when it is called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The verbs' names."""
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Makes a verb's command; None: there is no such verb."""
+        if cmd_name not in VERBS:
+            return None
+        module = import_module(f"seq2seq.cli.{cmd_name}")
+        if hasattr(module, "app"):  # it has verbs of its own
+            return typer.main.get_group(module.app)
+        alone = typer.Typer(**_STYLE)
+        verb = console.reported(expanded(getattr(module, cmd_name)))
+        alone.command(cmd_name, epilog=module.EXAMPLE, cls=GroupedCommand)(verb)
+        return typer.main.get_command(alone)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Writes the verbs into the help, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+_STYLE: dict[str, Any] = {
+    "add_completion": False,
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
 app = typer.Typer(
     name="seq2seq",
+    cls=Verbs,
     no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Example:
   seq2seq train quickstart -o runs/quickstart
@@ -42,20 +75,8 @@ Example:
 \b
 Exit codes: 0 success; 1 failed for a reason other than the input, such as a full disk;
 2 wrong usage or input; 130 interrupted, also if training was saved and can be resumed.""",
+    **_STYLE,
 )
-app.command(epilog=prepare.EXAMPLE)(console.reported(prepare.prepare))
-app.command(epilog=train.EXAMPLE)(console.reported(train.train))
-app.command(epilog=translate.EXAMPLE, cls=GroupedCommand)(
-    console.reported(expanded(translate.translate))
-)
-app.command(epilog=evaluate.EXAMPLE, cls=GroupedCommand)(
-    console.reported(expanded(evaluate.evaluate))
-)
-app.command(epilog=score.EXAMPLE, cls=GroupedCommand)(console.reported(expanded(score.score)))
-app.command(epilog=export.EXAMPLE)(console.reported(export.export))
-app.command(epilog=report.EXAMPLE)(console.reported(report.report))
-app.add_typer(inspect.app, name="inspect")
-app.add_typer(recipe.app, name="recipe")
 
 
 def _show_version(wanted: bool) -> None:

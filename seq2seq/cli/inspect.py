@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Look into a model at work.",
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=console.example("seq2seq inspect attention runs/quickstart input.en -o pictures"),
@@ -58,7 +59,7 @@ def attention(
     ] = None,
     count: Annotated[
         int,
-        typer.Option("--lines", metavar="N", min=1, help="Draw the first N lines.  [default: 100]"),
+        typer.Option("--lines", metavar="N", min=1, help="Draw the first N lines."),
     ] = 100,
 ) -> None:
     """Draw what a model attends to: a picture for each line.

@@ -17,6 +17,7 @@ from seq2seq.cli.options import RecipeName, Settings
 app = typer.Typer(
     help="List, show and check recipes.",
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=console.example("seq2seq recipe show quickstart > mine.toml"),

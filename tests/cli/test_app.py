@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq.recipe import files
+from seq2seq.recipe import packaged
 
 
 def program(*arguments: str, **options) -> subprocess.CompletedProcess[bytes]:
@@ -49,7 +49,7 @@ def test_an_unexpected_error_is_one_line_unless_debugging(run, monkeypatch, debu
     def broken() -> None:
         raise ZeroDivisionError("division\nby zero")
 
-    monkeypatch.setattr(files, "packaged_recipes", broken)
+    monkeypatch.setattr(packaged, "packaged_recipes", broken)
     done = run("recipe", "list")
     assert (done.code, done.out) == (1, "")
     assert done.err == (
@@ -84,7 +84,7 @@ def test_errors_of_the_system(run, monkeypatch, error, code, told) -> None:
     def failing() -> None:
         raise error
 
-    monkeypatch.setattr(files, "packaged_recipes", failing)
+    monkeypatch.setattr(packaged, "packaged_recipes", failing)
     done = run("recipe", "list")
     assert (done.code, done.out, done.err) == (code, "", told)
 
@@ -119,7 +119,7 @@ def test_an_interrupt_that_a_library_made_an_error_of(run, monkeypatch) -> None:
         except KeyboardInterrupt as interrupt:
             raise ImportError("cannot import half a module") from interrupt
 
-    monkeypatch.setattr(files, "packaged_recipes", failing)
+    monkeypatch.setattr(packaged, "packaged_recipes", failing)
     done = run("recipe", "list")
     assert (done.code, done.out, done.err) == (130, "", "interrupted\n")
 

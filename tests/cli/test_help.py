@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from seq2seq.cli.app import VERBS as VERBS_WITH_HELP
+
 VERBS = [
     ("prepare",),
     ("train",),
@@ -24,6 +26,12 @@ VERBS = [
 def examples(help_: str) -> list[str]:
     lines = re.split(r"^  Examples?:\n", help_, flags=re.MULTILINE)[1]
     return [line.strip() for line in lines.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+def test_the_help_of_all_is_the_first_line_of_each(run) -> None:
+    for verb, first in VERBS_WITH_HELP.items():
+        told = re.split(r"\n\s*\n", run(verb, "--help").out)[1]
+        assert " ".join(told.split()) == first
 
 
 def test_top(run) -> None:
