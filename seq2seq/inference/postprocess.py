@@ -23,7 +23,7 @@ from seq2seq.inference.request import Request
 from seq2seq.inference.results import Note, ScoredTranslation
 from seq2seq.inference.segmentation import Line, Part, join_parts
 from seq2seq.search import Hypothesis, Normalization, divisors
-from seq2seq.search.constraints.constraints import restore_prefix
+from seq2seq.search.constraints import restore_prefix
 from seq2seq.search.constraints.pieces import PieceTable
 from seq2seq.search.model import Floats, Floats32
 from seq2seq.text.tokenizer import Tokenizer

@@ -14,7 +14,7 @@ from seq2seq.inference.request import batches
 from seq2seq.inference.results import ScoredTranslation
 from seq2seq.inference.translator import Translator
 from seq2seq.search import Normalization, SourceBatch
-from seq2seq.search.forced import force
+from seq2seq.search.greedy import force
 
 Given = str | Sequence[str]
 """A translation: its text, or its pieces."""

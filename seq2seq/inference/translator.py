@@ -395,7 +395,9 @@ class Translator:
         source = SourceBatch.from_rows([[*part.row, EOS] for part in parts])
         wishes = [part.wish for part in parts] if parts[0].wish else None
         try:
-            return run_search(self.model, source, request.searched, wishes=wishes, pieces=table)
+            return run_search(
+                self.model, source, request.searched, constraints=wishes, pieces=table
+            )
         except Seq2SeqError as error:
             if wishes is None:
                 raise

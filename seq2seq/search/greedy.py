@@ -1,8 +1,4 @@
-"""Greedy search: the best token at each step, nothing kept besides. Validation translates with it.
-
-It gives what ``beam_search`` gives with a beam of 1, for less work: there
-is nothing to rank, and rows stay where they are until one is finished.
-"""
+"""Searches that follow one hypothesis a sentence: the best token at each step, or a given one."""
 
 from __future__ import annotations
 
@@ -12,13 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from seq2seq.errors import Seq2SeqError
 from seq2seq.ids import BOS, EOS
 from seq2seq.recipe.training import NoNormalization
 from seq2seq.search.constraints.tokens import Rule
-from seq2seq.search.model import Hypothesis, S, SourceBatch, StepModel
-from seq2seq.search.record import Record
-from seq2seq.search.scores import SUPPRESSED, Normalization, checked_caps
-from seq2seq.search.step import Asker
+from seq2seq.search.model import Hypothesis, S, SourceBatch, StepModel, check_numbers
+from seq2seq.search.scores import SUPPRESSED, Normalization, checked_caps, divisors
+from seq2seq.search.step import Stepper
+from seq2seq.search.trace import Lines
 
 
 def greedy(
@@ -32,10 +29,11 @@ def greedy(
     coverage: float = 0.0,
     keep_attention: bool = False,
 ) -> list[Hypothesis]:
-    """Translates a batch, taking the best token at each step.
+    """Translates a batch, taking the best token at each step. Validation translates with it.
 
-    A row leaves the batch when its sentence is finished: at eos, at its length cap (eos is forced,
-    and its log-probability counts), or where every token is impossible (all -inf).
+    It gives what ``beam_search`` gives with a beam of 1, for less work. A row leaves the batch when
+    its sentence is finished: at eos, at its length cap (eos is forced, and its log-probability
+    counts), or where every token is impossible (all -inf).
 
     Args:
         model: The model.
@@ -58,33 +56,78 @@ def greedy(
     caps = checked_caps(max_lengths, len(source))
     if not len(source):
         return []
-    needs_attention = keep_attention or coverage > 0
-    asker = Asker(model, 1, caps, suppress, rules, needs_attention=needs_attention)
-    record = Record(source.lengths, needs_attention=needs_attention)
-    truncated = np.zeros(len(source), dtype=np.bool_)
-    step = 0
-
+    stepper = Stepper(model, caps, suppress, rules)
+    divisor_of = divisors(normalization or NoNormalization(), int(stepper.last_B.max()) + 1)
+    lines = Lines(source.lengths, divisor_of, coverage=coverage, keep_attention=keep_attention)
     state = model.start(source)
-    sentence_N = parent_N = everyone = np.arange(len(source))
-    token_N = np.full(len(source), BOS, dtype=np.int64)
-    while len(sentence_N):
-        answer, state = asker.ask(state, parent_N, token_N, sentence_N, step)
-        best_N, token_N = answer.log_prob_Nk[:, 0], answer.token_Nk[:, 0]
-        record.add(sentence_N, token_N, best_N, answer.attention_NS)
-        ends_N = token_N == EOS
-        if answer.cut_N is not None or np.minimum.reduce(best_N) == -math.inf:
-            stuck_N = best_N == -math.inf
-            truncated[sentence_N] = stuck_N if answer.cut_N is None else stuck_N | answer.cut_N
+    parent_N, token_N = np.arange(len(source)), np.full(len(source), BOS, dtype=np.int64)
+    while len(parent_N):
+        best, state = stepper.best(state, parent_N, token_N, lines.line_N, lines.length, 1)
+        log_prob_N, token_N = best.log_prob_Nk[:, 0], best.token_Nk[:, 0]
+        ends_N, truncated_N = token_N == EOS, best.truncated_N
+        if np.minimum.reduce(log_prob_N) == -math.inf:
+            stuck_N = log_prob_N == -math.inf
             ends_N |= stuck_N
-        parent_N = everyone
-        if np.logical_or.reduce(ends_N):
-            parent_N = np.flatnonzero(~ends_N)
-            sentence_N, token_N = sentence_N[parent_N], token_N[parent_N]
-            everyone = everyone[: len(parent_N)]
-        step += 1
-    return record.hypotheses(
-        normalization or NoNormalization(),
-        truncated_L=truncated,
-        coverage=coverage,
-        keep_attention=keep_attention,
-    )
+            truncated_N = stuck_N if truncated_N is None else stuck_N | truncated_N
+        parent_N, token_N = lines.advance(
+            token_N, log_prob_N, best.attention_NS, ends_N, truncated_N
+        )
+    return lines.hypotheses()
+
+
+def force(
+    model: StepModel[S],
+    source: SourceBatch,
+    targets: Sequence[Sequence[int]],
+    *,
+    normalization: Normalization,
+    coverage: float = 0.0,
+    keep_attention: bool = False,
+) -> list[Hypothesis]:
+    """Scores a given translation of each sentence, as a search would report it.
+
+    Args:
+        model: The model.
+        source: The sentences (B).
+        targets: The translations' tokens, without bos and eos; one may be empty.
+        normalization: How scores are made from sums of log-probabilities.
+        coverage: Weight of the coverage penalty; needs attention.
+        keep_attention: Whether hypotheses keep their attention.
+
+    Returns:
+        A hypothesis for each translation, none of them truncated. Its numbers are those that a
+        search reports when it finds this translation, to the rounding of float32.
+
+    Raises:
+        Seq2SeqError: If there are more or fewer translations than sentences, a token is outside the
+            vocabulary, or attention is needed and the model has none.
+        ModelError: If the model's log-probabilities are NaN.
+    """
+    if len(targets) != len(source):
+        raise Seq2SeqError(
+            f"{len(targets)} translations for {len(source)} sentences; each needs one"
+        )
+    if not len(source):
+        return []
+    lengths_B = np.array([len(target) for target in targets], dtype=np.int64)
+    labels_BT = np.full((len(targets), int(lengths_B.max()) + 1), EOS, dtype=np.int64)
+    for row, target in zip(labels_BT, targets, strict=True):
+        row[: len(target)] = target
+    outside = labels_BT[(labels_BT < 0) | (labels_BT >= model.vocab_size)]
+    if outside.size:
+        raise Seq2SeqError(
+            f"a translation has the token {outside[0]}; ids from 0 to {model.vocab_size - 1} are "
+            "allowed"
+        )
+    divisor_of = divisors(normalization, labels_BT.shape[1])
+    lines = Lines(source.lengths, divisor_of, coverage=coverage, keep_attention=keep_attention)
+    state = model.start(source)
+    parent_N, token_N = np.arange(len(source)), np.full(len(source), BOS, dtype=np.int64)
+    while len(parent_N):
+        distribution, state = model.distribution(state, parent_N, token_N)
+        token_N = labels_BT[lines.line_N, lines.length]
+        log_prob_N = distribution.log_probs[np.arange(len(token_N)), token_N]
+        check_numbers(log_prob_N)
+        ends_N = lengths_B[lines.line_N] == lines.length
+        parent_N, token_N = lines.advance(token_N, log_prob_N, distribution.attention, ends_N)
+    return lines.hypotheses()

@@ -28,11 +28,6 @@ Bools = npt.NDArray[np.bool_]
 
 S = TypeVar("S")
 
-BROKEN = (
-    "the model's probabilities are not numbers (NaN): its weights or its arithmetic broke down; "
-    "use an earlier checkpoint, or train with a lower training.learning_rate"
-)
-
 
 @dataclass(frozen=True)
 class SourceBatch:
@@ -48,14 +43,7 @@ class SourceBatch:
 
     @classmethod
     def from_rows(cls, rows: Sequence[Sequence[int]]) -> SourceBatch:
-        """Pads rows of piece ids to one array.
-
-        Args:
-            rows: The sentences, each ending with eos.
-
-        Returns:
-            The batch, its rows in the order given.
-        """
+        """Pads sentences, each ending with eos, to one array."""
         lengths = np.array([len(row) for row in rows], dtype=np.int64)
         ids = np.full((len(rows), int(lengths.max(initial=0))), PAD, dtype=np.int64)
         for row, padded in zip(rows, ids, strict=True):
@@ -85,7 +73,7 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Distribution:
-    """Every token's chance to come next, for each row.
+    """The log-probabilities of all tokens, for each row.
 
     Args:
         log_probs: Natural logarithms of probabilities (N, V); the caller's own, to change.
@@ -97,10 +85,10 @@ class Distribution:
 
 
 class StepModel(Protocol[S]):
-    """A model that can be asked, one step at a time, what may come next.
+    """A model that says, one step at a time, what may come next.
 
     A state is a value: ``step`` returns a new one and leaves the old one as it was, so that the
-    same state can be asked twice.
+    same state can be stepped from twice.
     """
 
     @property
@@ -108,14 +96,7 @@ class StepModel(Protocol[S]):
         """How many target tokens there are (V)."""
 
     def start(self, source: SourceBatch) -> S:
-        """Reads the sources.
-
-        Args:
-            source: The sentences.
-
-        Returns:
-            The state before any token was fed: row i is sentence i.
-        """
+        """Encodes the sources: the state before any token was fed, in which row i is sentence i."""
 
     def step(
         self, state: S, parent_N: Ints, token_N: Ints, k: int, bias: Floats32 | None = None
@@ -136,16 +117,7 @@ class StepModel(Protocol[S]):
         """
 
     def distribution(self, state: S, parent_N: Ints, token_N: Ints) -> tuple[Distribution, S]:
-        """Feeds one token to each of N rows and tells of all tokens: for rules, samples, ensembles.
-
-        Args:
-            state: As in ``step``.
-            parent_N: As in ``step``.
-            token_N: As in ``step``.
-
-        Returns:
-            Each new row's log-probabilities of all tokens, and the state of the new rows.
-        """
+        """As ``step``, but gives the log-probabilities of all tokens (for rules and samples)."""
 
 
 @dataclass(frozen=True)
@@ -171,37 +143,28 @@ class Hypothesis:
     attention: Floats32 | None = field(default=None, compare=False)
 
 
-def check_attends(attention_NS: Floats32 | None) -> None:
-    """Checks that a model told what it attended to, where that is needed.
-
-    Args:
-        attention_NS: As in :class:`Candidates`.
+def required_attention(attention_NS: Floats32 | None) -> Floats32:
+    """The attention that a model returned, where something needs it.
 
     Raises:
-        Seq2SeqError: If it did not.
+        Seq2SeqError: If the model has none.
     """
     if attention_NS is None:
         raise Seq2SeqError(
             "this model has no attention, which coverage, alignments and attention matrices need: "
             "leave them out, or use a model with model.decoder.attention"
         )
+    return attention_NS
 
 
-def checked(candidates: Candidates) -> tuple[Floats, Ints]:
-    """Takes an engine's candidates, refusing those of a model whose numbers broke down.
-
-    Args:
-        candidates: What ``step`` returned.
-
-    Returns:
-        The log-probabilities in double precision, so that sums along a hypothesis stay exact to
-        float32, and the tokens.
+def check_numbers(log_prob_N: npt.NDArray[np.floating]) -> None:
+    """Checks a log-probability of each row: one NaN among the logits makes a whole softmax NaN.
 
     Raises:
-        ModelError: If a log-probability is NaN.
+        ModelError: If one is NaN.
     """
-    log_probs = candidates.log_probs.astype(np.float64)
-    # A row's best is enough to look at: one NaN among the logits makes its whole softmax NaN.
-    if math.isnan(np.add.reduce(log_probs[:, 0])):
-        raise ModelError(BROKEN)
-    return log_probs, candidates.tokens
+    if math.isnan(np.add.reduce(log_prob_N)):  # faster than isnan(...).any() on few rows
+        raise ModelError(
+            "the model's probabilities are not numbers (NaN): its weights or its arithmetic broke "
+            "down; use an earlier checkpoint, or train with a lower training.learning_rate"
+        )

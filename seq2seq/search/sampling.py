@@ -1,11 +1,11 @@
-"""Translations drawn by chance, each as often as the model thinks it likely, or bolder.
+"""Sampling: translations drawn from the model's distribution, with temperature, top-k and nucleus.
 
 At each step, in this order: rules change what may come next, log-probabilities are divided by the
 temperature, the ``top_k`` best are kept, of these the best that together have ``top_p`` of their
-probability (Holtzman et al. 2020), and one of what is left is drawn.
+probability (the nucleus, Holtzman et al. 2020), and one of what is left is drawn.
 
-Chance is a function of the seed, the sentence's pieces and the number of the sample, one stream of
-numbers for each: the batch and the place in it change no sample.
+Random numbers are a function of the seed, the sentence's pieces and the number of the sample, one
+stream for each: the batch and the place in it change no sample.
 
 Shapes: B sentences, L lines (samples of all sentences), N lines under way, C candidates, V
 vocabulary.
@@ -16,29 +16,41 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from seq2seq.errors import Seq2SeqError
 from seq2seq.ids import BOS, EOS
-from seq2seq.search.constraints.tokens import Rows, Rule
-from seq2seq.search.model import (
-    Floats,
-    Floats32,
-    Hypothesis,
-    Ints,
-    S,
-    SourceBatch,
-    StepModel,
-)
-from seq2seq.search.options import Sampling
-from seq2seq.search.record import Record
-from seq2seq.search.scores import SUPPRESSED, Normalization, checked_caps
-from seq2seq.search.step import Ruling
+from seq2seq.search.constraints.tokens import Rule
+from seq2seq.search.model import Floats, Floats32, Hypothesis, Ints, S, SourceBatch, StepModel
+from seq2seq.search.scores import SUPPRESSED, Normalization, checked_caps, divisors
+from seq2seq.search.step import Stepper
 from seq2seq.search.top_k import best_of
+from seq2seq.search.trace import Lines
 
-_BLOCK = 32  # steps that random numbers are made ahead for
+_BLOCK = 32  # random numbers are made for so many steps at once
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Draws translations instead of looking for the best.
+
+    A sentence's samples depend on ``seed`` and the sentence alone, not on its batch or place.
+
+    Args:
+        temperature: Log-probabilities are divided by it before drawing; below 1 is safer.
+        top_k: Only the so many best tokens may be drawn; None: all.
+        top_p: Only the best tokens that together have so much of the probability (Holtzman et al.
+            2020), at least one.
+        seed: Another seed, other samples.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float = 1.0
+    seed: int = 1
 
 
 def sample(
@@ -82,55 +94,43 @@ def sample(
     caps = checked_caps(max_lengths, len(source))
     if not len(source):
         return []
-    sentence_L = np.arange(len(source)).repeat(samples)
-    chance = _Chance(source, sampling.seed, samples)
-    ruling = Ruling(model.vocab_size, caps, suppress, rules)
-    record = Record(source.lengths[sentence_L], needs_attention=keep_attention)
-    truncated_L = np.zeros(len(sentence_L), dtype=np.bool_)
-
-    line_N = np.arange(len(sentence_L))
-    distribution, state = model.distribution(
-        model.start(source), np.arange(len(source)), np.full(len(source), BOS, dtype=np.int64)
+    stepper = Stepper(model, caps, suppress, rules)
+    random = _RandomNumbers(source, sampling.seed, samples)
+    lines = Lines(
+        source.lengths.repeat(samples),
+        divisors(normalization, int(stepper.last_B.max()) + 1),
+        coverage=0.0,
+        keep_attention=keep_attention,
     )
-    # All samples of a sentence begin alike: the model is asked once for all of them.
-    own_NV, attention_NS = distribution.log_probs, distribution.attention
-    row_N, tokens_NT = sentence_L, np.zeros((len(line_N), 0), dtype=np.int64)
-    while len(line_N):
-        length = tokens_NT.shape[1]
-        rows = Rows(sentence_L[line_N], tokens_NT)
-        if length == 0:
-            own_NV = own_NV[row_N]
-            attention_NS = None if attention_NS is None else attention_NS[row_N]
-        choice_NV = ruling.choice(rows, own_NV)
-        token_N = draw(choice_NV, sampling, chance.numbers(line_N, length))
-        stuck_N = choice_NV[np.arange(len(line_N)), token_N] == -np.inf
-        truncated_L[line_N] = stuck_N
-        ending_N = ruling.must_end(rows, own_NV, choice_NV)
-        if ending_N is not None:
-            truncated_L[line_N] |= ending_N & (token_N != EOS)
-            token_N[ending_N] = EOS
-        taken = (np.arange(len(line_N)), token_N)
-        log_prob_N = np.where(choice_NV[taken] == -np.inf, -np.inf, own_NV[taken])
-        record.add(line_N, token_N, log_prob_N, attention_NS)
-
-        parent_N = np.flatnonzero((token_N != EOS) & ~stuck_N)
-        line_N, row_N, token_N = line_N[parent_N], row_N[parent_N], token_N[parent_N]
-        tokens_NT = np.column_stack([tokens_NT[parent_N], token_N])
-        if len(line_N):
-            distribution, state = model.distribution(
-                state, row_N if length == 0 else parent_N, token_N
-            )
-            own_NV, attention_NS = distribution.log_probs, distribution.attention
-    found = record.hypotheses(normalization, truncated_L=truncated_L, keep_attention=keep_attention)
+    state = model.start(source)
+    sentence_N = parent_N = np.arange(len(source))
+    token_N = np.full(len(source), BOS, dtype=np.int64)
+    while len(parent_N):
+        every, state = stepper.distribution(state, parent_N, token_N, sentence_N)
+        is_first = lines.length == 0
+        if is_first:  # all samples of a sentence begin alike: the model steps once for all of them
+            every = every.repeated(samples)
+        token_N = draw(every.adjusted_NV, sampling, random.numbers(lines.line_N, lines.length))
+        row_N = np.arange(len(token_N))
+        stuck_N = truncated_N = every.adjusted_NV[row_N, token_N] == -np.inf
+        if every.must_end_N is not None:
+            truncated_N = stuck_N | (every.must_end_N & (token_N != EOS))
+            token_N[every.must_end_N] = EOS
+        impossible_N = every.adjusted_NV[row_N, token_N] == -np.inf
+        log_prob_N = np.where(impossible_N, -np.inf, every.log_prob_NV[row_N, token_N])
+        ends_N = (token_N == EOS) | stuck_N
+        parent_N, token_N = lines.advance(
+            token_N, log_prob_N, every.attention_NS, ends_N, truncated_N
+        )
+        sentence_N = lines.line_N // samples
+        if is_first:
+            parent_N = sentence_N
+    found = lines.hypotheses()
     return [found[start : start + samples] for start in range(0, len(found), samples)]
 
 
 def check_sampling(sampling: Sampling, samples: int) -> None:
     """Checks what a user may ask for.
-
-    Args:
-        sampling: How to draw.
-        samples: How many.
 
     Raises:
         Seq2SeqError: If a number is out of range.
@@ -150,18 +150,18 @@ def check_sampling(sampling: Sampling, samples: int) -> None:
         )
 
 
-def draw(choice_NV: Floats32, sampling: Sampling, number_N: Floats) -> Ints:
+def draw(adjusted_NV: Floats32, sampling: Sampling, number_N: Floats) -> Ints:
     """Draws a token for each row.
 
     Args:
-        choice_NV: Log-probabilities, in any scale; -inf: never drawn.
+        adjusted_NV: Log-probabilities after rules, in any scale; -inf: never drawn.
         sampling: Temperature and what is left out.
         number_N: The random number of each row, from 0 up to 1.
 
     Returns:
         The tokens (N,); any, where a row holds nothing but -inf.
     """
-    peak_N1 = choice_NV.max(axis=1, keepdims=True)
+    peak_N1 = adjusted_NV.max(axis=1, keepdims=True)
     peak_N1 = np.where(peak_N1 == -np.inf, 0.0, peak_N1).astype(np.float64)
 
     def weights(log_probs: Floats32) -> Floats:
@@ -169,12 +169,12 @@ def draw(choice_NV: Floats32, sampling: Sampling, number_N: Floats) -> Ints:
             return np.asarray(np.exp((log_probs - peak_N1) / sampling.temperature))
 
     if sampling.top_k is None:
-        weight_NV = weights(choice_NV)
+        weight_NV = weights(adjusted_NV)
         if sampling.top_p == 1:
             return _first_beyond(np.cumsum(weight_NV, axis=1), number_N)
         pairs = zip(weight_NV, number_N.tolist(), strict=True)
         return np.array([_draw_of_best(row, sampling.top_p, number) for row, number in pairs])
-    best_NC, token_NC = best_of(choice_NV, min(sampling.top_k, choice_NV.shape[1]))
+    best_NC, token_NC = best_of(adjusted_NV, min(sampling.top_k, adjusted_NV.shape[1]))
     sum_NC = np.cumsum(weights(best_NC), axis=1)
     # The last one kept is the first that the sum reaches top_p with.
     last_N1 = (sum_NC < sampling.top_p * sum_NC[:, -1:]).sum(axis=1, keepdims=True)
@@ -204,7 +204,7 @@ def _first_beyond(sum_NC: Floats, number_N: Floats) -> Ints:
     return np.asarray(np.minimum(place_N, sum_NC.shape[1] - 1))
 
 
-class _Chance:
+class _RandomNumbers:
     """A stream of random numbers for each sample of each sentence."""
 
     def __init__(self, source: SourceBatch, seed: int, samples: int) -> None:

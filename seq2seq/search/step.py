@@ -1,118 +1,95 @@
-"""What a search asks of the model at a step: the best next tokens, under rules and at length caps.
+"""One step of a search: each row is fed a token, and the tokens that may come next are found.
 
-Without rules the engine finds the best itself (``step``). With rules it tells of every token
-(``distribution``), rules change that, and the best are found here.
+Without rules the engine finds the best itself (``StepModel.step``). With rules it gives the
+log-probabilities of all tokens (``StepModel.distribution``), rules change them, and the best are
+found here.
 
-Shapes: B sentences, N rows, k candidates a row, T tokens so far, V vocabulary.
+Shapes: B sentences, N rows, k candidates a row, T tokens so far, V vocabulary, R rows at their cap.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic
+from typing import Generic, NamedTuple
 
 import numpy as np
 
-from seq2seq.errors import ModelError
+from seq2seq.errors import Seq2SeqError
 from seq2seq.ids import EOS
-from seq2seq.search.beam.candidates import Answer
-from seq2seq.search.constraints.phrases import Phrases
+from seq2seq.search.constraints.phrases import ForcedPhrases
 from seq2seq.search.constraints.tokens import Rows, Rule
 from seq2seq.search.model import (
-    BROKEN,
     Bools,
+    Floats,
     Floats32,
     Ints,
     S,
+    SourceBatch,
     StepModel,
-    check_attends,
-    checked,
+    check_numbers,
 )
-from seq2seq.search.scores import force_ends, suppressing
 from seq2seq.search.top_k import best_of
 
 
-class Ruling:
-    """What may come next: the model's opinion under suppression, rules and length caps.
-
-    At a length cap eos is forced. Where a rule forbids eos just then (a prefix is not complete, an
-    avoided word would be), the row may go on until the rule allows it, at most to ``last_B``.
-
-    Args:
-        vocab_size: How many tokens there are (V).
-        caps_B: The most tokens of each sentence's translation, eos not counted.
-        suppress: Tokens that are never taken.
-        rules: What else changes the choice, one after another.
+class BestTokens(NamedTuple):
+    """The best next tokens of each row.
 
     Attributes:
-        bias: What keeps ``suppress`` out, (1, V); None: nothing.
-        last_B: The most tokens that there are in any case.
-
-    Raises:
-        Seq2SeqError: If a token of ``suppress`` is outside the vocabulary.
+        adjusted_Nk: Log-probabilities after rules, which tokens are ranked by, best first; -inf:
+            impossible.
+        log_prob_Nk: The model's own; the same array where there are no rules.
+        token_Nk: The tokens.
+        truncated_N: Marks rows that have to end at their cap where eos was not the best; None: no
+            row is at its cap.
+        attention_NS: As in ``Candidates``.
     """
 
-    def __init__(
-        self, vocab_size: int, caps_B: Ints, suppress: Sequence[int], rules: Sequence[Rule]
-    ) -> None:
-        self.bias = suppressing(vocab_size, suppress)
-        self.last_B = 2 * caps_B + 16 if rules else caps_B
-        self._caps_B = caps_B
-        self._least_cap = int(caps_B.min())
-        self._suppress = list(suppress)
-        self._rules = rules
+    adjusted_Nk: Floats
+    log_prob_Nk: Floats
+    token_Nk: Ints
+    truncated_N: Bools | None
+    attention_NS: Floats32 | None
 
-    def choice(self, rows: Rows, own_NV: Floats32) -> Floats32:
-        """What tokens are chosen by.
-
-        Args:
-            rows: The hypotheses.
-            own_NV: The model's own log-probabilities.
-
-        Returns:
-            What suppression and rules leave of them (N, V); -inf: forbidden.
-
-        Raises:
-            ModelError: If the model's log-probabilities are NaN.
-        """
-        if np.isnan(own_NV[:, EOS]).any():  # one NaN makes a row's whole softmax NaN
-            raise ModelError(BROKEN)
-        choice_NV = own_NV.copy()
-        choice_NV[:, self._suppress] = -np.inf
-        for rule in self._rules:
-            rule.apply(rows, choice_NV)
-        return choice_NV
-
-    def must_end(self, rows: Rows, own_NV: Floats32, choice_NV: Floats32) -> Bools | None:
-        """Marks rows that are at their caps, and not kept from ending by a rule.
-
-        Args:
-            rows: The hypotheses.
-            own_NV: The model's own log-probabilities.
-            choice_NV: What ``choice`` made of them.
-
-        Returns:
-            The marks (N,); None: no row is at its cap.
-        """
-        length = rows.tokens_NT.shape[1]
-        if length < self._least_cap:
-            return None
-        waits_N = (choice_NV[:, EOS] == -np.inf) & (own_NV[:, EOS] > -np.inf)
-        waits_N &= self.last_B[rows.sentence_N] > length
-        return np.asarray((self._caps_B[rows.sentence_N] <= length) & ~waits_N)
+    def repeated(self, times: int) -> BestTokens:
+        """Repeats each row, for groups of a beam that begin alike."""
+        return BestTokens._make(None if a is None else a.repeat(times, axis=0) for a in self)
 
 
-class Asker(Generic[S]):
-    """Asks a model, step after step.
+class AllTokens(NamedTuple):
+    """All next tokens of each row.
+
+    Attributes:
+        adjusted_NV: Log-probabilities after rules, which tokens are chosen by; -inf: impossible.
+        log_prob_NV: The model's own.
+        must_end_N: Marks rows that have to end at their cap; None: no row is at its cap.
+        attention_NS: As in ``Candidates``.
+    """
+
+    adjusted_NV: Floats32
+    log_prob_NV: Floats32
+    must_end_N: Bools | None
+    attention_NS: Floats32 | None
+
+    def repeated(self, times: int) -> AllTokens:
+        """Repeats each row, for samples of a sentence, which begin alike."""
+        return AllTokens._make(None if a is None else a.repeat(times, axis=0) for a in self)
+
+
+class Stepper(Generic[S]):
+    """Steps a model under suppressed tokens, rules and length caps.
+
+    At its cap a row has to end. Where a rule forbids eos just then (a prefix is not complete, an
+    avoided word would be), it may go on until the rule allows it, at most to ``last_B``.
 
     Args:
         model: The model.
-        k: Candidates a row.
         caps_B: The most tokens of each sentence's translation, eos not counted.
         suppress: Tokens that are never taken.
         rules: What else changes the choice, one after another.
         phrases: What translations have to hold; one of the rules.
-        needs_attention: Whether the search needs the model's attention.
+
+    Attributes:
+        last_B: The most tokens that a translation has in any case.
 
     Raises:
         Seq2SeqError: If a token of ``suppress`` is outside the vocabulary.
@@ -121,86 +98,167 @@ class Asker(Generic[S]):
     def __init__(
         self,
         model: StepModel[S],
-        k: int,
         caps_B: Ints,
         suppress: Sequence[int],
         rules: Sequence[Rule] = (),
-        *,
-        phrases: Phrases | None = None,
-        needs_attention: bool = False,
+        phrases: ForcedPhrases | None = None,
     ) -> None:
-        self.model = model
-        self._k = k
+        self.last_B = 2 * caps_B + 16 if rules else caps_B
+        self._model = model
         self._caps_B = caps_B
         self._least_cap = int(caps_B.min())
-        self._ruling = Ruling(model.vocab_size, caps_B, suppress, rules)
-        self.last_B = self._ruling.last_B
-        self._has_rules = bool(rules)
+        self._suppress = list(suppress)
+        self._bias = suppression_bias(model.vocab_size, suppress)
+        self._rules = rules
         self._phrases = phrases
-        self._needs_attention = needs_attention
         self._tokens_NT: Ints | None = None
 
-    def ask(
-        self, state: S, parent_N: Ints, token_N: Ints, sentence_N: Ints, step: int
-    ) -> tuple[Answer, S]:
-        """Feeds a token to each row.
+    def start(self, source: SourceBatch) -> S:
+        """The model's state before any token was fed."""
+        return self._model.start(source)
+
+    def best(
+        self, state: S, parent_N: Ints, token_N: Ints, sentence_N: Ints, length: int, k: int
+    ) -> tuple[BestTokens, S]:
+        """Feeds a token to each row and finds the k best next ones.
 
         Args:
             state: The state before.
             parent_N: The row of ``state`` that each row goes on from.
             token_N: The token that it is fed.
             sentence_N: The sentence that it belongs to.
-            step: How many tokens it has.
+            length: How many tokens it has.
+            k: How many candidates are wanted.
 
         Returns:
-            What may come next, and the state after.
+            The best next tokens, and the state after.
 
         Raises:
             ModelError: If the model's log-probabilities are NaN.
-            Seq2SeqError: If attention is needed and the model has none.
         """
-        if self._has_rules:
-            answer, after = self._ask_all(state, parent_N, token_N, sentence_N)
-        else:
-            candidates, after = self.model.step(
-                state, parent_N, token_N, self._k, self._ruling.bias
-            )
-            log_probs, tokens = checked(candidates)
-            cut_N = None
-            if step >= self._least_cap:
-                capped_R = np.flatnonzero(self._caps_B[sentence_N] <= step)
-                log_probs, tokens, cut_N = force_ends(
-                    self.model, state, parent_N, token_N, capped_R, log_probs, tokens
+        if self._rules:
+            return self._best_under_rules(state, parent_N, token_N, sentence_N, k)
+        candidates, after = self._model.step(state, parent_N, token_N, k, self._bias)
+        # In double precision, sums along a hypothesis stay exact to float32.
+        log_prob_Nk, token_Nk = candidates.log_probs.astype(np.float64), candidates.tokens
+        check_numbers(log_prob_Nk[:, 0])
+        truncated_N = None
+        if length >= self._least_cap:
+            capped_R = np.flatnonzero(self._caps_B[sentence_N] <= length)
+            if len(capped_R):
+                truncated_N = np.zeros(len(parent_N), dtype=np.bool_)
+                truncated_N[capped_R] = token_Nk[capped_R, 0] != EOS
+                log_prob_Nk, token_Nk = self._end(
+                    state, parent_N, token_N, capped_R, log_prob_Nk, token_Nk
                 )
-            answer = Answer(log_probs, log_probs, tokens, cut_N, candidates.attention)
-        if self._needs_attention:
-            check_attends(answer.attention_NS)
-        return answer, after
+        return BestTokens(
+            log_prob_Nk, log_prob_Nk, token_Nk, truncated_N, candidates.attention
+        ), after
 
-    def _ask_all(
+    def _end(
+        self,
+        state: S,
+        parent_N: Ints,
+        token_N: Ints,
+        capped_R: Ints,
+        log_prob_Nk: Floats,
+        token_Nk: Ints,
+    ) -> tuple[Floats, Ints]:
+        """Leaves eos as the only candidate of rows at their cap.
+
+        Where eos is not among their candidates, the model is stepped once more with all else
+        forbidden. Most translations end well before their cap, so this is rare, and costs less than
+        a bias for each row at each step would.
+        """
+        is_end_Rk = token_Nk[capped_R] == EOS
+        ends_R = np.where(is_end_Rk, log_prob_Nk[capped_R], -np.inf).max(axis=1)
+        unknown_R = ~is_end_Rk.any(axis=1)
+        if unknown_R.any():
+            only_eos = np.full((1, self._model.vocab_size), -np.inf, dtype=np.float32)
+            only_eos[0, EOS] = 0.0
+            row_U = capped_R[unknown_R]
+            candidates, _ = self._model.step(state, parent_N[row_U], token_N[row_U], 1, only_eos)
+            check_numbers(candidates.log_probs[:, 0])
+            ends_R[unknown_R] = candidates.log_probs[:, 0]
+        log_prob_Nk, token_Nk = log_prob_Nk.copy(), token_Nk.copy()
+        log_prob_Nk[capped_R] = -np.inf
+        log_prob_Nk[capped_R, 0] = ends_R
+        token_Nk[capped_R, 0] = EOS
+        return log_prob_Nk, token_Nk
+
+    def _best_under_rules(
+        self, state: S, parent_N: Ints, token_N: Ints, sentence_N: Ints, k: int
+    ) -> tuple[BestTokens, S]:
+        every, after = self.distribution(state, parent_N, token_N, sentence_N)
+        adjusted_NV, log_prob_NV, truncated_N, attention_NS = every
+        if truncated_N is not None:
+            ending_R = np.flatnonzero(truncated_N)
+            ends_R = adjusted_NV[ending_R, EOS]
+            truncated_N = truncated_N & (adjusted_NV.argmax(axis=1) != EOS)
+            adjusted_NV[ending_R] = -np.inf
+            adjusted_NV[ending_R, EOS] = ends_R
+        adjusted_Nk, token_Nk = best_of(adjusted_NV, k)
+        if self._phrases is not None:
+            adjusted_Nk, token_Nk = self._phrases.add_candidates(adjusted_NV, adjusted_Nk, token_Nk)
+        log_prob_Nk = np.take_along_axis(log_prob_NV, token_Nk, axis=1).astype(np.float64)
+        log_prob_Nk[adjusted_Nk == -np.inf] = -np.inf
+        adjusted = adjusted_Nk.astype(np.float64)
+        return BestTokens(adjusted, log_prob_Nk, token_Nk, truncated_N, attention_NS), after
+
+    def distribution(
         self, state: S, parent_N: Ints, token_N: Ints, sentence_N: Ints
-    ) -> tuple[Answer, S]:
-        distribution, after = self.model.distribution(state, parent_N, token_N)
-        own_NV = distribution.log_probs
+    ) -> tuple[AllTokens, S]:
+        """Feeds a token to each row and gives the log-probabilities of all next ones.
+
+        Args:
+            state: The state before.
+            parent_N: The row of ``state`` that each row goes on from.
+            token_N: The token that it is fed.
+            sentence_N: The sentence that it belongs to.
+
+        Returns:
+            All next tokens, and the state after.
+
+        Raises:
+            ModelError: If the model's log-probabilities are NaN.
+        """
+        distribution, after = self._model.distribution(state, parent_N, token_N)
+        log_prob_NV = distribution.log_probs
+        check_numbers(log_prob_NV[:, EOS])
         if self._tokens_NT is None:
             self._tokens_NT = np.zeros((len(token_N), 0), dtype=np.int64)
         else:
             self._tokens_NT = np.column_stack([self._tokens_NT[parent_N], token_N])
-        rows = Rows(sentence_N, self._tokens_NT)
-        if self._phrases is not None:
-            self._phrases.look_at(own_NV)
-        choice_NV = self._ruling.choice(rows, own_NV)
-        cut_N = self._ruling.must_end(rows, own_NV, choice_NV)
-        if cut_N is not None:
-            ends_R = choice_NV[cut_N, EOS]
-            ending_R = np.flatnonzero(cut_N)
-            cut_N = cut_N & (choice_NV.argmax(axis=1) != EOS)
-            choice_NV[ending_R] = -np.inf
-            choice_NV[ending_R, EOS] = ends_R
-        choice_Nk, token_Nk = best_of(choice_NV, self._k)
-        if self._phrases is not None:
-            choice_Nk, token_Nk = self._phrases.widened(choice_NV, choice_Nk, token_Nk)
-        own_Nk = np.take_along_axis(own_NV, token_Nk, axis=1).astype(np.float64)
-        own_Nk[choice_Nk == -np.inf] = -np.inf
-        choice = choice_Nk.astype(np.float64)
-        return Answer(choice, own_Nk, token_Nk, cut_N, distribution.attention), after
+        rows = Rows(sentence_N, self._tokens_NT, log_prob_NV)
+        adjusted_NV = log_prob_NV.copy()
+        adjusted_NV[:, self._suppress] = -np.inf
+        for rule in self._rules:
+            rule.apply(rows, adjusted_NV)
+        must_end_N = self._must_end(rows, adjusted_NV)
+        return AllTokens(adjusted_NV, log_prob_NV, must_end_N, distribution.attention), after
+
+    def _must_end(self, rows: Rows, adjusted_NV: Floats32) -> Bools | None:
+        """Marks rows that are at their caps, and not kept from ending by a rule."""
+        length = rows.tokens_NT.shape[1]
+        if length < self._least_cap:
+            return None
+        waits_N = (adjusted_NV[:, EOS] == -np.inf) & (rows.log_prob_NV[:, EOS] > -np.inf)
+        waits_N &= self.last_B[rows.sentence_N] > length
+        return np.asarray((self._caps_B[rows.sentence_N] <= length) & ~waits_N)
+
+
+def suppression_bias(vocab_size: int, tokens: Sequence[int]) -> Floats32 | None:
+    """The bias that keeps tokens out of translations (1, V); None if there are none to keep out.
+
+    Raises:
+        Seq2SeqError: If a token is outside the vocabulary.
+    """
+    if not tokens:
+        return None
+    if min(tokens) < 0 or max(tokens) >= vocab_size:
+        raise Seq2SeqError(
+            f"suppress holds {sorted(tokens)}; token ids from 0 to {vocab_size - 1} are allowed"
+        )
+    bias = np.zeros((1, vocab_size), dtype=np.float32)
+    bias[0, list(tokens)] = -np.inf
+    return bias

@@ -1,92 +1,236 @@
-"""Which token each row of a search was fed, and which row it came from: hypotheses as arrays."""
+"""The rows of a search from step to step: their tokens, parents, sums and attention.
+
+Every search notes its steps in a :class:`Trace`; translations are only written out at the end.
+
+Shapes: N rows, L lines (rows that never branch), S source length, M translations.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from seq2seq.search.model import Floats, Floats32, Ints
+from seq2seq.search.model import Bools, Floats, Floats32, Hypothesis, Ints, required_attention
+from seq2seq.search.scores import coverage_penalties
 
 
-class History:
-    """Back-pointers, tokens and sums of every step; hypotheses are only written out at the end."""
+class End(NamedTuple):
+    """Where a hypothesis ended.
 
-    def __init__(self) -> None:
+    Attributes:
+        score: What it is ranked by.
+        log_prob: The sum of its log-probabilities, that of eos counted.
+        length: How many tokens it has, which is the step that it ended at.
+        row: Its row at that step.
+        truncated: As in ``Hypothesis``.
+    """
+
+    score: float
+    log_prob: float
+    length: int
+    row: int
+    truncated: bool
+
+
+class Trace:
+    """Notes what each row of each step was fed, and the row of the step before that it came from.
+
+    Args:
+        keep_attention: Whether hypotheses keep their attention.
+    """
+
+    def __init__(self, *, keep_attention: bool) -> None:
+        self._keep_attention = keep_attention
         self._steps: list[tuple[Ints, Ints, Floats]] = []
         self._attention: list[Floats32] = []
 
-    def append(self, parent_N: Ints, token_N: Ints, sum_N: Floats) -> None:
-        """Notes a step.
+    def attend(self, attention_NS: Floats32 | None) -> None:
+        """Notes how the rows of a step weighed the source, where that is kept.
+
+        Raises:
+            Seq2SeqError: If it is kept, and the model has none.
+        """
+        if self._keep_attention:
+            self._attention.append(required_attention(attention_NS))
+
+    def add(self, parent_N: Ints, token_N: Ints, sum_N: Floats) -> None:
+        """Notes the rows that go on from a step.
 
         Args:
-            parent_N: The row of the step before that each row goes on from.
-            token_N: The token that it is fed.
+            parent_N: The row of that step which each comes from.
+            token_N: The token that it goes on with.
             sum_N: The sum of its log-probabilities, that token counted.
         """
         self._steps.append((parent_N, token_N, sum_N))
 
-    def attend(self, attention_NS: Floats32 | None) -> None:
-        """Notes how the rows of a step weighed the source; all steps are noted, or none.
+    def hypotheses(self, ends: Sequence[End], positions: Sequence[int]) -> list[Hypothesis]:
+        """Writes translations out.
 
         Args:
-            attention_NS: What the model returned for that step.
-        """
-        if attention_NS is not None:
-            self._attention.append(attention_NS)
-
-    def trace(
-        self, lengths: Sequence[int], rows: Sequence[int]
-    ) -> list[tuple[list[int], list[float], list[int]]]:
-        """Writes hypotheses out.
-
-        Args:
-            lengths: How many tokens each has, which is the step it ended at (M).
-            rows: Its row at that step (M).
+            ends: Where each ended (M).
+            positions: How many positions its source has, eos counted (M).
 
         Returns:
-            For each its tokens, the sum up to each of them, and its row at each step, that it ended
-            at counted.
+            The translations (M).
         """
         # Single items of lists are read much faster than those of arrays.
         steps = [
             (parent_N.tolist(), token_N.tolist(), sum_N.tolist())
-            for parent_N, token_N, sum_N in self._steps[: max(lengths, default=0)]
+            for parent_N, token_N, sum_N in self._steps[: max((e.length for e in ends), default=0)]
         ]
         found = []
-        for length, last_row in zip(lengths, rows, strict=True):
-            row, tokens, sums, path = last_row, [], [], [last_row]
-            for parents, step_tokens, step_sums in reversed(steps[:length]):
+        for end, size in zip(ends, positions, strict=True):
+            row = end.row
+            path, tokens, sums = [row], [], [end.log_prob]
+            for parents, step_tokens, step_sums in reversed(steps[: end.length]):
                 tokens.append(step_tokens[row])
                 sums.append(step_sums[row])
                 row = parents[row]
                 path.append(row)
-            found.append((tokens[::-1], sums[::-1], path[::-1]))
+            sums.append(0.0)
+            found.append(
+                Hypothesis(
+                    tuple(tokens[::-1]),
+                    end.log_prob,
+                    end.score,
+                    end.truncated,
+                    tuple([sums[i - 1] - sums[i] for i in range(len(sums) - 1, 0, -1)]),
+                    self._attention_along(path[::-1], size) if self._keep_attention else None,
+                )
+            )
         return found
 
-    def attention_of(self, path: Sequence[int], positions: int) -> Floats32 | None:
-        """Writes out what a hypothesis attended to.
-
-        Args:
-            path: Its row at each step, as ``trace`` gives it.
-            positions: Positions of its source; the rest is padding.
-
-        Returns:
-            Its attention (steps, positions); None if none was noted.
-        """
-        if not self._attention:
-            return None
+    def _attention_along(self, path: Sequence[int], positions: int) -> Floats32:
         return np.stack([self._attention[step][row, :positions] for step, row in enumerate(path)])
 
 
-def token_log_probs(sums: Sequence[float], total: float) -> tuple[float, ...]:
-    """Takes the sums of a hypothesis apart.
+class Coverage:
+    """Sums up how much attention each row has paid to each source position.
 
     Args:
-        sums: The sum of log-probabilities up to each token.
-        total: That with eos.
-
-    Returns:
-        The log-probability of each token and of eos.
+        weight: What penalties are multiplied by.
     """
-    return tuple(after - before for before, after in zip((0.0, *sums), (*sums, total), strict=True))
+
+    def __init__(self, weight: float) -> None:
+        self._weight = weight
+        self._attended_NS: Floats | None = None
+
+    def add(self, attention_NS: Floats32 | None) -> None:
+        """Counts the attention of a step.
+
+        Raises:
+            Seq2SeqError: If the model has none.
+        """
+        before_NS = self._attended_NS
+        attention_NS = required_attention(attention_NS)
+        self._attended_NS = attention_NS.astype(np.float64)
+        if before_NS is not None:  # an engine may leave out columns that are padding in all rows
+            self._attended_NS += before_NS[:, : attention_NS.shape[1]]
+
+    def penalties(self, row_M: Ints, positions_M: Ints) -> Floats:
+        """What is added to the scores of rows if they end now (M,).
+
+        Args:
+            row_M: The rows.
+            positions_M: How many positions the source of each has, eos counted.
+        """
+        assert self._attended_NS is not None
+        return self._weight * coverage_penalties(self._attended_NS[row_M], positions_M)
+
+    def advance(self, parent_N: Ints) -> None:
+        """Goes on with other rows, each from the row given."""
+        if self._attended_NS is not None:
+            self._attended_NS = self._attended_NS[parent_N]
+
+
+class Lines:
+    """Rows that never branch: each becomes one hypothesis, and leaves the batch when it ends.
+
+    Args:
+        positions_L: How many positions the source of each line has, eos counted.
+        divisor_of: What a sum of log-probabilities is divided by, for each length.
+        coverage: Weight of the coverage penalty.
+        keep_attention: Whether hypotheses keep their attention.
+
+    Attributes:
+        line_N: The line of each row that is left, in rising order.
+        length: How many tokens each of them has.
+    """
+
+    def __init__(
+        self, positions_L: Ints, divisor_of: Floats, *, coverage: float, keep_attention: bool
+    ) -> None:
+        self.line_N = np.arange(len(positions_L))
+        self.length = 0
+        self._positions_L = positions_L
+        self._divisor_of = divisor_of
+        self._everyone = self.line_N
+        self._sum_N = np.zeros(len(positions_L))
+        self._trace = Trace(keep_attention=keep_attention)
+        self._coverage = Coverage(coverage) if coverage else None
+        self._ends: list[End | None] = [None] * len(positions_L)
+
+    def advance(
+        self,
+        token_N: Ints,
+        log_prob_N: npt.NDArray[np.floating],
+        attention_NS: Floats32 | None,
+        ends_N: Bools,
+        truncated_N: Bools | None = None,
+    ) -> tuple[Ints, Ints]:
+        """Takes the next token of each row.
+
+        Args:
+            token_N: The tokens.
+            log_prob_N: Their log-probabilities.
+            attention_NS: What the model returned.
+            ends_N: Marks rows that end with this token, which does not become part of them.
+            truncated_N: Marks those of them that are truncated; None: none is.
+
+        Returns:
+            The rows that go on, and their tokens.
+
+        Raises:
+            Seq2SeqError: If attention is needed, and the model has none.
+        """
+        self._trace.attend(attention_NS)
+        if self._coverage is not None:
+            self._coverage.add(attention_NS)
+        self._sum_N = self._sum_N + log_prob_N
+        parent_N = self._everyone
+        if np.logical_or.reduce(ends_N):
+            self._end(np.flatnonzero(ends_N), truncated_N)
+            parent_N = np.flatnonzero(~ends_N)
+            token_N, self.line_N = token_N[parent_N], self.line_N[parent_N]
+            self._sum_N = self._sum_N[parent_N]
+            self._everyone = self._everyone[: len(parent_N)]
+            if self._coverage is not None:
+                self._coverage.advance(parent_N)
+        self._trace.add(parent_N, token_N, self._sum_N)
+        self.length += 1
+        return parent_N, token_N
+
+    def _end(self, row_M: Ints, truncated_N: Bools | None) -> None:
+        line_M = self.line_N[row_M]
+        sum_M = self._sum_N[row_M]
+        score_M = sum_M / self._divisor_of[self.length + 1]
+        if self._coverage is not None:
+            score_M += self._coverage.penalties(row_M, self._positions_L[line_M])
+        truncated_M = row_M < 0 if truncated_N is None else truncated_N[row_M]
+        for row, line, score, total, truncated in zip(
+            row_M.tolist(),
+            line_M.tolist(),
+            score_M.tolist(),
+            sum_M.tolist(),
+            truncated_M.tolist(),
+            strict=True,
+        ):
+            self._ends[line] = End(score, total, self.length, row, truncated)
+
+    def hypotheses(self) -> list[Hypothesis]:
+        """The translations, one of each line, when all have ended."""
+        ends = [end for end in self._ends if end is not None]
+        return self._trace.hypotheses(ends, self._positions_L.tolist())

@@ -14,7 +14,7 @@ from seq2seq.inference.engines.torch import TorchEngine
 from seq2seq.recipe.training import LengthNormalization, NoNormalization
 from seq2seq.search import SourceBatch, beam_search, greedy
 from seq2seq.search.ensemble import Ensemble
-from seq2seq.search.forced import force
+from seq2seq.search.greedy import force
 
 MEMBERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {"state_feeding": True}),

@@ -13,7 +13,7 @@ from seq2seq.ids import EOS
 from seq2seq.inference.engines.torch import TorchEngine
 from seq2seq.recipe.training import NoNormalization
 from seq2seq.search import SourceBatch
-from seq2seq.search.forced import force
+from seq2seq.search.greedy import force
 
 KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "plain": ({}, {"state_feeding": True}),

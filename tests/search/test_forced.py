@@ -14,7 +14,7 @@ from seq2seq.ids import EOS
 from seq2seq.recipe.training import GnmtNormalization, LengthNormalization, NoNormalization
 from seq2seq.search import Hypothesis, SourceBatch, beam_search, greedy
 from seq2seq.search.ensemble import Ensemble
-from seq2seq.search.forced import force
+from seq2seq.search.greedy import force
 
 V = 14
 

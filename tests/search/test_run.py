@@ -58,7 +58,7 @@ def test_the_engine_chooses_where_no_rule_needs_all_tokens(beam: int) -> None:
     model = ScriptedModel(12, random_script(12, seed=1), attend=random_attention(2))
     source = SourceBatch.from_rows(sources(3))
     plain = SearchOptions(beam=beam, coverage=0.1, attention=True, max_length=9)
-    run_search(model, source, plain, wishes=[Wish()] * 3)
+    run_search(model, source, plain, constraints=[Wish()] * 3)
     assert model.widths
     assert not model.distributions
     model.widths.clear()
@@ -81,7 +81,7 @@ def test_the_unknown_piece_comes_only_if_allowed(sampling: Sampling | None) -> N
 
 
 def test_nothing_gives_nothing() -> None:
-    assert run_search(model_of(), SourceBatch.from_rows([]), SearchOptions(), wishes=[]) == []
+    assert run_search(model_of(), SourceBatch.from_rows([]), SearchOptions(), constraints=[]) == []
 
 
 @pytest.mark.parametrize(
@@ -135,22 +135,22 @@ def test_wishes_that_do_not_fit() -> None:
     pieces = PieceTable.of(tokenizer("unigram", False))
     model = model_of(pieces.size)
     needs_pieces = (
-        "wishes need a table of the target's pieces: pass pieces=PieceTable.of(tokenizer), with "
-        "the tokenizer that the model was trained with"
+        "constraints need a table of the target's pieces: pass pieces=PieceTable.of(tokenizer), "
+        "with the tokenizer that the model was trained with"
     )
     wish = Wish(forced=["Hund"])
     with pytest.raises(Seq2SeqError) as error:
-        run_search(model, source, SearchOptions(), wishes=[wish], pieces=pieces)
-    assert str(error.value) == "there are wishes for 1 sentences, but 2 sentences"
+        run_search(model, source, SearchOptions(), constraints=[wish], pieces=pieces)
+    assert str(error.value) == "there are constraints for 1 sentences, but 2 sentences"
     with pytest.raises(Seq2SeqError) as error:
-        run_search(model, source, SearchOptions(), wishes=[wish] * 2)
+        run_search(model, source, SearchOptions(), constraints=[wish] * 2)
     assert str(error.value) == needs_pieces
     with pytest.raises(Seq2SeqError) as error:
-        run_search(model_of(), source, SearchOptions(), wishes=[wish] * 2, pieces=pieces)
+        run_search(model_of(), source, SearchOptions(), constraints=[wish] * 2, pieces=pieces)
     assert str(error.value) == needs_pieces
     options = SearchOptions(sampling=Sampling())
     with pytest.raises(Seq2SeqError) as error:
-        run_search(model, source, options, wishes=[wish] * 2, pieces=pieces)
+        run_search(model, source, options, constraints=[wish] * 2, pieces=pieces)
     assert str(error.value) == (
         "the phrase 'Hund' is forced, which needs a beam: leave sampling out, or begin the "
         "translation with a prefix"
@@ -165,7 +165,7 @@ def test_a_cap_too_low_for_the_phrase_is_raised() -> None:
         model,
         SourceBatch.from_rows([[5, 3]]),
         options,
-        wishes=[Wish(forced=["kleine Katze"])],
+        constraints=[Wish(forced=["kleine Katze"])],
         pieces=pieces,
     )
     assert pieces.tokenizer.decode([found[0].tokens]) == ["kleine Katze"]

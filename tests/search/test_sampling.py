@@ -19,7 +19,7 @@ from seq2seq.ids import EOS
 from seq2seq.recipe.training import LengthNormalization, NoNormalization
 from seq2seq.search import SUPPRESSED, Hypothesis, Sampling, SourceBatch, greedy
 from seq2seq.search.constraints.tokens import MinLength, NoRepeatNgram, RepetitionPenalty, Rule
-from seq2seq.search.forced import force
+from seq2seq.search.greedy import force
 from seq2seq.search.sampling import draw, sample
 
 V = 9

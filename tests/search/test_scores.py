@@ -6,7 +6,7 @@ import pytest
 from seq2seq.recipe import Translation
 from seq2seq.recipe.training import GnmtNormalization, LengthNormalization, NoNormalization
 from seq2seq.search import Normalization, divisors, length_caps
-from seq2seq.search.scores import suppressing
+from seq2seq.search.step import suppression_bias
 
 RULES: list[Normalization] = [
     NoNormalization(),
@@ -50,8 +50,8 @@ def test_length_caps_round_down() -> None:
 
 
 def test_suppressing_is_a_bias() -> None:
-    assert suppressing(5, ()) is None
-    bias = suppressing(5, (1, 3))
+    assert suppression_bias(5, ()) is None
+    bias = suppression_bias(5, (1, 3))
     assert bias is not None
     assert bias.dtype == np.float32
     assert bias.tolist() == [[0.0, -np.inf, 0.0, -np.inf, 0.0]]

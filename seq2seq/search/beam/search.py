@@ -2,11 +2,11 @@
 
 What it does, for each sentence:
 
-1. At each step every live hypothesis is extended by every token. The extensions are ranked by the
-   sum of their log-probabilities; of equal ones, that of the better parent goes first, then the
-   one that comes first among the engine's candidates: the lower token id.
-2. An extension by eos is finished if it is among the first ``beam`` of that ranking. The first
-   ``beam`` others are the live hypotheses of the next step.
+1. At each step every live hypothesis is extended by every token. These candidates are ranked by
+   the sum of their log-probabilities; of equal ones, that of the better parent goes first, then
+   the one that comes first among the engine's candidates: the lower token id.
+2. A candidate that ends (with eos) is finished if it is among the first ``beam`` of that ranking.
+   The first ``beam`` others are the live hypotheses of the next step.
 3. At the length cap eos is forced: all live hypotheses are finished, with its log-probability.
 4. The sentence is done when none is live, or when no live one can still be among the ``n_best``.
    That is proved, not guessed: a sum of log-probabilities ``s <= 0`` only falls, and is divided at
@@ -25,7 +25,7 @@ Of each row the ``beam + 1`` best tokens are enough to know the ranking as far a
 has at most ``beam`` tokens among the first ``beam`` non-eos ones, and if eos is among the first
 ``beam`` of all, it is among the first ``beam`` of its row.
 
-Rules may change what the extensions are ranked by at a step. The sums stay the model's own, so
+Rules may change what the candidates are ranked by at a step. The sums stay the model's own, so
 nothing above changes. A coverage penalty is added to the score of what is finished; it is 0 or
 below, so the bound of rule 4 holds.
 
@@ -49,16 +49,13 @@ import numpy.typing as npt
 
 from seq2seq.errors import Seq2SeqError
 from seq2seq.ids import BOS
-from seq2seq.search.beam.candidates import Answer, Ranked
-from seq2seq.search.beam.coverage import Coverage
-from seq2seq.search.beam.finished import Finished
-from seq2seq.search.beam.state import Live
-from seq2seq.search.constraints.phrases import Phrases
+from seq2seq.search.beam.state import BeamState, Finished, Ranked
+from seq2seq.search.constraints.phrases import ForcedPhrases
 from seq2seq.search.constraints.tokens import Rule
 from seq2seq.search.model import Bools, Hypothesis, S, SourceBatch, StepModel
 from seq2seq.search.scores import SUPPRESSED, Normalization, checked_caps, divisors
-from seq2seq.search.step import Asker
-from seq2seq.search.trace import History
+from seq2seq.search.step import BestTokens, Stepper
+from seq2seq.search.trace import Coverage, Trace
 
 
 def beam_search(
@@ -75,7 +72,7 @@ def beam_search(
     keep_attention: bool = False,
     groups: int = 1,
     diversity: float = 0.0,
-    phrases: Phrases | None = None,
+    phrases: ForcedPhrases | None = None,
 ) -> list[list[Hypothesis]]:
     """Translates a batch, following the ``beam`` best hypotheses of each sentence.
 
@@ -109,50 +106,48 @@ def beam_search(
     if not len(source):
         return []
     width = beam // groups
-    needs_attention = keep_attention or coverage > 0
     k = min(beam + 1, model.vocab_size)
-    asker = Asker(model, k, caps, suppress, rules, phrases=phrases, needs_attention=needs_attention)
-    table = divisors(normalization, int(asker.last_B.max()) + 1)
-    finished = Finished(caps.repeat(groups), width, n_best if groups == 1 else width, table)
-    covered = Coverage(coverage, source.lengths.repeat(groups)) if coverage > 0 else None
-    history = History()
+    stepper = Stepper(model, caps, suppress, rules, phrases)
+    finished = Finished(
+        caps.repeat(groups),
+        source.lengths.repeat(groups),
+        width,
+        n_best if groups == 1 else width,
+        divisors(normalization, int(stepper.last_B.max()) + 1),
+    )
+    covered = Coverage(coverage) if coverage > 0 else None
+    trace = Trace(keep_attention=keep_attention)
 
-    live = Live.at_start(len(source) * groups)
+    live = BeamState.at_start(len(source) * groups)
     state = model.start(source)
     sentence_N = parent_N = np.arange(len(source))
     token_N = np.full(len(source), BOS, dtype=np.int64)
-    step = 0
+    length = 0
     while len(parent_N):
-        answer, state = asker.ask(state, parent_N, token_N, sentence_N, step)
-        if step == 0 and groups > 1:
-            answer = answer.repeated(groups)
-        ranked = _ranked(live, answer, width, phrases, groups, diversity)
-        if keep_attention:
-            history.attend(answer.attention_NS)
+        best, state = stepper.best(state, parent_N, token_N, sentence_N, length, k)
+        if length == 0 and groups > 1:  # the groups of a sentence begin alike
+            best = best.repeated(groups)
+        trace.attend(best.attention_NS)
         if covered is not None:
-            covered.add(answer.attention_NS, live.lane_N)
-        keep_AC = _finish(finished, ranked, live, width, step, answer.cut_N, covered)
+            covered.add(best.attention_NS)
+        ranked = _ranked(live, best, width, phrases, groups, diversity)
+        keep_AC = _finish(finished, ranked, live, width, length, best.truncated_N, covered)
         if keep_AC is None:
             live, parent_N, token_N = live.advance_all(ranked, width)
         else:
             live, parent_N, token_N = live.advance(ranked, keep_AC)
-        history.append(parent_N, token_N, live.sum_N)
+        trace.add(parent_N, token_N, live.sum_N)
         if covered is not None:
             covered.advance(parent_N)
-        if step == 0 and groups > 1:
+        if length == 0 and groups > 1:
             parent_N = parent_N // groups
-        sentence_N = live.lane_N // groups if groups > 1 else live.lane_N
-        step += 1
-    return finished.hypotheses(history, source.lengths, groups, n_best, keep_attention)
+        sentence_N = live.beam_N // groups if groups > 1 else live.beam_N
+        length += 1
+    return finished.hypotheses(trace, groups, n_best)
 
 
 def check_sizes(beam: int, n_best: int, groups: int = 1) -> None:
     """Checks the sizes that a user may ask for.
-
-    Args:
-        beam: How many hypotheses are followed.
-        n_best: How many are wanted.
-        groups: Parts of the beam.
 
     Raises:
         Seq2SeqError: If one is below 1, more are wanted than followed, or the groups do not divide
@@ -175,71 +170,73 @@ def check_sizes(beam: int, n_best: int, groups: int = 1) -> None:
 
 
 def _ranked(
-    live: Live,
-    answer: Answer,
+    live: BeamState,
+    best: BestTokens,
     width: int,
-    phrases: Phrases | None,
+    phrases: ForcedPhrases | None,
     groups: int,
     diversity: float,
 ) -> Ranked:
-    """Ranks the extensions, seeing to it that phrases are begun and that groups differ."""
+    """Ranks the candidates; groups of a beam are kept different, and phrases get their share."""
 
-    def rank(answer: Answer) -> Ranked:
+    def rank(best: BestTokens) -> Ranked:
         if phrases is None:
-            return live.rank(answer, 2 * width)
-        every = live.rank(answer, len(live.sum_N) * answer.token_Nk.shape[1])
-        return phrases.allot(every, live.lane_A // groups, width, len(live.sum_N))
+            return live.rank(best, 2 * width)
+        every = live.rank(best, len(live.sum_N) * best.token_Nk.shape[1])
+        sentence_A, rows = live.beam_A // groups, len(live.sum_N)
+        places_AC, taken_AC, overdue_AC = phrases.allocate(
+            every.sum_AC, every.token_AC, every.row_AC, sentence_A, width, rows
+        )
+        return every.allocated(places_AC, taken_AC, overdue_AC)
 
     if groups > 1:
-        answer = _kept_apart(live, answer, width, groups, diversity, rank)
-    return rank(answer)
+        best = _diversified(live, best, width, groups, diversity, rank)
+    return rank(best)
 
 
-def _kept_apart(
-    live: Live,
-    answer: Answer,
+def _diversified(
+    live: BeamState,
+    best: BestTokens,
     width: int,
     groups: int,
     diversity: float,
-    rank: Callable[[Answer], Ranked],
-) -> Answer:
-    """Lowers what groups before have chosen, one group after another."""
-    choice_Nk = answer.choice_Nk.copy()
-    answer = answer._replace(choice_Nk=choice_Nk)
-    sentence_A, group_A = np.divmod(live.lane_A, groups)
-    sentence_N, group_N = np.divmod(live.lane_N, groups)
+    rank: Callable[[BestTokens], Ranked],
+) -> BestTokens:
+    """Lowers the tokens that groups before have chosen, one group after another."""
+    adjusted_Nk = best.adjusted_Nk.copy()
+    best = best._replace(adjusted_Nk=adjusted_Nk)
+    sentence_A, group_A = np.divmod(live.beam_A, groups)
+    sentence_N, group_N = np.divmod(live.beam_N, groups)
     for group in range(1, groups):
-        ranked = rank(answer)
+        ranked = rank(best)
         chosen_AC = ranked.unfinished(width) & (group_A < group)[:, None]
         sentence_M, token_M = sentence_A[chosen_AC.nonzero()[0]], ranked.token_AC[chosen_AC]
         row_R = np.flatnonzero(group_N == group)
-        said_RkM = answer.token_Nk[row_R, :, None] == token_M
-        said_RkM &= (sentence_N[row_R, None] == sentence_M)[:, None, :]
-        choice_Nk[row_R] -= diversity * said_RkM.sum(axis=2)
-    return answer
+        chosen_RkM = best.token_Nk[row_R, :, None] == token_M
+        chosen_RkM &= (sentence_N[row_R, None] == sentence_M)[:, None, :]
+        adjusted_Nk[row_R] -= diversity * chosen_RkM.sum(axis=2)
+    return best
 
 
 def _finish(
     finished: Finished,
     ranked: Ranked,
-    live: Live,
+    live: BeamState,
     width: int,
-    step: int,
-    cut_N: Bools | None,
+    length: int,
+    truncated_N: Bools | None,
     covered: Coverage | None,
 ) -> Bools | None:
-    """Notes what ends; marks the extensions that go on, None where these are the best ``width``."""
+    """Notes what ends; marks the candidates that go on, None where these are the best ``width``."""
     plain = ranked.is_plain(width)
     if plain and not finished.any:
         return None
     keep_AC = ranked.unfinished(width)
     if not plain:
-        ends_AC = ranked.finished(width)
-        penalty_N = None if covered is None else covered.penalties()
-        finished.add(ranked, ends_AC, live.lane_A, step, cut_N, penalty_N)
+        finished.add(ranked, live.beam_A, length, truncated_N, covered)
         stuck_A = np.logical_not(np.logical_or.reduce(keep_AC, axis=1))
         if stuck_A.any():
-            finished.add_stuck(ranked, stuck_A, live.lane_A, step)
+            finished.add_stuck(ranked, stuck_A, live.beam_A, length)
     if finished.any:
-        keep_AC &= ~finished.done(ranked, keep_AC, live.lane_A, step)[:, None]
+        keep_AC &= ~finished.done(ranked, keep_AC, live.beam_A, length)[:, None]
     return keep_AC

@@ -1,1 +1,156 @@
-"""Constraints on the text of a translation: prefixes, phrases, repetition."""
+"""Constraints on a translation's text: its prefix, forced phrases and avoided phrases, as rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from seq2seq.errors import Seq2SeqError
+from seq2seq.ids import UNK
+from seq2seq.search.constraints.phrases import ForcedPhrases, PhraseMatcher
+from seq2seq.search.constraints.pieces import PieceTable
+from seq2seq.search.constraints.text import (
+    AvoidedPhrases,
+    Prefixes,
+    avoided_phrase,
+    most_pieces,
+    restore_prefix,
+)
+from seq2seq.search.constraints.tokens import Rule
+from seq2seq.search.model import Ints
+
+__all__ = ["ConstraintRules", "Constraints", "check_constraints", "make_rules", "restore_prefix"]
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """What one sentence's translation has to look like.
+
+    Args:
+        prefix: What it begins with; it may end within a word.
+        forced: Phrases that it holds, each as whole words, in any order.
+        avoided: Phrases that it does not hold as whole words.
+    """
+
+    prefix: str = ""
+    forced: Sequence[str] = ()
+    avoided: Sequence[str] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.prefix or self.forced or self.avoided)
+
+
+def check_constraints(constraints: Constraints, pieces: PieceTable) -> None:
+    """Checks that a sentence's constraints say something, and do not contradict each other.
+
+    Args:
+        constraints: The constraints.
+        pieces: The target's pieces.
+
+    Raises:
+        Seq2SeqError: If a phrase is empty, or the prefix or a forced phrase holds an avoided one.
+    """
+    held = [(f"the forced phrase {one!r}", pieces.phrase(one) + b" ") for one in constraints.forced]
+    held.append((f"the prefix {constraints.prefix!r}", pieces.prefix(constraints.prefix)))
+    for avoided in constraints.avoided:
+        phrase = avoided_phrase(pieces, pieces.phrase(avoided))
+        for what, text in held:
+            if phrase.held_by(text)[0]:
+                raise Seq2SeqError(
+                    f"{what} holds {avoided!r}, which is to be avoided: leave one of them out"
+                )
+
+
+@dataclass(frozen=True)
+class ConstraintRules:
+    """The constraints of a batch as rules.
+
+    Args:
+        caps_B: The most tokens of each translation, with room for prefixes and forced phrases.
+        rules: The rules, in the order in which they are applied.
+        phrases: That of forced phrases, which the beam has to know; None: there are none.
+    """
+
+    caps_B: Ints
+    rules: Sequence[Rule]
+    phrases: ForcedPhrases | None
+
+
+def make_rules(
+    constraints_B: Sequence[Constraints],
+    pieces: PieceTable,
+    caps_B: Ints,
+    *,
+    max_length: int | None,
+    sampling: bool,
+) -> ConstraintRules:
+    """Makes rules of the constraints of a batch, after checking them.
+
+    Args:
+        constraints_B: Those of each sentence.
+        pieces: The target's pieces.
+        caps_B: The most tokens of each translation, as they are without constraints.
+        max_length: The most tokens that the user allows; None: no limit but the caps.
+        sampling: Whether translations are sampled, which allows no forced phrases.
+
+    Returns:
+        The rules.
+
+    Raises:
+        Seq2SeqError: If constraints contradict each other or the rest, or cannot be spelled.
+    """
+    matchers_B = [_matcher(one, pieces, max_length, sampling) for one in constraints_B]
+    needed_B = [
+        most_pieces(one.prefix, pieces) + (0 if matcher is None else matcher.total)
+        for one, matcher in zip(constraints_B, matchers_B, strict=True)
+    ]
+    if max_length is not None:
+        needed_B = [min(needed, max_length) for needed in needed_B]
+    caps_B = np.maximum(caps_B, np.array(needed_B, dtype=np.int64))
+    rules: list[Rule] = []
+    phrases = avoided = None
+    if any(one.avoided for one in constraints_B):
+        # A phrase may hold what is avoided with more of the word behind, whatever room there is.
+        room_B = np.where([matcher is None for matcher in matchers_B], caps_B, 2 * caps_B)
+        avoided = AvoidedPhrases([one.avoided for one in constraints_B], pieces, room_B)
+        rules.append(avoided)
+    if any(matchers_B):
+        phrases = ForcedPhrases(matchers_B, caps_B, avoided)
+        rules.append(phrases)
+    if any(one.prefix for one in constraints_B):  # last, as it undoes what leaves no way on
+        rules.append(Prefixes([one.prefix for one in constraints_B], pieces))
+    return ConstraintRules(caps_B, rules, phrases)
+
+
+def _matcher(
+    constraints: Constraints, pieces: PieceTable, max_length: int | None, sampling: bool
+) -> PhraseMatcher | None:
+    check_constraints(constraints, pieces)
+    matcher = None
+    if constraints.forced:
+        if sampling:
+            raise Seq2SeqError(
+                f"the phrase {constraints.forced[0]!r} is forced, which needs a beam: leave "
+                "sampling out, or begin the translation with a prefix"
+            )
+        matcher = PhraseMatcher([_spelled(phrase, pieces) for phrase in constraints.forced], pieces)
+    if max_length is not None:
+        needed = len(pieces.tokenizer.encode([constraints.prefix])[0])
+        needed += 0 if matcher is None else matcher.total
+        if needed > max_length:
+            raise Seq2SeqError(
+                f"max_length is {max_length}, but prefix and forced phrases have {needed} "
+                f"pieces: allow max_length = {needed} or more"
+            )
+    return matcher
+
+
+def _spelled(phrase: str, pieces: PieceTable) -> list[int]:
+    tokens = pieces.tokenizer.encode([phrase])[0]
+    if UNK in tokens or not tokens:
+        raise Seq2SeqError(
+            f"the forced phrase {phrase!r} has characters that the model's tokenizer does not know"
+        )
+    return tokens

@@ -1,14 +1,14 @@
-"""Phrases that translations have to hold: dynamic beam allocation (Post & Vilar 2018).
+"""Forced phrases, which translations have to hold: dynamic beam allocation (Post & Vilar 2018).
 
-Every hypothesis knows how many pieces of its sentence's phrases it has met. The beam is dealt out
-among these counts, the most first, so that there are always some that get on with the phrases,
-however unlikely these are. There is no end before all phrases are held; and when no more tokens are
-left before the length cap than phrases need, only their pieces are allowed.
+Every hypothesis knows how many pieces of its sentence's phrases it has met. The places of the beam
+are dealt to these counts (banks) in turn, the highest count first, so that some hypotheses always
+go on with the phrases, however unlikely these are. There is no end before all phrases are met; and
+when no more tokens are left before the length cap than phrases need, only their pieces are allowed.
 
 A phrase is matched as Knuth, Morris and Pratt do: what does not go on with it may still go on with
 a part of it. It counts as whole words only, so a piece after it must not go on with its last word.
 
-Shapes: N rows, k candidates a row, A lanes, C ranked extensions of a lane, V vocabulary.
+Shapes: N rows, k candidates a row, A beams, C ranked candidates of a beam, V vocabulary.
 """
 
 from __future__ import annotations
@@ -19,10 +19,166 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from seq2seq.ids import EOS, PAD
-from seq2seq.search.beam.candidates import Ranked
-from seq2seq.search.constraints.phrase_match import Goal, Places
+from seq2seq.search.constraints.pieces import PieceTable, is_word_character
 from seq2seq.search.constraints.tokens import Rows, Rule
-from seq2seq.search.model import Floats32, Ints
+from seq2seq.search.model import Bools, Floats, Floats32, Ints
+
+# For each phrase, how many of its pieces the hypothesis ends with; _MET: it holds the phrase, and
+# no piece can change that any more.
+Matched = tuple[int, ...]
+_MET = -1
+
+
+class PhraseMatcher:
+    """Follows how far hypotheses are with the phrases that one translation has to hold.
+
+    Args:
+        phrases: Their pieces; each has at least one.
+        pieces: The target's pieces.
+
+    Attributes:
+        start: Where a hypothesis without tokens is.
+        total: The pieces of all phrases.
+    """
+
+    def __init__(self, phrases: Sequence[Sequence[int]], pieces: PieceTable) -> None:
+        self._phrases = sorted({tuple(phrase) for phrase in phrases})
+        self._pieces = pieces
+        self._tokens = {token for phrase in self._phrases for token in phrase}
+        self._failures = [_failure_function(phrase) for phrase in self._phrases]
+        # What comes before or after a phrase matters where it ends or begins within a word.
+        self._ends_in_word = [self._is_within_word(phrase[-1]) for phrase in self._phrases]
+        self._begins_in_word = [bool(pieces.continues_V[phrase[0]]) for phrase in self._phrases]
+        # Most hypotheses have matched one of few combinations.
+        self._missing: dict[Matched, int] = {}
+        self._outside: dict[tuple[Matched, bool], Matched] = {}
+        self.start: Matched = (0,) * len(self._phrases)
+        self.total = sum(map(len, self._phrases))
+
+    def _is_within_word(self, token: int) -> bool:
+        text = self._pieces.spelling_V[token].decode("utf-8", "replace")
+        return bool(text) and is_word_character(text[-1])
+
+    def step(self, matched: Matched, last: int | None, token: int) -> Matched:
+        """What a hypothesis has matched after one more token; ``last`` is the one before it."""
+        if token not in self._tokens:
+            return self._step_outside(matched, bool(self._pieces.continues_V[token]))
+        return tuple(self._step(number, count, last, token) for number, count in enumerate(matched))
+
+    def _step(self, number: int, count: int, last: int | None, token: int) -> int:
+        phrase, failures = self._phrases[number], self._failures[number]
+        if count == _MET or (count == len(phrase) and not self._breaks(number, token)):
+            return _MET
+        while count and (count == len(phrase) or phrase[count] != token):
+            count = failures[count]
+        if phrase[count] != token or (count == 0 and not self._may_begin(number, last)):
+            return 0
+        return count + 1
+
+    def _step_outside(self, matched: Matched, continues: bool) -> Matched:
+        """As ``step``, for a token that is in no phrase; it may go on with a word or not."""
+        key = matched, continues
+        if key not in self._outside:
+            self._outside[key] = tuple(
+                _MET
+                if count == _MET
+                or (count == len(self._phrases[n]) and not (continues and self._ends_in_word[n]))
+                else 0
+                for n, count in enumerate(matched)
+            )
+        return self._outside[key]
+
+    def _breaks(self, number: int, token: int) -> bool:
+        """Whether a token goes on with the last word of a phrase."""
+        return self._ends_in_word[number] and bool(self._pieces.continues_V[token])
+
+    def _may_begin(self, number: int, last: int | None) -> bool:
+        """Whether a phrase may begin after a token: not within a word."""
+        return not self._begins_in_word[number] or last is None or not self._is_within_word(last)
+
+    def _ways(self, matched: Matched) -> list[tuple[int, int, int]]:
+        """How to go on with incomplete phrases: the pieces needed then, the phrase, and from where.
+
+        A way may go on with the word that a complete phrase ends with ("Hunde", then the rest of
+        "Hundehütte"), which is then needed again; or leave that alone, and begin once more.
+        """
+        incomplete = [
+            number
+            for number, count in enumerate(matched)
+            if count not in (_MET, len(self._phrases[number]))
+        ]
+        needed = sum(len(self._phrases[number]) for number in incomplete)
+        ways = []
+        for number in incomplete:
+            for count in {matched[number], 0}:
+                lost = self._lost(matched, self._phrases[number][count])
+                ways.append((needed - count + lost, number, count))
+        return ways
+
+    def _lost(self, matched: Matched, token: int) -> int:
+        """The pieces of complete phrases that a token breaks."""
+        return sum(
+            len(self._phrases[number])
+            for number, count in enumerate(matched)
+            if count == len(self._phrases[number]) and self._breaks(number, token)
+        )
+
+    def is_met(self, matched: Matched) -> bool:
+        """Whether all phrases are held, so that the translation may end."""
+        return not self.missing(matched)
+
+    def missing(self, matched: Matched) -> int:
+        """How many pieces are needed at most to hold all phrases."""
+        if matched not in self._missing:
+            ways = self._ways(matched)
+            self._missing[matched] = min((needed for needed, _, _ in ways), default=0)
+        return self._missing[matched]
+
+    def met(self, matched: Matched) -> int:
+        """How many pieces are met, ``total`` if all are: the bank in which a hypothesis is."""
+        return self.total - self.missing(matched)
+
+    def missing_at_worst(self, matched: Matched) -> int:
+        """How many pieces may be missing after any one token: all that are not met for good."""
+        return sum(
+            len(self._phrases[number]) for number, count in enumerate(matched) if count != _MET
+        )
+
+    def missing_after(self, matched: Matched, last: int | None) -> Ints:
+        """How many pieces are missing at most after each token (V); that of eos has no meaning."""
+        # Tokens that are in no phrase differ only in whether they go on with a word.
+        within, outside = (
+            self.missing(self._step_outside(matched, continues)) for continues in (True, False)
+        )
+        missing_V = np.where(self._pieces.continues_V, within, outside)
+        for token in self._tokens:
+            missing_V[token] = self.missing(self.step(matched, last, token))
+        return missing_V
+
+    def continuations(self, matched: Matched) -> list[int]:
+        """The tokens that go on with phrases begun and leave the fewest pieces missing."""
+        ways = self._ways(matched)
+        least = min(ways, default=(0, 0, 0))[0]
+        return sorted({self._phrases[n][at] for needed, n, at in ways if at and needed == least})
+
+    def next_tokens(self, matched: Matched, last: int | None) -> list[int]:
+        """The tokens that go on with any incomplete phrase, or begin it."""
+        possible = [way for way in self._ways(matched) if way[2] or self._may_begin(way[1], last)]
+        best: dict[int, tuple[int, int, int]] = {}
+        for way in sorted(possible):
+            best.setdefault(way[1], way)
+        return sorted({self._phrases[number][count] for _, number, count in best.values()})
+
+
+def _failure_function(phrase: tuple[int, ...]) -> list[int]:
+    """For each number of pieces matched, the next smaller one that these end with as well."""
+    failures = [0, 0]
+    for token in phrase[1:]:
+        count = failures[-1]
+        while count and phrase[count] != token:
+            count = failures[count]
+        failures.append(count + 1 if phrase[count] == token else 0)
+    return failures
 
 
 @dataclass(frozen=True)
@@ -30,235 +186,236 @@ class _State:
     """How far a row is.
 
     Attributes:
-        places: Where it is in each phrase.
+        matched: How far it is with each phrase.
         last: Its last token; None: it has none.
-        over: The model has wanted to end it already, but phrases were open.
+        overdue: The model would have ended it already, but phrases were missing.
     """
 
-    places: Places
+    matched: Matched
     last: int | None = None
-    over: bool = False
+    overdue: bool = False
 
 
-_NOTHING = _State(())  # of rows without phrases
+_WITHOUT_PHRASES = _State(())
 
 
-class Phrases:
-    """The phrases of a batch: a rule, and the dealing out of the beam.
+@dataclass(frozen=True)
+class _Candidate:
+    """A candidate that goes on: its place in the ranking, its bank, and the state it comes from."""
+
+    place: int
+    met: int
+    overdue: bool
+    parent: _State
+
+
+class ForcedPhrases:
+    """The forced phrases of a batch: a rule, and the allocation of the beam.
 
     They win against rules that come before them: a phrase once begun may be completed whatever
-    those forbid, and so may it be begun where no other place is left. Only what is to be avoided
-    wins against them, and the translation gets longer instead.
+    those forbid, and so may it be begun where there is no room for anything else. Only avoided
+    phrases win against them, and the translation gets longer instead.
 
     Args:
-        goals_B: What each sentence's translation has to hold; None: nothing.
+        matchers_B: What each sentence's translation has to hold; None: nothing.
         caps_B: The most tokens of each sentence's translation, at least as many as its phrases
             have.
-        stronger: The rule that they do not win against; None: there is none.
+        avoided: The rule that wins against them; None: there is none.
     """
 
     def __init__(
-        self, goals_B: Sequence[Goal | None], caps_B: Ints, stronger: Rule | None = None
+        self,
+        matchers_B: Sequence[PhraseMatcher | None],
+        caps_B: Ints,
+        avoided: Rule | None = None,
     ) -> None:
-        self._goals_B = goals_B
+        self._matchers_B = matchers_B
         self._caps_B = caps_B
-        self._stronger = stronger
-        self._goal_N: list[Goal | None] = []
+        self._avoided = avoided
+        self._matcher_N: list[PhraseMatcher | None] = []
         self._state_N: list[_State] = []
         self._states: dict[tuple[int, tuple[int, ...]], _State] = {}
-        self._own_NV: Floats32 = np.zeros((0, 0), dtype=np.float32)
-
-    def look_at(self, own_NV: Floats32) -> None:
-        """Takes the model's own log-probabilities of a step, before ``apply``.
-
-        Args:
-            own_NV: They, unchanged by rules.
-        """
-        self._own_NV = own_NV
 
     def apply(self, rows: Rows, log_probs_NV: Floats32) -> None:
-        """Forbids ends before all phrases are held, and what would leave no room for them.
-
-        Args:
-            rows: The hypotheses.
-            log_probs_NV: Changed in place.
-        """
-        if self._stronger is not None:
-            self._own_NV = self._own_NV.copy()
-            self._stronger.apply(rows, self._own_NV)
+        """Forbids ends before all phrases are held, and what would leave no room for them."""
+        permitted_NV = rows.log_prob_NV
+        if self._avoided is not None:
+            permitted_NV = permitted_NV.copy()
+            self._avoided.apply(rows, permitted_NV)
         sentences = rows.sentence_N.tolist()
         left_N = self._caps_B[rows.sentence_N] - rows.tokens_NT.shape[1]
         before, self._states = self._states, {}
-        self._goal_N = [self._goals_B[sentence] for sentence in sentences]
-        self._state_N = [_NOTHING] * len(sentences)
-        for row, (sentence, goal) in enumerate(zip(sentences, self._goal_N, strict=True)):
-            if goal is None:
+        self._matcher_N = [self._matchers_B[sentence] for sentence in sentences]
+        self._state_N = [_WITHOUT_PHRASES] * len(sentences)
+        for row, (sentence, matcher) in enumerate(zip(sentences, self._matcher_N, strict=True)):
+            if matcher is None:
                 continue
             tokens = tuple(rows.tokens_NT[row].tolist())
-            state = _State(goal.start)
+            state = _State(matcher.start)
             if tokens:
-                state = _after(goal, before[sentence, tokens[:-1]], tokens[-1])
-            if not goal.is_met(state.places):
-                if log_probs_NV[row].argmax() == EOS:
-                    state = replace(state, over=True)
-                log_probs_NV[row, EOS] = -np.inf
-                self._lift(row, goal.going_on(state.places), log_probs_NV)
-            if goal.at_risk(state.places) >= left_N[row]:
-                self._hold_back(row, goal, state, int(left_N[row]), log_probs_NV)
+                parent = before[sentence, tokens[:-1]]
+                matched = matcher.step(parent.matched, parent.last, tokens[-1])
+                state = _State(matched, tokens[-1], parent.overdue)
+            log_probs_V, permitted_V = log_probs_NV[row], permitted_NV[row]
+            if not matcher.is_met(state.matched):
+                if log_probs_V.argmax() == EOS:
+                    state = replace(state, overdue=True)
+                log_probs_V[EOS] = -np.inf
+                _permit(matcher.continuations(state.matched), log_probs_V, permitted_V)
+            if matcher.missing_at_worst(state.matched) >= left_N[row]:
+                _keep_room(matcher, state, int(left_N[row]), log_probs_V, permitted_V)
             self._states[sentence, tokens] = self._state_N[row] = state
 
-    def _lift(self, row: int, tokens: Sequence[int], log_probs_NV: Floats32) -> None:
-        """Allows what other rules have forbidden, but for the stronger one."""
-        now = log_probs_NV[row, tokens]
-        log_probs_NV[row, tokens] = np.where(now == -np.inf, self._own_NV[row, tokens], now)
-
-    def _hold_back(
-        self, row: int, goal: Goal, state: _State, left: int, log_probs_NV: Floats32
-    ) -> None:
-        """Forbids tokens after which phrases need more than is left."""
-        missing = goal.missing(state.places)
-        too_late_V = goal.missing_after(state.places, state.last) > max(left, missing) - 1
-        too_late_V[EOS] = False
-        if np.count_nonzero(too_late_V) == len(too_late_V) - 1 and missing:
-            return  # whatever comes is a detour, so that the cap will be passed
-        before_V = log_probs_NV[row].copy()
-        log_probs_NV[row, too_late_V] = -np.inf
-        if log_probs_NV[row].max() == -np.inf:
-            wanted = goal.wanted(state.places, state.last)
-            self._lift(row, [t for t in wanted if not too_late_V[t]], log_probs_NV)
-            if log_probs_NV[row].max() == -np.inf:  # a word has to be gone on with first
-                log_probs_NV[row] = before_V
-
-    def widened(
-        self, choice_NV: Floats32, choice_Nk: Floats32, token_Nk: Ints
+    def add_candidates(
+        self, adjusted_NV: Floats32, adjusted_Nk: Floats32, token_Nk: Ints
     ) -> tuple[Floats32, Ints]:
         """Adds the tokens that go on with phrases to the candidates of each row.
 
         Args:
-            choice_NV: What all tokens are chosen by.
-            choice_Nk: The best of them.
-            token_Nk: The tokens that these belong to.
+            adjusted_NV: The log-probabilities that all tokens are ranked by.
+            adjusted_Nk: The best of them.
+            token_Nk: The tokens that have these.
 
         Returns:
             Both with more columns; what is too many there is impossible.
         """
         wanted = [
-            [] if goal is None else goal.wanted(state.places, state.last)
-            for goal, state in zip(self._goal_N, self._state_N, strict=True)
+            [] if matcher is None else matcher.next_tokens(state.matched, state.last)
+            for matcher, state in zip(self._matcher_N, self._state_N, strict=True)
         ]
         more_Np = np.full((len(wanted), max(map(len, wanted), default=0)), PAD, dtype=np.int64)
         for row, tokens in enumerate(wanted):
             more_Np[row, : len(tokens)] = tokens
-        value_Np = np.take_along_axis(choice_NV, more_Np, axis=1)
+        value_Np = np.take_along_axis(adjusted_NV, more_Np, axis=1)
         known_Np = (more_Np[:, :, None] == token_Nk[:, None, :]).any(axis=2)
         value_Np[known_Np | (more_Np == PAD)] = -np.inf
         return (
-            np.concatenate([choice_Nk, value_Np], axis=1),
+            np.concatenate([adjusted_Nk, value_Np], axis=1),
             np.concatenate([token_Nk, more_Np], axis=1),
         )
 
-    def allot(self, every: Ranked, sentence_A: Ints, width: int, rows: int) -> Ranked:
-        """Deals out the beam of lanes that have phrases.
+    def allocate(
+        self,
+        sum_AC: Floats,
+        token_AC: Ints,
+        row_AC: Ints,
+        sentence_A: Ints,
+        width: int,
+        rows: int,
+    ) -> tuple[Ints, Bools, Bools]:
+        """Allocates the places of beams whose translations have phrases to hold.
 
         Args:
-            every: All extensions, ranked.
-            sentence_A: The sentence of each lane.
-            width: Hypotheses that a lane follows.
+            sum_AC: The sums of all candidates, best first; -inf: impossible.
+            token_AC: The tokens that they add.
+            row_AC: The rows that they extend.
+            sentence_A: The sentence of each beam.
+            width: Hypotheses that a beam follows.
             rows: How many rows there are; at the first step, a multiple of those of ``apply``.
 
         Returns:
-            The extensions to choose from as if nothing were special, ``2 * width`` of each lane.
+            The places of the ``2 * width`` candidates to choose from, marks on those that are
+            taken, and marks on those that are overdue.
         """
-        size = min(2 * width, every.sum_AC.shape[1])
-        order_AC = np.tile(np.arange(size), (len(sentence_A), 1))
-        taken_AC = np.ones(order_AC.shape, dtype=np.bool_)
-        over_AC = np.zeros(order_AC.shape, dtype=np.bool_)
+        size = min(2 * width, sum_AC.shape[1])
+        places_AC = np.tile(np.arange(size), (len(sentence_A), 1))
+        taken_AC = np.ones(places_AC.shape, dtype=np.bool_)
+        overdue_AC = np.zeros(places_AC.shape, dtype=np.bool_)
         repeats = rows // len(self._state_N)
-        for lane, sentence in enumerate(sentence_A.tolist()):
-            goal = self._goals_B[sentence]
-            if goal is None:
+        for beam, sentence in enumerate(sentence_A.tolist()):
+            matcher = self._matchers_B[sentence]
+            if matcher is None:
                 continue
-            chosen = self._chosen(goal, every, lane, width, repeats)
-            order_AC[lane, : len(chosen)] = [place for place, _ in chosen]
-            over_AC[lane, : len(chosen)] = [over for _, over in chosen]
-            taken_AC[lane, len(chosen) :] = False
-
-        sum_AC = np.where(taken_AC, np.take_along_axis(every.sum_AC, order_AC, axis=1), -np.inf)
-        token_AC = np.take_along_axis(every.token_AC, order_AC, axis=1)
-        row_AC = np.take_along_axis(every.row_AC, order_AC, axis=1)
-        return Ranked(sum_AC, token_AC, row_AC, token_AC == EOS, over_AC)
+            candidates = zip(
+                sum_AC[beam].tolist(),
+                token_AC[beam].tolist(),
+                (row_AC[beam] // repeats).tolist(),
+                strict=True,
+            )
+            chosen = self._chosen(matcher, list(candidates), width)
+            places_AC[beam, : len(chosen)] = [place for place, _ in chosen]
+            overdue_AC[beam, : len(chosen)] = [overdue for _, overdue in chosen]
+            taken_AC[beam, len(chosen) :] = False
+        return places_AC, taken_AC, overdue_AC
 
     def _chosen(
-        self, goal: Goal, every: Ranked, lane: int, width: int, repeats: int
+        self, matcher: PhraseMatcher, candidates: Sequence[tuple[float, int, int]], width: int
     ) -> list[tuple[int, bool]]:
-        """The extensions of a lane that may be taken, and whether each is over.
+        """The candidates of a beam that are taken, and whether each is overdue.
 
         Ends are among the best ``width`` of those that hold all phrases, and come first.
         """
         ends: list[tuple[int, bool]] = []
-        going_on: list[_Extension] = []
+        unfinished: list[_Candidate] = []
         complete = 0
-        extensions = zip(
-            every.sum_AC[lane].tolist(),
-            every.token_AC[lane].tolist(),
-            every.row_AC[lane].tolist(),
-            strict=True,
-        )
-        for place, (total, token, row) in enumerate(extensions):
+        for place, (total, token, row) in enumerate(candidates):
             if total == -np.inf:
                 continue
-            parent = self._state_N[row // repeats]
+            parent = self._state_N[row]
             if token == EOS:  # the rule allows it only where all phrases are held
                 complete += 1
                 if complete <= width:
                     ends.append((place, False))
                 continue
-            missing = goal.missing(goal.step(parent.places, parent.last, token))
-            complete += not missing
-            over = parent.over and missing > 0
-            going_on.append(_Extension(place, goal.total - missing, over, parent))
-        return [*ends, *((one.place, one.over) for one in _dealt(goal, going_on, width))]
+            matched = matcher.step(parent.matched, parent.last, token)
+            is_met = matcher.is_met(matched)
+            complete += is_met
+            overdue = parent.overdue and not is_met
+            unfinished.append(_Candidate(place, matcher.met(matched), overdue, parent))
+        dealt = _deal(matcher, unfinished, width)
+        return [*ends, *((one.place, one.overdue) for one in dealt)]
 
 
-@dataclass(frozen=True)
-class _Extension:
-    """An extension that goes on: its rank, the pieces that it has met, and where it comes from."""
-
-    place: int
-    count: int
-    over: bool
-    parent: _State
+def _permit(tokens: Sequence[int], log_probs_V: Floats32, permitted_V: Floats32) -> None:
+    """Allows tokens that rules have forbidden, with the log-probabilities given."""
+    now = log_probs_V[tokens]
+    log_probs_V[tokens] = np.where(now == -np.inf, permitted_V[tokens], now)
 
 
-def _after(goal: Goal, state: _State, token: int) -> _State:
-    return _State(goal.step(state.places, state.last, token), token, state.over)
+def _keep_room(
+    matcher: PhraseMatcher, state: _State, left: int, log_probs_V: Floats32, permitted_V: Floats32
+) -> None:
+    """Forbids tokens after which phrases need more than is left."""
+    missing = matcher.missing(state.matched)
+    too_late_V = matcher.missing_after(state.matched, state.last) > max(left, missing) - 1
+    too_late_V[EOS] = False
+    if np.count_nonzero(too_late_V) == len(too_late_V) - 1 and missing:
+        return  # every token is a detour, so that the cap will be passed
+    before_V = log_probs_V.copy()
+    log_probs_V[too_late_V] = -np.inf
+    if log_probs_V.max() == -np.inf:
+        wanted = matcher.next_tokens(state.matched, state.last)
+        _permit([t for t in wanted if not too_late_V[t]], log_probs_V, permitted_V)
+        if log_probs_V.max() == -np.inf:  # a word has to be completed first
+            log_probs_V[:] = before_V
 
 
-def _dealt(goal: Goal, ranked: list[_Extension], width: int) -> list[_Extension]:
-    """Takes up to ``width``, in turn from each count of pieces met, the most first."""
+def _deal(matcher: PhraseMatcher, ranked: list[_Candidate], width: int) -> list[_Candidate]:
+    """Takes up to ``width`` candidates, one of each bank in turn, most pieces met first."""
     if len(ranked) <= width:
         return ranked
     if width == 1:
-        return [_single(goal, ranked)]
-    banks: dict[int, list[_Extension]] = {}
+        return [_single(matcher, ranked)]
+    banks: dict[int, list[_Candidate]] = {}
     for one in reversed(ranked):
-        banks.setdefault(one.count, []).append(one)  # the best last
-    dealt: list[_Extension] = []
+        banks.setdefault(one.met, []).append(one)  # the best last
+    dealt: list[_Candidate] = []
     while len(dealt) < width:
-        for count in sorted(banks, reverse=True):
-            if banks[count] and len(dealt) < width:
-                dealt.append(banks[count].pop())
+        for met in sorted(banks, reverse=True):
+            if banks[met] and len(dealt) < width:
+                dealt.append(banks[met].pop())
     return sorted(dealt, key=lambda one: one.place)
 
 
-def _single(goal: Goal, ranked: list[_Extension]) -> _Extension:
-    """Goes with the model until it begins a phrase or wants to end; then on with the phrases.
+def _single(matcher: PhraseMatcher, ranked: list[_Candidate]) -> _Candidate:
+    """The candidate of a beam of one hypothesis, where dealing would put all phrases first.
 
-    With one hypothesis to follow, those that have met the most would put all phrases first. What
-    is met is not given up, if only the last word of a phrase would be gone on with.
+    The model's best is taken until the hypothesis has begun a phrase or should have ended; from
+    then on, the best one that brings the phrases a piece further. No candidate is taken that loses
+    pieces already met, as by going on with the last word of a complete phrase.
     """
     parent = ranked[0].parent
-    least = goal.count(parent.places)
-    if parent.over or goal.is_begun(parent.places):
-        least += not goal.is_met(parent.places)
-    return next((one for one in ranked if one.count >= least), ranked[0])
+    least = matcher.met(parent.matched)
+    if parent.overdue or matcher.continuations(parent.matched):
+        least += not matcher.is_met(parent.matched)
+    return next((one for one in ranked if one.met >= least), ranked[0])

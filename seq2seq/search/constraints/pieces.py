@@ -1,4 +1,4 @@
-"""What pieces stand for in a text: wishes are about text, searches about pieces.
+"""What pieces stand for in a text: constraints are about text, searches about pieces.
 
 Spellings are bytes, as a piece may be one byte of a character. Texts that are compared with them
 are normalized first as the tokenizer does it: by default to NFKC, with single spaces (nmt_nfkc).
@@ -36,12 +36,8 @@ _UNSPACED = re.compile(
 def is_word_character(character: str) -> bool:
     """Whether two of these beside each other are of one word.
 
-    Args:
-        character: One character.
-
-    Returns:
-        True for letters, digits, marks that combine with them, and "_", but not for the characters
-        of scripts that put no spaces between words.
+    They are letters, digits, marks that combine with them, and "_", but not the characters of
+    scripts that put no spaces between words.
     """
     if _UNSPACED.match(character):
         return False
@@ -66,38 +62,17 @@ class PieceIndex:
         self._longest = max(map(len, self._spellings), default=0)
 
     def spelled(self, text: bytes) -> Sequence[int]:
-        """Pieces that stand for a text, no less and no more.
-
-        Args:
-            text: The text.
-
-        Returns:
-            Their ids; mostly there is one or none.
-        """
+        """Pieces that stand for a text, no less and no more; mostly there is one or none."""
         return self._by_spelling.get(text, ())
 
     def beginning_with(self, text: bytes) -> Ints:
-        """Pieces that stand for a text and maybe more.
-
-        Args:
-            text: The text.
-
-        Returns:
-            Their ids, in the order of their spellings.
-        """
+        """Pieces that stand for a text and maybe more, in the order of their spellings."""
         start = bisect_left(self._spellings, text)
         end = bisect_right(self._spellings, text, lo=start, key=lambda one: one[: len(text)])
         return self._pieces[start:end]
 
     def starts_of(self, text: bytes) -> list[tuple[int, int]]:
-        """Pieces that a text begins with, itself included.
-
-        Args:
-            text: The text.
-
-        Returns:
-            The id and the number of bytes of each, shorter ones first.
-        """
+        """Pieces that a text begins with, and the number of bytes of each, shorter ones first."""
         return [
             (piece, length)
             for length in range(1, min(self._longest, len(text)) + 1)
@@ -128,14 +103,7 @@ class PieceTable:
 
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> PieceTable:
-        """Makes the table; for thousands of pieces it takes some hundredths of a second.
-
-        Args:
-            tokenizer: The target's tokenizer.
-
-        Returns:
-            The table.
-        """
+        """Makes the table; for thousands of pieces it takes some hundredths of a second."""
         names = tokenizer.pieces(range(tokenizer.size))
         # What a piece is shown as tells its kind: a control piece as nothing, a byte not by name.
         shown = tokenizer.decode([[piece] for piece in range(tokenizer.size)])
@@ -162,25 +130,14 @@ class PieceTable:
         return len(self.spelling_V)
 
     def spell(self, tokens: Sequence[int]) -> bytes:
-        """The text of tokens, with the space that begins it.
-
-        Args:
-            tokens: Piece ids.
-
-        Returns:
-            Their spellings, joined.
-        """
+        """The text of tokens, with the space that begins it."""
         return b"".join([self.spelling_V[token] for token in tokens])
 
     def prefix(self, text: str) -> bytes:
         """What the spelling of a translation begins with if the translation begins with a text.
 
-        Args:
-            text: The text; where it ends with a space, so does the result.
-
-        Returns:
-            It, normalized, and with the space before it that the tokenizer puts there. Empty if
-            there is nothing but spaces.
+        That is the text normalized, with the space before it that the tokenizer puts there, and
+        with a space behind it if the text ends with one. Empty if there is nothing but spaces.
         """
         normalized = self._normalized(text)
         # Spaces at the end are lost; what comes after a letter tells whether there was one.
@@ -189,13 +146,7 @@ class PieceTable:
         return normalized.encode()
 
     def phrase(self, text: str) -> bytes:
-        """How a phrase is spelled within a translation.
-
-        Args:
-            text: The phrase.
-
-        Returns:
-            It, normalized, without spaces around it.
+        """How a phrase is spelled within a translation: normalized, without spaces around it.
 
         Raises:
             Seq2SeqError: If nothing is left.

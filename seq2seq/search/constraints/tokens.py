@@ -24,10 +24,12 @@ class Rows:
     Args:
         sentence_N: Which sentence of the batch each row belongs to.
         tokens_NT: Its tokens so far, bos not counted; all rows of a step have as many.
+        log_prob_NV: The model's own log-probabilities of what may come next, before any rule.
     """
 
     sentence_N: Ints
     tokens_NT: Ints
+    log_prob_NV: Floats32
 
 
 class Rule(Protocol):
@@ -53,12 +55,7 @@ class MinLength:
         self._least_B = least_B
 
     def apply(self, rows: Rows, log_probs_NV: Floats32) -> None:
-        """Forbids eos where a row is too short.
-
-        Args:
-            rows: The hypotheses.
-            log_probs_NV: Changed in place.
-        """
+        """Forbids eos where a row is too short."""
         short_N = rows.tokens_NT.shape[1] < self._least_B[rows.sentence_N]
         log_probs_NV[short_N, EOS] = -np.inf
 
@@ -74,12 +71,7 @@ class NoRepeatNgram:
         self._size = size
 
     def apply(self, rows: Rows, log_probs_NV: Floats32) -> None:
-        """Forbids each token that would end an n-gram a row holds already.
-
-        Args:
-            rows: The hypotheses.
-            log_probs_NV: Changed in place.
-        """
+        """Forbids each token that would end an n-gram a row holds already."""
         tokens_NT, before = rows.tokens_NT, self._size - 1
         places = tokens_NT.shape[1] - before  # where the n-grams that a row holds begin
         if places < 1:
@@ -103,12 +95,7 @@ class RepetitionPenalty:
         self._factor = np.float32(factor)
 
     def apply(self, rows: Rows, log_probs_NV: Floats32) -> None:
-        """Multiplies the log-probability of each token that a row holds, once.
-
-        Args:
-            rows: The hypotheses.
-            log_probs_NV: Changed in place.
-        """
+        """Multiplies the log-probability of each token that a row holds, once."""
         row_N1 = np.arange(len(log_probs_NV))[:, None]
         # Every value is read before one is written, so that a token that came twice counts once.
         log_probs_NV[row_N1, rows.tokens_NT] = log_probs_NV[row_N1, rows.tokens_NT] * self._factor

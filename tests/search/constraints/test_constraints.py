@@ -16,14 +16,9 @@ from support.tokenizers import KINDS, WORDS, lines, tokenizer
 from seq2seq.errors import Seq2SeqError
 from seq2seq.ids import EOS, UNK
 from seq2seq.search import SUPPRESSED, Wish
-from seq2seq.search.constraints.constraints import (
-    Avoided,
-    Prefixes,
-    check_wish,
-    most_pieces,
-    restore_prefix,
-)
+from seq2seq.search.constraints import check_constraints, restore_prefix
 from seq2seq.search.constraints.pieces import PieceTable, is_word_character
+from seq2seq.search.constraints.text import AvoidedPhrases, Prefixes, most_pieces
 from seq2seq.search.constraints.tokens import NoRepeatNgram, Rows, Rule
 from seq2seq.text.tokenizer import Tokenizer
 
@@ -36,8 +31,9 @@ texts = st.one_of(
 
 
 def allowed(rules: Sequence[Rule], tokens: Sequence[int], size: int, sentence: int = 0) -> set[int]:
-    rows = Rows(np.array([sentence]), np.array([tokens], dtype=np.int64).reshape(1, -1))
     log_probs = np.full((1, size), -1.0, dtype=np.float32)
+    tokens_NT = np.array([tokens], dtype=np.int64).reshape(1, -1)
+    rows = Rows(np.array([sentence]), tokens_NT, log_probs.copy())
     log_probs[:, SUPPRESSED] = -np.inf
     for rule in rules:
         rule.apply(rows, log_probs)
@@ -71,7 +67,7 @@ def test_the_translation_begins_with_its_prefix(
     kind: tuple[str, bool], prefix: str, seed: int
 ) -> None:
     pieces = TABLES[kind]
-    rules = [Prefixes([Wish(prefix=prefix)], pieces)]
+    rules = [Prefixes([prefix], pieces)]
     tokens = speak(pieces, rules, seed, cap=most_pieces(prefix, pieces) + seed % 4)
     text = pieces.tokenizer.decode([tokens])[0]
     restored = restore_prefix(text, prefix, tokens, pieces)
@@ -91,7 +87,7 @@ def test_the_tokenizer_s_own_split_is_among_the_allowed(
     (tokens,) = pieces.tokenizer.encode([prefix + more])
     if not pieces.spell(tokens).startswith(pieces.prefix(prefix)):
         return  # the prefix has unknown characters, or its last one became another
-    rules = [Prefixes([Wish(prefix=prefix)], pieces)]
+    rules = [Prefixes([prefix], pieces)]
     for length, token in enumerate(tokens):
         assert token in allowed(rules, tokens[:length], pieces.size)
 
@@ -102,7 +98,7 @@ def test_unknown_characters_are_one_unknown_piece_and_come_back(kind: tuple[str,
     prefix = "der ☃☂ Hund☃"
     (tokens,) = pieces.tokenizer.encode([prefix])
     assert tokens.count(UNK) == 2
-    rules = [Prefixes([Wish(prefix=prefix)], pieces)]
+    rules = [Prefixes([prefix], pieces)]
     for length, token in enumerate(tokens):
         left = allowed(rules, tokens[:length], pieces.size)
         assert token in left
@@ -116,7 +112,7 @@ def test_unknown_characters_are_one_unknown_piece_and_come_back(kind: tuple[str,
 
 def test_where_bytes_spell_it_nothing_is_unknown() -> None:
     pieces = TABLES["bpe", True]
-    rules = [Prefixes([Wish(prefix="☃")], pieces)]
+    rules = [Prefixes(["☃"], pieces)]
     tokens = speak(pieces, rules, 0, most_pieces("☃", pieces))
     assert pieces.tokenizer.decode([tokens]) == ["☃"]
     assert UNK not in tokens
@@ -126,7 +122,7 @@ def test_where_bytes_spell_it_nothing_is_unknown() -> None:
 def test_a_prefix_may_end_within_a_word_or_end_one(kind: tuple[str, bool]) -> None:
     pieces = TABLES[kind]
     for prefix, within in (("der Hund", True), ("der Hund ", False)):
-        rules = [Prefixes([Wish(prefix=prefix)], pieces)]
+        rules = [Prefixes([prefix], pieces)]
         found = {pieces.tokenizer.decode([speak(pieces, rules, seed, 12)])[0] for seed in range(99)}
         assert all(text.startswith(prefix) for text in found)
         after = {text[8:9] for text in found}
@@ -135,7 +131,7 @@ def test_a_prefix_may_end_within_a_word_or_end_one(kind: tuple[str, bool]) -> No
 
 def test_there_is_no_end_before_the_prefix_is_complete() -> None:
     pieces = TABLES["unigram", False]
-    rules = [Prefixes([Wish(prefix="und ")], pieces)]
+    rules = [Prefixes(["und "], pieces)]
     (und,) = pieces.index.spelled(b" und") or [None]
     tokens = [und] if und is not None else pieces.tokenizer.encode(["und"])[0]
     assert EOS not in allowed(rules, tokens, pieces.size)
@@ -147,7 +143,7 @@ def test_there_is_no_end_before_the_prefix_is_complete() -> None:
 @given(prefix=st.text("Hunde ☃ü", max_size=5))
 def test_most_pieces_is_the_longest_split(kind: tuple[str, bool], prefix: str) -> None:
     pieces = TABLES[kind]
-    rules = [Prefixes([Wish(prefix=prefix)], pieces)]
+    rules = [Prefixes([prefix], pieces)]
 
     def longest(tokens: list[int]) -> int:
         left = allowed(rules, tokens, pieces.size)
@@ -162,14 +158,14 @@ def test_most_pieces_is_the_longest_split(kind: tuple[str, bool], prefix: str) -
 def test_other_rules_do_not_stop_a_prefix() -> None:
     pieces = TABLES["unigram", False]
     prefix = "und und und und und"
-    rules: list[Rule] = [NoRepeatNgram(1), Prefixes([Wish(prefix=prefix)], pieces)]
+    rules: list[Rule] = [NoRepeatNgram(1), Prefixes([prefix], pieces)]
     tokens = speak(pieces, rules, 0, most_pieces(prefix, pieces))
     assert pieces.tokenizer.decode([tokens])[0].startswith(prefix)
 
 
 def test_sentences_without_a_prefix_are_left_alone() -> None:
     pieces = TABLES["bpe", False]
-    rules = [Prefixes([Wish(), Wish(prefix="d"), Wish(prefix="  ")], pieces)]
+    rules = [Prefixes(["", "d", "  "], pieces)]
     everything = set(range(pieces.size)) - set(SUPPRESSED)
     assert allowed(rules, [], pieces.size, sentence=0) == everything
     assert allowed(rules, [], pieces.size, sentence=1) < everything
@@ -180,8 +176,8 @@ def test_what_the_model_says_of_allowed_pieces_stays() -> None:
     pieces = TABLES["bpe", False]
     log_probs = np.random.default_rng(0).normal(size=(2, pieces.size)).astype(np.float32)
     before = log_probs.copy()
-    rows = Rows(np.array([0, 1]), np.zeros((2, 0), dtype=np.int64))
-    Prefixes([Wish(prefix="der"), Wish()], pieces).apply(rows, log_probs)
+    rows = Rows(np.array([0, 1]), np.zeros((2, 0), dtype=np.int64), log_probs.copy())
+    Prefixes(["der", ""], pieces).apply(rows, log_probs)
     kept = log_probs > -np.inf
     assert (log_probs[kept] == before[kept]).all()
     assert kept[1].all()
@@ -214,7 +210,7 @@ def test_tokenizers_that_treat_spaces_otherwise(settings: dict[str, bool]) -> No
     )
     pieces = PieceTable.of(Tokenizer(proto.getvalue()))
     for prefix in ("der Hund", "der Hu", "der Hund ", "  der", "☃ Hund", " ☃"):
-        rules = [Prefixes([Wish(prefix=prefix)], pieces)]
+        rules = [Prefixes([prefix], pieces)]
         for seed in range(9):
             tokens = speak(pieces, rules, seed, most_pieces(prefix, pieces) + seed)
             (text,) = pieces.tokenizer.decode([tokens])
@@ -272,7 +268,7 @@ def test_no_avoided_phrase_is_produced(
     normalized = [pieces.phrase(one).decode() for one in avoided]
     around = "".join(f" {one} " for one in normalized).encode()
     likely = [n for n, one in enumerate(pieces.spelling_V) if one and one in around]
-    rules = [Avoided([Wish(avoided=avoided)], pieces, np.array([cap]))]
+    rules = [AvoidedPhrases([avoided], pieces, np.array([cap]))]
     tokens = speak(pieces, rules, seed, cap, likely)
     (text,) = pieces.tokenizer.decode([tokens])
     for phrase in normalized:
@@ -292,7 +288,7 @@ def test_all_else_may_be_produced(kind: tuple[str, bool], text: str, avoided: li
     (shown,) = pieces.tokenizer.decode([tokens])
     if any(holds(shown, pieces.phrase(one).decode()) for one in avoided):
         return
-    rules = [Avoided([Wish(avoided=avoided)], pieces, np.array([len(tokens)]))]
+    rules = [AvoidedPhrases([avoided], pieces, np.array([len(tokens)]))]
     for length, token in enumerate([*tokens, EOS]):
         assert token in allowed(rules, tokens[:length], pieces.size)
 
@@ -300,7 +296,7 @@ def test_all_else_may_be_produced(kind: tuple[str, bool], text: str, avoided: li
 @every_kind
 def test_longer_words_may_still_come(kind: tuple[str, bool]) -> None:
     pieces = TABLES[kind]
-    rules = [Avoided([Wish(avoided=["Hund"])], pieces, np.array([20]))]
+    rules = [AvoidedPhrases([["Hund"]], pieces, np.array([20]))]
     (hund,) = pieces.tokenizer.encode(["der Hund"])
     letter = pieces.index.spelled(b"e")[-1]
     after = allowed(rules, hund, pieces.size)
@@ -315,7 +311,7 @@ def test_longer_words_may_still_come(kind: tuple[str, bool]) -> None:
 
 def test_no_split_gets_around_it() -> None:
     pieces = TABLES["unigram", False]
-    rules = [Avoided([Wish(avoided=["der Hund"])], pieces, np.array([20]))]
+    rules = [AvoidedPhrases([["der Hund"]], pieces, np.array([20]))]
     letters = [pieces.index.spelled(one.encode())[0] for one in "der"]
     (space,) = pieces.index.spelled(b" ")
     for begin in ([space, *letters], [space, *letters, space]):
@@ -332,7 +328,7 @@ def test_pieces_of_several_words_or_signs_do_not_get_around_it() -> None:
         return [pieces.index.spelled(one.encode())[0] for one in spellings]
 
     def may(avoided: str, begin: list[int], piece: str) -> bool:
-        rules = [Avoided([Wish(avoided=[avoided])], pieces, np.array([20]))]
+        rules = [AvoidedPhrases([[avoided]], pieces, np.array([20]))]
         return ids(piece)[0] in allowed(rules, begin, pieces.size)
 
     assert not may("der Hund", ids(" ", "d", "e", "r"), " Hund.")
@@ -350,7 +346,7 @@ def test_before_the_cap_the_word_is_not_begun() -> None:
     (letter,) = pieces.index.spelled(b"d")
     tokens = [pieces.index.spelled(one.encode())[0] for one in " Hun"]
     for cap, may in ((5, False), (6, True)):
-        rules = [Avoided([Wish(avoided=["Hund"])], pieces, np.array([cap]))]
+        rules = [AvoidedPhrases([["Hund"]], pieces, np.array([cap]))]
         assert (letter in allowed(rules, tokens, pieces.size)) is may
 
 
@@ -360,23 +356,17 @@ def test_a_word_that_nothing_can_go_on_with_is_not_begun() -> None:
     goes_on = [pieces.spelling_V[n].decode() for n in np.flatnonzero(pieces.continues_V)]
     (letter,) = pieces.index.spelled(b"d")
     tokens = [pieces.index.spelled(one.encode())[0] for one in " Hun"]
-    rules = [
-        Avoided(
-            [Wish(avoided=["Hund", *(f"Hund{one}" for one in goes_on)])], pieces, np.array([20])
-        )
-    ]
+    rules = [AvoidedPhrases([["Hund", *(f"Hund{one}" for one in goes_on)]], pieces, np.array([20]))]
     assert letter not in allowed(rules, tokens, pieces.size)
     rules = [
-        Avoided(
-            [Wish(avoided=["Hund", *(f"Hund{one}" for one in goes_on[1:])])], pieces, np.array([20])
-        )
+        AvoidedPhrases([["Hund", *(f"Hund{one}" for one in goes_on[1:])]], pieces, np.array([20]))
     ]
     assert letter in allowed(rules, tokens, pieces.size)
 
 
 def test_sentences_that_avoid_nothing_are_left_alone() -> None:
     pieces = TABLES["bpe", False]
-    rules = [Avoided([Wish(), Wish(avoided=["."])], pieces, np.array([9, 9]))]
+    rules = [AvoidedPhrases([[], ["."]], pieces, np.array([9, 9]))]
     everything = set(range(pieces.size)) - set(SUPPRESSED)
     assert allowed(rules, [], pieces.size, sentence=0) == everything
     assert allowed(rules, [], pieces.size, sentence=1) < everything
@@ -412,12 +402,14 @@ def test_sentences_that_avoid_nothing_are_left_alone() -> None:
 )
 def test_contradictions_are_refused(wish: Wish, text: str) -> None:
     with pytest.raises(Seq2SeqError) as error:
-        check_wish(wish, TABLES["bpe", False])
+        check_constraints(wish, TABLES["bpe", False])
     assert str(error.value) == text
 
 
 def test_wishes_that_only_seem_to_contradict() -> None:
     pieces = TABLES["bpe", False]
-    check_wish(Wish(prefix="der Hund", avoided=["Hund"]), pieces)  # it may become "Hunde"
-    check_wish(Wish(prefix="Hunde ", forced=["Hundehütte"], avoided=["Hund", "hunde"]), pieces)
-    check_wish(Wish(), pieces)
+    check_constraints(Wish(prefix="der Hund", avoided=["Hund"]), pieces)  # it may become "Hunde"
+    check_constraints(
+        Wish(prefix="Hunde ", forced=["Hundehütte"], avoided=["Hund", "hunde"]), pieces
+    )
+    check_constraints(Wish(), pieces)

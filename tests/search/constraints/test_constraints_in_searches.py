@@ -16,9 +16,9 @@ from support.tokenizers import KINDS, WORDS, tokenizer
 from seq2seq.errors import Seq2SeqError
 from seq2seq.ids import EOS
 from seq2seq.search import Hypothesis, Sampling, SearchOptions, SourceBatch, Wish, run_search
-from seq2seq.search.constraints.constraints import check_wish, restore_prefix
+from seq2seq.search.constraints import check_constraints, restore_prefix
 from seq2seq.search.constraints.pieces import PieceTable, is_word_character
-from seq2seq.search.forced import force
+from seq2seq.search.greedy import force
 
 TABLES = {kind: PieceTable.of(tokenizer(*kind)) for kind in KINDS}
 SEARCHES: dict[str, dict[str, Any]] = {
@@ -91,13 +91,13 @@ def test_wishes_are_kept(
     if search == "samples":
         wish = replace(wish, forced=())
     try:
-        check_wish(wish, pieces)
+        check_constraints(wish, pieces)
     except Seq2SeqError:
         return
     model = ScriptedModel(pieces.size, leaning_script(pieces, seed, wish))
     options = SearchOptions(**{"max_ratio": 1.0, "max_extra": 6} | SEARCHES[search] | more)
     batch = SourceBatch.from_rows([[5, 6, EOS]])
-    (found,) = run_search(model, batch, options, wishes=[wish], pieces=pieces)
+    (found,) = run_search(model, batch, options, constraints=[wish], pieces=pieces)
     assert found
     for one in found:
         (text,) = pieces.tokenizer.decode([one.tokens])
@@ -124,7 +124,7 @@ def test_other_sentences_of_the_batch_are_as_without_wishes(search: str) -> None
 
     def found(chosen: list[int], some: list[Wish] | None) -> list[list[Hypothesis]]:
         batch = SourceBatch.from_rows([rows[i] for i in chosen])
-        return run_search(model, batch, options, wishes=some, pieces=pieces)
+        return run_search(model, batch, options, constraints=some, pieces=pieces)
 
     together = found([0, 1, 2, 3, 4, 5], mixed)
     plain = found([0, 1, 2, 3, 4, 5], None)

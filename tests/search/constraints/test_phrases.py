@@ -19,9 +19,16 @@ from support.tokenizers import KINDS, WORDS, tokenizer
 from seq2seq.errors import Seq2SeqError
 from seq2seq.ids import EOS
 from seq2seq.recipe.training import LengthNormalization
-from seq2seq.search import Hypothesis, SearchOptions, SourceBatch, Wish, run_search
-from seq2seq.search.constraints.constraints import restore_prefix
-from seq2seq.search.constraints.phrase_match import Goal
+from seq2seq.search import (
+    Hypothesis,
+    SearchOptions,
+    SourceBatch,
+    Wish,
+    beam_search,
+    run_search,
+)
+from seq2seq.search.constraints import restore_prefix
+from seq2seq.search.constraints.phrases import ForcedPhrases, PhraseMatcher
 from seq2seq.search.constraints.pieces import PieceTable
 
 TABLES = {kind: PieceTable.of(tokenizer(*kind)) for kind in KINDS}
@@ -77,27 +84,27 @@ def test_matching_is_looking_through_the_tokens(
 ) -> None:
     pieces = TABLES[kind]
     split = pieces.tokenizer.encode(wanted)
-    goal = Goal(split, pieces)
+    matcher = PhraseMatcher(split, pieces)
     likely = st.sampled_from(sorted({t for phrase in split for t in phrase} | {EOS + 1, EOS + 9}))
     tokens = data.draw(st.lists(likely, max_size=14))
-    places, last = goal.start, None
+    matched, last = matcher.start, None
     for token in tokens:
-        places, last = goal.step(places, last, token), token
+        matched, last = matcher.step(matched, last, token), token
     held = [plainly_held(pieces, phrase, tokens) for phrase in split]
-    assert goal.is_met(places) == all(held)
-    assert (goal.missing(places) == 0) == all(held)
-    assert goal.count(places) + goal.missing(places) == goal.total
-    after = goal.missing_after(places, last)
+    assert matcher.is_met(matched) == all(held)
+    assert (matcher.missing(matched) == 0) == all(held)
+    assert matcher.met(matched) + matcher.missing(matched) == matcher.total
+    after = matcher.missing_after(matched, last)
     for token in range(4, pieces.size):
-        then = goal.missing(goal.step(places, last, token))
-        assert after[token] == then <= goal.total
-    allowed = len(tokens) + goal.missing(places)
-    while not goal.is_met(places):  # so many tokens are enough
-        after = goal.missing_after(places, last)
-        token = (goal.going_on(places) or goal.wanted(places, last))[0]
-        places, last = goal.step(places, last, token), token
+        then = matcher.missing(matcher.step(matched, last, token))
+        assert after[token] == then <= matcher.total
+    allowed = len(tokens) + matcher.missing(matched)
+    while not matcher.is_met(matched):  # so many tokens are enough
+        after = matcher.missing_after(matched, last)
+        token = (matcher.continuations(matched) or matcher.next_tokens(matched, last))[0]
+        matched, last = matcher.step(matched, last, token), token
         tokens.append(token)
-        assert goal.missing(places) == after[token] <= allowed - len(tokens)
+        assert matcher.missing(matched) == after[token] <= allowed - len(tokens)
 
 
 @every_kind
@@ -126,7 +133,7 @@ def test_no_phrase_is_lost(
     wishes = [Wish(forced=forced), Wish()]
     model = talking(pieces, seed, eos)
     source = SourceBatch.from_rows(rows)
-    found, free = run_search(model, source, options, wishes=wishes, pieces=pieces)
+    found, free = run_search(model, source, options, constraints=wishes, pieces=pieces)
     needed = sum(len(pieces.tokenizer.encode([phrase])[0]) for phrase in set(forced))
     for one, text in zip(found, texts(pieces, found), strict=True):
         assert all(holds(text, phrase) for phrase in forced), text
@@ -162,7 +169,7 @@ def test_with_prefixes_and_avoided_words(
     options = SearchOptions(beam=beam[0], groups=beam[1], n_best=beam[0], max_ratio=1, max_extra=4)
     source = SourceBatch.from_rows([[5, 6, EOS]])
     model = talking(pieces, seed, 1.0)
-    (found,) = run_search(model, source, options, wishes=[wish], pieces=pieces)
+    (found,) = run_search(model, source, options, constraints=[wish], pieces=pieces)
     for one, text in zip(found, texts(pieces, found), strict=True):
         assert one.log_prob > -np.inf
         assert restore_prefix(text, prefix, one.tokens, pieces).startswith(prefix)
@@ -178,10 +185,7 @@ def test_a_beam_as_wide_as_the_space_is_brute_force() -> None:
     allowed = np.full(pieces.size, -np.inf, dtype=np.float32)
     allowed[[*letters, EOS]] = 0.0
     model = ScriptedModel(pieces.size, lambda source, prefix: script(source, prefix) + allowed)
-    goal = Goal([letters[:2], letters[::2]], pieces)
-
-    from seq2seq.search.beam.search import beam_search
-    from seq2seq.search.constraints.phrases import Phrases
+    matcher = PhraseMatcher([letters[:2], letters[::2]], pieces)
 
     every = []
     for length in range(6):
@@ -191,7 +195,7 @@ def test_a_beam_as_wide_as_the_space_is_brute_force() -> None:
                 every.append((score, tokens))
     every.sort(reverse=True)
     assert 5 < len(every) < 200
-    held = Phrases([goal], np.array([5]))
+    held = ForcedPhrases([matcher], np.array([5]))
     (found,) = beam_search(
         model,
         SourceBatch.from_rows([[5, EOS]]),
@@ -213,7 +217,9 @@ def test_a_phrase_wins_against_repetition(kind: tuple[str, bool]) -> None:
     options = SearchOptions(beam=3, n_best=3, no_repeat_ngram=1, max_extra=4)
     source = SourceBatch.from_rows([[5, 6, EOS]])
     wishes = [Wish(forced=[phrase])]
-    (found,) = run_search(talking(pieces, 1, 0.0), source, options, wishes=wishes, pieces=pieces)
+    (found,) = run_search(
+        talking(pieces, 1, 0.0), source, options, constraints=wishes, pieces=pieces
+    )
     for one, text in zip(found, texts(pieces, found), strict=True):
         assert holds(text, phrase)
         assert len(set(ngrams(one.tokens, 1))) < len(one.tokens)
@@ -231,7 +237,7 @@ def test_batch_and_order_do_not_matter() -> None:
             source = SourceBatch.from_rows([rows[n] for n in chosen])
             return list(
                 run_search(
-                    model, source, options, wishes=[wishes[n] for n in chosen], pieces=pieces
+                    model, source, options, constraints=[wishes[n] for n in chosen], pieces=pieces
                 )
             )
 
@@ -267,5 +273,5 @@ def test_wishes_that_cannot_be(wish: Wish, options: SearchOptions, message: str)
     source = SourceBatch.from_rows([[5, EOS]])
     needed = len(pieces.tokenizer.encode([f"{WORDS[0]} {WORDS[1]}"])[0])
     with pytest.raises(Seq2SeqError) as error:
-        run_search(talking(pieces, 1, 0.0), source, options, wishes=[wish], pieces=pieces)
+        run_search(talking(pieces, 1, 0.0), source, options, constraints=[wish], pieces=pieces)
     assert str(error.value) == message.format(needed=needed)

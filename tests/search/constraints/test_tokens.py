@@ -24,13 +24,13 @@ def test_rules_are_their_definitions(tokens: list[list[int]], data: st.DataObjec
     length = data.draw(st.integers(0, 9))
     least = np.array([length + 1, length, 0])
     sentence_N = np.array([data.draw(st.integers(0, 2)) for _ in tokens])
-    rows = Rows(sentence_N, np.array(tokens)[:, :length])
     pairs: list[tuple[Rule, list[Change]]] = [
         (MinLength(least), [least_length(int(least[s])) for s in sentence_N]),
         (NoRepeatNgram(size), [no_repeats(size)] * len(tokens)),
         (RepetitionPenalty(factor), [repetitions(factor)] * len(tokens)),
     ]
     start = -np.random.default_rng(length).exponential(size=(len(tokens), VOCAB))
+    rows = Rows(sentence_N, np.array(tokens)[:, :length], start.astype(np.float32))
     for rule, changes in pairs:
         ours, theirs = start.astype(np.float32), start.astype(np.float32)
         rule.apply(rows, ours)
@@ -41,7 +41,8 @@ def test_rules_are_their_definitions(tokens: list[list[int]], data: st.DataObjec
 
 def test_what_is_forbidden_stays_so_under_a_penalty() -> None:
     log_probs = np.array([[-np.inf, -1.0, -2.0, -3.0]], dtype=np.float32)
-    RepetitionPenalty(1.5).apply(Rows(np.array([0]), np.array([[0, 2, 2]])), log_probs)
+    rows = Rows(np.array([0]), np.array([[0, 2, 2]]), log_probs.copy())
+    RepetitionPenalty(1.5).apply(rows, log_probs)
     assert log_probs.tolist() == [[-np.inf, -1.0, -3.0, -3.0]]
 
 
