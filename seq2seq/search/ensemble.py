@@ -66,14 +66,7 @@ class Ensemble:
         return self._models[0].vocab_size
 
     def start(self, source: SourceBatch) -> tuple[Any, ...]:
-        """Reads the sources.
-
-        Args:
-            source: The sentences.
-
-        Returns:
-            The members' states before any token was fed.
-        """
+        """As :meth:`StepModel.start`; the state is that of each member."""
         return tuple(model.start(source) for model in self._models)
 
     def step(
@@ -84,18 +77,7 @@ class Ensemble:
         k: int,
         bias: Floats32 | None = None,
     ) -> tuple[Candidates, tuple[Any, ...]]:
-        """Feeds one token to each of N rows.
-
-        Args:
-            state: What ``start`` or the step before returned.
-            parent_N: The row of ``state`` that each new row goes on from.
-            token_N: The token that each new row is fed.
-            k: How many candidates to return, at most V.
-            bias: Added to the average before the k best are chosen (1, V).
-
-        Returns:
-            The k best next tokens of each new row, and the state of the new rows.
-        """
+        """As :meth:`StepModel.step`; the bias is added to the average."""
         if len(self._models) == 1:
             candidates, after = self._models[0].step(state[0], parent_N, token_N, k, bias)
             return candidates, (after,)
@@ -108,17 +90,7 @@ class Ensemble:
     def distribution(
         self, state: tuple[Any, ...], parent_N: Ints, token_N: Ints
     ) -> tuple[Distribution, tuple[Any, ...]]:
-        """Feeds one token to each of N rows and tells of all tokens.
-
-        Args:
-            state: As in ``step``.
-            parent_N: As in ``step``.
-            token_N: As in ``step``.
-
-        Returns:
-            The averages, the mean of the members' attention where all have one, and the state of
-            the new rows.
-        """
+        """As :meth:`StepModel.distribution`; attention is the mean, if all members have one."""
         answers = [
             model.distribution(one, parent_N, token_N)
             for model, one in zip(self._models, state, strict=True)

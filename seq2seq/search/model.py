@@ -144,11 +144,7 @@ class Hypothesis:
 
 
 def required_attention(attention_NS: Floats32 | None) -> Floats32:
-    """The attention that a model returned, where something needs it.
-
-    Raises:
-        Seq2SeqError: If the model has none.
-    """
+    """The attention that a model returned, where it is needed; a model without is refused."""
     if attention_NS is None:
         raise Seq2SeqError(
             "this model has no attention, which coverage, alignments and attention matrices need: "
@@ -158,11 +154,7 @@ def required_attention(attention_NS: Floats32 | None) -> Floats32:
 
 
 def check_numbers(log_prob_N: npt.NDArray[np.floating]) -> None:
-    """Checks a log-probability of each row: one NaN among the logits makes a whole softmax NaN.
-
-    Raises:
-        ModelError: If one is NaN.
-    """
+    """Refuses NaN. One log-probability a row will do: a softmax is NaN wholly or not at all."""
     if math.isnan(np.add.reduce(log_prob_N)):  # faster than isnan(...).any() on few rows
         raise ModelError(
             "the model's probabilities are not numbers (NaN): its weights or its arithmetic broke "

@@ -130,11 +130,7 @@ def sample(
 
 
 def check_sampling(sampling: Sampling, samples: int) -> None:
-    """Checks what a user may ask for.
-
-    Raises:
-        Seq2SeqError: If a number is out of range.
-    """
+    """Refuses numbers that are out of range."""
     if samples < 1:
         raise Seq2SeqError(f"{samples} samples are asked for; 1 or more are allowed")
     if not 0 < sampling.temperature < math.inf:

@@ -71,11 +71,7 @@ def coverage_penalties(attended_NS: Floats, lengths_N: Ints) -> Floats:
 
 
 def checked_caps(max_lengths: npt.ArrayLike, sentences: int) -> Ints:
-    """The length caps that a search was given, as an array (B,).
-
-    Raises:
-        Seq2SeqError: If there are more or fewer than sentences, or one is below 0.
-    """
+    """The length caps that a search was given, as an array (B,); refused if they do not fit."""
     caps = np.asarray(max_lengths, dtype=np.int64)
     if caps.shape != (sentences,):
         raise Seq2SeqError(

@@ -24,7 +24,6 @@ from seq2seq.search.model import (
     Floats32,
     Ints,
     S,
-    SourceBatch,
     StepModel,
     check_numbers,
 )
@@ -112,10 +111,6 @@ class Stepper(Generic[S]):
         self._rules = rules
         self._phrases = phrases
         self._tokens_NT: Ints | None = None
-
-    def start(self, source: SourceBatch) -> S:
-        """The model's state before any token was fed."""
-        return self._model.start(source)
 
     def best(
         self, state: S, parent_N: Ints, token_N: Ints, sentence_N: Ints, length: int, k: int
@@ -208,20 +203,7 @@ class Stepper(Generic[S]):
     def distribution(
         self, state: S, parent_N: Ints, token_N: Ints, sentence_N: Ints
     ) -> tuple[AllTokens, S]:
-        """Feeds a token to each row and gives the log-probabilities of all next ones.
-
-        Args:
-            state: The state before.
-            parent_N: The row of ``state`` that each row goes on from.
-            token_N: The token that it is fed.
-            sentence_N: The sentence that it belongs to.
-
-        Returns:
-            All next tokens, and the state after.
-
-        Raises:
-            ModelError: If the model's log-probabilities are NaN.
-        """
+        """As ``best``, but gives all tokens that may come next."""
         distribution, after = self._model.distribution(state, parent_N, token_N)
         log_prob_NV = distribution.log_probs
         check_numbers(log_prob_NV[:, EOS])
@@ -248,11 +230,7 @@ class Stepper(Generic[S]):
 
 
 def suppression_bias(vocab_size: int, tokens: Sequence[int]) -> Floats32 | None:
-    """The bias that keeps tokens out of translations (1, V); None if there are none to keep out.
-
-    Raises:
-        Seq2SeqError: If a token is outside the vocabulary.
-    """
+    """The bias that keeps tokens out of translations (1, V); None if there are none to keep out."""
     if not tokens:
         return None
     if min(tokens) < 0 or max(tokens) >= vocab_size:

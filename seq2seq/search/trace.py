@@ -48,11 +48,7 @@ class Trace:
         self._attention: list[Floats32] = []
 
     def attend(self, attention_NS: Floats32 | None) -> None:
-        """Notes how the rows of a step weighed the source, where that is kept.
-
-        Raises:
-            Seq2SeqError: If it is kept, and the model has none.
-        """
+        """Notes how the rows of a step weighed the source, where that is kept."""
         if self._keep_attention:
             self._attention.append(required_attention(attention_NS))
 
@@ -67,15 +63,7 @@ class Trace:
         self._steps.append((parent_N, token_N, sum_N))
 
     def hypotheses(self, ends: Sequence[End], positions: Sequence[int]) -> list[Hypothesis]:
-        """Writes translations out.
-
-        Args:
-            ends: Where each ended (M).
-            positions: How many positions its source has, eos counted (M).
-
-        Returns:
-            The translations (M).
-        """
+        """Writes out the translations that ended there (M), with so many source positions (M)."""
         # Single items of lists are read much faster than those of arrays.
         steps = [
             (parent_N.tolist(), token_N.tolist(), sum_N.tolist())
@@ -119,11 +107,7 @@ class Coverage:
         self._attended_NS: Floats | None = None
 
     def add(self, attention_NS: Floats32 | None) -> None:
-        """Counts the attention of a step.
-
-        Raises:
-            Seq2SeqError: If the model has none.
-        """
+        """Counts the attention of a step."""
         before_NS = self._attended_NS
         attention_NS = required_attention(attention_NS)
         self._attended_NS = attention_NS.astype(np.float64)
@@ -131,12 +115,7 @@ class Coverage:
             self._attended_NS += before_NS[:, : attention_NS.shape[1]]
 
     def penalties(self, row_M: Ints, positions_M: Ints) -> Floats:
-        """What is added to the scores of rows if they end now (M,).
-
-        Args:
-            row_M: The rows.
-            positions_M: How many positions the source of each has, eos counted.
-        """
+        """What is added to the scores of rows that end now, with so many source positions (M,)."""
         assert self._attended_NS is not None
         return self._weight * coverage_penalties(self._attended_NS[row_M], positions_M)
 

@@ -147,12 +147,7 @@ def beam_search(
 
 
 def check_sizes(beam: int, n_best: int, groups: int = 1) -> None:
-    """Checks the sizes that a user may ask for.
-
-    Raises:
-        Seq2SeqError: If one is below 1, more are wanted than followed, or the groups do not divide
-            the beam.
-    """
+    """Refuses sizes below 1, more hypotheses than are followed, and groups that do not divide."""
     if beam < 1:
         raise Seq2SeqError(f"beam is {beam}; 1 (greedy) or more is allowed")
     if n_best < 1:

@@ -58,7 +58,7 @@ class Ranked:
         return ends
 
     def allocated(self, places_AC: Ints, taken_AC: Bools, overdue_AC: Bools) -> Ranked:
-        """Takes the candidates at some places, in that order; where none is taken, impossible ones."""
+        """Takes the candidates at some places, in that order; what is not taken is impossible."""
         sum_AC = np.where(taken_AC, np.take_along_axis(self.sum_AC, places_AC, axis=1), -np.inf)
         token_AC = np.take_along_axis(self.token_AC, places_AC, axis=1)
         row_AC = np.take_along_axis(self.row_AC, places_AC, axis=1)
@@ -95,13 +95,8 @@ class BeamState:
     def rank(self, best: BestTokens, wanted: int) -> Ranked:
         """Extends every hypothesis and ranks the results, for each beam by itself.
 
-        Args:
-            best: What may come next.
-            wanted: How many of a beam's candidates are wanted; fewer if there are not as many.
-
-        Returns:
-            The best: higher sums first; of equal ones, that of the better parent, then the token
-            that comes first among its row's candidates.
+        The best ``wanted`` of each come, or as many as there are: higher sums first; of equal ones,
+        that of the better parent, then the token that comes first among its row's candidates.
         """
         k = best.token_Nk.shape[1]
         sum_Xs = self._spread(self.sum_N[:, None] + best.log_prob_Nk)
@@ -130,12 +125,7 @@ class BeamState:
     def advance(self, ranked: Ranked, keep_AC: Bools) -> tuple[BeamState, Ints, Ints]:
         """Goes on with the candidates marked; beams without any leave.
 
-        Args:
-            ranked: The candidates.
-            keep_AC: Those that go on.
-
-        Returns:
-            Their state, and for the model the row that each goes on from and its token.
+        The state comes with what the model needs: the row that each goes on from, and its token.
         """
         count_A = keep_AC.sum(axis=1)
         stays_A = count_A > 0
@@ -143,15 +133,7 @@ class BeamState:
         return state, ranked.row_AC[keep_AC], ranked.token_AC[keep_AC]
 
     def advance_all(self, ranked: Ranked, width: int) -> tuple[BeamState, Ints, Ints]:
-        """Goes on with the first ``width`` candidates of every beam: as ``advance``, but faster.
-
-        Args:
-            ranked: The candidates.
-            width: How many of each beam; all of them are possible.
-
-        Returns:
-            As ``advance``.
-        """
+        """As ``advance``, but faster: with the first ``width`` of every beam, all possible."""
         sum_N = ranked.sum_AC[:, :width].reshape(-1)
         row_N = ranked.row_AC[:, :width].reshape(-1)
         token_N = ranked.token_AC[:, :width].reshape(-1)
@@ -200,15 +182,7 @@ class Finished:
         truncated_N: Bools | None,
         coverage: Coverage | None,
     ) -> None:
-        """Notes the hypotheses that end at a step; of equal scores, the first noted goes first.
-
-        Args:
-            ranked: The candidates.
-            beam_A: The beams.
-            length: How many tokens they have.
-            truncated_N: Marks rows that were truncated at their cap; None: none was.
-            coverage: What gives the penalties of those that end; None: there are none.
-        """
+        """Notes the hypotheses that end at a step; of equal scores, the first noted goes first."""
         which_M, place_M = ranked.finished(self._width).nonzero()
         beam_M, row_M = beam_A[which_M], ranked.row_AC[which_M, place_M]
         sum_M = ranked.sum_AC[which_M, place_M]
@@ -237,14 +211,7 @@ class Finished:
             self._last_wanted_B[beam] = ends[self._wanted - 1].score
 
     def add_stuck(self, ranked: Ranked, stuck_A: Bools, beam_A: Ints, length: int) -> None:
-        """Notes the best prefix of beams where nothing is possible any more and nothing was found.
-
-        Args:
-            ranked: The candidates.
-            stuck_A: Marks beams where none is possible.
-            beam_A: The beams.
-            length: How many tokens they have.
-        """
+        """Notes the best prefix of beams where no candidate is possible and nothing was found."""
         for which in stuck_A.nonzero()[0].tolist():
             beam = int(beam_A[which])
             if not self._ends[beam]:
@@ -252,14 +219,7 @@ class Finished:
                 self._add(beam, End(-np.inf, -np.inf, length, row, truncated=True))
 
     def done(self, ranked: Ranked, keep_AC: Bools, beam_A: Ints, length: int) -> Bools:
-        """Marks beams whose wanted hypotheses will not change: rule 4 of the beam (A,).
-
-        Args:
-            ranked: The candidates.
-            keep_AC: Those that would go on.
-            beam_A: The beams.
-            length: How many tokens their rows have.
-        """
+        """Marks beams whose wanted hypotheses will not change (A,): rule 4 of the beam search."""
         live_AC = np.where(keep_AC, ranked.sum_AC, -np.inf)
         live_A = promising_A = live_AC.max(axis=1)
         if ranked.overdue_AC is not None:
@@ -273,16 +233,7 @@ class Finished:
         return np.asarray(done_A)
 
     def hypotheses(self, trace: Trace, groups: int, n_best: int) -> list[list[Hypothesis]]:
-        """Writes out the best of each sentence, each translation once.
-
-        Args:
-            trace: The rows that led to them.
-            groups: Beams of a sentence.
-            n_best: How many are wanted.
-
-        Returns:
-            The hypotheses of each sentence, best first.
-        """
+        """Writes out the best ``n_best`` of each sentence, best first, each translation once."""
         # A beam finds nothing twice, so that more than these are not looked at.
         kept = [ends[:n_best] for ends in self._ends]
         written = iter(

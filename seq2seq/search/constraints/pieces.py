@@ -146,11 +146,7 @@ class PieceTable:
         return normalized.encode()
 
     def phrase(self, text: str) -> bytes:
-        """How a phrase is spelled within a translation: normalized, without spaces around it.
-
-        Raises:
-            Seq2SeqError: If nothing is left.
-        """
+        """How a phrase is spelled within a translation; one of nothing but spaces is refused."""
         phrase = self._normalized(text).strip(" ")
         if not phrase:
             raise Seq2SeqError(

@@ -168,9 +168,8 @@ class _Splits:
     def follow(self, tokens: Sequence[int]) -> tuple[int, int]:
         """Follows tokens until the text is complete.
 
-        Returns:
-            How many tokens that took, and the place they lead to: before the text's end if it is
-            not complete, beyond it where the last piece goes on after it.
+        It gives how many tokens that took, and the place they lead to: before the text's end if it
+        is not complete, beyond it where the last piece goes on after it.
         """
         at = 0
         for done, token in enumerate(tokens):
@@ -373,14 +372,9 @@ class AvoidedPhrase:
         return completing
 
     def held_by(self, text: bytes, since: int = 0) -> tuple[bool, bool]:
-        """Whether a text holds the phrase.
+        """Whether a text holds the phrase for certain, and whether unless its last word goes on.
 
-        Args:
-            text: The text.
-            since: Only phrases count that end after this many bytes.
-
-        Returns:
-            Whether it does for certain, and whether it does unless its last word goes on.
+        Only phrases count that end after the first ``since`` bytes.
         """
         text = _one_space(text)
         left_open = False
