@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seq2seq.search.beam.search import beam_search
+from seq2seq.search.beam import beam_search
 from seq2seq.search.constraints import Constraints
 from seq2seq.search.greedy import greedy
 from seq2seq.search.model import Candidates, Distribution, Hypothesis, SourceBatch, StepModel

@@ -35,23 +35,8 @@ def greedy(
     its sentence is finished: at eos, at its length cap (eos is forced, and its log-probability
     counts), or where every token is impossible (all -inf).
 
-    Args:
-        model: The model.
-        source: The sentences (B).
-        max_lengths: The most tokens of each translation, eos not counted (B,).
-        normalization: How ``score`` is made from ``log_prob``; it does not change the choice.
-        suppress: Tokens that are never taken.
-        rules: What else changes the choice.
-        coverage: Weight of the coverage penalty in ``score``.
-        keep_attention: Whether hypotheses keep their attention.
-
-    Returns:
-        A hypothesis for each sentence.
-
-    Raises:
-        Seq2SeqError: If ``max_lengths`` or ``suppress`` do not fit, or the model has no attention
-            where that is needed.
-        ModelError: If the model's log-probabilities are NaN.
+    Arguments and errors are those of ``beam_search``. Normalization and coverage make the score of
+    a hypothesis and do not change the choice.
     """
     caps = checked_caps(max_lengths, len(source))
     if not len(source):

@@ -11,7 +11,7 @@ import numpy as np
 from seq2seq.errors import Seq2SeqError
 from seq2seq.ids import UNK
 from seq2seq.recipe.training import LengthNormalization
-from seq2seq.search.beam.search import beam_search, check_sizes
+from seq2seq.search.beam import beam_search, check_sizes
 from seq2seq.search.constraints import Constraints, make_rules
 from seq2seq.search.constraints.pieces import PieceTable
 from seq2seq.search.constraints.tokens import MinLength, NoRepeatNgram, RepetitionPenalty, Rule
@@ -160,16 +160,8 @@ def check_options(options: SearchOptions) -> None:
     Raises:
         Seq2SeqError: If a number is out of range, or two contradict each other.
     """
-    for name in (
-        "coverage",
-        "max_ratio",
-        "max_extra",
-        "max_length",
-        "min_ratio",
-        "min_length",
-        "no_repeat_ngram",
-        "diversity",
-    ):
+    lengths = ("max_ratio", "max_extra", "max_length", "min_ratio", "min_length")
+    for name in (*lengths, "coverage", "no_repeat_ngram", "diversity"):
         value = getattr(options, name)
         if value is not None and not 0 <= value < math.inf:
             raise Seq2SeqError(f"{name} is {value}; 0 or more is allowed")

@@ -71,24 +71,9 @@ def sample(
     then, the sample goes on until the rule allows it, at most to twice the cap and some), or where
     nothing may come next.
 
-    Args:
-        model: The model.
-        source: The sentences (B).
-        sampling: How to draw.
-        samples: How many translations of each sentence to draw.
-        max_lengths: The most tokens of each translation, eos not counted (B,).
-        normalization: How ``score`` is made from ``log_prob``.
-        rules: What else changes the choice.
-        suppress: Tokens that are never taken.
-        keep_attention: Whether hypotheses keep their attention.
-
-    Returns:
-        For each sentence its samples, in the order of their numbers: asking for more does not
-        change the first ones. Their log-probabilities are the model's own.
-
-    Raises:
-        Seq2SeqError: If a number is out of range, or attention is asked of a model without.
-        ModelError: If the model's log-probabilities are NaN.
+    Arguments and errors are those of ``beam_search``, but for ``sampling`` and the number of
+    ``samples`` of each sentence. These come in the order of their numbers: asking for more does not
+    change the first ones. Their log-probabilities are the model's own.
     """
     check_sampling(sampling, samples)
     caps = checked_caps(max_lengths, len(source))
@@ -147,15 +132,10 @@ def check_sampling(sampling: Sampling, samples: int) -> None:
 
 
 def draw(adjusted_NV: Floats32, sampling: Sampling, number_N: Floats) -> Ints:
-    """Draws a token for each row.
+    """Draws a token for each row by its random number, from 0 up to 1.
 
-    Args:
-        adjusted_NV: Log-probabilities after rules, in any scale; -inf: never drawn.
-        sampling: Temperature and what is left out.
-        number_N: The random number of each row, from 0 up to 1.
-
-    Returns:
-        The tokens (N,); any, where a row holds nothing but -inf.
+    Log-probabilities may be of any scale; -inf is never drawn, but where a row holds nothing else,
+    any token is.
     """
     peak_N1 = adjusted_NV.max(axis=1, keepdims=True)
     peak_N1 = np.where(peak_N1 == -np.inf, 0.0, peak_N1).astype(np.float64)

@@ -16,16 +16,10 @@ SUPPRESSED = (PAD, UNK, BOS)  # tokens that a translation never holds, unless as
 
 
 def divisors(normalization: Normalization, longest: int) -> Floats:
-    """What log-probabilities are divided by to give scores, for each length.
+    """What log-probabilities are divided by to give scores, for each length up to the longest.
 
-    It never falls with length; the beam's early stop rests on that.
-
-    Args:
-        normalization: The recipe's rule.
-        longest: The greatest number of tokens, eos counted.
-
-    Returns:
-        A table (longest + 1,); its entry at a number of tokens, eos counted, is the divisor.
+    The entry at a number of tokens, eos counted, is its divisor (longest + 1,). It never falls with
+    length; the beam's early stop rests on that.
     """
     length = np.arange(longest + 1, dtype=np.float64)
     match normalization:
@@ -39,15 +33,9 @@ def divisors(normalization: Normalization, longest: int) -> Floats:
 
 
 def length_caps(source_lengths: npt.ArrayLike, max_ratio: float, max_extra: int) -> Ints:
-    """How many tokens a translation may have, eos not counted.
+    """The most tokens of each translation (B,): ``max_ratio * length + max_extra``, rounded down.
 
-    Args:
-        source_lengths: Pieces of each source, eos not counted (B,).
-        max_ratio: Target pieces a source piece.
-        max_extra: Target pieces besides.
-
-    Returns:
-        The caps (B,): ``max_ratio * length + max_extra``, rounded down.
+    Lengths do not count eos.
     """
     lengths = np.asarray(source_lengths, dtype=np.float64)
     return np.floor(max_ratio * lengths + max_extra).astype(np.int64)

@@ -55,18 +55,11 @@ class BestTokens(NamedTuple):
 
 
 class AllTokens(NamedTuple):
-    """All next tokens of each row.
-
-    Attributes:
-        adjusted_NV: Log-probabilities after rules, which tokens are chosen by; -inf: impossible.
-        log_prob_NV: The model's own.
-        must_end_N: Marks rows that have to end at their cap; None: no row is at its cap.
-        attention_NS: As in ``Candidates``.
-    """
+    """All next tokens of each row; otherwise as ``BestTokens``."""
 
     adjusted_NV: Floats32
     log_prob_NV: Floats32
-    must_end_N: Bools | None
+    must_end_N: Bools | None  # marks rows that have to end at their cap; None: none is at its cap
     attention_NS: Floats32 | None
 
     def repeated(self, times: int) -> AllTokens:

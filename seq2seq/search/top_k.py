@@ -16,12 +16,7 @@ def best_of(scores_NV: Floats32, k: int) -> tuple[Floats32, Ints]:
     are dealt to groups, each row's k groups with the greatest maxima hold its k greatest, and only
     their members are looked at.
 
-    Args:
-        scores_NV: The rows.
-        k: How many, at most V.
-
-    Returns:
-        The values and their columns, (N, k) each.
+    Values and columns come as (N, k) each; k is at most V.
     """
     size = scores_NV.shape[1]
     if k == 1:

@@ -35,6 +35,18 @@ class End(NamedTuple):
     truncated: bool
 
 
+def ends_at(
+    length: int, row_M: Ints, sum_M: Floats, score_M: Floats, truncated_N: Bools | None
+) -> list[End]:
+    """Rows of a step that end; ``truncated_N`` marks those truncated among all its rows."""
+    truncated_M = row_M < 0 if truncated_N is None else truncated_N[row_M]
+    columns = (score_M.tolist(), sum_M.tolist(), row_M.tolist(), truncated_M.tolist())
+    return [
+        End(score, total, length, row, truncated)
+        for score, total, row, truncated in zip(*columns, strict=True)
+    ]
+
+
 class Trace:
     """Notes what each row of each step was fed, and the row of the step before that it came from.
 
@@ -55,10 +67,8 @@ class Trace:
     def add(self, parent_N: Ints, token_N: Ints, sum_N: Floats) -> None:
         """Notes the rows that go on from a step.
 
-        Args:
-            parent_N: The row of that step which each comes from.
-            token_N: The token that it goes on with.
-            sum_N: The sum of its log-probabilities, that token counted.
+        Each has the row of that step which it comes from, the token that it goes on with, and the
+        sum of its log-probabilities, that token counted.
         """
         self._steps.append((parent_N, token_N, sum_N))
 
@@ -96,11 +106,7 @@ class Trace:
 
 
 class Coverage:
-    """Sums up how much attention each row has paid to each source position.
-
-    Args:
-        weight: What penalties are multiplied by.
-    """
+    """Sums up how much attention each row has paid to each source position; weighs penalties."""
 
     def __init__(self, weight: float) -> None:
         self._weight = weight
@@ -160,20 +166,10 @@ class Lines:
         ends_N: Bools,
         truncated_N: Bools | None = None,
     ) -> tuple[Ints, Ints]:
-        """Takes the next token of each row.
+        """Takes the next token of each row; gives the rows that go on, and their tokens.
 
-        Args:
-            token_N: The tokens.
-            log_prob_N: Their log-probabilities.
-            attention_NS: What the model returned.
-            ends_N: Marks rows that end with this token, which does not become part of them.
-            truncated_N: Marks those of them that are truncated; None: none is.
-
-        Returns:
-            The rows that go on, and their tokens.
-
-        Raises:
-            Seq2SeqError: If attention is needed, and the model has none.
+        ``ends_N`` marks rows that end with this token, which does not become part of them, and
+        ``truncated_N`` those of them that are truncated (None: none is).
         """
         self._trace.attend(attention_NS)
         if self._coverage is not None:
@@ -194,20 +190,12 @@ class Lines:
 
     def _end(self, row_M: Ints, truncated_N: Bools | None) -> None:
         line_M = self.line_N[row_M]
-        sum_M = self._sum_N[row_M]
-        score_M = sum_M / self._divisor_of[self.length + 1]
+        score_M = self._sum_N[row_M] / self._divisor_of[self.length + 1]
         if self._coverage is not None:
             score_M += self._coverage.penalties(row_M, self._positions_L[line_M])
-        truncated_M = row_M < 0 if truncated_N is None else truncated_N[row_M]
-        for row, line, score, total, truncated in zip(
-            row_M.tolist(),
-            line_M.tolist(),
-            score_M.tolist(),
-            sum_M.tolist(),
-            truncated_M.tolist(),
-            strict=True,
-        ):
-            self._ends[line] = End(score, total, self.length, row, truncated)
+        ends = ends_at(self.length, row_M, self._sum_N[row_M], score_M, truncated_N)
+        for line, end in zip(line_M.tolist(), ends, strict=True):
+            self._ends[line] = end
 
     def hypotheses(self) -> list[Hypothesis]:
         """The translations, one of each line, when all have ended."""

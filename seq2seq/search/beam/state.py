@@ -16,7 +16,7 @@ import numpy as np
 from seq2seq.ids import EOS
 from seq2seq.search.model import Bools, Floats, Hypothesis, Ints
 from seq2seq.search.step import BestTokens
-from seq2seq.search.trace import Coverage, End, Trace
+from seq2seq.search.trace import Coverage, End, Trace, ends_at
 
 
 @dataclass(frozen=True)
@@ -189,16 +189,9 @@ class Finished:
         score_M = sum_M / self._divisor_of[length + 1]
         if coverage is not None:
             score_M += coverage.penalties(row_M, self._positions_B[beam_M])
-        truncated_M = row_M < 0 if truncated_N is None else truncated_N[row_M]
-        for beam, score, total, row, truncated in zip(
-            beam_M.tolist(),
-            score_M.tolist(),
-            sum_M.tolist(),
-            row_M.tolist(),
-            truncated_M.tolist(),
-            strict=True,
-        ):
-            self._add(beam, End(score, total, length, row, truncated))
+        ends = ends_at(length, row_M, sum_M, score_M, truncated_N)
+        for beam, end in zip(beam_M.tolist(), ends, strict=True):
+            self._add(beam, end)
 
     def _add(self, beam: int, end: End) -> None:
         self.any = True

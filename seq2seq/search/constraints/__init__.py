@@ -43,15 +43,7 @@ class Constraints:
 
 
 def check_constraints(constraints: Constraints, pieces: PieceTable) -> None:
-    """Checks that a sentence's constraints say something, and do not contradict each other.
-
-    Args:
-        constraints: The constraints.
-        pieces: The target's pieces.
-
-    Raises:
-        Seq2SeqError: If a phrase is empty, or the prefix or a forced phrase holds an avoided one.
-    """
+    """Refuses empty phrases, and a prefix or a forced phrase that holds an avoided one."""
     held = [(f"the forced phrase {one!r}", pieces.phrase(one) + b" ") for one in constraints.forced]
     held.append((f"the prefix {constraints.prefix!r}", pieces.prefix(constraints.prefix)))
     for avoided in constraints.avoided:
@@ -86,20 +78,11 @@ def make_rules(
     max_length: int | None,
     sampling: bool,
 ) -> ConstraintRules:
-    """Makes rules of the constraints of a batch, after checking them.
+    """Makes rules of the constraints of a batch; those that cannot be kept are refused.
 
-    Args:
-        constraints_B: Those of each sentence.
-        pieces: The target's pieces.
-        caps_B: The most tokens of each translation, as they are without constraints.
-        max_length: The most tokens that the user allows; None: no limit but the caps.
-        sampling: Whether translations are sampled, which allows no forced phrases.
-
-    Returns:
-        The rules.
-
-    Raises:
-        Seq2SeqError: If constraints contradict each other or the rest, or cannot be spelled.
+    ``caps_B`` are the most tokens of each translation as they are without constraints; the rules
+    come with caps that leave room for prefixes and phrases, up to ``max_length``. Sampling allows
+    no forced phrases.
     """
     matchers_B = [_matcher(one, pieces, max_length, sampling) for one in constraints_B]
     needed_B = [

@@ -183,17 +183,11 @@ def _failure_function(phrase: tuple[int, ...]) -> list[int]:
 
 @dataclass(frozen=True)
 class _State:
-    """How far a row is.
-
-    Attributes:
-        matched: How far it is with each phrase.
-        last: Its last token; None: it has none.
-        overdue: The model would have ended it already, but phrases were missing.
-    """
+    """How far a row is."""
 
     matched: Matched
-    last: int | None = None
-    overdue: bool = False
+    last: int | None = None  # its last token, if it has any
+    overdue: bool = False  # the model would have ended it already, but phrases were missing
 
 
 _WITHOUT_PHRASES = _State(())
@@ -269,15 +263,10 @@ class ForcedPhrases:
     def add_candidates(
         self, adjusted_NV: Floats32, adjusted_Nk: Floats32, token_Nk: Ints
     ) -> tuple[Floats32, Ints]:
-        """Adds the tokens that go on with phrases to the candidates of each row.
+        """Adds the tokens that go on with phrases to the k best of each row, as more columns.
 
-        Args:
-            adjusted_NV: The log-probabilities that all tokens are ranked by.
-            adjusted_Nk: The best of them.
-            token_Nk: The tokens that have these.
-
-        Returns:
-            Both with more columns; what is too many there is impossible.
+        They have the log-probabilities that all tokens are ranked by; where a row has fewer than
+        others, impossible ones fill its columns.
         """
         wanted = [
             [] if matcher is None else matcher.next_tokens(state.matched, state.last)
@@ -303,19 +292,12 @@ class ForcedPhrases:
         width: int,
         rows: int,
     ) -> tuple[Ints, Bools, Bools]:
-        """Allocates the places of beams whose translations have phrases to hold.
+        """Allocates the beams of sentences with phrases, ``width`` hypotheses each.
 
-        Args:
-            sum_AC: The sums of all candidates, best first; -inf: impossible.
-            token_AC: The tokens that they add.
-            row_AC: The rows that they extend.
-            sentence_A: The sentence of each beam.
-            width: Hypotheses that a beam follows.
-            rows: How many rows there are; at the first step, a multiple of those of ``apply``.
-
-        Returns:
-            The places of the ``2 * width`` candidates to choose from, marks on those that are
-            taken, and marks on those that are overdue.
+        All candidates are given, best first: the sums (-inf: impossible), the tokens that they add
+        and the rows that they extend, of ``rows`` (at the first step, a multiple of those of
+        ``apply``). It gives the places of the ``2 * width`` candidates to choose from, marks on
+        those that are taken, and marks on those that are overdue.
         """
         size = min(2 * width, sum_AC.shape[1])
         places_AC = np.tile(np.arange(size), (len(sentence_A), 1))

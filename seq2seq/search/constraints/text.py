@@ -72,17 +72,9 @@ def most_pieces(prefix: str, pieces: PieceTable) -> int:
 def restore_prefix(text: str, prefix: str, tokens: Sequence[int], pieces: PieceTable) -> str:
     """Puts a prefix into a translation as the user wrote it.
 
-    In the translation it is normalized, and its unknown characters are "⁇".
-
-    Args:
-        text: The translation, as the tokenizer decodes it.
-        prefix: The prefix that it was made with.
-        tokens: The translation's tokens.
-        pieces: The target's pieces.
-
-    Returns:
-        The translation; it always begins with the prefix. Where a search had to give up before the
-        prefix was complete, it is the prefix alone.
+    In the translation (its text as the tokenizer decodes it, and its tokens) the prefix is
+    normalized, and its unknown characters are "⁇". The result always begins with the prefix; where
+    a search had to give up before the prefix was complete, it is the prefix alone.
     """
     normalized = pieces.prefix(prefix)
     if not normalized:
@@ -271,29 +263,18 @@ class AvoidedPhrases:
 
 
 class _TextEnd(NamedTuple):
-    """How a text ends, as far as it matters for what may come after it.
+    """How a text ends, as far as it matters for what may come after it."""
 
-    Attributes:
-        part: How many bytes of a phrase it ends with, the most that there are.
-        within_word: Whether it ends within a word; only known if it ends with no part.
-    """
-
-    part: int
-    within_word: bool
+    part: int  # how many bytes of the phrase it ends with, the most that there are
+    within_word: bool  # whether it ends within a word; only known if it ends with no part
 
 
 class _Effect(NamedTuple):
-    """What pieces would do after a text.
+    """What pieces would do after a text."""
 
-    Attributes:
-        forbidden: Pieces that complete the phrase for certain.
-        left_open: Pieces that complete it unless the next piece goes on with the word.
-        must_go_on: The text ends with the phrase: only what goes on with the word may follow.
-    """
-
-    forbidden: Sequence[int]
-    left_open: Sequence[int]
-    must_go_on: bool
+    forbidden: Sequence[int]  # these complete the phrase for certain
+    left_open: Sequence[int]  # these complete it unless the next piece goes on with the word
+    must_go_on: bool  # the text ends with the phrase: only what goes on with the word may follow
 
 
 def _text_ends(phrases: Sequence[AvoidedPhrase], text: bytes) -> tuple[_TextEnd, ...]:
@@ -315,12 +296,7 @@ def _combined(
 
 
 class AvoidedPhrase:
-    """Which pieces complete a phrase, for every part of it that a text may end with.
-
-    Args:
-        pieces: The target's pieces.
-        phrase: The phrase, normalized.
-    """
+    """Which pieces complete a (normalized) phrase, for each part that a text may end with."""
 
     def __init__(self, pieces: PieceTable, phrase: bytes) -> None:
         self._pieces = pieces
