@@ -11,7 +11,16 @@ from support.tokenizers import tokenizer
 
 from seq2seq.errors import Seq2SeqError
 from seq2seq.ids import UNK
-from seq2seq.search import Sampling, SearchOptions, SourceBatch, Wish, run_search
+from seq2seq.inference.request import make_request
+from seq2seq.recipe import Translation
+from seq2seq.search import (
+    Sampling,
+    SearchOptions,
+    SourceBatch,
+    Wish,
+    check_options,
+    run_search,
+)
 from seq2seq.search.constraints.pieces import PieceTable
 from seq2seq.search.top_k import best_of
 
@@ -130,7 +139,34 @@ def test_options_that_do_not_fit(wrong: dict[str, object], message: str) -> None
     assert str(error.value) == message
 
 
-def test_wishes_that_do_not_fit() -> None:
+@pytest.mark.parametrize(
+    ("sampling", "message"),
+    [
+        (Sampling(top_k=0), "top_k is 0; 1 or more is allowed"),
+        (
+            Sampling(top_p=1.5),
+            "top_p is 1.5; numbers above 0 and up to 1 are allowed (1: all tokens)",
+        ),
+        (
+            Sampling(temperature=0.0),
+            "temperature is 0; numbers above 0 are allowed (for the best token at each step, "
+            "search with a beam of 1 instead)",
+        ),
+    ],
+)
+def test_sampling_is_checked_before_any_line_is_read(sampling: Sampling, message: str) -> None:
+    with pytest.raises(Seq2SeqError) as error:
+        check_options(SearchOptions(sampling=sampling))
+    assert str(error.value) == message
+    with pytest.raises(Seq2SeqError) as error:
+        run_search(model_of(), SourceBatch.from_rows([]), SearchOptions(sampling=sampling))
+    assert str(error.value) == message
+    with pytest.raises(Seq2SeqError) as error:
+        make_request(SearchOptions(), Translation(), options=SearchOptions(sampling=sampling))
+    assert str(error.value) == message
+
+
+def test_constraints_that_do_not_fit() -> None:
     source = SourceBatch.from_rows(sources(2))
     pieces = PieceTable.of(tokenizer("unigram", False))
     model = model_of(pieces.size)
