@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seq2seq.cli import console, lines
+from seq2seq.cli import console, files
 from seq2seq.cli.options import Model
 from seq2seq.cli.score import (
     DEFAULT_METRICS,
@@ -67,9 +67,9 @@ def evaluate(
     check_options(wanted, tokenize, bootstrap)  # not only after an hour of translating
     if output is not None:
         check_output(output, model, source, reference)
-    lines.check_standard_input(source, reference)
-    sources, references = lines.all_lines(source), lines.all_lines(reference)
-    lines.check_counts(source, len(sources), reference, len(references))
+    files.check_standard_input(source, reference)
+    sources, references = files.all_lines(source), files.all_lines(reference)
+    files.check_counts(source, len(sources), reference, len(references))
     translator = running.load_all(model)
     options = options_of(translator.search_options, searching, penalties, sampled, lengths)
     found = translator.stream(
@@ -82,7 +82,7 @@ def evaluate(
     translations: list[str] = []
     warnings = Warnings(console.warn)
     # Opened first: an output that cannot be written must not be found out after an hour.
-    with lines.write_lines(output) if output is not None else nullcontext() as file:
+    with files.write_lines(output) if output is not None else nullcontext() as file:
         for several in console.with_progress(found, len(sources), "translating"):
             translations.append(best_of(several).text)
             warnings.add(len(translations), several)

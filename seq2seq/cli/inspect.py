@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seq2seq.cli import console, lines
+from seq2seq.cli import console, files
 from seq2seq.cli.options import GroupedCommand, Model, excludes, expanded
 from seq2seq.cli.search_options import Running
 from seq2seq.errors import Seq2SeqError
@@ -100,10 +100,10 @@ def _found(
         from seq2seq.inference.scoring import Scorer
 
         scorer = Scorer(translator, batch_size=batch_size, attention=True)
-        yield from scorer.score(islice(lines.read_pairs(source, target), count))
+        yield from scorer.score(islice(files.read_pairs(source, target), count))
         return
     found = translator.stream(
-        islice(lines.read_lines(source), count),
+        islice(files.read_lines(source), count),
         options=replace(translator.search_options, attention=True),
         beam=beam,
         batch_size=batch_size,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seq2seq.cli import console, lines
+from seq2seq.cli import console, files
 from seq2seq.cli.options import OptionGroup, check_choice
 from seq2seq.cli.search_options import Penalties, Running
 from seq2seq.errors import Seq2SeqError
@@ -129,11 +129,11 @@ def score(
     _refuse([*rescoring.given(), *penalties.given(), *running.given()], "with")
     from seq2seq.metrics import corpus_scores
 
-    lines.check_standard_input(hypotheses, *references)
-    translated = lines.all_lines(hypotheses)
-    referenced = [lines.all_lines(path) for path in references]
+    files.check_standard_input(hypotheses, *references)
+    translated = files.all_lines(hypotheses)
+    referenced = [files.all_lines(path) for path in references]
     for path, read in zip(references, referenced, strict=True):
-        lines.check_counts(hypotheses, len(translated), path, len(read))
+        files.check_counts(hypotheses, len(translated), path, len(read))
     scores = corpus_scores(
         translated,
         referenced,
@@ -184,7 +184,7 @@ def _score_by_model(
     check_choice(rescoring.format_, "--format", ("text", "jsonl"))
     penalties.check()
     running.check()
-    lines.check_standard_input(source, *targets)
+    files.check_standard_input(source, *targets)
     if source == STANDARD and len(targets) > 1:
         raise Seq2SeqError("SOURCE is standard input, which can be read only once: give one TARGET")
     from seq2seq.inference.scoring import Scorer
@@ -203,7 +203,7 @@ def _pairs(source: str, target: str, *, n_best: bool) -> Iterator[tuple[str, Giv
         return _of_nbest(source, target)
     if target.endswith(".jsonl"):
         return _of_jsonl(source, target)
-    return lines.read_pairs(source, target)
+    return files.read_pairs(source, target)
 
 
 def _score_file(
@@ -220,7 +220,7 @@ def _score_file(
             sources.append(source)
             yield source, text
 
-    with lines.write_lines(STANDARD) as output:
+    with files.write_lines(STANDARD) as output:
         found = scorer.score(kept())
         if sys.stderr.isatty() and not sys.stdout.isatty():  # else the scores are to be seen
             found = console.with_progress(found, count_lines(target), "scoring")
@@ -240,7 +240,7 @@ def _score_file(
 
 def _of_jsonl(source: str, target: str) -> Iterator[tuple[str, Given]]:
     """Every hypothesis of each line, by the tokens that the search found."""
-    for number, (text, line) in enumerate(lines.read_pairs(source, target), start=1):
+    for number, (text, line) in enumerate(files.read_pairs(source, target), start=1):
         try:
             hypotheses = json.loads(line)["hypotheses"]
             every = [[str(piece) for piece in one["tokens"]] for one in hypotheses]
@@ -254,8 +254,8 @@ def _of_jsonl(source: str, target: str) -> Iterator[tuple[str, Given]]:
 
 def _of_nbest(source: str, target: str) -> Iterator[tuple[str, Given]]:
     """Translations by the index of their source line, in any order."""
-    sources = list(lines.read_lines(source))
-    for number, line in enumerate(lines.read_lines(target), start=1):
+    sources = list(files.read_lines(source))
+    for number, line in enumerate(files.read_lines(target), start=1):
         match = _NBEST.fullmatch(line)
         where = f"{name_of(target)}, line {number}"
         if match is None:
@@ -267,6 +267,6 @@ def _of_nbest(source: str, target: str) -> Iterator[tuple[str, Given]]:
         if index >= len(sources):
             raise Seq2SeqError(
                 f"{where}: has the index {index}, but {name_of(source)} has "
-                f"{lines.counted(len(sources))}: the index must be from 0 to {len(sources) - 1}"
+                f"{files.counted(len(sources))}: the index must be from 0 to {len(sources) - 1}"
             )
         yield sources[index], match[2]

@@ -8,15 +8,15 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seq2seq.cli import console, lines
-from seq2seq.cli.constraints import read_constraints
+from seq2seq.cli import console, files
+from seq2seq.cli.files import FORMATS, write_translations
 from seq2seq.cli.options import Model, OptionGroup, check_choice
-from seq2seq.cli.outputs import FORMATS, writing
 from seq2seq.cli.search_options import (
     Lengths,
     Penalties,
@@ -30,12 +30,19 @@ from seq2seq.errors import Seq2SeqError
 from seq2seq.storage.layout import MODEL_FILES
 from seq2seq.storage.lines import STANDARD, count_lines
 
+if TYPE_CHECKING:
+    from seq2seq.search import Wish
+
 EXAMPLE = console.example(
     "seq2seq translate runs/quickstart input.en -o output.de --beam 5",
     "seq2seq translate runs/quickstart input.en --sample 20 --mbr chrf -o output.de",
     'echo "The old man sleeps." | seq2seq translate runs/quickstart --format jsonl',
 )
 PROMPT = "> "
+_REMEDY = (
+    ': write {"prefix": "...", "force": ["..."], "avoid": ["..."]}, or {} for a line without '
+    "constraints"
+)
 
 
 @dataclass(frozen=True)
@@ -72,12 +79,12 @@ class Constrained(OptionGroup):
         Raises:
             Seq2SeqError: If the counts differ, or standard input would have to be read twice.
         """
-        lines.check_standard_input(source, *self.files)
+        files.check_standard_input(source, *self.files)
         count = count_lines(source) if self.files else None
         for file in self.files:
             other = count_lines(file)
             if count is not None and other is not None:
-                lines.check_counts(source, count, file, other)
+                files.check_counts(source, count, file, other)
 
 
 @dataclass(frozen=True)
@@ -203,12 +210,12 @@ def translate(
     read: deque[str] = deque()
     warnings = Warnings(console.warn)
     found = translator.stream(
-        _kept(_prompted_lines() if prompts else lines.read_lines(source), read),
+        _kept(_prompted_lines() if prompts else files.read_lines(source), read),
         options=options,
         n_best=written.n_best,
         batch_size=1 if prompts else running.batch_size or 64,
         wishes=(
-            read_constraints(constrained.constraints, constrained.prefix)
+            _read_constraints(constrained.constraints, constrained.prefix)
             if constrained.files
             else None
         ),
@@ -216,7 +223,7 @@ def translate(
         long=lengths.long,
         details=attends or format_ == "jsonl",
     )
-    opened = writing(
+    opened = write_translations(
         written.output,
         format_,
         written.alignments,
@@ -239,6 +246,22 @@ def _kept(source: Iterable[str], read: deque[str]) -> Iterator[str]:
     for line in source:
         read.append(line)
         yield line
+
+
+def _read_constraints(constraints: str | None, prefix: str | None) -> Iterator[Wish]:
+    """Reads the constraints on each line, from JSON Lines, or a file of prefixes, or both."""
+    from seq2seq.inference.wire import constraints_of, read_object
+
+    objects = repeat("") if constraints is None else files.read_lines(constraints)
+    prefixes = repeat("") if prefix is None else files.read_lines(prefix)
+    for number, (line, begin) in enumerate(zip(objects, prefixes, strict=False), start=1):
+        where = f"{constraints}, line {number}"
+        found = constraints_of(read_object(line.strip() or "{}", where, _REMEDY), where)
+        if begin and found.prefix:
+            raise Seq2SeqError(
+                f"{where}: has a prefix, but {prefix} has one for the same line: remove one of them"
+            )
+        yield replace(found, prefix=begin) if begin else found
 
 
 def check_output(output: str, model: str, *inputs: str) -> None:

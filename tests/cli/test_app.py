@@ -156,8 +156,8 @@ def test_a_killed_translation_leaves_no_file(tmp_path: Path) -> None:
     """Killed by a signal that cannot be caught, in the midst of writing."""
     script = (
         "import os, signal, sys\n"
-        "from seq2seq.cli import lines\n"
-        "with lines.write_lines('out') as output:\n"
+        "from seq2seq.cli import files\n"
+        "with files.write_lines('out') as output:\n"
         "    output.write('half')\n"
         "    output.flush()\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -1,19 +1,29 @@
-"""Text that goes into and out of the command line, line by line; "-" is standard input or output.
+"""What goes into and out of the command line: lines of text, and translations in a format.
 
-Reading is ``storage.lines``, writing ``storage.atomic``; here are the messages around them.
+"-" is standard input or output. Reading is ``storage.lines``, writing ``storage.atomic``; here are
+the messages around them.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import IO
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import IO, TYPE_CHECKING
 
 from seq2seq.cli.console import tell
 from seq2seq.errors import Seq2SeqError
 from seq2seq.storage.atomic import output_file, write_errors
 from seq2seq.storage.lines import STANDARD, count_lines, input_lines, name_of
+
+if TYPE_CHECKING:
+    from seq2seq.inference.results import ScoredTranslation
+
+FORMATS = ("text", "nbest", "jsonl")
+"""How translations are written."""
+Write = Callable[[str, Sequence["ScoredTranslation"]], None]
+"""Takes a source line and its translations."""
 
 
 def read_lines(path: str) -> Iterator[str]:
@@ -157,3 +167,95 @@ def write_lines(path: str) -> Iterator[Output]:
         return
     with output_file(path) as stream:
         yield Output(path, stream)
+
+
+# ---------------------------------------------------------------------------------------------
+# Translations in a format, alignments, attention
+
+
+def _as_text(index: int, source: str, several: Sequence[ScoredTranslation]) -> Iterator[str]:
+    """The translation with the best score."""
+    from seq2seq.inference.results import best_of
+
+    del index, source
+    yield best_of(several).text
+
+
+def _as_nbest(index: int, source: str, several: Sequence[ScoredTranslation]) -> Iterator[str]:
+    """A line for each translation, as Moses writes them."""
+    del source
+    yield from (f"{index} ||| {one.text} ||| {one.score:.6f}" for one in several)
+
+
+def _as_json(index: int, source: str, several: Sequence[ScoredTranslation]) -> Iterator[str]:
+    """One JSON object with all that is known."""
+    from seq2seq.inference.wire import json_line, translations_object
+
+    del index
+    yield json_line(translations_object(source, several))
+
+
+_WRITERS = {"text": _as_text, "nbest": _as_nbest, "jsonl": _as_json}
+
+
+@contextmanager
+def write_translations(
+    output: str, format_: str, alignments: str | None, attention: str | None, *, at_once: bool
+) -> Iterator[Write]:
+    """Opens the files; each appears under its name when it is complete, or not at all.
+
+    Args:
+        output: Where translations go.
+        format_: One of ``FORMATS``.
+        alignments: Where alignments go; None: nowhere.
+        attention: Where matrices go; None: nowhere.
+        at_once: Whether someone waits for each line.
+
+    Yields:
+        What takes the lines.
+
+    Raises:
+        Seq2SeqError: If one cannot be written.
+    """
+    from seq2seq.inference.alignment import pharaoh
+    from seq2seq.inference.results import best_of
+
+    with ExitStack() as stack:
+        file = stack.enter_context(write_lines(output))
+        links = stack.enter_context(write_lines(alignments)) if alignments else None
+        matrices = stack.enter_context(_matrices(attention)) if attention else None
+        written = 0
+
+        def write(source: str, several: Sequence[ScoredTranslation]) -> None:
+            nonlocal written
+            for line in _WRITERS[format_](written, source, several):
+                file.write(line)
+            if links is not None:
+                links.write(pharaoh(best_of(several).alignment or []))
+            written += 1
+            if matrices is not None:
+                matrices(str(written), best_of(several))
+            if at_once:
+                file.flush()
+
+        yield write
+
+
+@contextmanager
+def _matrices(path: str) -> Iterator[Callable[[str, ScoredTranslation], None]]:
+    """An .npz that is written member by member, so that no more than one is in memory."""
+    import numpy as np
+
+    with (
+        output_file(path) as stream,
+        zipfile.ZipFile(stream, "w", allowZip64=True) as archive,
+    ):
+
+        def write(name: str, best: ScoredTranslation) -> None:
+            matrix = np.zeros((0, 0)) if best.attention is None else best.attention
+            array = np.ascontiguousarray(matrix, dtype=np.float32)
+            opened = archive.open(zipfile.ZipInfo(f"{name}.npy"), "w")
+            with write_errors(path), opened as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+        yield write

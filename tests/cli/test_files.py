@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seq2seq.cli import lines
+from seq2seq.cli import files
 from seq2seq.errors import Seq2SeqError
-from seq2seq.storage.lines import corpus_lines, count_lines
+from seq2seq.storage.lines import corpus_blocks, count_lines, split_block
 
 _lines = st.lists(
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=8),
@@ -22,11 +22,11 @@ _lines = st.lists(
 @given(_lines)
 def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, text: list[str]) -> None:
     path = tmp_path_factory.mktemp("lines") / "x"
-    with lines.write_lines(str(path)) as file:
+    with files.write_lines(str(path)) as file:
         for line in text:
             file.write(line)
     assert count_lines(str(path)) == len(text)
-    assert list(lines.read_lines(str(path))) == [line.removesuffix("\r") for line in text]
+    assert list(files.read_lines(str(path))) == [line.removesuffix("\r") for line in text]
     assert [one.name for one in path.parent.iterdir()] == ["x"]
 
 
@@ -37,7 +37,7 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, text:
 def test_counting_agrees_with_reading(tmp_path: Path, data: bytes, count: int) -> None:
     path = tmp_path / "x"
     path.write_bytes(data)
-    assert count_lines(str(path)) == len(list(lines.read_lines(str(path)))) == count
+    assert count_lines(str(path)) == len(list(files.read_lines(str(path)))) == count
 
 
 @pytest.mark.parametrize(
@@ -55,8 +55,10 @@ def test_one_carriage_return_goes_with_the_line_end(
 ) -> None:
     path = tmp_path / "x"
     path.write_bytes(data)
-    assert list(lines.read_lines(str(path))) == text
-    assert [line.decode() for line in corpus_lines(str(path))] == text
+    assert list(files.read_lines(str(path))) == text
+    assert [
+        one.decode() for block in corpus_blocks(str(path)) for one in split_block(block)
+    ] == text
     assert count_lines(str(path)) == len(text)
 
 
@@ -68,19 +70,19 @@ def test_what_would_be_used_up_is_not_counted() -> None:
 def test_a_little_noise_is_text(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"\xff\x00caf\xe9\n")
-    assert list(lines.read_lines(str(path))) == ["\ufffd\x00caf\ufffd"]
+    assert list(files.read_lines(str(path))) == ["\ufffd\x00caf\ufffd"]
 
 
 def test_a_character_cut_by_the_first_look_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(("a" + "ü" * 2**16 + "\n").encode())
-    assert list(lines.read_lines(str(path))) == ["a" + "ü" * 2**16]
+    assert list(files.read_lines(str(path))) == ["a" + "ü" * 2**16]
 
 
 def test_closed_standard_input(monkeypatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(Seq2SeqError, match=r"^standard input is closed$"):
-        list(lines.read_lines("-"))
+        list(files.read_lines("-"))
 
 
 def test_a_read_that_fails_midway(monkeypatch) -> None:
@@ -93,4 +95,4 @@ def test_a_read_that_fails_midway(monkeypatch) -> None:
 
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Failing())))
     with pytest.raises(Seq2SeqError, match=r"^standard input: cannot be read: Input/output error$"):
-        list(lines.read_lines("-"))
+        list(files.read_lines("-"))
