@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 
 from seq2seq.data.dataset import PreparedData
-from seq2seq.data.preparing.prepare import prepare
 from seq2seq.data.progress import Progress
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import recipe_from_toml, recipe_to_toml
 from seq2seq.storage.layout import DATA
-from seq2seq.training.batches.base import feed_for
+from seq2seq.tasks import task_for
+from seq2seq.training.batches import batches_for
 from seq2seq.training.distributed.group import ProcessGroup
 from seq2seq.training.distributed.torch_group import check_same, process_group
 from seq2seq.training.evaluation import Evaluator
@@ -82,7 +82,7 @@ def train(
                     prepared = _prepared(recipe, folder, data, progress)
                     changed = _checked(prepared, recipe, tuning, folder, changed_data)
                 else:
-                    prepared = PreparedData.open(data or run / DATA)
+                    prepared = task_for(recipe).open(data or run / DATA)
             check_same(group, prepared)
             if folder is not None:
                 folder.claim(prepared, None if tuning is None else tuning.record)
@@ -110,7 +110,7 @@ def _trained(
 ) -> TrainingResult:
     """Puts a trainer together and lets it train."""
     updater = Updater(recipe, prepared.tokenizers, group)
-    batches = feed_for(prepared, recipe, group.share)
+    batches = batches_for(prepared, recipe, updater.task, group.share)
     monitor.unit = batches.unit
     evaluator = Evaluator(updater.task, recipe, prepared.tokenizers, updater.precision, group)
     run = None
@@ -155,12 +155,13 @@ def _prepared(
     recipe: Recipe, folder: RunFolder, data: Path | None, progress: Progress | None
 ) -> PreparedData:
     """The data; a run that has prepared its own goes on with it, whatever became of the files."""
+    task = task_for(recipe)
     if data is not None:
-        return PreparedData.open(data)
+        return task.open(data)
     own = folder.path / DATA
     if folder.begun and own.is_dir():
-        return PreparedData.open(own)
-    return prepare(recipe, own, progress=progress)
+        return task.open(own)
+    return task.prepare(own, progress=progress)
 
 
 def _checked(

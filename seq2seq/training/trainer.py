@@ -25,8 +25,7 @@ from seq2seq.recipe import Recipe
 from seq2seq.recipe.training import LastK
 from seq2seq.storage.layout import CHECKPOINTS, LAST, METRICS
 from seq2seq.tasks import PaddedBatch
-from seq2seq.training.batches.base import AnyFeed
-from seq2seq.training.batches.prepared import Work
+from seq2seq.training.batches.base import Batches, UpdateBatches
 from seq2seq.training.distributed.group import ProcessGroup
 from seq2seq.training.evaluation import Evaluator, Validated
 from seq2seq.training.finetuning.start import FineTuning
@@ -72,7 +71,7 @@ class Trainer:
         *,
         run: RunWriter | None,
         updater: Updater,
-        batches: AnyFeed,
+        batches: Batches,
         evaluator: Evaluator,
         monitor: Monitor,
         group: ProcessGroup,
@@ -132,10 +131,10 @@ class Trainer:
             self._rehearse()
         if self._validation_due():  # a signal interrupted the last session in it
             self._validate_or_save()
-        works = self.batches.works(self.state.place)
-        with closing(works):
+        updates = self.batches.updates(self.state.place)
+        with closing(updates):
             while not (stop or self.plan.reason_to_stop(self.state)):
-                self._update(self._next(works))
+                self._update(self._next(updates))
                 if self.state.update % TIDY_EVERY == 0:
                     give_back_memory()
                 self._validate_or_save()
@@ -157,11 +156,11 @@ class Trainer:
                     "gradient; a lower training.batch_tokens needs less"
                 )
 
-    def _next(self, works: Iterator[Work]) -> Work:
+    def _next(self, updates: Iterator[UpdateBatches]) -> UpdateBatches:
         """The next batches; where they cannot be read, all that was learned is saved."""
         try:
             with self.group.interruptible_if_alone():
-                return next(works)
+                return next(updates)
         except DataError:
             if self.state.update and not self.state.skipped_in_row:
                 self._save()
@@ -177,21 +176,21 @@ class Trainer:
 
     # -- an update --------------------------------------------------------------------------
 
-    def _update(self, work: Work) -> None:
+    def _update(self, of: UpdateBatches) -> None:
         """One update of the weights, skipped if loss or gradient is not finite."""
         state = self.state
         rate, number = self.plan.rate(state), state.update + 1
         measured = number % LOG_EVERY == 0
         try:
-            update = self.updater.update(work.pairs, number, rate, measured=measured)
+            update = self.updater.update(of.batches, number, rate, measured=measured)
         except TooLargeError as error:
-            raise self._too_large(work.own[error.batch], error) from error
+            raise self._too_large(of.own_indices[error.batch], error) from error
         found = update.found
-        state.update, state.place = number, work.place
+        state.update, state.place = number, of.place
         state.tokens += found.tokens
         state.validated = False
-        if work.notes is not None:
-            self._record(kind="buffer", update=number, **work.notes)
+        if of.notes is not None:
+            self._record(kind="buffer", update=number, **of.notes)
         if found.halved and not state.halved:
             self.monitor.say(
                 f"warning: out of memory at update {number}: batches that do not fit are "
@@ -200,16 +199,16 @@ class Trainer:
         state.halved += found.halved
         if found.finite:
             state.skipped_in_row = 0
-        self._show(update, work.pairs, rate, logged=measured)
+        self._show(update, of.batches, rate, logged=measured)
         if not found.finite:
-            self._count_skipped(found, work.batches)
+            self._count_skipped(found, of.all_indices)
 
     def _count_skipped(self, found: Evaluation, batches: list[Ints]) -> None:
         """After some skipped updates in a row training goes back, once, and then no further."""
         state = self.state
         state.skipped += 1
         state.skipped_in_row += 1
-        lines = self.batches.lines(np.concatenate(batches))
+        lines = self.batches.provenance(np.concatenate(batches))
         figures = {"loss": found.loss, "gradient_norm": found.norm}
         self._record(kind="skipped", update=state.update, **figures, **lines.record())
         self.monitor.say(
@@ -224,7 +223,7 @@ class Trainer:
         why = (
             f"{state.skipped_in_row} updates in a row had a loss or gradient that is not finite, "
             "as some had before training went back to half the learning rate; the last batch is "
-            f"{lines.told()} ({self.path / METRICS} has those of all skipped updates)"
+            f"{lines.in_words()} ({self.path / METRICS} has those of all skipped updates)"
         )
         advice = (
             "look at those lines; in a new run a lower training.learning_rate, a longer "
@@ -413,11 +412,13 @@ class Trainer:
         if self.run is not None:
             self.run.journal.append(record)
 
-    def _show(self, update: Update, pairs: list[PaddedBatch], rate: float, *, logged: bool) -> None:
+    def _show(
+        self, update: Update, batches: list[PaddedBatch], rate: float, *, logged: bool
+    ) -> None:
         """Shows an update, and writes a record for every few."""
         found, state = update.found, self.state
         nll = found.nll if found.finite else math.nan
-        self._interval.add(nll, found.tokens, pairs, self._count_time())
+        self._interval.add(nll, found.tokens, batches, self._count_time())
         progress, (progress_then, seconds_then) = self.plan.progress(state), self._start_of_session
         done, spent = progress - progress_then, state.seconds - seconds_then
         step = Step(
@@ -452,7 +453,7 @@ class Trainer:
     def _too_large(self, batch: Ints, error: TooLargeError) -> TrainingError:
         pair = batch[[error.row]]
         source, target = self.batches.sizes(int(pair[0]))
-        line = self.batches.lines(pair).told()
+        line = self.batches.provenance(pair).in_words()
         why = f"out of memory: even one pair does not fit, {line} ({source} and {target} pieces)"
         advice = "a lower training.max_pieces leaves such pairs out, a smaller model needs less"
         return TrainingError(self._failure(why, advice))

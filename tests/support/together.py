@@ -20,12 +20,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from seq2seq.data.batching import Place
+from seq2seq.data.collate import collate
 from seq2seq.data.dataset import PreparedData
 from seq2seq.models.loss import Losses
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import load_recipe
 from seq2seq.tasks import task_for
-from seq2seq.training.batches.prepared import Feed
+from seq2seq.training.batches.prepared import PreparedBatches
 from seq2seq.training.distributed.group import ProcessGroup
 from seq2seq.training.distributed.torch_group import process_group
 from seq2seq.training.evaluation import Evaluator
@@ -68,10 +69,10 @@ def gradients(
 ) -> Iterator[tuple[dict[str, Any], dict[str, Tensor]]]:
     """The figures and gradients of some updates, with a step after each."""
     updater = Updater(recipe, prepared.tokenizers, group)
-    feed = Feed(prepared, recipe, group.share)
-    for update, work in enumerate(islice(feed.works(Place()), UPDATES), start=1):
+    feed = PreparedBatches(prepared, recipe, collate, group.share)
+    for update, work in enumerate(islice(feed.updates(Place()), UPDATES), start=1):
         seed = mixed(recipe.seed, DROPOUT, update, group.rank)
-        figures = asdict(updater.objective(work.pairs, seed).gradient())
+        figures = asdict(updater.objective(work.batches, seed).gradient())
         parameters = dict(updater.model.named_parameters())
         yield (
             {name: figures[name] for name in ("loss", "nll", "tokens", "norm", "halved")},

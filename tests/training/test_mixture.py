@@ -10,11 +10,12 @@ import pytest
 from support.tiny import write_recipe
 
 from seq2seq.data.batching import Place
+from seq2seq.data.collate import collate
 from seq2seq.data.preparing.prepare import prepare
 from seq2seq.errors import ModelError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import load_recipe
-from seq2seq.training.batches.prepared import Feed
+from seq2seq.training.batches.prepared import PreparedBatches
 from seq2seq.training.monitoring.monitor import Silent
 from seq2seq.training.session import train
 
@@ -35,10 +36,10 @@ def mixed_recipe(folder: Path, weight: float, *assignments: str) -> Recipe:
 def test_a_run_on_two_corpora(tmp_path: Path) -> None:
     recipe = mixed_recipe(tmp_path, 5.0, "training.epochs=1")
     prepared = prepare(recipe, tmp_path / "data")
-    feed = Feed(prepared, recipe)
+    feed = PreparedBatches(prepared, recipe, collate)
     seen: list[str] = []
-    for work in feed.works(Place()):
-        for indices in work.batches:
+    for work in feed.updates(Place()):
+        for indices in work.all_indices:
             lines = feed.lines(indices)
             assert lines.corpora is not None
             seen += lines.corpora

@@ -25,7 +25,8 @@ from seq2seq.errors import DataError, ModelError, TrainingError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import load_recipe, recipe_to_toml
 from seq2seq.tasks import task_for
-from seq2seq.training.batches.prepared import Feed, Work
+from seq2seq.training.batches.base import UpdateBatches
+from seq2seq.training.batches.prepared import PreparedBatches
 from seq2seq.training.evaluation import Evaluator, Validated
 from seq2seq.training.monitoring.monitor import Monitor, Silent
 from seq2seq.training.optim.rules import Evaluation, FirstOrder, NotFiniteError
@@ -367,21 +368,21 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
 def test_what_was_learned_is_kept_where_the_next_pairs_cannot_be_read(
     corpus: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    works = Feed.works
+    works = PreparedBatches.updates
 
-    def broken(self: Feed, place: Place) -> Generator[Work]:
+    def broken(self: PreparedBatches, place: Place) -> Generator[UpdateBatches]:
         for number, work in enumerate(works(self, place)):
             if number == 3:
                 raise DataError("line 40,000,000: not JSON")
             yield work
 
     run(corpus, tmp_path / "whole", "training.updates=9")
-    monkeypatch.setattr(Feed, "works", broken)
+    monkeypatch.setattr(PreparedBatches, "updates", broken)
     told = Told()
     with pytest.raises(DataError, match="not JSON"):
         run(corpus, tmp_path / "r", "training.updates=9", monitor=told)
     assert told.about("saved at update 3: run again to go on")
-    monkeypatch.setattr(Feed, "works", works)
+    monkeypatch.setattr(PreparedBatches, "updates", works)
     run(corpus, tmp_path / "r", "training.updates=9")
     assert same(weights(tmp_path / "r/last"), weights(tmp_path / "whole/last"))
 

@@ -1,81 +1,191 @@
-"""Which feed a recipe asks for."""
+"""What all sources of batches have in common: an update's batches, and a process's part of them."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from typing import Protocol
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-import torch
-import torch.distributed as dist
+import numpy as np
 
-from seq2seq.data.batching import Ints, Place
-from seq2seq.data.dataset import PreparedData
-from seq2seq.recipe import Recipe
+from seq2seq.data.batching import Batch, Ints, Place
+from seq2seq.data.dataset import Ragged
 from seq2seq.tasks import PaddedBatch
-from seq2seq.training.batches.prepared import Feed, Share, Work
-from seq2seq.training.batches.provenance import Lines
-from seq2seq.training.batches.streamed import Exchange, StreamFeed
-from seq2seq.training.distributed.torch_group import TIMEOUT, all_gather_bytes
+
+_SHOWN = 20  # lines of a batch, in messages
+
+Collate = Callable[[Ragged, Ragged], PaddedBatch]
+"""Makes a batch of the ids of some pairs; see ``Task.collate``."""
 
 
-class AnyFeed(Protocol):
-    """What training asks of a feed; see ``Feed``."""
+@dataclass(frozen=True)
+class Share:
+    """A process's part of an update.
+
+    The batches themselves are divided among the processes where their number allows it, else each
+    process takes every ``world``-th pair of each batch; a batch is sorted by length, so that all
+    parts are about as long.
+
+    Attributes:
+        rank: This process, from 0.
+        world: How many processes there are.
+    """
+
+    rank: int = 0
+    world: int = 1
+
+    def divides(self, batches: int) -> bool:
+        """Whether each process gets whole batches of an update of so many."""
+        return batches % self.world == 0
+
+    def of(self, batches: list[Batch]) -> list[Batch]:
+        """Takes this process's part of an update's batches.
+
+        Args:
+            batches: The batches of the update.
+
+        Returns:
+            This process's; never none. Where no pair is left for it, one pair, which it reads and
+            does not learn from: see ``is_empty``.
+        """
+        if self.divides(len(batches)):
+            return batches[self.rank :: self.world]
+        parts = [batch[self.rank :: self.world] for batch in batches]
+        return [part for part in parts if len(part)] or [batches[0][:1]]
+
+    def is_empty(self, batches: list[Batch]) -> bool:
+        """Whether no pair is left for this process.
+
+        It then takes part in the update all the same, or the others would wait for it.
+        """
+        return not self.divides(len(batches)) and max(map(len, batches)) <= self.rank
+
+    def largest(self, batch: Batch, accumulate: int) -> Batch:
+        """This process's part of a batch, where an update has ``accumulate`` of them."""
+        return batch if self.divides(accumulate) else self.of([batch])[0]
+
+
+@dataclass(frozen=True)
+class UpdateBatches:
+    """The batches of one update.
+
+    Attributes:
+        all_indices: The indices (B,) of each batch's pairs, of all processes.
+        own_indices: The indices (B,) of the pairs of each batch in this process's part.
+        batches: The batches of ``own_indices``; never none. Where no pair was left for this process
+            they have no targets.
+        place: The place after the update.
+        notes: What ``metrics.jsonl`` is to remember of a stream here; None: nothing.
+    """
+
+    all_indices: list[Ints]
+    own_indices: list[Ints]
+    batches: list[PaddedBatch]
+    place: Place
+    notes: dict[str, Any] | None = None
+
+
+def update_batches(
+    batches: list[Batch],
+    share: Share,
+    padded: Callable[[Batch], PaddedBatch],
+    after: Place,
+    notes: dict[str, Any] | None = None,
+) -> UpdateBatches:
+    """Makes the batches of an update.
+
+    Args:
+        batches: The batches of all processes.
+        share: This process's part of them.
+        padded: Makes a batch's matrices.
+        after: The place after the update.
+        notes: See ``UpdateBatches``.
+
+    Returns:
+        This process's batches.
+    """
+    own = share.of(batches)
+    made = [padded(batch) for batch in own]
+    if share.is_empty(batches):
+        made = [one.without_targets() for one in made]
+    return UpdateBatches(
+        [one.indices for one in batches], [one.indices for one in own], made, after, notes
+    )
+
+
+class Batches(Protocol):
+    """The batches of a training, in an order that is a function of (seed, place).
+
+    The same place gives the same batches, whatever was read before; the number and order of updates
+    are the same for all processes. What an index means is the implementation's own affair; training
+    hands it back to ``provenance`` and ``sizes``.
+    """
 
     unit: str
     """What ``len`` counts the pairs of: "epoch" or "buffer"."""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Counts pairs, also those that are too long to be trained on."""
 
     def left_out(self) -> int:
-        """Counts the pairs that are too long to be trained on."""
+        """Counts the pairs that are too long to be trained on, as far as that is known."""
 
     def largest(self) -> Iterator[tuple[Ints, PaddedBatch]]:
-        """The batches that need the most memory."""
+        """This process's part of the batches that need the most memory, with their indices."""
 
-    def lines(self, indices: Ints) -> Lines:
-        """Tells where pairs come from."""
+    def provenance(self, indices: Ints) -> Provenance:
+        """Tells where pairs come from; those of a stream must be in use."""
 
     def sizes(self, index: int) -> tuple[int, int]:
-        """Tells how long a pair is."""
+        """Counts the pieces of a pair's source and target."""
 
-    def works(self, place: Place) -> Generator[Work]:
-        """What each update learns from, without end."""
+    def updates(self, place: Place) -> Generator[UpdateBatches]:
+        """The batches of each update from a place on, without end, prefetched in a thread."""
 
 
-def exchange() -> Exchange:
-    """Makes a way for processes to exchange bytes that no other exchange of theirs can disturb.
+@dataclass(frozen=True)
+class Provenance:
+    """Where pairs come from: lines of the training text.
 
-    Returns:
-        It. All processes of the default group call this at the same time.
+    Attributes:
+        numbers: Line numbers (B,), from 1, in their corpora.
+        corpora: The corpus of each; None where there is but one.
     """
-    group = dist.new_group(backend="gloo", timeout=TIMEOUT)
-    world = dist.get_world_size()
 
-    def everyone(own: bytes) -> list[bytes]:
-        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(world)]
-        dist.all_gather(sizes, torch.tensor([len(own)]), group)
-        return all_gather_bytes(own, [int(size) for size in sizes], group)
+    numbers: Ints
+    corpora: list[str] | None = None
 
-    return everyone
+    def in_words(self) -> str:
+        """The lines in words, some of many.
+
+        Returns:
+            Such as "lines 3, 4 of the training text", or "line 3 of news; line 4 of talks".
+        """
+        if self.corpora is None:
+            return f"{_some(self.numbers, _SHOWN)} of the training text"
+        names = list(dict.fromkeys(self.corpora))
+        shown = max(1, _SHOWN // len(names))
+        where = np.array([names.index(corpus) for corpus in self.corpora])
+        return "; ".join(
+            f"{_some(self.numbers[where == number], shown)} of {name}"
+            for number, name in enumerate(names)
+        )
+
+    def record(self) -> dict[str, list[int] | list[str]]:
+        """The lines as ``metrics.jsonl`` has them, sorted.
+
+        Returns:
+            Plain values.
+        """
+        if self.corpora is None:
+            return {"lines": np.sort(self.numbers).tolist()}
+        both = sorted(zip(self.corpora, self.numbers.tolist(), strict=True))
+        return {"lines": [line for _, line in both], "corpora": [corpus for corpus, _ in both]}
 
 
-def feed_for(
-    prepared: PreparedData,
-    recipe: Recipe,
-    share: Share | None = None,
-) -> AnyFeed:
-    """Makes the feed of a training.
-
-    Args:
-        prepared: The prepared folder.
-        recipe: The recipe.
-        share: What this process learns from; None: all. If there are other processes, all of
-            them make their feeds at the same time.
-
-    Returns:
-        The feed.
-    """
-    if recipe.data.stream is not None:
-        together = share is not None and share.world > 1 and dist.is_initialized()
-        return StreamFeed(prepared, recipe, share, exchange() if together else None)
-    return Feed(prepared, recipe, share)
+def _some(lines: Ints, most: int) -> str:
+    if len(lines) == 1:
+        return f"line {lines[0]}"
+    shown = ", ".join(str(line) for line in np.sort(lines)[:most])
+    more = f" and {len(lines) - most} more" if len(lines) > most else ""
+    return f"lines {shown}{more}"

@@ -1,4 +1,4 @@
-"""The feed of a stream: pairs are read, cleaned and tokenized while training goes on.
+"""The batches of a stream: pairs are read, cleaned and tokenized while training goes on.
 
 A buffer of pairs is shuffled and cut into batches as a pool of stored pairs is; the next one is
 made meanwhile, by processes beside this one. What a buffer holds is a function of the sources and
@@ -21,11 +21,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
+import torch.distributed as dist
 
 from seq2seq.data.arrow import SCHEMA, flat_ids
 from seq2seq.data.batching import Batch, Bounds, Ints, Place, planned, sampled
 from seq2seq.data.batching import cut as cut_batches
-from seq2seq.data.collate import collate
 from seq2seq.data.dataset import PreparedData, Ragged
 from seq2seq.data.prefetch import ahead
 from seq2seq.data.preparing.worker import Notes, Result
@@ -36,8 +37,8 @@ from seq2seq.errors import DataError
 from seq2seq.processors import usable_processors
 from seq2seq.recipe import Recipe
 from seq2seq.tasks import PaddedBatch
-from seq2seq.training.batches.prepared import Share, Work, dealt
-from seq2seq.training.batches.provenance import Lines
+from seq2seq.training.batches.base import Collate, Provenance, Share, UpdateBatches, update_batches
+from seq2seq.training.distributed.torch_group import TIMEOUT, all_gather_bytes
 from seq2seq.training.seeds import SAMPLING, mixed
 
 Exchange = Callable[[bytes], list[bytes]]
@@ -59,7 +60,7 @@ class Buffer:
         mark: Where it begins in the sources, and what was counted before.
         after: The same of the next one.
         split: The ids of its sources and of its targets.
-        lines: Where the pairs are from.
+        provenance: Where the pairs are from.
         plan: Its batches, in their final order.
     """
 
@@ -67,7 +68,7 @@ class Buffer:
     mark: Mark
     after: Mark
     split: tuple[Ragged, Ragged]
-    lines: Lines
+    provenance: Provenance
     plan: list[Batch] = field(default_factory=list)
 
     def lengths(self) -> tuple[Ints, Ints]:
@@ -76,13 +77,14 @@ class Buffer:
         return source, target
 
 
-class StreamFeed:
-    """The feed of a stream; see ``Feed``, whose public methods it has.
+class StreamedBatches:
+    """The batches of a stream; see ``Batches``. No update spans two buffers.
 
     Args:
         prepared: The folder that has the tokenizers.
         recipe: Where the pairs come from, and its seed, which decides their order.
-        share: What this process learns from; None: all.
+        collate: Makes a batch of ids.
+        share: This process's part; None: all.
         exchange: See ``Exchange``; None: each process tokenizes all.
     """
 
@@ -92,12 +94,13 @@ class StreamFeed:
         self,
         prepared: PreparedData,
         recipe: Recipe,
+        collate: Collate,
         share: Share | None = None,
         exchange: Exchange | None = None,
     ) -> None:
         assert recipe.data.stream is not None
         options = recipe.training
-        self._recipe, self._share = recipe, share or Share()
+        self._recipe, self._collate, self._share = recipe, collate, share or Share()
         self._folder, self._tokenizers = prepared.folder, prepared.tokenizers
         self._bounds = Bounds(options.batch_tokens, options.batch_pairs, options.max_pieces)
         self._size = recipe.data.stream.buffer
@@ -112,19 +115,11 @@ class StreamFeed:
         return self._size
 
     def left_out(self) -> int:
-        """Counts the pairs that are too long to be trained on.
-
-        Returns:
-            0: nobody knows yet. Those of each buffer are counted as it is made.
-        """
+        """0: nobody knows yet. Pairs that are too long are counted as each buffer is made."""
         return 0
 
     def largest(self) -> Iterator[tuple[Ints, PaddedBatch]]:
-        """The batches of the first buffer that need the most memory, as far as they are this one's.
-
-        Yields:
-            Indices and matrices.
-        """
+        """This process's part of the largest batches of the first buffer, with their indices."""
         try:
             buffer = next(self._made(Place(), alone=True))
         except BaseException:  # a signal, too
@@ -139,48 +134,27 @@ class StreamFeed:
         fullest = max(buffer.plan, key=_padded_tokens)
         for batch in (Batch(longest, longest, buffer.split), fullest):
             own = self._share.largest(batch, self._recipe.training.accumulate)
-            yield own.indices, _matrices(own)
+            yield own.indices, self._padded(own)
 
-    def lines(self, indices: Ints) -> Lines:
-        """Tells where pairs come from.
-
-        Args:
-            indices: Which pairs, of a buffer that is in use.
-
-        Returns:
-            Their lines in the training text.
-        """
-        found = [(self._buffers[n // _ROWS].lines, n % _ROWS) for n in indices.tolist()]
+    def provenance(self, indices: Ints) -> Provenance:
+        """Tells where pairs of buffers that are in use come from."""
+        found = [(self._buffers[n // _ROWS].provenance, n % _ROWS) for n in indices.tolist()]
         numbers = np.array([lines.numbers[row] for lines, row in found], dtype=np.int64)
         corpora = [lines.corpora[row] for lines, row in found if lines.corpora is not None]
-        return Lines(numbers, corpora or None)
+        return Provenance(numbers, corpora or None)
 
     def sizes(self, index: int) -> tuple[int, int]:
-        """Tells how long a pair is.
-
-        Args:
-            index: Which.
-
-        Returns:
-            Its source's pieces and its target's.
-        """
+        """Counts the pieces of a pair's source and target."""
         source, target = self._buffers[index // _ROWS].split
         return len(source[index % _ROWS]), len(target[index % _ROWS])
 
-    def works(self, place: Place) -> Generator[Work]:
-        """What each update learns from, without end; no update spans two buffers.
-
-        Args:
-            place: Where to begin.
-
-        Yields:
-            The works, made ahead by one; the next buffer is made ahead, too.
-        """
+    def updates(self, place: Place) -> Generator[UpdateBatches]:
+        """The batches of each update from a place on; the next buffer is prefetched, too."""
         self._ended = False
         if place.pool:
             self._buffers.clear()  # the first one was made for ``largest``
         try:
-            yield from ahead(self._works(place), "feed")
+            yield from ahead(self._updates(place), "batches")
         finally:
             # A buffer that is being made is finished first, if others wait for a part of it.
             waited = self._exchange is not None and self._making.acquire(timeout=_PATIENCE)
@@ -194,7 +168,7 @@ class StreamFeed:
             self._crew.close()
             self._crew = None
 
-    def _works(self, place: Place) -> Iterator[Work]:
+    def _updates(self, place: Place) -> Iterator[UpdateBatches]:
         pairs, accumulate = place.pairs, self._recipe.training.accumulate
         for buffer in ahead(self._made(place), "buffer"):
             self._buffers[buffer.number] = buffer
@@ -208,8 +182,13 @@ class StreamFeed:
                 after = Place(0, buffer.number, begin + len(batches), pairs, buffer.mark)
                 if after.batch == len(plan):
                     after = Place(0, buffer.number + 1, 0, pairs, buffer.after)
-                yield dealt(batches, self._share, _matrices, after, notes)
+                yield update_batches(batches, self._share, self._padded, after, notes)
                 notes = None
+
+    def _padded(self, batch: Batch) -> PaddedBatch:
+        assert batch.split is not None
+        source, target = batch.split
+        return self._collate(source.take(batch.rows), target.take(batch.rows))
 
     def _plan(self, buffer: Buffer) -> list[Batch]:
         """The batches of a buffer, in their final order."""
@@ -273,7 +252,7 @@ class StreamFeed:
                 {**begin, "first": first_rows(found)},
                 {**streams.mark(), "counts": dict(counts)},
                 (split[0], split[1]),
-                _lines(streams, [corpus for corpus, _ in found], results),
+                _provenance(streams, [corpus for corpus, _ in found], results),
             )
             yield replace(buffer, plan=self._plan(buffer))
 
@@ -312,11 +291,6 @@ class StreamFeed:
         return [everyone[n % world][1][n // world] for n in range(len(blocks))]
 
 
-def _matrices(batch: Batch) -> PaddedBatch:
-    assert batch.split is not None
-    return collate(*(side.take(batch.rows) for side in batch.split))
-
-
 def _padded_tokens(batch: Batch) -> int:
     assert batch.split is not None
     return len(batch) * sum(
@@ -330,13 +304,29 @@ def _joined(columns: list[pa.ListArray]) -> Ragged:
     return Ragged(np.concatenate([values for values, _ in flat]), offsets.astype(np.int64))
 
 
-def _lines(streams: Streams, corpora: list[int], results: list[Result]) -> Lines:
+def _provenance(streams: Streams, corpora: list[int], results: list[Result]) -> Provenance:
     numbers = np.concatenate([one.batch.column("line").to_numpy() for one in results])
     if len(streams.named) == 1:
-        return Lines(numbers)
+        return Provenance(numbers)
     names = [streams.named[corpus].name for corpus in corpora]
     both = zip(names, results, strict=True)
-    return Lines(numbers, [name for name, one in both for _ in range(one.batch.num_rows)])
+    return Provenance(numbers, [name for name, one in both for _ in range(one.batch.num_rows)])
+
+
+def exchange() -> Exchange:
+    """Makes a way for processes to exchange bytes that no other exchange of theirs can disturb.
+
+    All processes of the default group call this at the same time.
+    """
+    group = dist.new_group(backend="gloo", timeout=TIMEOUT)
+    world = dist.get_world_size()
+
+    def everyone(own: bytes) -> list[bytes]:
+        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(world)]
+        dist.all_gather(sizes, torch.tensor([len(own)]), group)
+        return all_gather_bytes(own, [int(size) for size in sizes], group)
+
+    return everyone
 
 
 def _packed(results: list[Result], read: list[Any]) -> bytes:

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from seq2seq.training.batches.prepared import Share
+from seq2seq.training.batches.base import Share
 from seq2seq.training.run.checkpoint import Checkpoint
 from seq2seq.training.signals import StopRequest, stop_on_signals
 

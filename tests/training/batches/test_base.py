@@ -21,9 +21,10 @@ import torch.distributed as dist
 from seq2seq.data import arrow as storage
 from seq2seq.data.batching import Place
 from seq2seq.data.dataset import PreparedData
+from seq2seq.tasks import task_for
 from seq2seq.training.batches import streamed as stream_feed
-from seq2seq.training.batches.prepared import Share
-from seq2seq.training.batches.base import feed_for
+from seq2seq.training.batches.base import Share
+from seq2seq.training.batches import batches_for
 
 folder, store, rank, world = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 storage.BATCH_PAIRS = 150
@@ -33,11 +34,12 @@ if world > 1:
 sent = []
 packed = stream_feed._packed
 stream_feed._packed = lambda results, read: sent.append(len(results)) or packed(results, read)
-feed = feed_for(prepared, prepared.recipe, Share(rank, world))
+recipe = prepared.recipe
+feed = batches_for(prepared, recipe, task_for(recipe), Share(rank, world))
 found = hashlib.sha256()
-with closing(feed.works(Place())) as works:
+with closing(feed.updates(Place())) as works:
     for work in islice(works, 120):
-        found.update(repr([one.tolist() for one in work.batches]).encode())
+        found.update(repr([one.tolist() for one in work.all_indices]).encode())
         found.update(repr((work.place, work.place.mark)).encode())
 print(found.hexdigest(), sent[0] if sent else 0)
 if world > 1:

@@ -20,16 +20,19 @@ import pytest
 from support.tiny import write_recipe
 
 from seq2seq.data.batching import Place
+from seq2seq.data.collate import collate
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.preparing.prepare import prepare
 from seq2seq.errors import DataError
 from seq2seq.ids import BOS, EOS, PAD
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import load_recipe
+from seq2seq.tasks import task_for
+from seq2seq.training.batches import batches_for
 from seq2seq.training.batches import streamed as stream_feed
-from seq2seq.training.batches.base import feed_for
-from seq2seq.training.batches.prepared import Feed, Share, Work
-from seq2seq.training.batches.streamed import Exchange, StreamFeed
+from seq2seq.training.batches.base import Share, UpdateBatches
+from seq2seq.training.batches.prepared import PreparedBatches
+from seq2seq.training.batches.streamed import Exchange, StreamedBatches
 
 START = Place()
 ENDLESS = ["training.epochs=none", "training.updates=9", "training.validation.every=3"]
@@ -49,12 +52,21 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PreparedData]:
     return folder, prepare(streamed(folder), folder / "data")
 
 
-def taken(feed: StreamFeed, count: int, place: Place = START) -> list[Work]:
-    with closing(feed.works(place)) as works:
+def stream_of(
+    prepared: PreparedData,
+    recipe: Recipe,
+    share: Share | None = None,
+    exchange: Exchange | None = None,
+) -> StreamedBatches:
+    return StreamedBatches(prepared, recipe, collate, share, exchange)
+
+
+def taken(feed: StreamedBatches, count: int, place: Place = START) -> list[UpdateBatches]:
+    with closing(feed.updates(place)) as works:
         return list(islice(works, count))
 
 
-def same(one: Work, other: Work) -> bool:
+def same(one: UpdateBatches, other: UpdateBatches) -> bool:
     """Whether two updates learn the same from the same pairs, and lead to the same place."""
     return (
         one.place == other.place
@@ -68,10 +80,10 @@ def same(one: Work, other: Work) -> bool:
     )
 
 
-def texts(works: list[Work], prepared: PreparedData) -> list[tuple[str, str]]:
+def texts(works: list[UpdateBatches], prepared: PreparedData) -> list[tuple[str, str]]:
     found = []
     for work in works:
-        for pairs in work.pairs:
+        for pairs in work.batches:
             for source, target in zip(pairs.source_BS, pairs.inputs_BT, strict=True):
                 rows = [
                     [n for n in row.tolist() if n not in (PAD, EOS, BOS)]
@@ -87,10 +99,10 @@ def texts(works: list[Work], prepared: PreparedData) -> list[tuple[str, str]]:
     return found
 
 
-def until(feed: StreamFeed, buffer: int, place: Place = START) -> list[Work]:
+def until(feed: StreamedBatches, buffer: int, place: Place = START) -> list[UpdateBatches]:
     """All updates before a buffer."""
     found = []
-    with closing(feed.works(place)) as works:
+    with closing(feed.updates(place)) as works:
         for work in works:
             found.append(work)
             if work.place.pool >= buffer:
@@ -100,17 +112,18 @@ def until(feed: StreamFeed, buffer: int, place: Place = START) -> list[Work]:
 
 def test_the_recipe_chooses_the_feed(made: tuple[Path, PreparedData]) -> None:
     folder, prepared = made
-    feed = feed_for(prepared, streamed(folder))
-    assert isinstance(feed, StreamFeed)
+    recipe = streamed(folder)
+    feed = batches_for(prepared, recipe, task_for(recipe))
+    assert isinstance(feed, StreamedBatches)
     assert (len(feed), feed.unit, feed.left_out()) == (1024, "buffer", 0)
     recipe = load_recipe(str(folder / "tiny.toml"))
     stored = prepare(recipe, folder / "stored")
-    assert isinstance(feed_for(stored, recipe), Feed)
+    assert isinstance(batches_for(stored, recipe, task_for(recipe)), PreparedBatches)
 
 
 def test_buffers_hold_the_corpus_over_and_over(made: tuple[Path, PreparedData]) -> None:
     folder, prepared = made
-    feed = StreamFeed(prepared, streamed(folder))
+    feed = stream_of(prepared, streamed(folder))
     works = until(feed, 7)
     assert [work.place.pool for work in works[:-1]] == sorted(w.place.pool for w in works[:-1])
     lines = [
@@ -120,10 +133,10 @@ def test_buffers_hold_the_corpus_over_and_over(made: tuple[Path, PreparedData]) 
     pairs = list(zip(*lines, strict=True))
     expected = Counter(pairs[n % COUNT] for n in range(7 * 1024))
     assert Counter(texts(works, prepared)) == expected
-    sizes = [pairs.labels_BT.shape[1] for work in works[:40] for pairs in work.pairs]
+    sizes = [pairs.labels_BT.shape[1] for work in works[:40] for pairs in work.batches]
     assert sizes != sorted(sizes)
-    padding = sum(int((pairs.labels_BT == PAD).sum()) for work in works for pairs in work.pairs)
-    tokens = sum(len(pairs.where_M) for work in works for pairs in work.pairs)
+    padding = sum(int((pairs.labels_BT == PAD).sum()) for work in works for pairs in work.batches)
+    tokens = sum(len(pairs.where_M) for work in works for pairs in work.batches)
     assert padding < 0.15 * tokens
 
 
@@ -131,35 +144,35 @@ def test_buffers_hold_the_corpus_over_and_over(made: tuple[Path, PreparedData]) 
 def test_going_on_from_any_place(made: tuple[Path, PreparedData], more: list[str]) -> None:
     folder, prepared = made
     recipe = streamed(folder, *more)
-    whole = until(StreamFeed(prepared, recipe), 2)
+    whole = until(stream_of(prepared, recipe), 2)
     assert len(whole) > 30
     for number in (0, 1, len(whole) // 2 - 1, len(whole) // 2, len(whole) - 9):
         values = json.loads(json.dumps(asdict(whole[number].place)))
         rest = whole[number + 1 :][:8]
-        again = taken(StreamFeed(prepared, recipe), len(rest), Place(**values))
+        again = taken(stream_of(prepared, recipe), len(rest), Place(**values))
         assert all(same(*both) for both in zip(rest, again, strict=True))
 
 
 def test_the_largest_come_first_and_change_nothing(made: tuple[Path, PreparedData]) -> None:
     folder, prepared = made
     recipe = streamed(folder)
-    feed = StreamFeed(prepared, recipe)
+    feed = stream_of(prepared, recipe)
     largest = [pairs for _, pairs in feed.largest()]
     works = until(feed, 1)
     widest = max(max(p.source_BS.shape[1], p.labels_BT.shape[1]) for w in works for p in w.pairs)
     assert max(largest[0].source_BS.shape[1], largest[0].labels_BT.shape[1]) == widest
     assert all(
-        same(*both) for both in zip(works, until(StreamFeed(prepared, recipe), 1), strict=True)
+        same(*both) for both in zip(works, until(stream_of(prepared, recipe), 1), strict=True)
     )
 
 
 def test_lines_and_sizes(made: tuple[Path, PreparedData]) -> None:
     folder, prepared = made
-    feed = StreamFeed(prepared, streamed(folder))
+    feed = stream_of(prepared, streamed(folder))
     lines = (folder / "train.en").read_text(encoding="utf-8").split("\n")
-    with closing(feed.works(Place())) as works:
+    with closing(feed.updates(Place())) as works:
         for work in works:
-            for indices, pairs in zip(work.batches, work.pairs, strict=True):
+            for indices, pairs in zip(work.all_indices, work.batches, strict=True):
                 numbers = feed.lines(indices).numbers
                 sources = [
                     prepared.tokenizers.source.encode([lines[n - 1]])[0] for n in numbers.tolist()
@@ -200,8 +213,8 @@ def test_trying_the_largest_batches_waits_for_no_other_process(
         raise AssertionError
 
     recipe = streamed(folder)
-    feed = StreamFeed(prepared, recipe, Share(1, 2), exchange)
-    alone = StreamFeed(prepared, recipe, Share(1, 2))
+    feed = stream_of(prepared, recipe, Share(1, 2), exchange)
+    alone = stream_of(prepared, recipe, Share(1, 2))
     both = zip(feed.largest(), alone.largest(), strict=True)
     assert all(np.array_equal(ours, others) for (ours, _), (others, _) in both)
 
@@ -219,7 +232,7 @@ def test_other_text_on_another_machine_is_noticed(
     found: dict[int, str] = {}
 
     def process(rank: int, place: Path) -> None:
-        feed = StreamFeed(prepared, streamed(place), Share(rank, 2), meeting.exchange(rank))
+        feed = stream_of(prepared, streamed(place), Share(rank, 2), meeting.exchange(rank))
         with pytest.raises(DataError) as error:
             taken(feed, 1)
         found[rank] = str(error.value)
@@ -239,10 +252,10 @@ def test_a_change_within_the_first_buffer_is_noticed(tmp_path: Path) -> None:
     write_recipe(tmp_path, COUNT)
     recipe = streamed(tmp_path)
     prepared = prepare(recipe, tmp_path / "data")
-    place = taken(StreamFeed(prepared, recipe), 3)[-1].place
+    place = taken(stream_of(prepared, recipe), 3)[-1].place
     path = tmp_path / "train.en"
     path.write_text("more" + path.read_text(encoding="utf-8"), encoding="utf-8", newline="\n")
-    feed = StreamFeed(prepared, recipe)
+    feed = stream_of(prepared, recipe)
     list(feed.largest())
     with pytest.raises(DataError, match=r"train, line 1: not what it was when training was inter"):
         taken(feed, 1, place)
@@ -262,8 +275,8 @@ def test_helpers_are_out_of_reach_of_what_is_sent_to_our_group(
             started.append(self)
 
     monkeypatch.setattr(subprocess, "Popen", Seen)
-    feed = StreamFeed(prepared, streamed(folder))
-    with closing(feed.works(START)) as works:
+    feed = stream_of(prepared, streamed(folder))
+    with closing(feed.updates(START)) as works:
         next(works)
         assert started
         assert os.getpgid(0) not in {os.getpgid(one.pid) for one in started}
@@ -280,13 +293,13 @@ def test_any_number_of_processes_learns_the_same(
     monkeypatch.setattr(storage, "BATCH_PAIRS", 100)  # so that each has several blocks to work on
     folder, prepared = made
     recipe = streamed(folder, "training.accumulate=2")
-    alone = taken(StreamFeed(prepared, recipe), 60)
+    alone = taken(stream_of(prepared, recipe), 60)
     meeting = Meeting(2)
-    found: dict[int, list[Work]] = {}
+    found: dict[int, list[UpdateBatches]] = {}
 
     def process(rank: int) -> None:
         exchange = meeting.exchange(rank) if meet else None
-        feed = StreamFeed(prepared, recipe, Share(rank, 2), exchange)
+        feed = stream_of(prepared, recipe, Share(rank, 2), exchange)
         found[rank] = taken(feed, 60)
 
     threads = [threading.Thread(target=process, args=(rank,)) for rank in range(2)]
@@ -299,7 +312,7 @@ def test_any_number_of_processes_learns_the_same(
         assert first.place == second.place == together.place
         assert first.place.mark == together.place.mark
         for work in (first, second):
-            assert all(map(np.array_equal, work.batches, together.batches))
+            assert all(map(np.array_equal, work.all_indices, together.batches))
         if len(together.batches) == 2:
             parts = [*first.pairs, *second.pairs]
             for part, whole in zip(parts, together.pairs, strict=True):
@@ -310,10 +323,10 @@ def test_helpers_give_what_this_process_gives(
     made: tuple[Path, PreparedData], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, prepared = made
-    alone = taken(StreamFeed(prepared, streamed(folder)), 20)
+    alone = taken(stream_of(prepared, streamed(folder)), 20)
     monkeypatch.setattr(stream_feed, "WORTH_A_PROCESS", 1)
     monkeypatch.setattr(stream_feed, "usable_processors", lambda: 4)
-    feed = StreamFeed(prepared, streamed(folder))
+    feed = stream_of(prepared, streamed(folder))
     assert all(same(*both) for both in zip(alone, taken(feed, 20), strict=True))
 
 
@@ -326,18 +339,18 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
         lines[20] = lines[20] * 40
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
     recipe = streamed(tmp_path, "training.max_pieces=200", "cleaning.max_length=none")
-    feed = StreamFeed(prepare(recipe, tmp_path / "data"), recipe)
+    feed = stream_of(prepare(recipe, tmp_path / "data"), recipe)
     notes = [work.notes for work in until(feed, 2) if work.notes is not None]
     assert [one["buffer"] for one in notes] == [0, 1]
     assert notes[1]["counts"] == {"read": 2048, "empty": 6, "max_pieces": 6}
     assert notes[1]["passes"] == {"train": 5}
-    indices = np.concatenate([batch for work in until(feed, 1) for batch in work.batches])
+    indices = np.concatenate([batch for work in until(feed, 1) for batch in work.all_indices])
     assert not {11, 21} & set(feed.lines(indices).numbers.tolist())
 
 
 def test_a_buffer_of_which_nothing_is_left(made: tuple[Path, PreparedData]) -> None:
     folder, prepared = made
-    feed = StreamFeed(prepared, streamed(folder, "training.max_pieces=2"))
+    feed = stream_of(prepared, streamed(folder, "training.max_pieces=2"))
     with pytest.raises(DataError) as error:
         taken(feed, 1)
     assert str(error.value) == (
@@ -360,11 +373,11 @@ def two(tmp_path: Path) -> Callable[[], Recipe]:
 
 def test_lines_of_several_corpora_are_named(two: Callable[[], Recipe], tmp_path: Path) -> None:
     recipe = two()
-    feed = StreamFeed(prepare(recipe, tmp_path / "data"), recipe)
+    feed = stream_of(prepare(recipe, tmp_path / "data"), recipe)
     seen: Counter[str] = Counter()
-    with closing(feed.works(Place())) as works:
+    with closing(feed.updates(Place())) as works:
         for work in works:
-            for indices in work.batches:
+            for indices in work.all_indices:
                 lines = feed.lines(indices)
                 assert lines.corpora is not None
                 seen.update(lines.corpora)
