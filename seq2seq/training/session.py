@@ -14,7 +14,7 @@ from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import recipe_from_toml, recipe_to_toml
 from seq2seq.storage.layout import DATA
 from seq2seq.tasks import task_for
-from seq2seq.training.batches import batches_for
+from seq2seq.training.batches.choice import batches_for
 from seq2seq.training.distributed.group import ProcessGroup
 from seq2seq.training.distributed.torch_group import check_same, process_group
 from seq2seq.training.evaluation import Evaluator

@@ -233,7 +233,8 @@ def test_another_task_is_trained_resumed_and_reported(
         ours, theirs = load_file(run / name), load_file(again / name)
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[key], theirs[key]) for key in ours)
-    assert [one["loss"] for one in journal(again, "train")] == [one["loss"] for one in steps]
+    found = [(one["loss"], one["accuracy"]) for one in journal(again, "validation")]
+    assert found == [(one["loss"], one["accuracy"]) for one in checks]
 
 
 def test_batches_of_another_task_are_halved(

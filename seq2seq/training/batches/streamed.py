@@ -21,8 +21,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
-import torch.distributed as dist
 
 from seq2seq.data.arrow import SCHEMA, flat_ids
 from seq2seq.data.batching import Batch, Bounds, Ints, Place, planned, sampled
@@ -38,7 +36,6 @@ from seq2seq.processors import usable_processors
 from seq2seq.recipe import Recipe
 from seq2seq.tasks import PaddedBatch
 from seq2seq.training.batches.base import Collate, Provenance, Share, UpdateBatches, update_batches
-from seq2seq.training.distributed.torch_group import TIMEOUT, all_gather_bytes
 from seq2seq.training.seeds import SAMPLING, mixed
 
 Exchange = Callable[[bytes], list[bytes]]
@@ -311,22 +308,6 @@ def _provenance(streams: Streams, corpora: list[int], results: list[Result]) -> 
     names = [streams.named[corpus].name for corpus in corpora]
     both = zip(names, results, strict=True)
     return Provenance(numbers, [name for name, one in both for _ in range(one.batch.num_rows)])
-
-
-def exchange() -> Exchange:
-    """Makes a way for processes to exchange bytes that no other exchange of theirs can disturb.
-
-    All processes of the default group call this at the same time.
-    """
-    group = dist.new_group(backend="gloo", timeout=TIMEOUT)
-    world = dist.get_world_size()
-
-    def everyone(own: bytes) -> list[bytes]:
-        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(world)]
-        dist.all_gather(sizes, torch.tensor([len(own)]), group)
-        return all_gather_bytes(own, [int(size) for size in sizes], group)
-
-    return everyone
 
 
 def _packed(results: list[Result], read: list[Any]) -> bytes:

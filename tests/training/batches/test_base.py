@@ -24,7 +24,7 @@ from seq2seq.data.dataset import PreparedData
 from seq2seq.tasks import task_for
 from seq2seq.training.batches import streamed as stream_feed
 from seq2seq.training.batches.base import Share
-from seq2seq.training.batches import batches_for
+from seq2seq.training.batches.choice import batches_for
 
 folder, store, rank, world = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 storage.BATCH_PAIRS = 150

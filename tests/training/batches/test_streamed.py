@@ -28,9 +28,9 @@ from seq2seq.ids import BOS, EOS, PAD
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import load_recipe
 from seq2seq.tasks import task_for
-from seq2seq.training.batches import batches_for
 from seq2seq.training.batches import streamed as stream_feed
 from seq2seq.training.batches.base import Share, UpdateBatches
+from seq2seq.training.batches.choice import batches_for
 from seq2seq.training.batches.prepared import PreparedBatches
 from seq2seq.training.batches.streamed import Exchange, StreamedBatches
 
