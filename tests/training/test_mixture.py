@@ -40,7 +40,7 @@ def test_a_run_on_two_corpora(tmp_path: Path) -> None:
     seen: list[str] = []
     for work in feed.updates(Place()):
         for indices in work.all_indices:
-            lines = feed.lines(indices)
+            lines = feed.provenance(indices)
             assert lines.corpora is not None
             seen += lines.corpora
             for number, corpus in zip(lines.numbers, lines.corpora, strict=True):

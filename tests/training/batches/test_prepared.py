@@ -72,7 +72,7 @@ def test_shares_are_the_same_updates_dealt_out(
 def test_shares_of_a_batch_are_about_as_long(corpus: tuple[str, PreparedData]) -> None:
     wish = "training.batch_tokens=2000"
     first, second = (
-        sum(one.pairs[0].source_BS.size for one in works(corpus, Share(rank, 2), wish))
+        sum(one.batches[0].source_BS.size for one in works(corpus, Share(rank, 2), wish))
         for rank in range(2)
     )
     assert first == pytest.approx(second, rel=0.15)
@@ -92,7 +92,7 @@ def test_shares_begin_anywhere(corpus: tuple[str, PreparedData]) -> None:
     whole = works(corpus, Share())
     after = works(corpus, Share(1, 2), place=whole[4].place)
     for one, other in zip(whole[5:], after, strict=False):
-        assert one.batches[0][1::2].tolist() == other.own[0].tolist()
+        assert one.all_indices[0][1::2].tolist() == other.own_indices[0].tolist()
 
 
 def test_whole_batches_are_rehearsed_where_they_are_dealt_out(
@@ -113,9 +113,9 @@ def test_processes_draw_the_same_splits(corpus: tuple[str, PreparedData]) -> Non
     wishes = ("tokenizer.sampling={alpha=0.1}", "training.accumulate=2")
     for number, alone in enumerate(works(corpus, Share(), *wishes)):
         for rank in range(2):
-            (own,) = works(corpus, Share(rank, 2), *wishes)[number].pairs
-            np.testing.assert_array_equal(own.source_BS, alone.pairs[rank].source_BS)
-            np.testing.assert_array_equal(own.labels_BT, alone.pairs[rank].labels_BT)
+            (own,) = works(corpus, Share(rank, 2), *wishes)[number].batches
+            np.testing.assert_array_equal(own.source_BS, alone.batches[rank].source_BS)
+            np.testing.assert_array_equal(own.labels_BT, alone.batches[rank].labels_BT)
 
 
 def test_new_splits_are_sorted_by_their_own_lengths(corpus: tuple[str, PreparedData]) -> None:

@@ -71,10 +71,10 @@ def same(one: UpdateBatches, other: UpdateBatches) -> bool:
     return (
         one.place == other.place
         and one.place.mark == other.place.mark
-        and all(map(np.array_equal, one.batches, other.batches))
+        and all(map(np.array_equal, one.all_indices, other.all_indices))
         and all(
             np.array_equal(getattr(a, name), getattr(b, name))
-            for a, b in zip(one.pairs, other.pairs, strict=True)
+            for a, b in zip(one.batches, other.batches, strict=True)
             for name in ("source_BS", "inputs_BT", "labels_BT", "where_M")
         )
     )
@@ -159,7 +159,7 @@ def test_the_largest_come_first_and_change_nothing(made: tuple[Path, PreparedDat
     feed = stream_of(prepared, recipe)
     largest = [pairs for _, pairs in feed.largest()]
     works = until(feed, 1)
-    widest = max(max(p.source_BS.shape[1], p.labels_BT.shape[1]) for w in works for p in w.pairs)
+    widest = max(max(p.source_BS.shape[1], p.labels_BT.shape[1]) for w in works for p in w.batches)
     assert max(largest[0].source_BS.shape[1], largest[0].labels_BT.shape[1]) == widest
     assert all(
         same(*both) for both in zip(works, until(stream_of(prepared, recipe), 1), strict=True)
@@ -173,7 +173,7 @@ def test_lines_and_sizes(made: tuple[Path, PreparedData]) -> None:
     with closing(feed.updates(Place())) as works:
         for work in works:
             for indices, pairs in zip(work.all_indices, work.batches, strict=True):
-                numbers = feed.lines(indices).numbers
+                numbers = feed.provenance(indices).numbers
                 sources = [
                     prepared.tokenizers.source.encode([lines[n - 1]])[0] for n in numbers.tolist()
                 ]
@@ -312,10 +312,10 @@ def test_any_number_of_processes_learns_the_same(
         assert first.place == second.place == together.place
         assert first.place.mark == together.place.mark
         for work in (first, second):
-            assert all(map(np.array_equal, work.all_indices, together.batches))
-        if len(together.batches) == 2:
-            parts = [*first.pairs, *second.pairs]
-            for part, whole in zip(parts, together.pairs, strict=True):
+            assert all(map(np.array_equal, work.all_indices, together.all_indices))
+        if len(together.all_indices) == 2:
+            parts = [*first.batches, *second.batches]
+            for part, whole in zip(parts, together.batches, strict=True):
                 assert np.array_equal(part.source_BS, whole.source_BS)
 
 
@@ -345,7 +345,7 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     assert notes[1]["counts"] == {"read": 2048, "empty": 6, "max_pieces": 6}
     assert notes[1]["passes"] == {"train": 5}
     indices = np.concatenate([batch for work in until(feed, 1) for batch in work.all_indices])
-    assert not {11, 21} & set(feed.lines(indices).numbers.tolist())
+    assert not {11, 21} & set(feed.provenance(indices).numbers.tolist())
 
 
 def test_a_buffer_of_which_nothing_is_left(made: tuple[Path, PreparedData]) -> None:
@@ -378,7 +378,7 @@ def test_lines_of_several_corpora_are_named(two: Callable[[], Recipe], tmp_path:
     with closing(feed.updates(Place())) as works:
         for work in works:
             for indices in work.all_indices:
-                lines = feed.lines(indices)
+                lines = feed.provenance(indices)
                 assert lines.corpora is not None
                 seen.update(lines.corpora)
             if work.place.pool == 5:
