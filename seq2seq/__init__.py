@@ -33,12 +33,13 @@ if TYPE_CHECKING:
     from seq2seq.recipe import Recipe
     from seq2seq.recipe.files import load_recipe
     from seq2seq.recipe.packaged import packaged_recipes
-    from seq2seq.search import Sampling, SearchOptions, Wish
+    from seq2seq.search import Constraints, Sampling, SearchOptions, Wish
     from seq2seq.training.state import TrainingResult
 
     __version__: str
 
 __all__ = [
+    "Constraints",
     "DataError",
     "MissingExtraError",
     "ModelError",
@@ -65,6 +66,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Constraints": "search",
     "DataError": "errors",
     "MissingExtraError": "errors",
     "ModelError": "errors",
@@ -79,7 +81,7 @@ _HOMES = {
     "TrainingError": "errors",
     "TrainingResult": "training.state",
     "Translator": "inference.translator",
-    "Wish": "search",
+    "Wish": "search",  # what Constraints was called until 0.3
     "corpus_scores": "metrics",
     "export_model": "inference.export",
     "load_recipe": "recipe.files",
