@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 from support.tiny import write_corpus
 
-from seq2seq.nn import cells
 from seq2seq.nn.recurrence import RecurrentStack
+from seq2seq.recipe import model as recipe
 from seq2seq.recipe.files import load_recipe
+from seq2seq.recipe.registry import CELLS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -97,21 +99,21 @@ def test_your_own_two_files(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def mgu() -> Iterator[type[cells.Cell]]:
-    """The cell that README adds."""
-    (source,) = (block for block in blocks("python") if "@cell" in block)
-    names: dict[str, Any] = dict(vars(cells))
+def mgu() -> Iterator[None]:
+    """The cell that docs/code.md adds."""
+    (source,) = (block for block in blocks("python") if "class MguCell" in block)
+    names: dict[str, Any] = {}
     exec(source, names)
-    yield cells.CELLS["mgu"]
-    del cells.CELLS["mgu"]
+    CELLS.own["mgu"] = names["MguCell"]
+    yield
+    del CELLS.own["mgu"]
 
 
-def test_the_cell_that_readme_adds_works(mgu: type[cells.Cell]) -> None:
-    class Options:
-        kind = "mgu"
-
+@pytest.mark.usefixtures("mgu")
+def test_the_cell_that_the_page_adds_works() -> None:
     torch.manual_seed(1)
-    stack = RecurrentStack(Options(), 3, 4, layers=2, bidirectional=True)
+    table = TypeAdapter(recipe.Cell).validate_python({"kind": "mgu"})
+    stack = RecurrentStack(table, 3, 4, layers=2, bidirectional=True)
     for parameter in stack.parameters():
         torch.nn.init.normal_(parameter)
     lengths = torch.tensor([5, 2])
