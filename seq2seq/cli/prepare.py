@@ -60,7 +60,7 @@ def prepare(
         )
     from rich.console import Console
 
-    from seq2seq.data.preparing.report import report_table
+    from seq2seq.data.preparing.statistics import report_table
 
     # Outside a terminal rich assumes 80 columns, and cuts the tables to fit.
     Console(width=None if sys.stdout.isatty() else 200).print(report_table(prepared.report))

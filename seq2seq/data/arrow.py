@@ -1,20 +1,32 @@
-"""The Arrow files: what columns they have, how they are written and read in sequence.
+"""Arrow files of pairs: their columns, how they are written, and two ways to read them.
 
-Files are Arrow IPC files of record batches, each so small that 32-bit offsets never overflow. They
-are read here with plain reads, not through a memory map: passing over a corpus then leaves nothing
-behind in the process's memory, whatever its size.
+Files are Arrow IPC files of record batches, each so small that 32-bit offsets never overflow. What
+passes over a file once (``read_batches``) uses plain reads, not a memory map: it then leaves
+nothing behind in the process's memory, whatever the file's size.
+
+``PairDataset`` maps the file and fetches any pairs. They are gathered by arithmetic on the whole
+file, not batch by batch: Arrow's buffers lie in the file as they lie in memory, so the map is also
+one long array of 32-bit integers, in which each record batch's offsets and values begin at known
+places. One gather then fetches any pairs, from any number of record batches, without a loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from seq2seq.errors import DataError
+
+Indices = npt.NDArray[np.integer]
+_Int64s = npt.NDArray[np.int64]
+_Int32s = npt.NDArray[np.int32]
 
 BATCH_PAIRS = 8192
 BATCH_CHARACTERS = 2**24
@@ -48,14 +60,7 @@ SCHEMA = pa.schema(
 
 
 def id_column(rows: list[list[int]]) -> pa.ListArray:
-    """Stores ids as a column.
-
-    Args:
-        rows: The ids of each text.
-
-    Returns:
-        A column of lists of 32-bit integers.
-    """
+    """Makes a column of lists of 32-bit integers from the ids of each text."""
     offsets = np.zeros(len(rows) + 1, dtype=np.int32)
     np.cumsum(np.fromiter(map(len, rows), np.int32, len(rows)), out=offsets[1:])
     values = np.fromiter(chain.from_iterable(rows), np.int32, offsets[-1])
@@ -64,43 +69,20 @@ def id_column(rows: list[list[int]]) -> pa.ListArray:
 
 @contextmanager
 def writer(path: Path, schema: pa.Schema) -> Iterator[pa.ipc.RecordBatchFileWriter]:
-    """Opens an Arrow file to write batches to.
-
-    Args:
-        path: The file.
-        schema: Its columns.
-
-    Yields:
-        The writer.
-    """
+    """Opens an Arrow file to write batches of a schema to."""
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as batches:
         yield batches
 
 
-def read_batches(path: Path, first: int = 0, stride: int = 1) -> Iterator[pa.RecordBatch]:
-    """Reads an Arrow file batch by batch.
-
-    Args:
-        path: The file.
-        first: The batch to begin with.
-        stride: Every how many batches one is read.
-
-    Yields:
-        The batches.
-    """
+def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """Reads an Arrow file batch by batch."""
     with pa.OSFile(str(path), "rb") as file, pa.ipc.open_file(file) as reader:
-        for number in range(first, reader.num_record_batches, stride):
+        for number in range(reader.num_record_batches):
             yield reader.get_batch(number)
 
 
 class Column:
-    """One text column of an Arrow file, to be iterated over as often as one likes.
-
-    Args:
-        path: The file.
-        name: The column.
-        rows: How many rows the file has.
-    """
+    """One text column of an Arrow file of so many rows, to be iterated over again and again."""
 
     def __init__(self, path: Path, name: str, rows: int) -> None:
         self._path = path
@@ -116,13 +98,207 @@ class Column:
 
 
 def flat_ids(column: pa.ListArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Opens a column of ids as arrays.
-
-    Args:
-        column: The column.
-
-    Returns:
-        All ids in order, and the number of ids in each list.
-    """
+    """Returns all ids of a column in order, and the number of ids in each of its lists."""
     offsets = column.offsets.to_numpy()
     return column.values.to_numpy()[offsets[0] : offsets[-1]], np.diff(offsets)
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Rows of different lengths, one after another.
+
+    Attributes:
+        values: All rows' values.
+        offsets: n + 1 places; row i is ``values[offsets[i] : offsets[i + 1]]``.
+    """
+
+    values: _Int32s
+    offsets: _Int64s
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> _Int32s:
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)}")
+        row %= len(self)
+        return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+    def take(self, rows: Indices) -> Ragged:
+        """Chooses rows (n,), in any order and as often as one likes."""
+        begins = self.offsets[rows]
+        return gathered(self.values, begins, self.offsets[np.asarray(rows) + 1] - begins)
+
+
+def gathered(values: _Int32s, begins: _Int64s, lengths: _Int64s) -> Ragged:
+    """Gathers n stretches of an array as rows: where each begins (n,), and how long it is (n,)."""
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    # Item k of the result, in row i, comes from begins[i] + (k - offsets[i]).
+    place = np.arange(offsets[-1], dtype=np.int64)
+    place += np.repeat(begins - offsets[:-1], lengths)
+    return Ragged(values[place], offsets)
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where a column of lists or strings has its buffers, a place for each record batch.
+
+    Places of offsets count 32-bit integers from the file's beginning; places of values count their
+    own items (integers, or bytes for strings).
+    """
+
+    offsets: _Int64s
+    values: _Int64s
+
+
+class PairDataset:
+    """The pairs of one split; see ``open``.
+
+    Opening takes time by the record batch, not by the pair. Pickling carries the path alone.
+
+    Args:
+        path: The Arrow file.
+        buffer: The file's map.
+    """
+
+    def __init__(self, path: Path, buffer: pa.Buffer) -> None:
+        self.path = path
+        self._buffer = buffer
+        self._bytes = np.frombuffer(buffer, dtype=np.uint8)
+        self._int32s = np.frombuffer(buffer.slice(0, buffer.size // 4 * 4), dtype=np.int32)
+        self._int64s = np.frombuffer(buffer.slice(0, buffer.size // 8 * 8), dtype=np.int64)
+        reader = pa.ipc.open_file(buffer)
+        if reader.schema != SCHEMA:
+            raise DataError(f"{path}: not a file of prepared pairs: prepare it again")
+        batches = [reader.get_batch(n) for n in range(reader.num_record_batches)]
+        counts = [batch.num_rows for batch in batches]
+        self._starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        columns = [[batch.column(n) for batch in batches] for n in range(len(SCHEMA))]
+        self._source_ids, self._target_ids = (self._list_places(c) for c in columns[:2])
+        self._source_texts, self._target_texts = (self._string_places(c) for c in columns[2:4])
+        self._lines = np.array([self._place(c.buffers()[1], 8) for c in columns[4]], dtype=np.int64)
+
+    @classmethod
+    def open(cls, path: Path) -> PairDataset:
+        """Maps a prepared file.
+
+        Args:
+            path: The Arrow file.
+
+        Returns:
+            The pairs.
+
+        Raises:
+            DataError: If the file is missing, damaged or something else.
+        """
+        try:
+            with pa.memory_map(str(path)) as file:
+                return cls(Path(path), file.read_buffer())
+        except FileNotFoundError:
+            raise DataError(f"{path}: no such file") from None
+        except (pa.ArrowInvalid, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"{path}: damaged ({reason}): prepare it again") from None
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return PairDataset.open, (self.path,)
+
+    def _place(self, buffer: pa.Buffer | None, width: int) -> int:
+        # A batch whose texts are all empty may have no buffer; nothing is ever fetched from it.
+        if buffer is None or buffer.size == 0:
+            return 0
+        return int(buffer.address - self._buffer.address) // width
+
+    def _list_places(self, columns: Sequence[pa.ListArray]) -> _Places:
+        return _Places(
+            np.array([self._place(c.buffers()[1], 4) for c in columns], dtype=np.int64),
+            np.array([self._place(c.values.buffers()[1], 4) for c in columns], dtype=np.int64),
+        )
+
+    def _string_places(self, columns: Sequence[pa.StringArray]) -> _Places:
+        return _Places(
+            np.array([self._place(c.buffers()[1], 4) for c in columns], dtype=np.int64),
+            np.array([self._place(c.buffers()[2], 1) for c in columns], dtype=np.int64),
+        )
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def lengths(self, start: int, stop: int) -> tuple[_Int32s, _Int32s]:
+        """Counts the pieces of neighbouring pairs, without bos and eos.
+
+        Args:
+            start: The first pair.
+            stop: The pair after the last.
+
+        Returns:
+            The counts of the sources and of the targets.
+
+        Raises:
+            IndexError: If there are no such pairs.
+        """
+        if not 0 <= start <= stop <= len(self):
+            raise IndexError(f"pairs {start} to {stop} of {len(self)} in {self.path}")
+        counts = np.empty((2, stop - start), dtype=np.int32)
+        first = int(np.searchsorted(self._starts, start, side="right")) - 1
+        done = start
+        while done < stop:
+            begin, end = int(self._starts[first]), min(stop, int(self._starts[first + 1]))
+            for side, places in enumerate((self._source_ids, self._target_ids)):
+                place = int(places.offsets[first])
+                offsets = self._int32s[place + done - begin : place + end - begin + 1]
+                np.subtract(offsets[1:], offsets[:-1], out=counts[side, done - start : end - start])
+            first, done = first + 1, end
+        return counts[0], counts[1]
+
+    def ids(self, indices: Indices) -> tuple[Ragged, Ragged]:
+        """Fetches the pieces of pairs, without bos and eos.
+
+        Args:
+            indices: (n,) pairs, in any order, as often as one likes.
+
+        Returns:
+            The sources' ids and the targets', n rows each.
+
+        Raises:
+            IndexError: If there is no such pair.
+        """
+        batch, row = self._locate(indices)
+        source, target = self._source_ids, self._target_ids
+        return self._gather(source, batch, row), self._gather(target, batch, row)
+
+    def _gather(self, places: _Places, batch: _Int64s, row: _Int64s) -> Ragged:
+        return gathered(self._int32s, *self._bounds(places, batch, row))
+
+    def _bounds(self, places: _Places, batch: _Int64s, row: _Int64s) -> tuple[_Int64s, _Int64s]:
+        """Finds where rows begin, in items of their values, and how long they are."""
+        place = places.offsets[batch] + row
+        begin = self._int32s[place].astype(np.int64)
+        return places.values[batch] + begin, self._int32s[place + 1] - begin
+
+    def _locate(self, indices: Indices) -> tuple[_Int64s, _Int64s]:
+        """Finds the record batch and the row in it, for each pair."""
+        indices = np.asarray(indices, dtype=np.int64)
+        if indices.size and (indices.min() < 0 or indices.max() >= len(self)):
+            wrong = indices[(indices < 0) | (indices >= len(self))][0]
+            raise IndexError(f"pair {wrong} of {len(self)} in {self.path}")
+        batch = np.searchsorted(self._starts, indices, side="right") - 1
+        return batch, indices - self._starts[batch]
+
+    def texts(self, indices: Indices) -> tuple[list[str], list[str]]:
+        """Fetches the sources and the targets of pairs (n,), as they were read."""
+        batch, row = self._locate(indices)
+        source, target = self._source_texts, self._target_texts
+        return self._strings(source, batch, row), self._strings(target, batch, row)
+
+    def _strings(self, places: _Places, batch: _Int64s, row: _Int64s) -> list[str]:
+        begin, length = self._bounds(places, batch, row)
+        bounds = zip(begin.tolist(), (begin + length).tolist(), strict=True)
+        return [self._bytes[start:stop].tobytes().decode() for start, stop in bounds]
+
+    def lines(self, indices: Indices) -> _Int64s:
+        """Fetches the line numbers, from 1, that pairs (n,) had in the original input."""
+        batch, row = self._locate(indices)
+        lines: _Int64s = self._int64s[self._lines[batch] + row]
+        return lines

@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seq2seq.data.arrow import PairDataset, Ragged
 from seq2seq.data.mixture import Mixture, sources_of
-from seq2seq.data.pairs import PairDataset, Ragged
 from seq2seq.data.preparing.manifest import (
-    RECIPE,
-    SPLITS,
     check_files,
     data_tables,
     digester,
     read_manifest,
+    sketch_digest,
     streamed,
 )
-from seq2seq.data.preparing.report import PrepareReport
+from seq2seq.data.preparing.statistics import PrepareReport
 from seq2seq.data.reading.corpus import source_files
-from seq2seq.data.reading.files import file_digest, sketch_digest
 from seq2seq.errors import DataError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import recipe_from_toml
+from seq2seq.storage.atomic import file_digest
+from seq2seq.storage.layout import RECIPE, SPLITS, split_file
 from seq2seq.text.tokenizer import Tokenizers
 
 __all__ = ["PairDataset", "PreparedData", "Ragged"]
@@ -79,9 +79,9 @@ class PreparedData:
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path}: cannot be read ({error}): prepare the folder again") from None
         splits = {
-            split: PairDataset.open(folder / f"{split}.arrow")
+            split: PairDataset.open(folder / split_file(split))
             for split in SPLITS
-            if f"{split}.arrow" in manifest["files"]
+            if split_file(split) in manifest["files"]
         }
         needed = ("val",) if streamed(manifest) else ("train", "val")
         if missing := [split for split in needed if split not in splits]:
@@ -116,14 +116,7 @@ class PreparedData:
         return self.stored
 
     def mixture(self, recipe: Recipe) -> Mixture | None:
-        """The training corpora, with a recipe's weights.
-
-        Args:
-            recipe: The recipe to train.
-
-        Returns:
-            They; None where the training set is one corpus.
-        """
+        """The training corpora, with a recipe's weights; None where there is only one."""
         known = self.manifest.get("mixture")
         return None if known is None else Mixture.of(recipe.data, known)
 
@@ -161,13 +154,9 @@ class PreparedData:
             )
 
     def changed_inputs(self, recipe: Recipe) -> list[str]:
-        """Compares the files that a recipe names with what they were when they were prepared.
+        """Returns the paths of a recipe's files that have changed since they were prepared.
 
-        Args:
-            recipe: The recipe to train.
-
-        Returns:
-            The paths of those that are other files now; none that is not on this machine.
+        A file that is not on this machine has not.
         """
         changed = []
         for split in SPLITS:
@@ -181,14 +170,7 @@ class PreparedData:
         return changed
 
     def changed_error(self, files: list[str]) -> DataError:
-        """Says what may be done about files that have changed.
-
-        Args:
-            files: What ``changed_inputs`` found.
-
-        Returns:
-            The error.
-        """
+        """Says what may be done about the files that ``changed_inputs`` found."""
         trained_on = "what was prepared" if self.stored is not None else "what they are now"
         return DataError(
             f"{', '.join(files)}: changed since {self.folder} was prepared (the SHA-256 is another "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq.data.preparing.manifest import read_manifest
-from seq2seq.data.preparing.report import PrepareReport
+from seq2seq.data.preparing.statistics import PrepareReport
 from seq2seq.errors import DataError, ModelError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import read_recipe_text, recipe_from_toml

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from seq2seq.data.dataset import PreparedData
-from seq2seq.data.preparing.report import PrepareReport
+from seq2seq.data.preparing.statistics import PrepareReport
 from seq2seq.errors import DataError, ModelError
 from seq2seq.inference.engines.torch import load_model
 from seq2seq.inference.model_folder import ModelFolder

@@ -22,7 +22,7 @@ from seq2seq.data.batching import BatchOrder, Bounds, Place
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.mixture import Mixture, Stretch, quotas, shares, sources_of
 from seq2seq.data.preparing.prepare import is_prepared, prepare
-from seq2seq.data.preparing.report import PrepareReport, report_table
+from seq2seq.data.preparing.statistics import PrepareReport, report_table
 from seq2seq.errors import DataError
 from seq2seq.recipe import Data, Recipe
 from seq2seq.text.cleaning import Dropped

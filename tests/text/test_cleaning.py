@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seq2seq.data.preparing.duplicates import Seen, digests
+from seq2seq.data.preparing.statistics import Seen
+from seq2seq.data.preparing.worker import digests
 from seq2seq.recipe import Cleaning
 from seq2seq.text.cleaning import (
     DUPLICATES,

@@ -11,28 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq.data.mixture import sources_of
-from seq2seq.data.preparing.report import PrepareReport
+from seq2seq.data.preparing.statistics import PrepareReport
 from seq2seq.data.reading.corpus import source_files
-from seq2seq.data.reading.files import file_digest, sketch_digest
 from seq2seq.errors import DataError
 from seq2seq.recipe import Data, Recipe
 from seq2seq.recipe.packaged import quickstart_files, without_phrasebook
-from seq2seq.storage.checked_json import sealed, unsealed
-from seq2seq.storage.layout import SOURCE_TOKENIZER, TARGET_TOKENIZER, TOKENIZER
+from seq2seq.storage.atomic import file_digest
+from seq2seq.storage.checked_json import dumps, loads
+from seq2seq.storage.layout import MANIFEST, PREPARED_FILES, RECIPE, SPLITS
 
-MANIFEST = "manifest.json"
-RECIPE = "recipe.toml"
 FORMAT = 1
-SPLITS = ("train", "val", "test")
-FILES = (
-    RECIPE,
-    MANIFEST,
-    TOKENIZER,
-    SOURCE_TOKENIZER,
-    TARGET_TOKENIZER,
-    *(f"{split}.arrow" for split in SPLITS),
-)
-"""All names that a prepared folder can hold."""
+_SKETCHED = 2**20  # bytes at each of three places
 
 _PHRASEBOOK = {
     "train.en": "2da090ed453a8f8f859c1f665db4d05e762b136ee731b1923d5c5bc84546dc35",
@@ -48,15 +37,9 @@ _PACKAGES = ("numpy", "pyarrow", "sentencepiece", "seq2seq")
 
 
 def data_tables(recipe: Recipe) -> dict[str, Any]:
-    """Takes from a recipe what determines the prepared data.
+    """Takes from a recipe the tables that determine the prepared data, as plain values.
 
     Subword sampling, and how corpora are mixed, are left out: that happens in training.
-
-    Args:
-        recipe: The recipe.
-
-    Returns:
-        Its tables data, cleaning and tokenizer, as plain values.
     """
     tables = recipe.model_dump(mode="json", include={"data", "cleaning", "tokenizer"})
     del tables["tokenizer"]["sampling"]
@@ -72,52 +55,44 @@ def data_tables(recipe: Recipe) -> dict[str, Any]:
 
 
 def digest_of(values: Any) -> str:
-    """Hashes plain values.
-
-    Args:
-        values: Anything that JSON can hold.
-
-    Returns:
-        The SHA-256 of its canonical JSON.
-    """
+    """Hashes anything that JSON can hold: the SHA-256 of its canonical JSON."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def digester(data: Data, split: str) -> Callable[[str], str]:
-    """How the files of a split are hashed.
-
-    Args:
-        data: The recipe's table.
-        split: Which.
-
-    Returns:
-        What hashes a file: all of it, or a part where it is streamed and may be very large.
-    """
+    """Returns what hashes a split's files: wholly, or in part where they are streamed."""
     return sketch_digest if split == "train" and data.stream is not None else file_digest
 
 
-def streamed(manifest: Mapping[str, Any]) -> bool:
-    """Whether a prepared folder's training pairs are streamed.
+def sketch_digest(path: Path | str) -> str:
+    """Hashes a file's size and some of its content, for files that are too large to be read twice.
 
     Args:
-        manifest: The folder's.
+        path: The file.
 
     Returns:
-        Whether.
+        A SHA-256, in hexadecimal digits, of the size and a mebibyte each at the beginning, in the
+        middle and at the end.
     """
+    size = Path(path).stat().st_size
+    found = hashlib.sha256(f"{size} ".encode())
+    with Path(path).open("rb") as file:
+        for place in (0, size // 2, max(0, size - _SKETCHED)):
+            file.seek(place)
+            found.update(file.read(_SKETCHED))
+    return found.hexdigest()
+
+
+def streamed(manifest: Mapping[str, Any]) -> bool:
+    """Whether a prepared folder's training pairs are streamed."""
     return bool(manifest["recipe"]["data"].get("stream"))
 
 
 def input_digests(data: Data) -> dict[str, dict[str, str]]:
-    """Hashes the files that a recipe reads.
+    """Hashes the files that a recipe reads: for each split that is there, by path.
 
-    Args:
-        data: The recipe's table.
-
-    Returns:
-        For each split that is there, the SHA-256 of its files by path; none for the hub, which
-        the recipe alone describes.
+    The hub has none: the recipe alone describes it.
 
     Raises:
         DataError: If a file cannot be read.
@@ -138,10 +113,6 @@ def input_digests(data: Data) -> dict[str, dict[str, str]]:
 
 def mixture_of(data: Data, report: PrepareReport) -> dict[str, Any] | None:
     """Describes the corpora in a prepared training file.
-
-    Args:
-        data: The recipe's table.
-        report: What was found out.
 
     Returns:
         The temperature, and for each corpus its name, its first pair, the pair after its last,
@@ -187,17 +158,11 @@ def write_manifest(
         "report": report.to_json(),
         **({"mixture": mixture} if mixture else {}),
     }
-    (folder / MANIFEST).write_text(sealed(manifest), encoding="utf-8", newline="\n")
+    (folder / MANIFEST).write_bytes(dumps(manifest))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Reads and checks a manifest, not the files that it names.
-
-    Args:
-        folder: The prepared folder.
-
-    Returns:
-        The manifest.
+    """Reads and checks the manifest of a prepared folder, not the files that it names.
 
     Raises:
         DataError: If there is none, it is damaged, or of another format.
@@ -207,7 +172,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         what = "a file, not a folder" if folder.exists() else "no such folder"
         raise DataError(f"{folder}: {what}: 'seq2seq prepare RECIPE -o {folder}' makes it")
     try:
-        manifest = unsealed(path.read_bytes())
+        manifest = loads(path.read_bytes())
     except FileNotFoundError:
         raise DataError(
             f"{folder}: not a prepared folder (it has no {MANIFEST}): "
@@ -243,17 +208,13 @@ def _without_phrasebook(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_files(folder: Path, files: Mapping[str, str]) -> None:
-    """Checks that files are what the manifest says.
-
-    Args:
-        folder: The prepared folder.
-        files: Their SHA-256 by name.
+    """Checks files in a prepared folder by their SHA-256, which are given by name.
 
     Raises:
         DataError: If one is missing or was changed.
     """
     for name, digest in files.items():
-        if name not in FILES:
+        if name not in PREPARED_FILES:
             raise DataError(f"{folder / MANIFEST}: damaged (it names {name!r}): prepare it again")
         try:
             found = file_digest(folder / name)

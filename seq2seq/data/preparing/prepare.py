@@ -9,12 +9,11 @@ asks for it) grows with the corpus.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 import time
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
 
@@ -29,31 +28,27 @@ from seq2seq.data.arrow import (
 )
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.mixture import Named, sources_of
-from seq2seq.data.preparing.duplicates import Seen
 from seq2seq.data.preparing.manifest import (
-    FILES,
-    MANIFEST,
-    RECIPE,
-    SPLITS,
     data_tables,
     digest_of,
     input_digests,
     read_manifest,
     write_manifest,
 )
-from seq2seq.data.preparing.report import PrepareReport, peak_memory
-from seq2seq.data.preparing.statistics import Tally
+from seq2seq.data.preparing.statistics import PrepareReport, Seen, SplitCount, peak_memory
 from seq2seq.data.preparing.worker import Result, Work
 from seq2seq.data.preparing.workers import worked
 from seq2seq.data.progress import Progress, Silent
 from seq2seq.data.reading.batches import read_blocks
 from seq2seq.data.reading.corpus import source_files
-from seq2seq.data.reading.files import check_file, sync
 from seq2seq.data.reading.stream import sampled_blocks
 from seq2seq.errors import DataError, RecipeError
 from seq2seq.processors import usable_processors
 from seq2seq.recipe import Cleaning, Recipe
 from seq2seq.recipe.files import recipe_to_toml
+from seq2seq.storage.atomic import new_folder
+from seq2seq.storage.layout import MANIFEST, PREPARED_FILES, RECIPE, SPLITS, split_file
+from seq2seq.storage.lines import check_file
 from seq2seq.text.tokenizer import Tokenizers, train_tokenizers
 
 _GLANCE = 2**16  # pairs of a stream that are looked at where no tokenizer is to be trained
@@ -97,20 +92,13 @@ def prepare(
         return PreparedData.open(output)
     _check_output(output, overwrite)
     with _disk_errors(output), _appearing(output) as folder:
-        work = _Work(recipe, folder, processes or usable_processors(), progress or Silent())
-        work.run(sources)
+        one = _Preparation(recipe, folder, processes or usable_processors(), progress or Silent())
+        one.run(sources)
     return PreparedData.open(output, verify=False)
 
 
 def is_prepared(recipe: Recipe, output: Path) -> bool:
-    """Tells whether a folder holds what preparing would put there.
-
-    Args:
-        recipe: The recipe.
-        output: The folder.
-
-    Returns:
-        Whether it was prepared by the same recipe from files with the same content.
+    """Whether a folder was prepared by the same recipe from files with the same content.
 
     Raises:
         DataError: If an input file cannot be read.
@@ -153,7 +141,7 @@ def _check_output(output: Path, overwrite: bool) -> None:
     names = sorted(path.name for path in output.iterdir()) if output.is_dir() else []
     if not names:
         return
-    if foreign := [name for name in names if name not in FILES or MANIFEST not in names]:
+    if foreign := [name for name in names if name not in PREPARED_FILES or MANIFEST not in names]:
         more = ", ..." if len(foreign) > 3 else ""
         raise DataError(
             f"{output}: not empty, and not a prepared folder (it holds {', '.join(foreign[:3])}"
@@ -187,40 +175,15 @@ def _existing_parent(path: Path) -> Path:
 @contextmanager
 def _appearing(output: Path) -> Iterator[Path]:
     """Gives a folder to work in, which takes the output's name at the end, or disappears."""
-    new = [parent for parent in output.parents if not parent.exists()]
-    folder = output.parent / f".{output.name}.partial"
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with new_folder(output, overwrite=True) as folder:
+            yield folder
     except BlockingIOError:
-        os.close(handle)
         raise DataError(f"{output}: another process is preparing it: wait for it") from None
-    old = folder.with_suffix(".old")
-    try:
-        for leftover in folder.iterdir():  # of a process that was killed
-            leftover.unlink()
-        yield folder
-        for path in [*folder.iterdir(), folder]:
-            sync(path)
-        if output.is_dir():
-            output.rename(old)
-        folder.rename(output)
-        sync(output.parent)
-    finally:
-        if old.is_dir() and not output.is_dir():
-            old.rename(output)
-        for leftover in (folder, old):
-            shutil.rmtree(leftover, ignore_errors=True)
-        if not output.is_dir():
-            with suppress(OSError):  # something else was put there meanwhile
-                for parent in new:
-                    parent.rmdir()
-        os.close(handle)
 
 
-class _Work:
-    """One preparation."""
+class _Preparation:
+    """Makes the files of one folder."""
 
     def __init__(self, recipe: Recipe, folder: Path, processes: int, progress: Progress) -> None:
         self._recipe = recipe
@@ -235,28 +198,28 @@ class _Work:
         inputs = input_digests(self._recipe.data)
         options = self._recipe.tokenizer
         if self._recipe.data.stream is not None:
-            tallies = self._prepare_stream(sources)
+            counts = self._prepare_stream(sources)
         elif options.model or options.source_model:
             tokenizers = self._tokenizers((), ())
-            tallies = [self._prepare(*one, tokenizers) for one in sources.items()]
+            counts = [self._prepare(*one, tokenizers) for one in sources.items()]
         else:
             self._raw.mkdir()
-            tallies = [self._read(*one) for one in sources.items()]
-            tokenizers = self._tokenizers(*self._columns(tallies[0]))
-            for tally in tallies:
-                self._tokenize(tally, tokenizers, self._folder / f"{tally.split}.arrow")
+            counts = [self._read(*one) for one in sources.items()]
+            tokenizers = self._tokenizers(*self._columns(counts[0]))
+            for count in counts:
+                self._tokenize(count, tokenizers, self._folder / split_file(count.split))
             shutil.rmtree(self._raw)
-        splits = tuple(tally.result() for tally in tallies)
+        splits = tuple(count.result() for count in counts)
         text = recipe_to_toml(self._recipe)
         (self._folder / RECIPE).write_text(text, encoding="utf-8", newline="\n")
         report = PrepareReport(splits, round(time.monotonic() - begin, 3), peak_memory())
         write_manifest(self._folder, self._recipe, inputs, report)
 
-    def _columns(self, tally: Tally) -> Iterator[Column]:
-        path = self._raw / f"{tally.split}.arrow"
-        return (Column(path, side, tally.kept) for side in ("source", "target"))
+    def _columns(self, count: SplitCount) -> Iterator[Column]:
+        path = self._raw / split_file(count.split)
+        return (Column(path, side, count.kept) for side in ("source", "target"))
 
-    def _prepare_stream(self, sources: dict[str, tuple[Named, ...]]) -> list[Tally]:
+    def _prepare_stream(self, sources: dict[str, tuple[Named, ...]]) -> list[SplitCount]:
         """Trains the tokenizer on a sample; of the training pairs nothing else is kept."""
         self._raw.mkdir()
         train = self._sample(sources["train"])
@@ -267,59 +230,61 @@ class _Work:
         held_out = ((split, named) for split, named in sources.items() if split != "train")
         return [train, *(self._prepare(split, named, tokenizers) for split, named in held_out)]
 
-    def _sample(self, sources: tuple[Named, ...]) -> Tally:
+    def _sample(self, sources: tuple[Named, ...]) -> SplitCount:
         options = self._recipe.tokenizer
         wanted = _GLANCE if options.model or options.source_model else options.max_lines
-        work, tally = Work(self._cleaning("train"), None), self._tally("train")
+        work, count = Work(self._cleaning("train"), None), self._new_count("train")
         for named in sources:
-            tally.begin(named.name)
+            count.begin(named.name)
         self._progress.start("reading a sample of train", wanted)
-        with writer(self._raw / "train.arrow", RAW_SCHEMA) as raw:
+        with writer(self._raw / split_file("train"), RAW_SCHEMA) as raw:
             for corpus, block in sampled_blocks(self._recipe.data):
-                batch = tally.cleaned(work(block), corpus)
+                batch = count.cleaned(work(block), corpus)
                 raw.write_batch(batch)
                 self._progress.advance(batch.num_rows)
-                if tally.kept >= wanted:
+                if count.kept >= wanted:
                     break
         self._progress.finish()
-        tally.check(sample=True)
-        return tally
+        count.check(sample=True)
+        return count
 
     def _cleaning(self, split: str) -> Cleaning:
         return self._recipe.cleaning if split == "train" else KEEP_ALL
 
-    def _tally(self, split: str) -> Tally:
+    def _new_count(self, split: str) -> SplitCount:
         seen = Seen() if self._cleaning(split).duplicates else None
-        return Tally(split, seen, isinstance(getattr(self._recipe.data, split), tuple))
+        return SplitCount(split, seen, isinstance(getattr(self._recipe.data, split), tuple))
 
-    def _prepare(self, split: str, sources: tuple[Named, ...], tokenizers: Tokenizers) -> Tally:
+    def _prepare(
+        self, split: str, sources: tuple[Named, ...], tokenizers: Tokenizers
+    ) -> SplitCount:
         """Cleans and tokenizes a split in one go."""
-        work, tally = Work(self._cleaning(split), tokenizers), self._tally(split)
-        with writer(self._folder / f"{split}.arrow", SCHEMA) as prepared:
+        work, count = Work(self._cleaning(split), tokenizers), self._new_count(split)
+        with writer(self._folder / split_file(split), SCHEMA) as prepared:
             for named in sources:
-                self._progress.start(f"tokenizing {tally.begin(named.name)}", None)
+                self._progress.start(f"tokenizing {count.begin(named.name)}", None)
                 with self._worked(read_blocks(named.source), work) as results:
                     for result in results:
-                        batch = tally.cleaned(result)
+                        batch = count.cleaned(result)
                         prepared.write_batch(batch)
-                        tally.tokenized(batch)
+                        count.tokenized(batch)
                         self._progress.advance(result.notes.read)
                 self._progress.finish()
-        tally.check()
-        return tally
+        count.check()
+        return count
 
-    def _read(self, split: str, sources: tuple[Named, ...]) -> Tally:
+    def _read(self, split: str, sources: tuple[Named, ...]) -> SplitCount:
         """Cleans a split, and keeps it until there is a tokenizer."""
-        work, tally = Work(self._cleaning(split), None), self._tally(split)
-        with writer(self._raw / f"{split}.arrow", RAW_SCHEMA) as raw:
+        work, count = Work(self._cleaning(split), None), self._new_count(split)
+        with writer(self._raw / split_file(split), RAW_SCHEMA) as raw:
             for named in sources:
-                self._progress.start(f"reading {tally.begin(named.name)}", None)
+                self._progress.start(f"reading {count.begin(named.name)}", None)
                 for result in map(work, read_blocks(named.source)):
-                    raw.write_batch(tally.cleaned(result))
+                    raw.write_batch(count.cleaned(result))
                     self._progress.advance(result.notes.read)
                 self._progress.finish()
-        tally.check()
-        return tally
+        count.check()
+        return count
 
     def _tokenizers(self, sources: Iterable[str], targets: Iterable[str]) -> Tokenizers:
         options = self._recipe.tokenizer
@@ -331,16 +296,16 @@ class _Work:
         self._progress.finish()
         return tokenizers
 
-    def _tokenize(self, tally: Tally, tokenizers: Tokenizers, output: Path) -> None:
-        self._progress.start(f"tokenizing {tally.split}", tally.kept)
-        batches = read_batches(self._raw / f"{tally.split}.arrow")
+    def _tokenize(self, count: SplitCount, tokenizers: Tokenizers, output: Path) -> None:
+        self._progress.start(f"tokenizing {count.split}", count.kept)
+        batches = read_batches(self._raw / split_file(count.split))
         with (
             writer(output, SCHEMA) as prepared,
             self._worked(batches, Work(None, tokenizers)) as results,
         ):
             for batch, _ in results:
                 prepared.write_batch(batch)
-                tally.tokenized(batch)
+                count.tokenized(batch)
                 self._progress.advance(batch.num_rows)
         self._progress.finish()
 

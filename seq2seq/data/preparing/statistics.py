@@ -1,23 +1,264 @@
-"""What preparing counts in a split while its batches go by."""
+"""What ``prepare`` finds out about a corpus, counted while its batches go by."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import resource
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from seq2seq.data.arrow import flat_ids
-from seq2seq.data.preparing.duplicates import Seen
-from seq2seq.data.preparing.report import Corpus, SideCounter, Split
 from seq2seq.data.preparing.worker import Result
 from seq2seq.errors import DataError
-from seq2seq.text.cleaning import DUPLICATES, Drops
+from seq2seq.ids import UNK
+from seq2seq.text.cleaning import DUPLICATES, Dropped, Drops
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+_PERCENTILES = (50, 90, 99)
+
+
+# ---------------------------------------------------------------------------------------------
+# The report
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a split: its pieces, and how many a line has.
+
+    Attributes:
+        tokens: All pieces, without bos and eos.
+        unknown: Those that are unk.
+        p50: Half of the lines have at most so many pieces.
+        p90: Nine lines in ten have at most so many.
+        p99: 99 lines in a hundred have at most so many.
+        longest: The pieces of the longest line.
+    """
+
+    tokens: int
+    unknown: int
+    p50: int
+    p90: int
+    p99: int
+    longest: int
+
+    @property
+    def unknown_rate(self) -> float:
+        """The share of unk among the pieces."""
+        return self.unknown / self.tokens if self.tokens else 0.0
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Pairs that were read together.
+
+    Attributes:
+        name: What they are called.
+        read: Pairs in the input.
+        dropped: What cleaning dropped (train only).
+        kept: Pairs in the prepared file.
+        replaced: Kept pairs in which bytes that are not UTF-8 were replaced.
+        replaced_line: The line of the first of them.
+    """
+
+    name: str
+    read: int
+    dropped: tuple[Dropped, ...]
+    kept: int
+    replaced: int
+    replaced_line: int | None
+
+
+@dataclass(frozen=True)
+class Corpus(Counted):
+    """One of several corpora of the training split."""
+
+
+@dataclass(frozen=True)
+class Split(Counted):
+    """One split: "train", "val" or "test".
+
+    Attributes:
+        source: The source side.
+        target: The target side.
+        corpora: The same for each corpus, in the recipe's order, where the recipe lists several.
+    """
+
+    source: Side
+    target: Side
+    corpora: tuple[Corpus, ...] = ()
+
+    def parts(self) -> Iterator[tuple[str, Counted]]:
+        """Yields each corpus, or the split itself, with what to call it."""
+        for corpus in self.corpora:
+            yield f"{self.name}: {corpus.name}", corpus
+        if not self.corpora:
+            yield self.name, self
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """The whole of it.
+
+    Attributes:
+        splits: Train, val and, where there is one, test.
+        seconds: From beginning to end.
+        peak_memory: Bytes: the most that this process held, and the largest of its children.
+    """
+
+    splits: tuple[Split, ...]
+    seconds: float
+    peak_memory: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Turns the report into plain values, which ``from_json`` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> PrepareReport:
+        """Reads what ``to_json`` gave, perhaps through a manifest."""
+        splits = tuple(
+            Split(
+                **{
+                    **split,
+                    "dropped": _dropped(split),
+                    "corpora": tuple(
+                        Corpus(**{**corpus, "dropped": _dropped(corpus)})
+                        for corpus in split.get("corpora", ())
+                    ),
+                    "source": Side(**split["source"]),
+                    "target": Side(**split["target"]),
+                }
+            )
+            for split in values["splits"]
+        )
+        return cls(splits, values["seconds"], values["peak_memory"])
+
+
+def _dropped(values: Mapping[str, Any]) -> tuple[Dropped, ...]:
+    return tuple(Dropped(**one) for one in values["dropped"])
+
+
+def peak_memory() -> int:
+    """Returns the most bytes that this process held, plus the largest of its finished children."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return unit * sum(resource.getrusage(one).ru_maxrss for one in who)
+
+
+def report_table(report: PrepareReport) -> Group:
+    """Draws the report for ``rich`` to print."""
+    from rich.console import Group
+    from rich.table import Table
+
+    pairs = Table("", "lines read", "dropped", "kept", title="Pairs", title_justify="left")
+    dropped = Table("split", "rule", "dropped", "first at line", title="Dropped by each rule")
+    tokens = Table("", "tokens", "unknown", "p50", "p90", "p99", "longest", title="Tokens a line")
+    for table, texts in ((pairs, 1), (dropped, 2), (tokens, 1)):
+        table.title_justify = "left"
+        for column in table.columns[texts:]:
+            column.justify = "right"
+    for split in report.splits:
+        names = [(split.name, split), *(split.parts() if split.corpora else ())]
+        for name, counted in names:
+            drops = sum(one.count for one in counted.dropped)
+            pairs.add_row(name, f"{counted.read:,}", f"{drops:,}", f"{counted.kept:,}")
+        for name, counted in split.parts():
+            for one in counted.dropped:
+                dropped.add_row(name, one.rule, f"{one.count:,}", f"{one.first_line:,}")
+        for name, side in (("source", split.source), ("target", split.target)):
+            lengths = (side.p50, side.p90, side.p99, side.longest)
+            tokens.add_row(
+                f"{split.name} {name}",
+                f"{side.tokens:,}",
+                f"{side.unknown_rate:.3%}",
+                *(f"{length:,}" for length in lengths),
+            )
+    notes = [
+        f"{name}: bytes that are not UTF-8 were replaced in {counted.replaced:,} pairs, "
+        f"first at line {counted.replaced_line:,}"
+        for split in report.splits
+        for name, counted in split.parts()
+        if counted.replaced
+    ]
+    notes.append(f"{report.seconds:.1f} seconds, {report.peak_memory / 2**20:,.0f} MiB at most")
+    tables = [pairs, dropped, tokens] if dropped.row_count else [pairs, tokens]
+    return Group(*tables, *notes)
+
+
+# ---------------------------------------------------------------------------------------------
+# Counting
+
+
+class SideCounter:
+    """Counts one side's pieces as they come, in memory that only the longest line determines."""
+
+    def __init__(self) -> None:
+        self._histogram = np.zeros(1, dtype=np.int64)  # lines of each length
+        self._unknown = 0
+
+    def add(self, ids: npt.NDArray[np.int32], lengths: npt.NDArray[np.int32]) -> None:
+        """Counts lines: all their pieces, and the number of pieces in each."""
+        self._unknown += int(np.count_nonzero(ids == UNK))
+        counts = np.bincount(lengths, minlength=len(self._histogram))
+        counts[: len(self._histogram)] += self._histogram
+        self._histogram = counts
+
+    def side(self) -> Side:
+        """Sums up."""
+        lengths = np.arange(len(self._histogram))
+        up_to = np.cumsum(self._histogram)
+        p50, p90, p99 = (
+            int(np.searchsorted(up_to, up_to[-1] * percent / 100)) for percent in _PERCENTILES
+        )
+        longest = int(lengths[self._histogram > 0].max(initial=0))
+        tokens = int((lengths * self._histogram).sum())
+        return Side(tokens, self._unknown, p50, p90, p99, longest)
+
+
+class Seen:
+    """A growing set of 64-bit numbers, in 8 bytes each.
+
+    Sorted runs, each at least twice as long as the next: a batch of n numbers costs a binary
+    search in log2(all / n) runs, and merging moves each number as often. The largest merge needs
+    as much again for a moment.
+    """
+
+    def __init__(self) -> None:
+        self._runs: list[npt.NDArray[np.uint64]] = []
+
+    def first_times(self, numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        """Adds numbers, and tells of each if it was neither in the set nor earlier among them."""
+        unique, first = np.unique(numbers, return_index=True)
+        new = np.ones(unique.shape, dtype=np.bool_)
+        for run in self._runs:
+            place = np.minimum(np.searchsorted(run, unique), run.size - 1)
+            new &= run[place] != unique
+        fresh = np.zeros(numbers.shape, dtype=np.bool_)
+        fresh[first[new]] = True
+        self._add(unique[new])
+        return fresh
+
+    def _add(self, run: npt.NDArray[np.uint64]) -> None:
+        if run.size:
+            self._runs.append(run)
+        while len(self._runs) > 1 and self._runs[-2].size < 2 * self._runs[-1].size:
+            merged = np.concatenate([self._runs.pop(), self._runs.pop()])
+            merged.sort(kind="stable")  # numpy's merges sorted runs in one pass
+            self._runs.append(merged)
+
+    def __len__(self) -> int:
+        return sum(run.size for run in self._runs)
 
 
 @dataclass
-class Count:
+class CorpusCount:
     """What is known of a corpus so far.
 
     Attributes:
@@ -37,11 +278,7 @@ class Count:
     replaced_line: int | None = None
 
     def result(self) -> Corpus:
-        """Sums up.
-
-        Returns:
-            The corpus.
-        """
+        """Sums up."""
         return Corpus(
             self.name,
             self.read,
@@ -53,7 +290,7 @@ class Count:
 
 
 @dataclass
-class Tally:
+class SplitCount:
     """What is known of a split so far.
 
     Attributes:
@@ -70,7 +307,7 @@ class Tally:
     counters: tuple[SideCounter, SideCounter] = field(
         default_factory=lambda: (SideCounter(), SideCounter())
     )
-    counts: list[Count] = field(default_factory=list)
+    counts: list[CorpusCount] = field(default_factory=list)
 
     @property
     def kept(self) -> int:
@@ -78,15 +315,8 @@ class Tally:
         return sum(one.kept for one in self.counts)
 
     def begin(self, corpus: str) -> str:
-        """Begins the next corpus.
-
-        Args:
-            corpus: What it is called.
-
-        Returns:
-            What to call it beside the split.
-        """
-        self.counts.append(Count(corpus))
+        """Begins the next corpus, and returns what to call it beside the split."""
+        self.counts.append(CorpusCount(corpus))
         return f"{self.split}: {corpus}" if self.several else self.split
 
     def cleaned(self, result: Result, corpus: int = -1) -> pa.RecordBatch:
@@ -121,11 +351,7 @@ class Tally:
         return batch.filter(pa.array(first_times))
 
     def tokenized(self, batch: pa.RecordBatch) -> None:
-        """Counts a batch's pieces.
-
-        Args:
-            batch: The next one, of ``SCHEMA``.
-        """
+        """Counts the pieces of the next batch, which has ``SCHEMA``."""
         for counter, column in zip(self.counters, batch.columns, strict=False):
             counter.add(*flat_ids(column))
 
@@ -153,11 +379,7 @@ class Tally:
             raise DataError(f"{where}: {why}: {mend}")
 
     def result(self) -> Split:
-        """Sums up.
-
-        Returns:
-            The split.
-        """
+        """Sums up."""
         source, target = (counter.side() for counter in self.counters)
         corpora = [one.result() for one in self.counts]
         drops = Drops()

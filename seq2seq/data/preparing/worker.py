@@ -13,9 +13,10 @@ import io
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from itertools import compress
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +27,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from seq2seq.data.arrow import RAW_SCHEMA, SCHEMA, id_column
-from seq2seq.data.preparing.duplicates import digests
 from seq2seq.text.cleaning import Dropped, Drops, Rules, Texts
 from seq2seq.text.tokenizer import Tokenizer, Tokenizers
 
@@ -55,31 +55,16 @@ class Notes:
     digests: str = ""
 
     def to_metadata(self) -> dict[bytes, bytes]:
-        """Packs the notes.
-
-        Returns:
-            What goes with a batch through a stream.
-        """
+        """Packs the notes, to go with a batch through a stream."""
         return {_NOTES: json.dumps(asdict(self)).encode()}
 
     def numbers(self) -> npt.NDArray[np.uint64]:
-        """Reads the hashes.
-
-        Returns:
-            A number for each kept pair.
-        """
+        """Reads the hashes, a number for each kept pair."""
         return np.frombuffer(bytes.fromhex(self.digests), dtype="<u8").astype(np.uint64)
 
     @classmethod
     def from_metadata(cls, metadata: pa.KeyValueMetadata) -> Notes:
-        """Unpacks them.
-
-        Args:
-            metadata: What came with a batch.
-
-        Returns:
-            The notes.
-        """
+        """Unpacks the notes that came with a batch."""
         values = json.loads(metadata[_NOTES])
         return cls(**{**values, "dropped": tuple(Dropped(**one) for one in values["dropped"])})
 
@@ -156,6 +141,16 @@ class Work:
             return ""
         hashes = digests(_encoded(batch.column("source")), _encoded(batch.column("target")))
         return hashes.astype("<u8").tobytes().hex()
+
+
+def digests(sources: Iterable[bytes], targets: Iterable[bytes]) -> npt.NDArray[np.uint64]:
+    """Hashes pairs, so that repeated ones are found: a number a pair."""
+    # The source's length keeps ("a b", "c") and ("a", "b c") apart.
+    hashes = b"".join(
+        blake2b(b"%d %b%b" % (len(source), source, target), digest_size=8).digest()
+        for source, target in zip(sources, targets, strict=True)
+    )
+    return np.frombuffer(hashes, dtype="<u8").astype(np.uint64)
 
 
 def _decoded(column: pa.BinaryArray, invalid: set[int]) -> pa.StringArray:

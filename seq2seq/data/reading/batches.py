@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from seq2seq.data import arrow as storage
-from seq2seq.data.reading.corpus import read_pairs, unequal
-from seq2seq.data.reading.files import FROM_START, Start, check_file, line_blocks
+from seq2seq.data.reading.corpus import FROM_START, Start, line_blocks, read_pairs
+from seq2seq.errors import DataError
 from seq2seq.recipe.data import LinesSource, Source
+from seq2seq.storage.lines import check_file
 from seq2seq.text.cleaning import RawPair
 
 _BYTES_A_CHARACTER = 4  # at most, of UTF-8
@@ -44,14 +45,7 @@ def read_blocks(source: Source, start: Start = FROM_START) -> Iterator[pa.Record
 
 
 def blocks_of(pairs: Iterable[RawPair]) -> Iterator[pa.RecordBatch]:
-    """Puts pairs together.
-
-    Args:
-        pairs: The pairs.
-
-    Returns:
-        The batches, as ``read_blocks`` gives them; no more pairs are read than one has.
-    """
+    """Puts pairs together as ``read_blocks`` does; no more are read ahead than one batch has."""
     return map(_block, _cut(pairs))
 
 
@@ -155,7 +149,10 @@ def _line_blocks(source_path: str, target_path: str, start: Start) -> Iterator[p
         first += count
     if len(source) or len(target):
         counts = (first - 1 + side.rest() for side in (source, target))
-        raise unequal(source_path, next(counts), target_path, next(counts))
+        raise DataError(
+            f"{source_path} has {next(counts):,} lines but {target_path} has {next(counts):,}: "
+            "line n of one must be the translation of line n of the other"
+        )
 
 
 def _fitting(sources: list[int], targets: list[int]) -> int:

@@ -1,25 +1,26 @@
 r"""Where pairs come from: one reader a kind of source, each in constant memory.
 
-Lines, TSV and JSON Lines are read here rather than by the builders of ``datasets``, because a line
-must end at ``\n`` and nowhere else, and because an error must name its line; Parquet is read by
-pyarrow, which is what ``datasets`` reads it with. The hub is read through ``datasets`` itself, as
-a stream: nothing is kept on the disk. Only the hub can touch the network.
+TSV and JSON Lines are read here rather than by the builders of ``datasets``, because a line must
+end at ``\n`` and nowhere else, and because an error must name its line; Parquet is read by
+pyarrow, which is what ``datasets`` reads it with. The hub is read through ``datasets`` itself, as a
+stream: nothing is kept on the disk. Only the hub can touch the network. Pairs of line-aligned files
+are read in ``batches``, many at a time.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import islice, zip_longest
+from itertools import chain, islice
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from seq2seq.data.reading.files import FROM_START, Start, check_file, read_lines
-from seq2seq.data.reading.hub import HubRows
-from seq2seq.errors import DataError
+from seq2seq.errors import DataError, MissingExtraError
 from seq2seq.recipe.data import (
     HubSource,
     JsonlSource,
@@ -28,28 +29,66 @@ from seq2seq.recipe.data import (
     Source,
     TsvSource,
 )
+from seq2seq.storage.lines import check_file, corpus_blocks, place_after, split_block
 from seq2seq.text.cleaning import RawPair
 
 _ROWS = 8192
 
 
-def source_files(source: Source) -> tuple[str, ...]:
-    """Names the local files that a source is read from.
+@dataclass(frozen=True)
+class Start:
+    """Where reading begins, if not at the beginning.
 
-    Args:
-        source: The recipe's table.
-
-    Returns:
-        Their paths; none for the hub.
+    Attributes:
+        lines: Lines (or rows) before it.
+        offsets: Bytes before it, in each of a source's files; None: so many lines are passed over.
     """
+
+    lines: int = 0
+    offsets: tuple[int, ...] | None = None
+
+    def of(self, file: int) -> Start:
+        """Where to begin in one of a source's files, counted from 0."""
+        return Start(self.lines, self.offsets and (self.offsets[file],))
+
+
+FROM_START = Start()
+
+
+def line_blocks(path: str, start: Start = FROM_START) -> Iterator[bytes]:
+    """Reads whole lines by the megabyte (see ``corpus_blocks``), from a place on."""
+    if start.offsets is not None:
+        return corpus_blocks(path, offset=start.offsets[0], lines_before=start.lines)
+    blocks = corpus_blocks(path)
+    return _after(blocks, start.lines) if start.lines else blocks
+
+
+def _after(blocks: Iterator[bytes], left: int) -> Iterator[bytes]:
+    for block in blocks:
+        count = block.count(b"\n") if left else 0
+        if left < count or not left:
+            yield block[place_after(block, left) :]
+            left = 0
+        else:
+            left -= count
+
+
+def _numbered_lines(path: str, start: Start) -> Iterator[tuple[int, bytes]]:
+    lines = chain.from_iterable(map(split_block, line_blocks(path, start)))
+    return enumerate(lines, start.lines + 1)
+
+
+def source_files(source: Source) -> tuple[str, ...]:
+    """Returns the paths of the local files that a source is read from; none for the hub."""
     if isinstance(source, LinesSource):
         return (source.source_path, source.target_path)
-    if isinstance(source, TsvSource | JsonlSource | ParquetSource):
-        return (source.path,)
-    return ()
+    return () if isinstance(source, HubSource) else (source.path,)
 
 
-def read_pairs(source: Source, start: Start = FROM_START) -> Iterator[RawPair]:
+_OneByOne = TsvSource | JsonlSource | ParquetSource | HubSource
+
+
+def read_pairs(source: _OneByOne, start: Start = FROM_START) -> Iterator[RawPair]:
     r"""Reads the pairs of a source, in order and in constant memory.
 
     Nothing is trimmed but a line's end: ``\n``, or ``\r\n``. Bytes that are not UTF-8 (and halves
@@ -72,43 +111,6 @@ def read_pairs(source: Source, start: Start = FROM_START) -> Iterator[RawPair]:
     yield from _READERS[source.kind](source, start)
 
 
-def _lines(source: LinesSource, start: Start) -> Iterator[RawPair]:
-    sources = read_lines(source.source_path, start.of(0))
-    targets = read_lines(source.target_path, start.of(1))
-    both = zip_longest(sources, targets)
-    for number, (source_line, target_line) in enumerate(both, start.lines + 1):
-        if source_line is None or target_line is None:
-            raise unequal(
-                source.source_path,
-                _lines_in(number, source_line, sources),
-                source.target_path,
-                _lines_in(number, target_line, targets),
-            )
-        yield _pair(number, source_line, target_line)
-
-
-def _lines_in(number: int, line: bytes | None, rest: Iterator[bytes]) -> int:
-    return number - 1 if line is None else number + sum(1 for _ in rest)
-
-
-def unequal(source_path: str, sources: int, target_path: str, targets: int) -> DataError:
-    """Says that two files do not pair.
-
-    Args:
-        source_path: The one.
-        sources: Its lines.
-        target_path: The other.
-        targets: Its lines.
-
-    Returns:
-        The error.
-    """
-    return DataError(
-        f"{source_path} has {sources:,} lines but {target_path} has {targets:,}: line n of "
-        "one must be the translation of line n of the other"
-    )
-
-
 def _pair(number: int, source: bytes, target: bytes) -> RawPair:
     try:
         return RawPair(number, source.decode(), target.decode())
@@ -120,7 +122,7 @@ def _pair(number: int, source: bytes, target: bytes) -> RawPair:
 
 def _tsv(source: TsvSource, start: Start) -> Iterator[RawPair]:
     needed = 1 + max(source.source, source.target)
-    for number, line in enumerate(read_lines(source.path, start), start.lines + 1):
+    for number, line in _numbered_lines(source.path, start):
         columns = line.split(b"\t")
         if len(columns) < needed:
             raise DataError(
@@ -132,7 +134,7 @@ def _tsv(source: TsvSource, start: Start) -> Iterator[RawPair]:
 
 
 def _jsonl(source: JsonlSource, start: Start) -> Iterator[RawPair]:
-    for number, line in enumerate(read_lines(source.path, start), start.lines + 1):
+    for number, line in _numbered_lines(source.path, start):
         if not line.strip():
             continue
         place = f"{source.path}, line {number}"
@@ -275,6 +277,81 @@ def _column(batch: pa.RecordBatch, path: list[str]) -> list[bytes | None]:
     return values
 
 
+class HubRows:
+    """The rows of a data set, in order, as a stream that can be taken up again.
+
+    ``datasets`` can tell where a stream is and go on from there. What it tells was wrong in some of
+    its releases once a stream had been taken up, so it is believed only where it moves; else the
+    rows are passed over by their number.
+
+    Args:
+        source: The recipe's table.
+        mark: Where to begin, from ``mark`` of an earlier reading; None: at the beginning.
+    """
+
+    def __init__(self, source: HubSource, mark: Mapping[str, Any] | None = None) -> None:
+        self._source = source
+        self._state = None if mark is None else mark["state"]
+        self._skip: int = 0 if mark is None else mark["skip"]
+        self._before: int = 0 if mark is None else mark["rows"]
+        self._read = 0
+        self._data: Any = None
+        self._first: Any = None
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+        try:
+            import datasets
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("the hub", "train", "datasets") from error
+        source = self._source
+        name = f"data set {source.name!r}, split {source.split!r}"
+        try:
+            self._data = datasets.load_dataset(
+                source.name,
+                name=source.config,
+                split=source.split,
+                revision=source.revision,
+                streaming=True,
+            )
+            self._first = self._position()
+            if self._state is not None:
+                self._data.load_state_dict(self._state)
+            left = self._skip
+            for row in self._data:
+                if left:
+                    left -= 1
+                    continue
+                self._read += 1
+                yield row
+        except DataError:
+            raise
+        # What it raises is not documented, differs between releases, and nearly always is the
+        # network, the name, the configuration or the split: all of them the user's to mend.
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            rows = self._before + self._read
+            place = f", after row {rows}" if rows else ""
+            raise DataError(f"{name}{place}: cannot be read: {reason}") from None
+        if not self._before + self._read:
+            raise DataError(f"{name}: the split is empty")
+
+    def _position(self) -> Any:
+        """Where the stream is, as ``datasets`` tells it; None if it does not, or not for JSON."""
+        try:
+            return json.loads(json.dumps(self._data.state_dict()))
+        except (AttributeError, TypeError):
+            return None
+
+    def mark(self) -> dict[str, Any]:
+        """Where the next row is, in plain values for JSON, which a later reading takes."""
+        position = self._position() if self._read else None
+        rows = self._before + self._read
+        if position is None or position == self._first:
+            return {"state": self._state, "skip": self._skip + self._read, "rows": rows}
+        return {"state": position, "skip": 0, "rows": rows}
+
+
 def _hub(source: HubSource, start: Start) -> Iterator[RawPair]:
     rows = islice(HubRows(source), start.lines, None)
     for number, row in enumerate(rows, start.lines + 1):
@@ -282,22 +359,12 @@ def _hub(source: HubSource, start: Start) -> Iterator[RawPair]:
 
 
 def hub_pair(number: int, row: Mapping[str, Any], source: HubSource) -> RawPair:
-    """Takes a pair from a row of a data set.
-
-    Args:
-        number: The row's, from 1.
-        row: The row.
-        source: The recipe's table.
-
-    Returns:
-        The pair.
-    """
+    """Takes a pair from a row of a data set, which is numbered from 1."""
     place = f"data set {source.name!r}, split {source.split!r}, row {number}"
     return _row_pair(number, row, source, place)
 
 
 _READERS: dict[str, Callable[[Any, Start], Iterator[RawPair]]] = {
-    "lines": _lines,
     "tsv": _tsv,
     "jsonl": _jsonl,
     "parquet": _parquet,

@@ -20,12 +20,11 @@ import pyarrow as pa
 
 from seq2seq.data.mixture import Named, shares, sources_of
 from seq2seq.data.reading.batches import blocks_of, read_blocks
-from seq2seq.data.reading.corpus import hub_pair, source_files
-from seq2seq.data.reading.files import Start, can_seek, offset_after
-from seq2seq.data.reading.hub import HubRows
+from seq2seq.data.reading.corpus import HubRows, Start, hub_pair, source_files
 from seq2seq.errors import DataError
 from seq2seq.recipe import Data
 from seq2seq.recipe.data import HubSource, JsonlSource, LinesSource, TsvSource
+from seq2seq.storage.lines import is_packed, offset_after
 from seq2seq.text.cleaning import RawPair
 
 Mark = dict[str, Any]
@@ -33,7 +32,7 @@ Mark = dict[str, Any]
 _TURN = 4096  # rows of a sample in which the corpora have their shares
 
 
-class _Tap:
+class _Reader:
     """One corpus, read on and on."""
 
     def __init__(self, named: Named, mark: Mark | None = None) -> None:
@@ -89,7 +88,7 @@ class _Tap:
 
     def mark(self) -> Mark:
         """Where the next row is."""
-        if all(map(can_seek, self._files)) and self._files:
+        if self._files and not any(map(is_packed, self._files)):
             before = self._offsets or (0,) * len(self._files)
             count = self._lines - self._marked
             self._offsets = tuple(
@@ -101,7 +100,7 @@ class _Tap:
         return {"passes": self.passes, "lines": self._lines, "offsets": offsets}
 
 
-class _HubTap(_Tap):
+class _HubReader(_Reader):
     """A data set of the hub: not a row more is read than is asked for, or its mark were wrong."""
 
     def _open(self, mark: Mark) -> None:
@@ -136,20 +135,16 @@ class Streams:
         self.shares = shares([one.weight for one in self.named], data.temperature)
         marks: Sequence[Mark | None] = mark["corpora"] if mark else [None] * len(self.named)
         self._first: list[str | None] = mark.get("first", []) if mark else []
-        self._taps = [
-            (_HubTap if isinstance(named.source, HubSource) else _Tap)(named, one)
+        self._readers = [
+            (_HubReader if isinstance(named.source, HubSource) else _Reader)(named, one)
             for named, one in zip(self.named, marks, strict=True)
         ]
 
     def quota(self, number: int) -> list[int]:
-        """The rows that a buffer takes of each corpus.
+        """How many rows of each corpus a buffer has.
 
-        Args:
-            number: Which buffer, from 0.
-
-        Returns:
-            Their counts. Added up from the first buffer on they are each corpus's share, rounded
-            down: nothing is lost in the long run.
+        Added up from the first buffer on (number 0) they are each corpus's share, rounded down:
+        nothing is lost in the long run.
         """
         begin, end = (
             [math.floor(buffers * self.buffer * share) for share in self.shares]
@@ -158,17 +153,8 @@ class Streams:
         return [stop - start for start, stop in zip(begin, end, strict=True)]
 
     def mark(self) -> Mark:
-        """Where the next buffer begins.
-
-        Returns:
-            Plain values for JSON.
-        """
-        return {"buffer": self.number, "corpora": [tap.mark() for tap in self._taps]}
-
-    @property
-    def passes(self) -> list[int]:
-        """How often each corpus has been read to its end."""
-        return [tap.passes for tap in self._taps]
+        """Where the next buffer begins, in plain values for JSON."""
+        return {"buffer": self.number, "corpora": [reader.mark() for reader in self._readers]}
 
     def read(self) -> list[tuple[int, pa.RecordBatch]]:
         """Reads the next buffer.
@@ -181,24 +167,20 @@ class Streams:
                 its mark was made.
         """
         found = []
-        for corpus, (tap, count) in enumerate(
-            zip(self._taps, self.quota(self.number), strict=True)
+        for corpus, (reader, count) in enumerate(
+            zip(self._readers, self.quota(self.number), strict=True)
         ):
-            found += [(corpus, block) for block in tap.take(count)]
+            found += [(corpus, block) for block in reader.take(count)]
         self._check(found)
         self.number += 1
         return found
 
     def sample(self) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """Reads buffers until each corpus has been read to its end; see ``sampled_blocks``.
-
-        Yields:
-            Batches with their corpora's numbers.
-        """
-        while unfinished := {n for n, tap in enumerate(self._taps) if not tap.passes}:
+        """Reads buffers until each corpus has been read to its end; see ``sampled_blocks``."""
+        while unfinished := {n for n, reader in enumerate(self._readers) if not reader.passes}:
             for corpus, count in enumerate(self.quota(self.number)):
                 last = unfinished == {corpus}
-                for block in self._taps[corpus].take(count, to_end=last):
+                for block in self._readers[corpus].take(count, to_end=last):
                     yield corpus, block
             self.number += 1
 
@@ -215,14 +197,7 @@ class Streams:
 
 
 def first_rows(found: Sequence[tuple[int, pa.RecordBatch]]) -> list[str | None]:
-    """Hashes the first row of each corpus in a buffer, to know it again.
-
-    Args:
-        found: What was read.
-
-    Returns:
-        A hash a corpus, up to the last one that has a row; None for one that has none.
-    """
+    """Hashes the first row of each corpus in a buffer, to know it again; None: it has no row."""
     hashes: dict[int, str] = {}
     for corpus, block in found:
         if corpus not in hashes:

@@ -19,7 +19,7 @@ import pytest
 import seq2seq.data.preparing.prepare as module
 from seq2seq.data.dataset import PairDataset, PreparedData
 from seq2seq.data.preparing.prepare import is_prepared, prepare
-from seq2seq.data.preparing.report import PrepareReport, report_table
+from seq2seq.data.preparing.statistics import PrepareReport, report_table
 from seq2seq.errors import DataError, ModelError, RecipeError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.data import LinesSource
@@ -155,7 +155,7 @@ def test_cleaning_and_the_report(corpus: Corpus, recipe_for: Make, tmp_path: Pat
 
 
 def test_percentiles_are_the_smallest_length_that_covers_the_share() -> None:
-    from seq2seq.data.preparing.report import SideCounter
+    from seq2seq.data.preparing.statistics import SideCounter
 
     generator = np.random.default_rng(3)
     lengths = generator.integers(0, 300, size=1000).astype(np.int32)
@@ -445,7 +445,7 @@ def test_memory_does_not_grow_with_the_corpus(
 ) -> None:
     code = (
         "import sys, threading, time\nfrom pathlib import Path\n"
-        "from seq2seq.data import storage\n"
+        "from seq2seq.data import arrow as storage\n"
         "from seq2seq.data.preparing.prepare import prepare\n"
         "from seq2seq.recipe import Recipe\n"
         "storage.BATCH_PAIRS = 256\n"

@@ -8,15 +8,16 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.pairs import decoded
 
 from seq2seq.data import arrow as storage
 from seq2seq.data.preparing.worker import Work
-from seq2seq.data.reading import files
 from seq2seq.data.reading.batches import read_blocks
 from seq2seq.data.reading.corpus import read_pairs
 from seq2seq.errors import DataError
 from seq2seq.recipe import Cleaning
 from seq2seq.recipe.data import LinesSource, Source, TsvSource
+from seq2seq.storage import lines as storage_lines
 from seq2seq.text.cleaning import RawPair
 
 KEEP_ALL = Cleaning(empty=False, max_length=None, invalid_utf8=False, control_characters=False)
@@ -28,10 +29,21 @@ LINE = st.lists(
 ).map(b"".join)
 
 
+def pairs_of(source: Source) -> list[RawPair]:
+    """Every pair: of files that are aligned by the definition of a line, of others one by one."""
+    if not isinstance(source, LinesSource):
+        return list(read_pairs(source))
+    sides = []
+    for path in (source.source_path, source.target_path):
+        *lines, last = Path(path).read_bytes().split(b"\n")
+        sides.append([line.removesuffix(b"\r") for line in lines] + ([last] if last else []))
+    return [decoded(n, *pair) for n, pair in enumerate(zip(*sides, strict=True), 1)]
+
+
 def one_by_one(source: Source, pairs: int, characters: int) -> list[list[RawPair]]:
     """The batches by their definition: full at so many pairs, or at so many characters."""
     blocks: list[list[RawPair]] = [[]]
-    for pair in read_pairs(source):
+    for pair in pairs_of(source):
         if len(blocks[-1]) == pairs or sum(len(a + b) for _, a, b, _ in blocks[-1]) >= characters:
             blocks.append([])
         blocks[-1].append(pair)
@@ -78,7 +90,7 @@ def test_the_same_pairs_in_the_same_batches(
         TsvSource(path=str(folder / "tsv")),
     ):
         with (
-            patch.object(files, "_BUFFER", buffer),
+            patch.object(storage_lines, "_BUFFER", buffer),
             patch.object(storage, "BATCH_PAIRS", pairs),
             patch.object(storage, "BATCH_CHARACTERS", characters),
         ):

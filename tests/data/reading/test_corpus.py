@@ -16,9 +16,9 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.pairs import read_pairs
 
-from seq2seq.data.reading.corpus import read_pairs, source_files
-from seq2seq.data.reading.files import LONGEST_LINE, read_lines
+from seq2seq.data.reading.corpus import source_files
 from seq2seq.errors import DataError
 from seq2seq.recipe.data import (
     HubSource,
@@ -28,6 +28,8 @@ from seq2seq.recipe.data import (
     Source,
     TsvSource,
 )
+from seq2seq.storage.lines import LONGEST_LINE
+from seq2seq.storage.lines import corpus_lines as read_lines
 from seq2seq.text.cleaning import RawPair
 
 
@@ -77,7 +79,7 @@ class TestLines:
         path = write(tmp_path / "f", text)
         expected = list(read_lines(path))
         for size in (1, 2, 3, 5, 7):
-            monkeypatch.setattr("seq2seq.data.reading.files._BUFFER", size)
+            monkeypatch.setattr("seq2seq.storage.lines._BUFFER", size)
             assert list(read_lines(path)) == expected
 
     @pytest.mark.parametrize("suffix", [".gz", ".zst"])
@@ -133,13 +135,13 @@ class TestLines:
         peaks = []
         code = (
             "import sys, tracemalloc\n"
-            "from seq2seq.data.reading.corpus import read_pairs\n"
-            "from seq2seq.data import files\n"
+            "from seq2seq.data.reading.batches import read_blocks\n"
             "from seq2seq.recipe.data import LinesSource\n"
-            "files._BUFFER = 2**16\n"
+            "from seq2seq.storage import lines\n"
+            "lines._BUFFER = 2**16\n"
             "tracemalloc.start()\n"
-            "pairs = read_pairs(LinesSource(source_path=sys.argv[1], target_path=sys.argv[1]))\n"
-            "count = sum(1 for _ in pairs)\n"
+            "blocks = read_blocks(LinesSource(source_path=sys.argv[1], target_path=sys.argv[1]))\n"
+            "count = sum(block.num_rows for block in blocks)\n"
             "print(count, tracemalloc.get_traced_memory()[1])\n"
         )
         for count in (20_000, 80_000):

@@ -16,12 +16,13 @@ import pytest
 import zstandard
 
 from seq2seq.data.dataset import PreparedData
+from seq2seq.data.preparing.manifest import sketch_digest
 from seq2seq.data.preparing.prepare import is_prepared, prepare
 from seq2seq.data.reading import stream
-from seq2seq.data.reading.files import offset_after, sketch_digest
 from seq2seq.data.reading.stream import Mark, Streams
 from seq2seq.errors import DataError
 from seq2seq.recipe import Data, Recipe
+from seq2seq.storage.lines import offset_after
 
 Make = Callable[..., Recipe]
 Row = tuple[str, int, bytes, bytes]

@@ -1,0 +1,28 @@
+"""The pairs of any source one by one, from blocks where it is read in blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from seq2seq.data.reading import corpus
+from seq2seq.data.reading.batches import read_blocks
+from seq2seq.data.reading.corpus import FROM_START, Start
+from seq2seq.recipe.data import LinesSource, Source
+from seq2seq.text.cleaning import RawPair
+
+
+def decoded(number: int, source: bytes, target: bytes) -> RawPair:
+    try:
+        return RawPair(number, source.decode(), target.decode())
+    except UnicodeDecodeError:
+        sides = (text.decode("utf-8", "replace") for text in (source, target))
+        return RawPair(number, *sides, True)
+
+
+def read_pairs(source: Source, start: Start = FROM_START) -> Iterator[RawPair]:
+    if not isinstance(source, LinesSource):
+        yield from corpus.read_pairs(source, start)
+        return
+    for block in read_blocks(source, start):
+        columns = [block.column(name).to_pylist() for name in ("line", "source", "target")]
+        yield from map(decoded, *columns)
