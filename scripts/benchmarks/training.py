@@ -139,7 +139,7 @@ class Bench:
         bounds = Bounds(BATCH_TOKENS, None, recipe.training.max_pieces)
         order = BatchOrder(prepared.train, bounds, recipe.seed)
         self.batches: Iterator[PaddedPairs] = (
-            collate(*prepared.train.ids(indices)) for indices, _ in order.batches()
+            collate(*prepared.train.ids(batch.indices)) for batch, _ in order.drawn()
         )
         self.done = 0
 

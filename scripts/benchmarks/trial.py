@@ -59,8 +59,8 @@ class Trial:
         bounds = Bounds(recipe.training.batch_tokens, None, recipe.training.max_pieces)
         order = BatchOrder(prepared.train, bounds, recipe.seed)
         self.batches: Iterator[PaddedPairs] = (
-            collate(*self._drawn(prepared.train.ids(indices), vocabulary))
-            for indices, _ in order.batches()
+            collate(*self._drawn(prepared.train.ids(batch.indices), vocabulary))
+            for batch, _ in order.drawn()
         )
         self._random = np.random.default_rng(recipe.seed)
         self.done = 0

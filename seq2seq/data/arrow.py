@@ -20,9 +20,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from seq2seq.errors import DataError
+from seq2seq.errors import DataError, MissingExtraError
+
+try:
+    import pyarrow as pa
+except ModuleNotFoundError as error:
+    raise MissingExtraError("preparing and reading a corpus", "train", "pyarrow") from error
 
 Indices = npt.NDArray[np.integer]
 _Int64s = npt.NDArray[np.int64]

@@ -12,17 +12,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seq2seq.data.dataset import PairDataset, Ragged
 from seq2seq.data.mixture import Mixture, Stretch
-from seq2seq.data.prefetch import ahead
+from seq2seq.data.prefetch import prefetched
 from seq2seq.errors import DataError
 from seq2seq.recipe.data import Sampling
-from seq2seq.text.tokenizer import Tokenizer, Tokenizers
+
+if TYPE_CHECKING:  # translating needs no pyarrow to cut its lines into batches
+    from seq2seq.data.arrow import PairDataset, Ragged
+    from seq2seq.text.tokenizer import Tokenizer, Tokenizers
 
 BLOCK = 1024
 """Neighbouring pairs that are visited together: reading them is one stretch of the file."""
@@ -89,21 +91,14 @@ class Batch:
         return Batch(self.indices[chosen], self.rows[chosen], self.split)
 
     def ids(self, dataset: PairDataset) -> tuple[Ragged, Ragged]:
-        """The pairs' ids.
-
-        Args:
-            dataset: Has those that were not split anew.
-
-        Returns:
-            Source and target ids.
-        """
+        """Source and target ids; the data set has those that were not split anew."""
         if self.split is None:
             return dataset.ids(self.indices)
         source, target = self.split
         return source.take(self.rows), target.take(self.rows)
 
 
-Resplit = Callable[[Ragged, Ragged, int, int], tuple[Ragged, Ragged]]
+Resplit = Callable[["Ragged", "Ragged", int, int], tuple["Ragged", "Ragged"]]
 """Splits a pool's pairs anew, from their ids, the epoch and the pool's number."""
 
 
@@ -127,6 +122,21 @@ def cut(widths: Ints, bounds: Bounds) -> list[slice]:
         slices.append(slice(begin, begin + count))
         begin += count
     return slices
+
+
+def length_batches(widths: Ints, bounds: Bounds) -> Iterator[Ints]:
+    """Batches of pairs of about equal widths, the narrow ones first; equal ones keep their order.
+
+    Args:
+        widths: See ``cut``; in any order.
+        bounds: How large a batch may be.
+
+    Yields:
+        Places in ``widths`` (B,).
+    """
+    order = np.argsort(widths, kind="stable")
+    for batch in cut(widths[order], bounds):
+        yield order[batch]
 
 
 def planned(
@@ -182,11 +192,7 @@ class BatchOrder:
         self.resplit = resplit
 
     def left_out(self) -> int:
-        """Counts the pairs that the bounds leave out.
-
-        Returns:
-            How many have a side of more pieces than the bound.
-        """
+        """Counts the pairs that have a side of more pieces than the bounds allow."""
         if self.bounds.pieces is None:
             return 0
         count = 0
@@ -228,18 +234,6 @@ class BatchOrder:
         source, target = (ids.offsets for ids in batch.ids(self.dataset))
         return len(batch) * int(np.diff(source).max() + np.diff(target).max())
 
-    def batches(self, place: Place = Place()) -> Iterator[tuple[Ints, Place]]:
-        """``drawn``, where the indices (B,) are enough.
-
-        Args:
-            place: Where to begin.
-
-        Yields:
-            The pairs' indices and the place after this batch.
-        """
-        for batch, after in self.drawn(place):
-            yield batch.indices, after
-
     def drawn(self, place: Place = Place()) -> Iterator[tuple[Batch, Place]]:
         """Batches from a place on, without end: epochs follow each other.
 
@@ -270,7 +264,7 @@ class BatchOrder:
         """Epoch, pool, number in the pool, and the batch."""
         plans = self._plans(place)
         if self.resplit is not None:  # it takes a second or two a pool
-            plans = ahead(plans, "pool")
+            plans = prefetched(plans, "pool")
         first = place.batch
         for epoch, pool, plan in plans:
             for number in range(first, len(plan)):
@@ -374,4 +368,6 @@ def sampled(
 
 
 def _resplit(ids: Ragged, tokenizer: Tokenizer, alpha: float, seed: int) -> Ragged:
+    from seq2seq.data.arrow import Ragged
+
     return Ragged(*tokenizer.resplit(ids.values, ids.offsets, alpha, seed))

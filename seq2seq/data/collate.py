@@ -5,13 +5,12 @@ Shapes: B pairs of a batch, S source length, T target length, M target tokens.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seq2seq.data.dataset import Ragged
+from seq2seq.data.arrow import Ragged
 from seq2seq.ids import BOS, EOS, PAD
 
 Ints = NDArray[np.int64]
@@ -80,21 +79,6 @@ class PaddedPairs:
         return replace(self, where_M=self.where_M[:0])
 
 
-def ragged(rows: Sequence[Sequence[int]]) -> Ragged:
-    """Rows of unequal length as one array.
-
-    Args:
-        rows: Token ids.
-
-    Returns:
-        The same, flat.
-    """
-    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-    np.cumsum([len(row) for row in rows], out=offsets[1:])
-    values = np.fromiter((i for row in rows for i in row), dtype=np.int32, count=int(offsets[-1]))
-    return Ragged(values, offsets)
-
-
 def pad(rows: Ragged, *, before: int | None = None, after: int | None = None) -> Ints:
     """A right-padded matrix, with one token added before or after each row.
 
@@ -120,15 +104,7 @@ def pad(rows: Ragged, *, before: int | None = None, after: int | None = None) ->
 
 
 def collate(source: Ragged, target: Ragged) -> PaddedPairs:
-    """Turns token ids into the matrices that a model takes.
-
-    Args:
-        source: Source ids of B pairs.
-        target: Their target ids.
-
-    Returns:
-        The matrices.
-    """
+    """Turns the source and target ids of B pairs into the matrices that a model takes."""
     inputs = pad(target, before=BOS)
     real = np.arange(inputs.shape[1]) <= np.diff(target.offsets)[:, None]
     return PaddedPairs(

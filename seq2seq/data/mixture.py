@@ -98,15 +98,15 @@ def shares(amounts: Sequence[float], temperature: float) -> list[float]:
 
 
 def quotas(chances: Sequence[float], total: int) -> list[int]:
-    """Divides a number of pairs among corpora, each of which gets at least one.
+    """Divides a number of pairs among corpora.
 
     Args:
         chances: The corpora's shares; they add up to 1.
-        total: What is divided; at least one a corpus.
+        total: What is divided; at least as many as there are corpora.
 
     Returns:
-        Whole numbers that add up to the total, each within one of its share of it, but for corpora
-        of a share below one pair, and those at whose cost they get one.
+        Whole numbers that add up to the total. Each is its share rounded up or down, except that a
+        corpus whose share is below one pair still gets one, which is taken from the others.
     """
     wanted = [chance * total for chance in chances]
     # A share of 299.9999999 pairs is 300: the powers are rounded, and a pass should be whole.
@@ -194,24 +194,13 @@ class Mixture:
         return cls(here, data.temperature)
 
     def names(self, indices: Ints) -> list[str]:
-        """Tells which corpora pairs are from.
-
-        Args:
-            indices: The pairs.
-
-        Returns:
-            The corpora's names.
-        """
+        """Names the corpora that pairs (n,) are from."""
         stops = [one.stop for one in self.stretches]
         found = np.searchsorted(stops, indices, side="right")
         return [self.stretches[n].name for n in found]
 
     def described(self) -> list[dict[str, Any]]:
-        """The corpora in plain values.
-
-        Returns:
-            For each its name, its pairs, and its share of what training sees.
-        """
+        """In plain values: each corpus's name, its pairs, and its share of what training sees."""
         return [
             {"name": one.name, "pairs": len(one), "share": share}
             for one, share in zip(self.stretches, self.shares, strict=True)
@@ -258,15 +247,7 @@ class Mixture:
         return in_order
 
     def unit(self, row: Ints, seed: int) -> Unit:
-        """The pairs of a unit.
-
-        Args:
-            row: (6,) of what ``units`` gave.
-            seed: The same as there.
-
-        Returns:
-            The unit.
-        """
+        """The pairs of a row (6,) of what ``units`` gave with the same seed."""
         start, stop, low, high, corpus, number = row.tolist()
         if (low, high) == (0, stop - start):
             return Unit(start, stop)

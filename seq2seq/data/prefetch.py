@@ -1,4 +1,4 @@
-"""Making the next thing while the present one is used."""
+"""Prefetches the next item in a thread while the present one is used."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-Thing = TypeVar("Thing")
+Item = TypeVar("Item")
 
 
-def ahead(things: Iterator[Thing], name: str) -> Generator[Thing]:
-    """Draws from an iterator in a thread, one thing ahead of what is asked for.
+def prefetched(items: Iterator[Item], name: str) -> Generator[Item]:
+    """Draws from an iterator in a thread, one item ahead of what is asked for.
 
     Args:
-        things: What is drawn from; nobody else may.
+        items: What is drawn from; nobody else may.
         name: The thread's.
 
     Yields:
-        The things.
+        The items.
     """
     thread = ThreadPoolExecutor(1, thread_name_prefix=name)
     try:
-        upcoming = thread.submit(_one, things)
+        upcoming = thread.submit(_next_of, items)
         while present := upcoming.result():
-            upcoming = thread.submit(_one, things)
+            upcoming = thread.submit(_next_of, items)
             yield present[0]
     finally:  # who wants no more does not wait for what nobody will use
         thread.shutdown(wait=False, cancel_futures=True)
 
 
-def _one(things: Iterator[Thing]) -> list[Thing]:
-    """The next thing, or nothing: a future cannot carry StopIteration."""
-    for thing in things:
-        return [thing]
+def _next_of(items: Iterator[Item]) -> list[Item]:
+    """The next item, or nothing: a future cannot carry StopIteration."""
+    for item in items:
+        return [item]
     return []

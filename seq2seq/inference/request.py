@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
+import numpy as np
+
+from seq2seq.data.batching import Bounds, length_batches
 from seq2seq.errors import Seq2SeqError, unknown_name
 from seq2seq.recipe import Translation
 from seq2seq.search import SearchOptions, Wish
@@ -187,13 +190,8 @@ def windows(
 
 def batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
     """Cuts lines into batches of about equal lengths, leaving out those of length 0."""
-    order = sorted((i for i, length in enumerate(lengths) if length), key=lengths.__getitem__)
-    batch: list[int] = []
-    for i in order:
-        padded = lengths[i] * (len(batch) + 1)
-        if batch and (len(batch) == batch_size or padded > batch_size * _PIECES_A_LINE):
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch
+    widths = np.array(lengths, dtype=np.int64)
+    filled = np.flatnonzero(widths)
+    bounds = Bounds(batch_size * _PIECES_A_LINE, batch_size)
+    for batch in length_batches(widths[filled], bounds):
+        yield filled[batch].tolist()

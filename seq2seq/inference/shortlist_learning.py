@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from seq2seq.data.batching import Bounds, cut
+from seq2seq.data.batching import Bounds, length_batches
 from seq2seq.data.collate import PaddedPairs, collate
 from seq2seq.data.dataset import PairDataset, PreparedData
 from seq2seq.data.progress import Progress, Silent
@@ -228,9 +228,8 @@ def _batches(pairs: PairDataset, chosen: Ints) -> Iterator[Ints]:
         some = chosen[start : start + 8192]
         source, target = pairs.ids(some)
         widths = np.maximum(np.diff(source.offsets), np.diff(target.offsets)) + 1
-        order = np.argsort(widths, kind="stable")
-        for batch in cut(widths[order], Bounds(_PADDED_PIECES)):
-            yield some[order[batch]]
+        for batch in length_batches(widths, Bounds(_PADDED_PIECES)):
+            yield some[batch]
 
 
 @torch.inference_mode()

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.ragged import ragged
 
 from seq2seq.data import batching
 from seq2seq.data.batching import BatchOrder, Bounds, Place, cut, in_length_order, sampled
-from seq2seq.data.collate import collate, pad, ragged
+from seq2seq.data.collate import collate, pad
 from seq2seq.data.dataset import Ragged
 from seq2seq.errors import DataError
 from seq2seq.ids import BOS, EOS, PAD
@@ -59,8 +60,8 @@ def epochs(found: BatchOrder, count: int, place: Place = START) -> list[list[lis
     """The batches of some epochs; an epoch ends where a place leads to the next one."""
     result: list[list[list[int]]] = []
     batches: list[list[int]] = []
-    for batch, after in found.batches(place):
-        batches.append(batch.tolist())
+    for batch, after in found.drawn(place):
+        batches.append(batch.indices.tolist())
         if after.epoch > place.epoch + len(result):
             result.append(batches)
             batches = []
@@ -70,7 +71,7 @@ def epochs(found: BatchOrder, count: int, place: Place = START) -> list[list[lis
 
 
 def walk(found: BatchOrder, count: int, place: Place = START) -> list[tuple[list[int], Place]]:
-    return [(batch.tolist(), after) for batch, after in islice(found.batches(place), count)]
+    return [(batch.indices.tolist(), after) for batch, after in islice(found.drawn(place), count)]
 
 
 def width(pair: tuple[int, int]) -> int:
@@ -182,7 +183,7 @@ def test_batches_hold_pairs_of_about_one_length() -> None:
 def test_a_corpus_of_nothing_but_long_pairs_is_an_error(place: Place) -> None:
     found = order([(3, 9), (12, 2), (9, 9)] * 11, Bounds(tokens=100, pieces=8))
     with pytest.raises(DataError) as caught:
-        next(found.batches(place))
+        next(found.drawn(place))
     assert str(caught.value) == (
         "all 33 training pairs have more than 8 pieces on a side: raise training.max_pieces"
     )
@@ -193,8 +194,8 @@ def test_pools_of_long_pairs_are_passed_over() -> None:
     pairs = [(2, 2) if 20 <= n < 24 else (20, 2) for n in range(40)]
     seen = Counter(
         n
-        for batch, _ in islice(order(pairs, Bounds(tokens=3, pieces=8)).batches(), 20)
-        for n in batch.tolist()
+        for batch, _ in islice(order(pairs, Bounds(tokens=3, pieces=8)).drawn(), 20)
+        for n in batch.indices.tolist()
     )
     assert seen == {20: 5, 21: 5, 22: 5, 23: 5}
 
@@ -335,7 +336,7 @@ def test_random_streams_of_two_purposes_differ() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(np.random, "default_rng", noted)
-        next(order(BIG, Bounds(60), seed=5).batches(Place(epoch=3)))
+        next(order(BIG, Bounds(60), seed=5).drawn(Place(epoch=3)))
     assert len(made) == 2
     first = [real(seed).random(8).tolist() for seed in made]
     assert first[0] != first[1]

@@ -98,8 +98,8 @@ def order(mixture: Mixture, seed: int = 1) -> BatchOrder:
 
 def epoch(found: BatchOrder, number: int) -> list[int]:
     seen: list[int] = []
-    for batch, after in found.batches(Place(epoch=number)):
-        seen += batch.tolist()
+    for batch, after in found.drawn(Place(epoch=number)):
+        seen += batch.indices.tolist()
         if after.epoch > number:
             break
     return seen
@@ -148,11 +148,11 @@ def test_an_epoch_takes_whole_passes_and_another_part_each_time() -> None:
 @pytest.mark.usefixtures("small_blocks")
 def test_the_order_is_a_function_of_seed_and_epoch_and_goes_on_from_any_place() -> None:
     mixture = of_sizes((30, 1.0), (7, 4.0))
-    whole = [(batch.tolist(), after) for batch, after in islice(order(mixture).batches(), 40)]
+    whole = [(batch.indices.tolist(), after) for batch, after in islice(order(mixture).drawn(), 40)]
     assert whole[-1][1].epoch >= 2
     for number in range(0, 39, 3):
-        rest = islice(order(mixture).batches(whole[number][1]), 39 - number)
-        assert [(batch.tolist(), after) for batch, after in rest] == whole[number + 1 :]
+        rest = islice(order(mixture).drawn(whole[number][1]), 39 - number)
+        assert [(batch.indices.tolist(), after) for batch, after in rest] == whole[number + 1 :]
     assert epoch(order(mixture, seed=2), 0) != epoch(order(mixture), 0)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from seq2seq.data.prefetch import ahead
+from seq2seq.data.prefetch import prefetched
 
 
 def test_the_same_things_one_ahead() -> None:
@@ -20,11 +20,11 @@ def test_the_same_things_one_ahead() -> None:
             made.append(number)
             yield number
 
-    drawn = ahead(things(), "a")
+    drawn = prefetched(things(), "a")
     assert made == []  # nothing is begun before it is asked for
     assert [next(drawn), *drawn] == [0, 1, 2, 3, 4] == made
-    assert list(ahead(iter([]), "b")) == []
-    assert list(ahead(iter([None, 0, []]), "c")) == [None, 0, []]
+    assert list(prefetched(iter([]), "b")) == []
+    assert list(prefetched(iter([None, 0, []]), "c")) == [None, 0, []]
 
 
 def test_what_goes_wrong_in_the_thread_is_raised_at_its_place() -> None:
@@ -32,7 +32,7 @@ def test_what_goes_wrong_in_the_thread_is_raised_at_its_place() -> None:
         yield 1
         raise ValueError("the second")
 
-    drawn = ahead(ahead(things(), "inner"), "outer")
+    drawn = prefetched(prefetched(things(), "inner"), "outer")
     assert next(drawn) == 1
     with pytest.raises(ValueError, match="the second"):
         next(drawn)
@@ -51,7 +51,7 @@ def test_who_closes_does_not_wait_for_the_thread() -> None:
         finally:
             ended.set()
 
-    drawn = ahead(things(), "slow")
+    drawn = prefetched(things(), "slow")
     assert next(drawn) == 1
     assert begun.wait(60)
     drawn.close()
@@ -64,9 +64,9 @@ def test_who_closes_does_not_wait_for_the_thread() -> None:
 def test_a_process_ends_while_threads_are_at_work() -> None:
     code = (
         "import itertools, time\n"
-        "from seq2seq.data.prefetch import ahead\n"
+        "from seq2seq.data.prefetch import prefetched\n"
         "slow = (time.sleep(0.05) or n for n in itertools.count())\n"
-        "drawn = ahead(ahead(slow, 'inner'), 'outer')\n"
+        "drawn = prefetched(prefetched(slow, 'inner'), 'outer')\n"
         "print(next(drawn), next(drawn))\n"
     )
     ended = subprocess.run(

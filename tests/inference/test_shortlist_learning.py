@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from support.models import make_batch, model_options, random_model, random_pairs
+from support.ragged import ragged
 
 from seq2seq import recipe
-from seq2seq.data.collate import ragged
 from seq2seq.data.dataset import PairDataset, Ragged
 from seq2seq.errors import DataError, Seq2SeqError
 from seq2seq.ids import EOS, UNK

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from support.models import score
+from support.ragged import ragged
 from support.tiny import tiny_recipe
 
 import seq2seq
-from seq2seq.data.collate import collate, ragged
+from seq2seq.data.collate import collate
 from seq2seq.ids import EOS
 from seq2seq.inference.engines.torch import load_model
 from seq2seq.inference.model_folder import ModelFolder

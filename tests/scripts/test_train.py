@@ -16,10 +16,11 @@ from benchmarks.text import Side, Text
 from benchmarks.train_report import Figures, report
 from benchmarks.training import Bench, Cell, bare_flops, cells, forward_products
 from benchmarks.upkeep import Call, Loop, outside, prepare_speeds, watched
+from support.ragged import ragged
 from support.tiny import tiny_recipe
 from torch.utils.flop_counter import FlopCounterMode
 
-from seq2seq.data.collate import collate, ragged
+from seq2seq.data.collate import collate
 from seq2seq.data.preparing.prepare import prepare
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe.files import load_recipe

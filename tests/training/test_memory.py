@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.ragged import ragged
 from support.tiny import tiny_recipe
 from support.told import Told
 from torch import Tensor
 
 from seq2seq.cli.console import message_of
 from seq2seq.data.batching import POOL, BatchOrder, Bounds
-from seq2seq.data.collate import PaddedPairs, collate, ragged
+from seq2seq.data.collate import PaddedPairs, collate
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.preparing.prepare import prepare
 from seq2seq.errors import ModelError, TrainingError, is_out_of_memory
@@ -272,8 +273,8 @@ def test_the_largest_batches_hold_the_longest_pairs_and_the_most_tokens(
         assert sorted(widths[longest]) == sorted(np.sort(allowed)[-len(longest) :])
         assert len(longest) == 400 // (allowed.max() + 1)
         counts = []
-        for batch, place in order.batches():
-            counts.append(len(batch) * (source[batch].max() + target[batch].max()))
+        for batch, place in order.drawn():
+            counts.append(len(batch) * (source[batch.indices].max() + target[batch.indices].max()))
             if place.epoch:
                 break
         assert len(fullest) * (source[fullest].max() + target[fullest].max()) == max(counts)

@@ -64,63 +64,107 @@ def worked(
     if processes < 2 or not sys.executable:
         yield from map(work, batches)
         return
-    with ExitStack() as stack:
-        pool = ThreadPoolExecutor(processes)
-        stack.callback(pool.shutdown, cancel_futures=True)
-        team = _Team(work)
-        stack.callback(team.dismiss)
+    with Crew(work, folder, processes) as crew:
         results: deque[Future[Result]] = deque()
         pairs = 0
         for batch in batches:
             pairs += batch.num_rows
-            if pairs > WORTH_A_PROCESS and team.size < processes:
-                team.add(stack.enter_context(_helper(folder, work)))
-            results.append(pool.submit(team.work, batch))
-            most = 2 * processes + (0 if team.ready else _SPARE)
+            if pairs > WORTH_A_PROCESS and crew.helpers < processes - 1:
+                crew.add_helper()
+            results.append(crew.submit(batch))
+            most = 2 * processes + (0 if crew.ready else _SPARE)
             while results and (results[0].done() or len(results) > most):
                 yield results.popleft().result()
         while results:
             yield results.popleft().result()
-        team.finish()
+        crew.check()
 
 
-class _Team:
-    """The processes that work, each of them on one batch at a time."""
+class Crew:
+    """Processes that stay, each working on one batch at a time.
 
-    def __init__(self, work: Work) -> None:
+    Args:
+        work: What is done to each batch.
+        folder: Where the tokenizers are saved.
+        size: How many may work at once.
+        joins: Whether this process is one of those that work.
+    """
+
+    def __init__(self, work: Work, folder: Path, size: int, *, joins: bool = True) -> None:
+        self._work = work
+        self._folder = folder
+        self._stack = ExitStack()
+        self._pool = ThreadPoolExecutor(size, thread_name_prefix="crew")
         self._free = SimpleQueue[Worker]()
-        self._free.put(work)
         self._helpers: list[_Helper] = []
-        self._dismissed = False
+        self._closed = False
+        if joins:
+            self._free.put(work)
+
+    @classmethod
+    def of_helpers(cls, work: Work, folder: Path, helpers: int) -> Crew:
+        """So many other processes; where there are to be none, this one works itself."""
+        if not sys.executable:
+            helpers = 0
+        crew = cls(work, folder, max(1, helpers), joins=not helpers)
+        for _ in range(helpers):
+            crew.add_helper()
+        return crew
 
     @property
-    def size(self) -> int:
-        return 1 + len(self._helpers)
+    def helpers(self) -> int:
+        """How many other processes work."""
+        return len(self._helpers)
 
     @property
     def ready(self) -> bool:
+        """Whether every helper has given a first result."""
         return all(helper.ready for helper in self._helpers)
 
-    def add(self, helper: _Helper) -> None:
+    def add_helper(self) -> None:
+        """Starts another process."""
+        helper = self._stack.enter_context(_helper(self._folder, self._work))
         self._helpers.append(helper)
         self._free.put(helper)
 
-    def work(self, batch: pa.RecordBatch) -> Result:
-        """Has whoever is free work on a batch; called in a thread, which waits."""
+    def submit(self, batch: pa.RecordBatch) -> Future[Result]:
+        """Has whoever is free next work on a batch."""
+        return self._pool.submit(self._worked, batch)
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> list[Result]:
+        """Works on some batches; the results are in their order."""
+        return list(self._pool.map(self._worked, batches))
+
+    def _worked(self, batch: pa.RecordBatch) -> Result:
         worker = self._free.get()
         try:
-            if self._dismissed:
+            if self._closed:
                 raise CancelledError
             return worker(batch)
         finally:
             self._free.put(worker)
 
-    def dismiss(self) -> None:
-        self._dismissed = True
+    def check(self) -> None:
+        """Sees that helpers which were not needed would have been able to work.
 
-    def finish(self) -> None:
+        Raises:
+            DataError: If one would not.
+        """
         for helper in self._helpers:
             helper.finish()
+
+    def close(self) -> None:
+        """Ends the helpers, whatever they are at."""
+        self._closed = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._stack.close()
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+        self._pool.shutdown()
 
 
 class _Helper:
@@ -175,53 +219,6 @@ class _Helper:
         else:
             reason = lines[-1] if lines else f"exit status {code}"
         return DataError(f"a tokenizing process failed: {reason}; try fewer processes")
-
-
-class Crew:
-    """Helpers that stay, and work on batches whenever there are some.
-
-    Args:
-        work: What is done to each batch.
-        folder: Where the tokenizers are saved.
-        helpers: How many there are; 0: this process works itself.
-    """
-
-    def __init__(self, work: Work, folder: Path, helpers: int) -> None:
-        self._stack = ExitStack()
-        self._pool = ThreadPoolExecutor(max(1, helpers), thread_name_prefix="crew")
-        self._free = SimpleQueue[Worker]()
-        self._closed = False
-        if not helpers or not sys.executable:
-            self._free.put(work)
-        else:
-            for _ in range(helpers):
-                self._free.put(self._stack.enter_context(_helper(folder, work)))
-
-    def __call__(self, batches: Iterable[pa.RecordBatch]) -> list[Result]:
-        """Works on batches.
-
-        Args:
-            batches: Some.
-
-        Returns:
-            Their results, in their order.
-        """
-        return list(self._pool.map(self._work, batches))
-
-    def _work(self, batch: pa.RecordBatch) -> Result:
-        worker = self._free.get()
-        try:
-            if self._closed:
-                raise CancelledError
-            return worker(batch)
-        finally:
-            self._free.put(worker)
-
-    def close(self) -> None:
-        """Ends the helpers, whatever they are at."""
-        self._closed = True
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._stack.close()
 
 
 def _widen(pipe: IO[bytes] | None) -> None:

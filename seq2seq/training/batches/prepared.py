@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 
 from seq2seq.data.batching import Batch, BatchOrder, Bounds, Ints, Place, sampled
 from seq2seq.data.dataset import PreparedData, Ragged
-from seq2seq.data.prefetch import ahead
+from seq2seq.data.prefetch import prefetched
 from seq2seq.recipe import Recipe
 from seq2seq.tasks import PaddedBatch
 from seq2seq.training.batches.base import (
@@ -72,7 +72,7 @@ class PreparedBatches:
 
     def updates(self, place: Place) -> Generator[UpdateBatches]:
         """The batches of each update from a place on, without end, prefetched in a thread."""
-        return ahead(self._updates(place), "batches")
+        return prefetched(self._updates(place), "batches")
 
     def _updates(self, place: Place) -> Iterator[UpdateBatches]:
         batches: list[Batch] = []

@@ -26,7 +26,7 @@ from seq2seq.data.arrow import SCHEMA, flat_ids
 from seq2seq.data.batching import Batch, Bounds, Ints, Place, planned, sampled
 from seq2seq.data.batching import cut as cut_batches
 from seq2seq.data.dataset import PreparedData, Ragged
-from seq2seq.data.prefetch import ahead
+from seq2seq.data.prefetch import prefetched
 from seq2seq.data.preparing.worker import Notes, Result
 from seq2seq.data.preparing.worker import Work as Making
 from seq2seq.data.preparing.workers import WORTH_A_PROCESS, Crew
@@ -151,7 +151,7 @@ class StreamedBatches:
         if place.pool:
             self._buffers.clear()  # the first one was made for ``largest``
         try:
-            yield from ahead(self._updates(place), "batches")
+            yield from prefetched(self._updates(place), "batches")
         finally:
             # A buffer that is being made is finished first, if others wait for a part of it.
             waited = self._exchange is not None and self._making.acquire(timeout=_PATIENCE)
@@ -167,7 +167,7 @@ class StreamedBatches:
 
     def _updates(self, place: Place) -> Iterator[UpdateBatches]:
         pairs, accumulate = place.pairs, self._recipe.training.accumulate
-        for buffer in ahead(self._made(place), "buffer"):
+        for buffer in prefetched(self._made(place), "buffer"):
             self._buffers[buffer.number] = buffer
             self._buffers.pop(buffer.number - _KEPT, None)
             plan = buffer.plan
@@ -271,7 +271,7 @@ class StreamedBatches:
             helpers = (
                 min(_HELPERS, usable_processors() // 2) if self._size >= WORTH_A_PROCESS else 0
             )
-            self._crew = Crew(making, self._folder, helpers)
+            self._crew = Crew.of_helpers(making, self._folder, helpers)
         if self._exchange is None or alone:
             return self._crew(blocks)
         rank, world = self._share.rank, self._share.world

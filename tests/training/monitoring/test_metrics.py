@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
+from support.ragged import ragged
 
-from seq2seq.data.collate import collate, ragged
+from seq2seq.data.collate import collate
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe.files import load_recipe
 from seq2seq.training.monitoring.metrics import (
