@@ -184,7 +184,8 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         OSError: If it cannot be written, or something is there already and is not to be replaced.
     """
     made = [parent for parent in path.absolute().parents if not parent.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):  # what is no folder is told below as what it is
+        path.parent.mkdir(parents=True, exist_ok=True)
     partial, old = path.with_name(PARTIAL + path.name), path.with_name(_OLD + path.name)
     handle = _locked_folder(partial)
     try:

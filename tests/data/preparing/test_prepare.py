@@ -23,6 +23,7 @@ from seq2seq.data.preparing.statistics import PrepareReport, report_table
 from seq2seq.errors import DataError, ModelError, RecipeError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.data import LinesSource
+from seq2seq.storage import atomic
 from seq2seq.text.cleaning import Dropped
 from seq2seq.text.tokenizer import train_tokenizers
 
@@ -249,9 +250,13 @@ def test_a_failed_replacement_leaves_the_old_folder(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for place in ("train_tokenizers", "write_manifest", "sync"):
+    for owner, place in (
+        (module, "train_tokenizers"),
+        (module, "write_manifest"),
+        (atomic, "sync"),
+    ):
         with monkeypatch.context() as patch:
-            patch.setattr(module, place, interrupt)
+            patch.setattr(owner, place, interrupt)
             with pytest.raises(KeyboardInterrupt):
                 prepare(recipe_for(cleaning={"max_length": 5}), output, overwrite=True)
         assert leftovers(tmp_path) == []
@@ -412,7 +417,7 @@ def test_ctrl_c_leaves_nothing(corpus: Corpus, recipe_for: Make, tmp_path: Path)
                 break
         time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(120) == 130
+        assert process.wait(120) == 130, process.stderr.read()
         assert process.stderr.read() == ""
     assert not output.exists()
     assert leftovers(tmp_path) == []
@@ -477,14 +482,60 @@ def test_memory_does_not_grow_with_the_corpus(
     assert peaks[1] < 1.1 * peaks[0]
 
 
-def test_what_a_killed_process_left_is_cleared(
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from seq2seq.data.preparing import prepare as module
+from seq2seq.recipe import Recipe
+
+class Deadly:
+    def start(self, task, total):
+        if task == sys.argv[3]:
+            os.kill(os.getpid(), signal.SIGKILL)
+    def advance(self, count): pass
+    def finish(self): pass
+
+recipe, output = Recipe.model_validate_json(sys.argv[1]), Path(sys.argv[2])
+module.prepare(recipe, output, progress=Deadly())
+"""
+
+
+@pytest.mark.parametrize(
+    "moment", ["reading val", "training the tokenizer", "tokenizing train", "tokenizing test"]
+)
+def test_after_a_kill_at_any_moment_the_same_command_works(
+    corpus: Corpus, recipe_for: Make, tmp_path: Path, moment: str
+) -> None:
+    recipe, output = recipe_for(), tmp_path / "new" / "out"
+    command = [sys.executable, "-c", KILLED, recipe.model_dump_json(), str(output), moment]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert not output.exists()
+    assert leftovers(output.parent) != []
+    killed = prepare(recipe, output)
+    assert leftovers(output.parent) == []
+    assert killed.digest == prepare(recipe, tmp_path / "undisturbed").digest
+
+
+def test_training_that_was_killed_while_it_prepared_goes_on(
     corpus: Corpus, recipe_for: Make, tmp_path: Path
 ) -> None:
-    left = tmp_path / ".out.partial"
-    left.mkdir()
-    (left / "train.arrow").write_bytes(b"half")
-    prepare(recipe_for(), tmp_path / "out")
-    assert leftovers(tmp_path) == []
+    settings = {"updates": 1, "validation": {"lines": 2}}
+    recipe = recipe_for(training=settings, translation={"max_ratio": 0.5, "max_extra": 2})
+    run = tmp_path / "run"
+    script = KILLED.replace(
+        "module.prepare(recipe, output, progress=Deadly())",
+        "import seq2seq; real = module.prepare\n"
+        "module.prepare = lambda *a, **k: real(*a, **{**k, 'progress': Deadly()})\n"
+        "from seq2seq.training import session\nsession.prepare = module.prepare\n"
+        "seq2seq.train(recipe, output, threads=1)",
+    )
+    for moment in ("tokenizing train", "never"):
+        command = [sys.executable, "-c", script, recipe.model_dump_json(), str(run), moment]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        expected = -signal.SIGKILL if moment != "never" else 0
+        assert done.returncode == expected, done.stderr
+    assert PreparedData.open(run / "data").digest == prepare(recipe, tmp_path / "out").digest
+    assert leftovers(run) == []
 
 
 def test_the_current_folder_is_refused_before_work_begins(
