@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from seq2seq.data.reading import corpus
 from seq2seq.data.reading.batches import read_blocks
 from seq2seq.data.reading.corpus import FROM_START, Start
 from seq2seq.recipe.data import LinesSource, Source
+from seq2seq.storage.lines import corpus_blocks, split_block
 from seq2seq.text.cleaning import RawPair
+
+
+def read_lines(path: str) -> Iterator[bytes]:
+    return chain.from_iterable(map(split_block, corpus_blocks(path)))
 
 
 def decoded(number: int, source: bytes, target: bytes) -> RawPair:

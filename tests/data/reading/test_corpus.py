@@ -16,7 +16,7 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.pairs import read_pairs
+from support.pairs import read_lines, read_pairs
 
 from seq2seq.data.reading.corpus import source_files
 from seq2seq.errors import DataError
@@ -29,7 +29,6 @@ from seq2seq.recipe.data import (
     TsvSource,
 )
 from seq2seq.storage.lines import LONGEST_LINE
-from seq2seq.storage.lines import corpus_lines as read_lines
 from seq2seq.text.cleaning import RawPair
 
 
