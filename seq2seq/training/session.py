@@ -132,7 +132,8 @@ def _trained(
     with group.stop_on_signals() as stop:
         recorded = nullcontext() if run is None else run.recorded(lambda: trainer.state, stop)
         with recorded:
-            trainer.note_changed(changed)
+            if run is not None and not trainer.state.stopped:
+                run.note_changed_data(changed, trainer.state.update)
             trainer.train(stop)
     return TrainingResult.of(path, trainer.state)
 

@@ -169,7 +169,7 @@ class TrainingResult:
 
     Attributes:
         run: Its folder.
-        finished: False if a signal ended it: the same command goes on.
+        finished: False if a signal ended it: the same command resumes it.
         stopped: Why it ended.
         updates: Updates done, over all sessions.
         skipped: Updates skipped for numbers that were not finite.

@@ -34,11 +34,12 @@ from seq2seq.training.monitoring.monitor import Monitor, Step
 from seq2seq.training.optim.rules import Evaluation
 from seq2seq.training.precision import give_back_memory
 from seq2seq.training.run.checkpoint import Checkpoint
-from seq2seq.training.run.writer import RunWriter, listed
+from seq2seq.training.run.writer import RunWriter
 from seq2seq.training.signals import Interrupted, StopRequest
 from seq2seq.training.state import Plan, TrainingState
 from seq2seq.training.updater import TooLargeError, Update, Updater
 
+RESUME = "run the same command again to resume"
 _LESS = "a lower training.batch_tokens or a smaller model needs less"
 LOG_EVERY = 20  # updates a record of metrics.jsonl
 TIDY_EVERY = 100  # updates; it takes a fifth of a second
@@ -97,7 +98,7 @@ class Trainer:
             TrainingError: If the numbers stay wrong, or memory does not suffice.
         """
         if self.state.stopped:
-            self.monitor.say(f"this run is finished: {self.state.stopped}")
+            self.monitor.say(f"this run has already finished: {self.state.stopped}")
             if self.run is not None:
                 self.run.plot(if_missing=True)  # the last session was killed right before
             return
@@ -115,7 +116,7 @@ class Trainer:
         if not self.state.stopped:
             self._count_time()
             self._save()
-            self.monitor.say(f"{stop.by}: saved at update {self.state.update}; run again to go on")
+            self.monitor.say(f"{stop.by}: saved at update {self.state.update}; {RESUME}")
         if self.run is not None:
             self.run.plot()
 
@@ -164,7 +165,7 @@ class Trainer:
         except DataError:
             if self.state.update and not self.state.skipped_in_row:
                 self._save()
-                self.monitor.say(f"saved at update {self.state.update}: run again to go on")
+                self.monitor.say(f"saved at update {self.state.update}; {RESUME}")
             raise
 
     def _finish(self) -> None:
@@ -360,12 +361,7 @@ class Trainer:
     # -- resuming ---------------------------------------------------------------------------
 
     def resume(self) -> None:
-        """Takes up the newest whole checkpoint, if there is one.
-
-        Raises:
-            ModelError: If none can be read, or deterministic algorithms are asked for and the
-                numbers cannot be the same.
-        """
+        """Takes up the newest whole checkpoint, or begins with the source model's weights."""
         latest = None
         if self.run is not None:
             latest = self.run.folder.latest(self.monitor.say)
@@ -384,8 +380,8 @@ class Trainer:
         if self.run is None:
             return
         if not self.state.stopped:
-            self.monitor.say(f"going on from update {self.state.update}")
-            self._show_changes(self.run.folder.changed)
+            self.monitor.say(f"resuming from update {self.state.update}")
+            self.run.show_changes(self.plan.rate(self.state))
             self.run.check_environment(checkpoint.environment)
         self.run.publish_if_missing(self.state, self.updater.evaluated)
 
@@ -398,14 +394,7 @@ class Trainer:
         self.updater.restore(begun.groups, self.path / CHECKPOINTS)
         self._save()
 
-    def _show_changes(self, changed: dict[str, tuple[Any, Any]]) -> None:
-        if changed:
-            self.monitor.say(
-                f"the recipe has changed: {listed(changed)}; the next learning rate by its "
-                f"schedule is {self.plan.rate(self.state):.3g}"
-            )
-
-    # -- what is shown, recorded and returned -----------------------------------------------
+    # -- what is shown and recorded ---------------------------------------------------------
 
     def _record(self, **record: Any) -> None:
         """Adds a record to the run's journal."""
@@ -465,17 +454,3 @@ class Trainer:
         else:
             kept = f"the last checkpoint, if there is one, is {self.path / LAST}"
         return f"training stopped at update {self.state.update}: {why}; {kept}; {advice}"
-
-    def note_changed(self, files: list[str]) -> None:
-        """Says and records that training goes on though its corpus has changed.
-
-        Args:
-            files: Those that are not what they were; none: nothing is said.
-        """
-        if files and not self.state.stopped:
-            streamed = self.prepared.stored is None
-            self.monitor.say(
-                f"warning: changed since they were prepared: {', '.join(files)}; training goes on "
-                f"with what {'they are now' if streamed else 'was prepared'}"
-            )
-            self._record(kind="changed_data", update=self.state.update, files=files)

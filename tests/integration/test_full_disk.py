@@ -55,7 +55,7 @@ def test_a_checkpoint_that_finds_no_room(corpus: tuple[Path, Path], tmp_path: Pa
         assert told.startswith(
             f"error: training stopped: a checkpoint could not be written to {run}"
         )
-        assert "the same command goes on" in told
+        assert "run the same command again to resume" in told
         assert temporary(disk) == []
         for folder in checkpoint_folders(run / "checkpoints"):
             assert load_checkpoint(folder).state.update <= 15

@@ -118,10 +118,10 @@ def test_a_signal_saves_and_the_same_command_goes_on(
     command = ["train", str(recipe), "--data", str(data), "-o", str(run), "--threads", "1"]
     asked = run_python("-m", "support.killed", number.name, "9", *command)
     assert asked.returncode == 130, asked.stderr
-    assert "the same command goes on from here" in asked.stdout
-    assert f"{number.name}: saved at update 9; run again to go on" in asked.stderr
+    assert "run the same command again to resume" in asked.stdout
+    assert f"{number.name}: saved at update 9; run the same command again to resume" in asked.stderr
     assert "Traceback" not in asked.stderr
     again = run_python("-m", "seq2seq", *command)
     assert again.returncode == 0, again.stderr
-    assert "going on from update 9" in again.stderr
+    assert "resuming from update 9" in again.stderr
     assert contents(run) == contents(whole)

@@ -75,7 +75,7 @@ def test_a_long_validation_is_not_waited_for(
     seconds = slowed.end(number)
     assert slowed.process.returncode == 130, slowed.told
     assert seconds < LIMIT
-    assert f"{number.name}: saved at update 10; run again to go on" in slowed.told
+    assert f"{number.name}: saved at update 10; run the same command again to resume" in slowed.told
     assert "Traceback" not in slowed.told
     assert left(run) == []
     one = load_checkpoint(run / "last").state
@@ -102,7 +102,7 @@ def test_a_long_update_is_not_waited_for(corpus: tuple[Path, Path], tmp_path: Pa
     assert slowed.process.returncode == 130, slowed.told
     assert seconds < LIMIT
     done = load_checkpoint(run / "last").state.update
-    assert f"SIGTERM: saved at update {done}; run again to go on" in slowed.told
+    assert f"SIGTERM: saved at update {done}; run the same command again to resume" in slowed.told
     assert done > 3
     assert left(run) == []
 

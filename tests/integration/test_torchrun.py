@@ -125,10 +125,10 @@ def test_a_run_goes_on_with_more_processes_and_with_fewer(
     assert alone(corpus, run, 5).updates == 5
     asked = ranked(corpus, run, "SIGTERM", (1, 13))
     assert asked.returncode != 0
-    assert "going on from update 5" in asked.stderr
+    assert "resuming from update 5" in asked.stderr
     assert "processes 1 -> 2" in asked.stderr
-    assert "SIGTERM: saved at update 14; run again to go on" in asked.stderr
-    assert asked.stdout.count("the same command goes on from here") == 1
+    assert "SIGTERM: saved at update 14; run the same command again to resume" in asked.stderr
+    assert asked.stdout.count("run the same command again to resume") == 1
     assert "exitcode  : 130" in asked.stderr
     assert "/seq2seq/" not in asked.stderr, "a traceback of ours"
     assert load_checkpoint(run / "last").state.update == 14
@@ -150,7 +150,7 @@ def test_a_killed_process_is_started_again_by_torchrun(
     run = tmp_path / "r"
     killed = ranked(corpus, run, "SIGKILL", (rank, 11), settings=[], restarts=1)
     assert killed.returncode == 0, killed.stderr
-    assert "going on from update 9" in killed.stderr
+    assert "resuming from update 9" in killed.stderr
     assert contents(run) == contents(together)
     assert seen(run) == seen(together)
     assert [path.name for path in run.rglob(".*")] == []
@@ -187,7 +187,7 @@ def test_a_signal_in_a_validation_is_not_waited_for(
     """All drop it, whoever got the signal, and the session that goes on does it."""
     run = tmp_path / "r"
     asked = ranked(corpus, run, "validation", (1, 8), settings=[])
-    assert "SIGTERM: saved at update 8; run again to go on" in asked.stderr
+    assert "SIGTERM: saved at update 8; run the same command again to resume" in asked.stderr
     state = load_checkpoint(run / "last").state
     assert (state.update, state.validated, state.history) == (8, False, [])
     ended = ranked(corpus, run, settings=[])
@@ -215,8 +215,8 @@ def test_torchrun_hands_signals_on(
     told += rest
     assert time.monotonic() - begun < 25, "torchrun would kill after 30 seconds"
     update = load_checkpoint(run / "last").state.update
-    assert f"{number.name}: saved at update {update}; run again to go on" in told
-    assert out.count("the same command goes on from here") == 1
+    assert f"{number.name}: saved at update {update}; run the same command again to resume" in told
+    assert out.count("run the same command again to resume") == 1
     assert [path.name for path in run.rglob(".*")] == []
 
 
@@ -246,3 +246,27 @@ def test_other_data_on_another_machine_is_noticed(
     assert "has other data there than process 0" in done.stderr
     assert list(tmp_path.glob("r/*")) == []
     assert not torch.distributed.is_initialized()
+
+
+def test_processes_measure_the_old_validation_set_together(
+    corpus: tuple[Path, Path], whole: Path, tmp_path: Path
+) -> None:
+    """Only the first sees the run's folder; the figures are those of one process alone."""
+    old = [str(corpus[0].parent / name) for name in ("train.en", "train.de")]
+    settings = [*STILL, "training.updates=4", "training.validation.every=2"]
+    sets = [word for one in (*SHORT, *settings) for word in ("--set", one)]
+    words = ["train", corpus[0], "--threads", "1", "--init-from", whole, "--old-val", *old, *sets]
+    one, two = tmp_path / "one", tmp_path / "two"
+    log = tmp_path / "two.seen"
+    done = torchrun(2, "support.ranked", "nothing", 0, 0, log, *words, "-o", two)
+    assert done.returncode == 0, done.stderr
+    read = seq2seq.load_recipe(str(corpus[0]), [*SHORT, *settings])
+    files = (old[0], old[1])
+    seq2seq.train(read, one, init_from=whole, old_val=files, threads=1, monitor=Silent())
+    ours, theirs = (load_checkpoint(path / "last").state.history for path in (two, one))
+    assert [record["update"] for record in ours] == [0, 2, 4]
+    for mine, their in zip(ours, theirs, strict=True):
+        assert mine["old"]["loss"] == pytest.approx(their["old"]["loss"], rel=1e-5)
+        assert mine["old"]["bleu"] == their["old"]["bleu"]
+        assert mine["old"]["loss"] != mine["loss"]
+    assert "old validation set: loss" in done.stderr

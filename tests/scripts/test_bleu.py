@@ -67,7 +67,7 @@ def test_a_training_ends_in_time_with_its_learning_rate(tmp_path: Path) -> None:
         )
         assert rates[-1] == pytest.approx(at_last)
     log = (tmp_path / "run.log").read_text(encoding="utf-8")
-    assert 1 <= log.count("going on from update") <= len(CORRECTED)
+    assert 1 <= log.count("resuming from update") <= len(CORRECTED)
     assert f"training.updates {FAR}" in log
 
 

@@ -33,7 +33,7 @@ def main() -> None:
     import torch
 
     from seq2seq.cli.app import main as run_command
-    from seq2seq.training import evaluation as validation
+    from seq2seq.training.evaluation import Evaluator
     from seq2seq.training.trainer import Trainer
     from seq2seq.training.updater import Updater
 
@@ -41,7 +41,7 @@ def main() -> None:
     mine = own == rank and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"
     due = [False]
     real, backward, real_update = Updater.update, torch.Tensor.backward, Trainer._update
-    loss = validation.validation_loss
+    loss = Evaluator.loss
 
     def stepped(self: Updater, batches: Any, number: int, *rest: Any, **named: Any) -> Any:
         found = real(self, batches, number, *rest, **named)
@@ -70,7 +70,7 @@ def main() -> None:
     Updater.update = stepped  # type: ignore[method-assign]
     torch.Tensor.backward = failing  # type: ignore[assignment]
     Trainer._update = updated  # type: ignore[method-assign]
-    validation.validation_loss = validated
+    Evaluator.loss = validated  # type: ignore[method-assign]
     run_command()
 
 

@@ -163,6 +163,37 @@ def test_the_mean_of_the_last_weights_is_published_if_it_is_better(
     assert card["validation"]["mean_of_updates"] == [20, 30, 40]
 
 
+def test_where_no_checkpoint_of_a_validation_is_left_no_mean_is_made(
+    corpus: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scripted: list[float],
+) -> None:
+    monkeypatch.setattr(RunFolder, "saved_at", lambda *_: [])
+    told = Told()
+    average = 'training.average={kind="last",count=3}'
+    result = run(corpus, tmp_path / "r", "training.updates=20", average, monitor=told)
+    assert (result.finished, result.updates) == (True, 20)
+    assert told.about("mean") == [
+        "warning: no checkpoint of a validation is left, so no mean of weights is made"
+    ]
+    assert all("mean_of_updates" not in one for one in records(tmp_path / "r", "validation"))
+
+
+def test_the_mean_is_of_the_checkpoints_that_are_left(
+    corpus: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scripted: list[float],
+) -> None:
+    scripted[:] = [1.0, 2.0, 9.0]
+    monkeypatch.setattr(RunFolder, "saved_at", lambda _, updates: updates[1:])
+    average = 'training.average={kind="last",count=2}'
+    run(corpus, tmp_path / "r", "training.updates=20", average)
+    assert records(tmp_path / "r", "validation")[-1]["mean_of_updates"] == [20]
+    assert same(load_file(tmp_path / "r/weights.safetensors"), weights(tmp_path / "r/last"))
+
+
 def test_the_moving_average_is_what_is_published(
     corpus: tuple[Path, Path], tmp_path: Path, scripted: list[float]
 ) -> None:
@@ -352,7 +383,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
         f"warning: checkpoint {folder} is damaged: model.safetensors does not match its sum; "
         "trying the one before"
     )
-    assert told.lines[1] == "going on from update 20"
+    assert told.lines[1] == "resuming from update 20"
     one, other = (load_file(path / "last/model.safetensors") for path in (whole, damaged))
     assert all(torch.equal(one[name], other[name]) for name in one)
     for file in damaged.glob("checkpoints/*/optimizer.safetensors"):
@@ -381,7 +412,7 @@ def test_what_was_learned_is_kept_where_the_next_pairs_cannot_be_read(
     told = Told()
     with pytest.raises(DataError, match="not JSON"):
         run(corpus, tmp_path / "r", "training.updates=9", monitor=told)
-    assert told.about("saved at update 3: run again to go on")
+    assert told.about("saved at update 3; run the same command again to resume")
     monkeypatch.setattr(PreparedBatches, "updates", works)
     run(corpus, tmp_path / "r", "training.updates=9")
     assert same(weights(tmp_path / "r/last"), weights(tmp_path / "whole/last"))

@@ -130,7 +130,7 @@ def test_a_rule_of_several_evaluations_learns_and_resumes_bit_for_bit(
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
     run(corpus, tmp_path / "parts", "training.updates=5")
     _, told = run(corpus, tmp_path / "parts", "training.updates=12")
-    assert told.about("going on from update 5")
+    assert told.about("resuming from update 5")
     for name in ("model", "optimizer"):
         one, other = (
             load_file(tmp_path / which / f"last/{name}.safetensors") for which in ("whole", "parts")

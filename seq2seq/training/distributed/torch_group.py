@@ -194,7 +194,7 @@ class _LostError(TrainingError):
 def _lost(world_size: int) -> _LostError:
     return _LostError(
         f"training stopped: another of its {world_size} processes has ended: see what it or "
-        "torchrun has printed; the same command goes on from the last checkpoint"
+        "torchrun has printed; run the same command again to resume from the last checkpoint"
     )
 
 

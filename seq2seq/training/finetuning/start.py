@@ -155,7 +155,7 @@ class FineTuning:
         if record not in journal.records():  # of a process that was killed right after
             journal.append(record)
         sure = "" if self.taken.whole and not self.taken.differing else "warning: "
-        say(f"{sure}begun with {self.source.described}: {self.taken.line()}")
+        say(f"{sure}starting with {self.source.described}: {self.taken.line()}")
         self.source = None  # its weights need memory
 
     def show_notes(self, say: Callable[[str], None]) -> None:

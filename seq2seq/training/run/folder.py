@@ -316,8 +316,8 @@ class RunFolder:
             free = shutil.disk_usage(self.path).free / 2**20
             raise TrainingError(
                 f"training stopped: {what} could not be written to {self.path}: {error} "
-                f"({free:,.0f} MiB free); the checkpoints before it are whole: when the folder can "
-                "be written again, the same command goes on"
+                f"({free:,.0f} MiB free); earlier checkpoints are intact: when the folder can be "
+                "written again, run the same command again to resume"
             ) from error
 
 

@@ -141,10 +141,32 @@ class RunWriter:
             return
         if now["deterministic"]:
             raise ModelError(
-                f"{self.folder.path} cannot go on bit for bit: {listed(changed)}; make them the "
+                f"{self.folder.path} cannot be resumed bit for bit: {_listed(changed)}; make them the "
                 f"same again (--threads {then.get('threads')}), or leave out --deterministic"
             )
-        self._say(f"warning: not bit for bit the same from here on: {listed(changed)}")
+        self._say(f"warning: not bit for bit the same from here on: {_listed(changed)}")
+
+    def show_changes(self, rate: float) -> None:
+        """Says which keys of the recipe have changed since the last session.
+
+        Args:
+            rate: The next learning rate, which may follow from them.
+        """
+        if changed := self.folder.changed:
+            self._say(
+                f"the recipe has changed: {_listed(changed)}; the next learning rate by its "
+                f"schedule is {rate:.3g}"
+            )
+
+    def note_changed_data(self, files: list[str], update: int) -> None:
+        """Says and records that training goes on though files of its corpus have changed."""
+        if files:
+            streamed = self._prepared.stored is None
+            self._say(
+                f"warning: changed since they were prepared: {', '.join(files)}; training goes on "
+                f"with what {'they are now' if streamed else 'was prepared'}"
+            )
+            self.journal.append({"kind": "changed_data", "update": update, "files": files})
 
     def plot(self, *, if_missing: bool = False) -> None:
         """Draws the curves; a picture is not worth a failed training."""
@@ -158,8 +180,7 @@ class RunWriter:
             self._say(f"warning: {curves} could not be drawn: {error}")
 
 
-def listed(changed: dict[str, tuple[Any, Any]]) -> str:
-    """Puts changed values into words."""
+def _listed(changed: dict[str, tuple[Any, Any]]) -> str:
     return ", ".join(f"{key} {old} -> {new}" for key, (old, new) in changed.items())
 
 

@@ -115,9 +115,9 @@ def test_the_first_weights_are_those_that_were_published(place: Path, tmp_path: 
         assert all(torch.equal(general[name], first[name]) for name in general)
     assert result.updates == 2
     count = sum(weight.numel() for weight in general.values())
-    begun = f"begun with {place / 'general'} (update {update_of(place)}): "
+    begun = f"starting with {place / 'general'} (update {update_of(place)}): "
     told = f"{len(general)} of {len(general)} tensors, {count:,} of {count:,} parameters taken"
-    assert heard.about("begun with") == [begun + told]
+    assert heard.about("starting with") == [begun + told]
 
 
 def test_both_sets_are_measured_and_the_old_one_is_what_the_first_run_measured(
@@ -204,7 +204,7 @@ def test_new_layers_start_fresh_and_everything_is_told(place: Path, tmp_path: Pa
         "model.decoder.layers": [1, 2],
         "model.decoder.attention": ["none", "general"],
     }
-    [line] = heard.about("begun with")
+    [line] = heard.about("starting with")
     assert line.startswith("warning: ")
     assert f"{len(same)} of {len(first)} tensors" in line
     assert "; of another shape: decoder.readout.weight; " in line
@@ -334,7 +334,7 @@ def test_it_goes_on_without_the_first_run(
     shutil.rmtree(here / "general")
     heard, result = tuned(here, here / "again", init_from=here / "general" if name_it else None)
     assert result.finished
-    assert heard.about("going on from update 0")
+    assert heard.about("resuming from update 0")
     assert not heard.about("warning")
     assert len(records(here / "again", "init")) == 1
     figures = [

@@ -92,14 +92,14 @@ def test_a_finished_run_goes_on_for_longer(corpus: tuple[Path, Path], tmp_path: 
     second, told = run(corpus, path, "training.updates=30", "training.keep_checkpoints=1")
     assert (second.finished, second.updates) == (True, 30)
     assert told.lines[:2] == [
-        "going on from update 20",
+        "resuming from update 20",
         "the recipe has changed: training.updates 20 -> 30, training.keep_checkpoints 3 -> 1; the "
         "next learning rate by its schedule is 0.00125",
     ]  # half a cosine at two thirds: 5e-3 (1 + cos(2 pi / 3)) / 2
     stored = recipe_from_toml((path / "recipe.toml").read_text(encoding="utf-8"), "stored")
     assert (stored.training.updates, stored.training.keep_checkpoints) == (30, 1)
     same, told = run(corpus, path, "training.updates=30", "training.keep_checkpoints=1")
-    assert (same.updates, told.lines) == (30, ["this run is finished: the recipe's end"])
+    assert (same.updates, told.lines) == (30, ["this run has already finished: the recipe's end"])
 
 
 def test_a_run_can_be_made_shorter(corpus: tuple[Path, Path], tmp_path: Path) -> None:
