@@ -9,7 +9,7 @@ from typing import Any
 
 from seq2seq.data.batching import Place
 from seq2seq.recipe.training import Plateau, Training
-from seq2seq.training.optim.schedules import learning_rate
+from seq2seq.training.optim.rules import learning_rate
 
 
 @dataclass

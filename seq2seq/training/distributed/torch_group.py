@@ -17,12 +17,12 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
-from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
+from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
@@ -76,21 +76,25 @@ class TorchGroup(ProcessGroup):
         return [one.decode() for one in all_gather_bytes(own, sizes)]
 
     def broadcast(self, checkpoint: Checkpoint | None) -> Checkpoint | None:
-        outline = json.loads(self.broadcast_bytes(json.dumps(_outline(checkpoint)).encode()))
-        if outline is None:
+        about, content = None, b""
+        if self.rank == 0 and checkpoint is not None:
+            state, environment = checkpoint.state.to_json(), checkpoint.environment
+            about = {"state": state, "environment": environment, "groups": [*checkpoint.groups]}
+            content = save(
+                {
+                    f"{group}/{name}": tensor.detach().cpu().contiguous()
+                    for group, tensors in checkpoint.groups.items()
+                    for name, tensor in tensors.items()
+                }
+            )
+        about = json.loads(self.broadcast_bytes(json.dumps(about).encode()))
+        if about is None:
             return None
-        groups: dict[str, dict[str, Tensor]] = {}
-        for group, names in outline["groups"].items():
-            groups[group] = {}
-            for name, (kind, shape) in names.items():
-                if self.rank == 0 and checkpoint is not None:
-                    tensor = checkpoint.groups[group][name].detach().cpu().contiguous()
-                else:
-                    tensor = torch.empty(shape, dtype=getattr(torch, kind))
-                dist.broadcast(tensor, 0)
-                groups[group][name] = tensor
-        state = TrainingState.from_json(outline["state"])
-        return Checkpoint(state, groups, outline["environment"])
+        groups: dict[str, dict[str, Tensor]] = {group: {} for group in about["groups"]}
+        for name, tensor in load(self.broadcast_bytes(content)).items():
+            group, _, rest = name.partition("/")
+            groups[group][rest] = tensor
+        return Checkpoint(TrainingState.from_json(about["state"]), groups, about["environment"])
 
     def broadcast_bytes(self, content: bytes) -> bytes:
         size = torch.tensor([len(content)])
@@ -205,21 +209,6 @@ def _is_lost(error: Exception) -> bool:
         isinstance(error, RuntimeError)
         and any(words in text for words in ("gloo", "nccl", "connection closed by peer"))
     )
-
-
-def _outline(checkpoint: Checkpoint | None) -> dict[str, Any] | None:
-    """A checkpoint's state, and its tensors' names, types and shapes, for JSON."""
-    if checkpoint is None:
-        return None
-    groups = {
-        group: {
-            name: (str(one.dtype).removeprefix("torch."), list(one.shape))
-            for name, one in tensors.items()
-        }
-        for group, tensors in checkpoint.groups.items()
-    }
-    state, environment = checkpoint.state.to_json(), checkpoint.environment
-    return {"state": state, "environment": environment, "groups": groups}
 
 
 def all_gather_bytes(

@@ -1,4 +1,4 @@
-"""Update rules: how the weights move, given the loss of an update's batch.
+"""Update rules and learning rates: how the weights move, given the loss of an update's batch.
 
 A rule works in two stages. ``evaluate`` asks the batch as often as it needs to: once for the
 gradient (SGD, Adam), twice (sharpness-aware minimization, Foret et al. 2021), or many times (a line
@@ -17,7 +17,15 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from seq2seq.recipe.training import AdamW, Sgd, Training
+from seq2seq.recipe.training import (
+    AdamW,
+    Constant,
+    Cosine,
+    InverseSqrt,
+    Plateau,
+    Sgd,
+    Training,
+)
 
 
 @dataclass(frozen=True)
@@ -196,3 +204,35 @@ def build_rule(recipe: Training, model: nn.Module) -> UpdateRule:
                 parameters, lr=rate, betas=betas, eps=options.eps, fused=True
             )
     return FirstOrder(optimizer, model)
+
+
+def learning_rate(
+    peak: float,
+    schedule: Constant | InverseSqrt | Cosine | Plateau,
+    *,
+    update: int,
+    progress: float,
+    reductions: int,
+) -> float:
+    """The rate of an update.
+
+    Args:
+        peak: The recipe's learning rate.
+        schedule: The recipe's schedule.
+        update: The update, from 1.
+        progress: The share of training that is done before it, 0 to 1; so the last update of a
+            cosine that falls to zero still moves the weights.
+        reductions: How often the plateau rule has cut the rate.
+
+    Returns:
+        The rate. Every schedule rises linearly over its warm-up.
+    """
+    rise = min(1.0, update / schedule.warmup) if schedule.warmup else 1.0
+    if isinstance(schedule, InverseSqrt):
+        return peak * min(rise, math.sqrt(schedule.warmup / update))
+    if isinstance(schedule, Cosine):
+        fall = 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+        return peak * rise * (schedule.floor + (1.0 - schedule.floor) * fall)
+    if isinstance(schedule, Plateau):
+        return peak * rise * schedule.factor**reductions
+    return peak * rise

@@ -141,8 +141,8 @@ class RunWriter:
             return
         if now["deterministic"]:
             raise ModelError(
-                f"{self.folder.path} cannot be resumed bit for bit: {_listed(changed)}; make them the "
-                f"same again (--threads {then.get('threads')}), or leave out --deterministic"
+                f"{self.folder.path} cannot be resumed bit for bit: {_listed(changed)}; make them "
+                f"the same again (--threads {then.get('threads')}), or leave out --deterministic"
             )
         self._say(f"warning: not bit for bit the same from here on: {_listed(changed)}")
 
