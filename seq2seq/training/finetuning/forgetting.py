@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from seq2seq.data.dataset import PairDataset, PreparedData
 from seq2seq.data.preparing.manifest import check_files, read_manifest
@@ -19,10 +21,32 @@ from seq2seq.recipe.data import HubSource, LinesSource, Source
 from seq2seq.storage import checked_json
 from seq2seq.storage.atomic import file_digest, replacing
 from seq2seq.storage.layout import DATA, RUN, split_file
+from seq2seq.training.evaluation import Evaluator, Validated
 from seq2seq.training.finetuning.source_model import SourceModel
 
 _VAL = split_file("val")
 _HINT = "give it with --old-val SOURCE TARGET"
+
+
+@dataclass(frozen=True)
+class OldVal:
+    """The validation set of the run that a model comes from.
+
+    Attributes:
+        pairs: The set.
+        lines: How many of its lines that run has predicted; None: all.
+    """
+
+    pairs: PairDataset
+    lines: int | None
+
+    def evaluate(self, evaluator: Evaluator, model: nn.Module) -> Validated:
+        """Measures a model on it, by as many lines as the earlier run has."""
+        training = evaluator.recipe.training
+        validation = training.validation.model_copy(update={"lines": self.lines})
+        training = training.model_copy(update={"validation": validation})
+        recipe = evaluator.recipe.model_copy(update={"training": training})
+        return replace(evaluator, recipe=recipe).evaluate(model, self.pairs)
 
 
 @dataclass

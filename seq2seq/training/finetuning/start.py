@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from pydantic import ValidationError
-from torch import nn
 
 from seq2seq.data.dataset import PairDataset, PreparedData
 from seq2seq.errors import DataError, ModelError, RecipeError, Seq2SeqError
@@ -26,8 +25,13 @@ from seq2seq.recipe.problems import problems_of
 from seq2seq.storage import checked_json
 from seq2seq.storage.layout import CHECKPOINTS, OLD_VAL, RUN, WEIGHTS, checkpoint_folders
 from seq2seq.training.distributed.group import ProcessGroup
-from seq2seq.training.evaluation import Evaluator, Validated
-from seq2seq.training.finetuning.forgetting import OldValSearch, describe, open_kept, same_pairs
+from seq2seq.training.finetuning.forgetting import (
+    OldVal,
+    OldValSearch,
+    describe,
+    open_kept,
+    same_pairs,
+)
 from seq2seq.training.finetuning.source_model import SourceModel, Transfer, described, take
 from seq2seq.training.run.journal import Journal
 from seq2seq.training.updater import Updater
@@ -56,27 +60,6 @@ class Begin:
             return None
         source, target = (str(path.absolute()) for path in self.old_val)
         return LinesSource(source_path=source, target_path=target)
-
-
-@dataclass(frozen=True)
-class OldVal:
-    """The validation set of the run that a model comes from.
-
-    Attributes:
-        pairs: The set.
-        lines: How many of its lines that run has predicted; None: all.
-    """
-
-    pairs: PairDataset
-    lines: int | None
-
-    def evaluate(self, evaluator: Evaluator, model: nn.Module) -> Validated:
-        """Measures a model on it, by as many lines as the earlier run has."""
-        training = evaluator.recipe.training
-        validation = training.validation.model_copy(update={"lines": self.lines})
-        training = training.model_copy(update={"validation": validation})
-        recipe = evaluator.recipe.model_copy(update={"training": training})
-        return replace(evaluator, recipe=recipe).evaluate(model, self.pairs)
 
 
 @dataclass
@@ -114,7 +97,8 @@ class FineTuning:
         path = run / OLD_VAL
         about = self.record.get("old_val")
         if self.source is None:
-            if about and (pairs := open_kept(path, about)):
+            pairs = open_kept(path, about) if about else None
+            if about and pairs is not None:
                 self.old = OldVal(pairs, about.get("lines"))
             elif about:
                 self.notes.append(f"warning: {path} is gone: forgetting is no longer measured")

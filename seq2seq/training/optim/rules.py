@@ -4,6 +4,9 @@ A rule works in two stages. ``evaluate`` asks the batch as often as it needs to:
 gradient (SGD, Adam), twice (sharpness-aware minimization, Foret et al. 2021), or many times (a line
 search, conjugate gradients). ``apply`` then moves the weights. An update whose numbers are not
 finite, or that a signal interrupts, ends before ``apply``, so nothing has to be undone.
+
+A rule that needs products with the curvature adds a method to ``Objective``, over the loss that has
+second derivatives: ``models.loss.Losses(twice_differentiable=True)``.
 """
 
 from __future__ import annotations
