@@ -30,7 +30,6 @@ from seq2seq.inference.engines.onnx.engine import OnnxEngine
 from seq2seq.inference.engines.onnx.network import OnnxNetwork
 from seq2seq.inference.engines.torch import TorchEngine
 from seq2seq.inference.shortlist import Shortlist
-from seq2seq.recipe.model import Cell
 from seq2seq.recipe.training import LengthNormalization
 from seq2seq.search import SourceBatch, beam_search, greedy
 
@@ -176,9 +175,9 @@ def test_broken_weights_are_told() -> None:
 
 def test_parts_that_only_torch_knows() -> None:
     options = model_options({}, {})
-    encoder = options.encoder.model_copy(update={"cell": Cell.model_construct(kind="sru")})
-    with pytest.raises(ModelError, match="cell 'sru' cannot be exported"):
-        OnnxNetwork(options.model_copy(update={"encoder": encoder}), {})
+    decoder = options.decoder.model_copy(update={"attention": "heads"})
+    with pytest.raises(ModelError, match="attention 'heads' cannot be exported"):
+        OnnxNetwork(options.model_copy(update={"decoder": decoder}), {})
 
 
 @pytest.mark.parametrize("decoder", DECODERS, ids=variant_name)

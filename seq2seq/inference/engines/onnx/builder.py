@@ -200,7 +200,7 @@ class Builder:
         bounds = [x.bound for x in inputs if x.bound]
         if self.precision == "int8" and len(bounds) == len(inputs):
             return self._linear_int8(inputs, bounds, weight_XY, bias_Y)
-        joined = self._joined(inputs)
+        joined = self.joined(inputs)
         bias = [] if bias_Y is None else [self.constant(bias_Y)]
         return self.op("Gemm", joined, self.constant(weight_XY), *bias, size=weight_XY.shape[1])
 
@@ -221,7 +221,7 @@ class Builder:
         whole_XY = np.round(scaled_XY / scale_Y).astype(np.int8)
         return self.op(
             "MatMulIntegerToFloat",
-            self._joined(rounded),
+            self.joined(rounded),
             self.constant(whole_XY),
             self.constant(np.array(1.0, dtype=np.float32)),
             self.constant(scale_Y.astype(np.float32)),
@@ -239,7 +239,8 @@ class Builder:
             self._rounded[key] = self.op("QuantizeLinear", x, scaled, zero, size=x.size)
         return self._rounded[key]
 
-    def _joined(self, inputs: Sequence[Tensor]) -> Tensor:
+    def joined(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Several tensors as one, along the last axis."""
         if len(inputs) == 1:
             return inputs[0]
         return self.op("Concat", *inputs, axis=-1, size=sum(x.size for x in inputs))
@@ -268,8 +269,39 @@ class Builder:
         )
         return [Tensor(name, 0) for name in names]
 
+    def scan(
+        self, body: Builder, states: Sequence[Tensor], scanned: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """Runs a part once for each place along the first axis of some tensors.
+
+        Args:
+            body: Reads the states and one place of each scanned tensor, in this order; its outputs
+                are the states after, then what is collected.
+            states: Before the first run.
+            scanned: What is gone through.
+
+        Returns:
+            The states after the last run, and what was collected along a new first axis.
+        """
+        number = next(self._numbers)
+        names = [f"Scan_{number}_{place}" for place in range(len(body._outputs))]
+        self._nodes.append(
+            helper.make_node(
+                "Scan",
+                [x.name for x in (*states, *scanned)],
+                names,
+                num_scan_inputs=len(scanned),
+                body=body._graph(f"scan_{number}"),
+            )
+        )
+        return [Tensor(name, 0) for name in names]
+
+    def local(self, shape: Shape) -> Tensor:
+        """Declares an input of a part, under a name of its own."""
+        return self.input(f"local_{next(self._numbers)}", shape)
+
     def part(self) -> Builder:
-        """Begins a part for ``branch``.
+        """Begins a part for ``branch`` or ``scan``.
 
         Returns:
             A builder of the same names and constants, which stand in the graph around it.

@@ -8,13 +8,13 @@ Shapes: B sentences, S source length, N rows, X inputs, H hidden, G gates x H.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from seq2seq.inference.engines.onnx.builder import Builder, Tensor
+from seq2seq.recipe import model as recipe
 from seq2seq.search.model import Floats32
 
 Read = Callable[[str], Floats32]
@@ -24,7 +24,7 @@ Parts = list[Tensor]
 """A state; part 0 is the output h."""
 
 
-class CellOp(ABC):
+class CellOp:
     """A kind of cell.
 
     Args:
@@ -98,8 +98,40 @@ class CellOp(ABC):
         rows = [weight_XG[changing:], weight_XG[:changing], read("weight_hh").T]
         return np.concatenate(rows), read("bias_ih") + read("bias_hh")
 
-    @abstractmethod
+    def given(self, graph: Builder, summary: Tensor, read: Read) -> Tensor:
+        """What an input that never changes gives to every step, (B, ``given_size``)."""
+        weight, bias = self.stacked(read, summary.size)
+        return graph.linear([summary], weight[: summary.size], bias)
+
+    def given_size(self, read: Read, summary: int) -> int:
+        """The size of what ``given`` makes of an input of this size."""
+        return len(self.stacked(read, summary)[1])
+
     def step(
+        self,
+        graph: Builder,
+        inputs: Sequence[Tensor],
+        state: Parts,
+        read: Read,
+        given: Tensor | None,
+    ) -> Parts:
+        """One time step.
+
+        Args:
+            graph: Where to.
+            inputs: The changing inputs, (N, X) together.
+            state: The state before, each part (N, H).
+            read: Reads the parameters.
+            given: What ``given`` made for each row; None: all inputs change.
+
+        Returns:
+            The state after.
+        """
+        constant = read("weight_ih").shape[1] - sum(x.size for x in inputs)
+        weight, bias = self.stacked(read, constant)
+        return self._step(graph, inputs, state, weight[constant:], bias, given)
+
+    def _step(
         self,
         graph: Builder,
         inputs: Sequence[Tensor],
@@ -108,19 +140,8 @@ class CellOp(ABC):
         bias: Floats32,
         row_bias: Tensor | None,
     ) -> Parts:
-        """One time step.
-
-        Args:
-            graph: Where to.
-            inputs: The changing inputs, (N, X) together.
-            state: The state before, each part (N, H).
-            weight: As ``stacked`` made it, without the constant inputs' rows.
-            bias: As ``stacked`` made it.
-            row_bias: What takes its place, of each row (N, G); None: nothing does.
-
-        Returns:
-            The state after.
-        """
+        """``step`` with what ``stacked`` made; a row's own bias takes the place of the bias."""
+        raise NotImplementedError
 
     def _total(
         self,
@@ -150,7 +171,7 @@ class RnnOp(CellOp):
     def _attributes(self, directions: int) -> dict[str, Any]:
         return {"activations": [self._activation] * directions}
 
-    def step(
+    def _step(
         self,
         graph: Builder,
         inputs: Sequence[Tensor],
@@ -178,7 +199,7 @@ class LstmOp(CellOp):
         order = np.concatenate([enter, forget, leave, new])
         return np.ascontiguousarray(weight[:, order]), bias[order]
 
-    def step(
+    def _step(
         self,
         graph: Builder,
         inputs: Sequence[Tensor],
@@ -230,7 +251,7 @@ class GruOp(CellOp):
         bias = np.concatenate([both, inner[2 * size :], outer[2 * size :]])
         return np.concatenate([weight[:, : 2 * size], halves], axis=1), bias
 
-    def step(
+    def _step(
         self,
         graph: Builder,
         inputs: Sequence[Tensor],
@@ -260,3 +281,12 @@ class GruOp(CellOp):
 
 CELL_OPS: dict[str, type[CellOp]] = {"lstm": LstmOp, "gru": GruOp, "rnn": RnnOp}
 """By the names that recipes use."""
+
+
+def cell_op(options: recipe.Cell) -> CellOp:
+    """The operators of a recipe's cell: written by hand, or else traced from its torch code."""
+    if options.kind in CELL_OPS:
+        return CELL_OPS[options.kind](options)
+    from seq2seq.inference.engines.onnx.traced import TracedOp
+
+    return TracedOp(options)

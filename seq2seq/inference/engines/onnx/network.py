@@ -17,7 +17,7 @@ import onnx
 
 from seq2seq.errors import ModelError
 from seq2seq.inference.engines.onnx.builder import Builder, Precision, Tensor
-from seq2seq.inference.engines.onnx.cells import CELL_OPS, Parts
+from seq2seq.inference.engines.onnx.cells import Parts, cell_op
 from seq2seq.recipe import Model
 from seq2seq.search.model import Floats32
 from seq2seq.search.scores import SUPPRESSED
@@ -31,6 +31,7 @@ SOURCE_TABLE = "encoder.embedding.table.weight"
 TARGET_TABLE = "decoder.embedding.table.weight"
 ATTENTIONS = ("dot", "general", "additive")
 
+_FIRST = "decoder.stack.layers.0.0"
 _DIRECTIONS = {"forward": 1, "both": 2}
 
 
@@ -51,9 +52,10 @@ class OnnxNetwork:
         self._weights = weights
         encoder, decoder = options.encoder, options.decoder
         self._summary = encoder.hidden if decoder.state_feeding else 0
-        self._memory_bound = float(encoder.layers if encoder.residual else 1)
-        self._encoder_cell = CELL_OPS[encoder.cell.kind](encoder.cell)
-        self._decoder_cell = CELL_OPS[decoder.cell.kind](decoder.cell)
+        self._encoder_cell = cell_op(encoder.cell)
+        self._decoder_cell = cell_op(decoder.cell)
+        bound, sums = self._encoder_cell.bound, encoder.layers if encoder.residual else 1
+        self._memory_bound = None if bound is None else sums * bound
 
     def encoder(self) -> onnx.ModelProto:
         """The graph that reads sources.
@@ -112,7 +114,7 @@ class OnnxNetwork:
 
     def _bridge(self, graph: Builder, finals: list[Parts]) -> Parts:
         """As ``models/bridge.py``: every part of every decoder layer's state, in order."""
-        kind, layers = bridge_kind(self.options), self.options.decoder.layers
+        kind, layers = self._bridge_kind(), self.options.decoder.layers
         made = []
         for layer in range(layers):
             below = finals[layer] if len(finals) == layers else finals[-1]
@@ -120,6 +122,15 @@ class OnnxNetwork:
                 source = below[part] if part < len(below) else below[0]
                 made.append(self._bridged(graph, kind, layer, part, source))
         return made
+
+    def _bridge_kind(self) -> str:
+        """What ``bridge = "auto"`` comes to, as ``models/bridge.py`` has it."""
+        encoder, decoder = self.options.encoder, self.options.decoder
+        parts = self._encoder_cell.parts, self._decoder_cell.parts
+        fits = encoder.hidden == decoder.hidden and parts[0] >= parts[1]
+        if self.options.bridge == "auto":
+            return "copy" if fits else "linear"
+        return self.options.bridge
 
     def _bridged(self, graph: Builder, kind: str, layer: int, part: int, source: Tensor) -> Tensor:
         if kind == "copy":
@@ -144,10 +155,8 @@ class OnnxNetwork:
             graph.output(keys, "keys", ["B", "S", size])
             graph.output(_mask(graph, values, lengths), "mask", ["B", 1, "S"])
         if self._summary:
-            cell = self._stacked(0)
-            gates = cell[1].shape[0]
-            bias = graph.linear([summary], cell[0][: self._summary], cell[1])
-            graph.output(bias, "cell_bias", ["B", gates])
+            given = self._decoder_cell.given(graph, summary, self._reading(_FIRST))
+            graph.output(given, "cell_bias", ["B", given.size])
             weight, bias_E = self._readout()
             bias = graph.linear([summary], weight[-self._summary :], bias_E)
             graph.output(bias, "readout_bias", ["B", len(bias_E)])
@@ -213,7 +222,8 @@ class OnnxNetwork:
                 self._moved(graph, layer * cell.parts + part, parent) for part in range(cell.parts)
             ]
             below = inputs if outputs is None else [outputs, *_present(context)]
-            after = cell.step(graph, below, before, *self._cell_weights(graph, layer))
+            read = self._reading(f"decoder.stack.layers.{layer}.0")
+            after = cell.step(graph, below, before, read, self._given_to_cell(graph, layer))
             if outputs is None or not decoder.residual:
                 outputs = after[0]
             else:
@@ -234,14 +244,14 @@ class OnnxNetwork:
         before = graph.input(f"state_{number}", ["M", size])
         return graph.op("Gather", before, parent, size=size, bound=bound)
 
-    def _cell_weights(self, graph: Builder, layer: int) -> tuple[Floats32, Floats32, Tensor | None]:
-        """A layer's joined weights and bias, and the bias of each row where it has its own."""
-        weight, bias = self._stacked(layer)
+    def _given_to_cell(self, graph: Builder, layer: int) -> Tensor | None:
+        """What the summary gives to the cell, for each row; None: the layer does not read it."""
         if layer or not self._summary:
-            return weight, bias, None
+            return None
+        size = self._decoder_cell.given_size(self._reading(_FIRST), self._summary)
         sentence = graph.input("sentence", ["N"], integer=True)
-        biases = graph.input("cell_bias", ["B", len(bias)])
-        return weight[self._summary :], bias, graph.op("Gather", biases, sentence, size=len(bias))
+        given = graph.input("cell_bias", ["B", size])
+        return graph.op("Gather", given, sentence, size=size, bound=self._encoder_cell.bound)
 
     def _attending(self, graph: Builder) -> Callable[[Tensor], Tensor]:
         options = self.options
@@ -334,11 +344,6 @@ class OnnxNetwork:
     def _target_table(self) -> str:
         return SOURCE_TABLE if self.options.tie == "all" else TARGET_TABLE
 
-    def _stacked(self, layer: int) -> tuple[Floats32, Floats32]:
-        """A decoder layer's joined weights, the constant inputs' first, and its bias."""
-        read = self._reading(f"decoder.stack.layers.{layer}.0")
-        return self._decoder_cell.stacked(read, 0 if layer else self._summary)
-
     def _readout(self) -> tuple[Floats32, Floats32]:
         read = self._reading("decoder.readout")
         return np.ascontiguousarray(read("weight").T), read("bias")
@@ -360,26 +365,12 @@ def check_supported(options: Model) -> None:
     Raises:
         ModelError: If there is such a part.
     """
-    cells = (options.encoder.cell.kind, options.decoder.cell.kind)
-    unknown = [f"cell {kind!r}" for kind in cells if kind not in CELL_OPS]
-    if options.decoder.attention not in ("none", *ATTENTIONS):
-        unknown.append(f"attention {options.decoder.attention!r}")
-    if unknown:
+    attention = options.decoder.attention
+    if attention not in ("none", *ATTENTIONS):
         raise ModelError(
-            f"this model's {unknown[0]} cannot be exported: translate the run itself, by the "
-            f"engine 'torch'; cells that can be are {', '.join(CELL_OPS)}, and attentions none, "
-            f"{', '.join(ATTENTIONS)}"
+            f"this model's attention {attention!r} cannot be exported: translate the run itself, "
+            f"by the engine 'torch'; attentions that can be are none, {', '.join(ATTENTIONS)}"
         )
-
-
-def bridge_kind(options: Model) -> str:
-    """What ``bridge = "auto"`` comes to, as ``models/bridge.py`` has it."""
-    encoder, decoder = options.encoder, options.decoder
-    parts = [CELL_OPS[side.cell.kind].parts for side in (encoder, decoder)]
-    fits = encoder.hidden == decoder.hidden and parts[0] >= parts[1]
-    if options.bridge == "auto":
-        return "copy" if fits else "linear"
-    return options.bridge
 
 
 def _present(context: Tensor | None) -> list[Tensor]:

@@ -1,0 +1,289 @@
+"""Cells without ONNX operators of their own: their torch arithmetic, traced into a graph.
+
+PyTorch's exporter turns ``project``, ``step`` and ``initial_state`` into ONNX operators, once for
+each cell and size; they are put into the graph with each layer's weights. Linear maps of inputs
+with a known bound go through ``Builder.linear``, in int8 too. Over a source the step runs in Scan.
+
+Shapes: B sentences, S source length, N rows, X inputs, H hidden, G what a step needs of its input.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from functools import cache
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxscript  # noqa: F401  # what torch's exporter is written with
+import torch
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper, shape_inference
+from onnx.reference import ReferenceEvaluator
+from torch import nn
+
+from seq2seq.errors import ModelError
+from seq2seq.inference.engines.onnx.builder import OPSET, Builder, Tensor
+from seq2seq.inference.engines.onnx.cells import CellOp, Parts, Read
+from seq2seq.models.weights import tensors_of
+from seq2seq.nn.cells import Cell, make_cell
+from seq2seq.recipe import model as recipe
+
+Value = Tensor | Sequence[Tensor] | NDArray[Any]
+"""In a graph, several tensors to be joined, or known now."""
+
+_SAME_BOUND = "Identity Split Slice Reshape Squeeze Unsqueeze Transpose Gather Neg Abs".split()
+_ROWS = 3  # of the examples that are traced; any number in the graph
+
+
+class TracedOp(CellOp):
+    """A cell by its torch code.
+
+    Args:
+        options: The recipe's table for it.
+    """
+
+    def __init__(self, options: recipe.Cell) -> None:
+        self._table = options
+        cell = make_cell(options, 1, 1)
+        self.parts = cell.parts  # type: ignore[misc]
+        self.bound = cell.bound
+
+    def sequence(
+        self, graph: Builder, x: Tensor, lengths: Tensor, reads: Sequence[Read], hidden: int
+    ) -> tuple[Tensor, Parts]:
+        lengths = graph.op("Cast", lengths, to=onnx.TensorProto.INT64)
+        runs = []
+        for direction, read in enumerate(reads):
+            inputs = _turned(graph, x, lengths) if direction else x
+            outputs, finals = self._scan(graph, inputs, lengths, read, hidden)
+            outputs = _turned(graph, outputs, lengths) if direction else outputs
+            runs.append([graph.op("Unsqueeze", outputs, graph.integers(1)), *finals])
+        joined = [
+            graph.op("Concat", *parts, axis=0 if place else 1, size=hidden)
+            for place, parts in enumerate(zip(*runs, strict=True))
+        ]
+        return joined[0], joined[1:]
+
+    def _scan(
+        self, graph: Builder, x: Tensor, lengths: Tensor, read: Read, hidden: int
+    ) -> tuple[Tensor, Parts]:
+        """Outputs (S, B, H) and each part of the final state (1, B, H) in one direction."""
+        cell = _cell(self._table, x.size, hidden)
+        flat = graph.op("Reshape", x, graph.integers(-1, x.size), size=x.size)
+        (projected,) = _put(graph, cell, "project", [flat], read)
+        shape = graph.op("Shape", x, end=2)
+        shape = graph.op("Concat", shape, graph.integers(projected.size), axis=0)
+        projected = graph.op("Reshape", projected, shape, size=projected.size)
+        first = graph.op("Gather", x, graph.constant(np.array(0, np.int64)), axis=0, size=x.size)
+        state = _put(graph, cell, "initial_state", [first], read)
+
+        body = graph.part()
+        before = [body.local(["B", hidden]) for _ in state]
+        now = body.local(["B", projected.size])
+        is_real = body.op("Cast", body.local(["B", 1]), to=onnx.TensorProto.BOOL)
+        after = _put(body, cell, "step", [now, *before], read)
+        kept = [body.op("Where", is_real, *pair) for pair in zip(after, before, strict=True)]
+        for number, part in enumerate([*kept, kept[0]]):
+            body.output(part, f"{now.name}_after_{number}", ["B", hidden])
+        *finals, outputs = graph.scan(body, state, [projected, _real(graph, x, lengths)])
+        finals = [graph.op("Unsqueeze", part, graph.integers(0)) for part in finals]
+        return Tensor(outputs.name, hidden, self.bound), finals
+
+    def given(self, graph: Builder, summary: Tensor, read: Read) -> Tensor:
+        return summary
+
+    def given_size(self, read: Read, summary: int) -> int:
+        return summary
+
+    def step(
+        self,
+        graph: Builder,
+        inputs: Sequence[Tensor],
+        state: Parts,
+        read: Read,
+        given: Tensor | None,
+    ) -> Parts:
+        inputs = [*inputs, *([] if given is None else [given])]
+        size = state[0].size
+        cell = _cell(self._table, sum(x.size for x in inputs), size)
+        (projected,) = _put(graph, cell, "project", [inputs], read)
+        hidden, *others = _put(graph, cell, "step", [projected, *state], read)
+        return [Tensor(hidden.name, size, self.bound), *others]
+
+
+def _turned(graph: Builder, x: Tensor, lengths: Tensor) -> Tensor:
+    return graph.op("ReverseSequence", x, lengths, batch_axis=1, time_axis=0, size=x.size)
+
+
+def _real(graph: Builder, x: Tensor, lengths: Tensor) -> Tensor:
+    """(S, B, 1): 1 where a source token is, 0 at padding."""
+    zero, one = (graph.constant(np.array(n, np.int64)) for n in (0, 1))
+    width = graph.op("Gather", graph.op("Shape", x), zero)
+    times = graph.op("Unsqueeze", graph.op("Range", zero, width, one), graph.integers(1))
+    real = graph.op("Cast", graph.op("Less", times, lengths), to=onnx.TensorProto.FLOAT)
+    return graph.op("Unsqueeze", real, graph.integers(2))
+
+
+# ---------------------------------------------------------------------------------------------
+# Tracing
+
+
+@cache
+def _cell(table: recipe.Cell, input_size: int, hidden_size: int) -> Cell:
+    return make_cell(table, input_size, hidden_size).eval()
+
+
+class _Method(nn.Module):
+    """A cell's method, with the weights as inputs: then none of them is folded into the graph."""
+
+    def __init__(self, cell: Cell, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.weights = list(tensors_of(cell))
+        self.held = (deepcopy(cell),)  # no submodule: its own tensors take no part
+
+    def forward(self, *tensors: torch.Tensor) -> Any:
+        (cell,) = self.held
+        count = len(tensors) - len(self.weights)  # of the method's own inputs
+        for path, tensor in zip(self.weights, tensors[count:], strict=True):
+            owner, _, attribute = path.rpartition(".")
+            module = cell.get_submodule(owner)
+            module._parameters.pop(attribute, None)
+            module._buffers.pop(attribute, None)
+            module.__dict__[attribute] = tensor
+        x, *state = tensors[:count]
+        if self.name == "project":
+            return cell.project(x)
+        return cell.step(x, tuple(state)) if state else cell.initial_state(x.shape[0], x)
+
+
+@cache
+def _trace(cell: Cell, name: str) -> onnx.GraphProto:
+    """A method as operators; its inputs are the method's, then the cell's tensors."""
+    x = torch.zeros(_ROWS, cell.input_size)
+    inputs = [x]
+    if name == "step":
+        with torch.no_grad():
+            inputs = [cell.project(x), *cell.initial_state(_ROWS, x)]
+    weights = list(tensors_of(cell).values())
+    rows = {0: torch.export.Dim.DYNAMIC}
+    logged = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # it tells of what it does without
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                _Method(cell, name).eval(),
+                (*inputs, *weights),
+                dynamo=True,
+                verbose=False,
+                opset_version=OPSET,
+                dynamic_shapes={"tensors": (*[rows] * len(inputs), *[{}] * len(weights))},
+            )
+    except torch.onnx.errors.OnnxExporterError as error:
+        raise ModelError(
+            f"the cell {type(cell).__name__}: {name} cannot be made into an ONNX graph: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    finally:
+        logging.disable(logged)
+    assert program is not None
+    return shape_inference.infer_shapes(program.model_proto).graph
+
+
+def _put(
+    graph: Builder, cell: Cell, name: str, inputs: Sequence[Value], read: Read
+) -> list[Tensor]:
+    """Puts a method's operators into a graph."""
+    traced = _trace(cell, name)
+    values: dict[str, Value] = {one.name: numpy_helper.to_array(one) for one in traced.initializer}
+    every = [*inputs, *(read(name) for name in tensors_of(cell))]
+    values |= {one.name: value for one, value in zip(traced.input, every, strict=True)}
+    sizes = _sizes(traced)
+    for node in traced.node:
+        _operator(graph, node, values, sizes)
+    return [_one(graph, values[one.name]) for one in traced.output]
+
+
+def _sizes(traced: onnx.GraphProto) -> dict[str, int]:
+    """The last axis of each value; 0 where it varies."""
+    known = [*traced.value_info, *traced.output]
+    return {
+        one.name: one.type.tensor_type.shape.dim[-1].dim_value
+        for one in known
+        if one.type.tensor_type.shape.dim
+    }
+
+
+def _operator(
+    graph: Builder, node: onnx.NodeProto, values: dict[str, Value], sizes: Mapping[str, int]
+) -> None:
+    inputs = [values[name] if name else None for name in node.input]
+    if all(value is None or isinstance(value, np.ndarray) for value in inputs):
+        found = _evaluated(node, inputs)
+        values |= zip(node.output, found, strict=True)
+        return
+    linear = _linear(graph, node, inputs)
+    if linear is not None:
+        values[node.output[0]] = linear
+        return
+    attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+    if any(isinstance(value, onnx.GraphProto) for value in attributes.values()):
+        raise ModelError(f"a cell whose step has the ONNX operator {node.op_type} is not exported")
+    tensors = ["" if value is None else _one(graph, value) for value in inputs]
+    found = graph.ops(
+        node.op_type,
+        *tensors,
+        sizes=[sizes.get(name, 0) for name in node.output],
+        bound=_bound(node.op_type, [x for x in tensors if isinstance(x, Tensor)]),
+        domain=node.domain,
+        **attributes,
+    )
+    values |= zip(node.output, found, strict=True)
+
+
+def _linear(graph: Builder, node: onnx.NodeProto, inputs: Sequence[Value | None]) -> Tensor | None:
+    """A map by a known matrix, where the operator is one; None: it is not."""
+    attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+    x, *known = inputs
+    scaled = any(attributes.get(name, 1.0) != 1.0 for name in ("alpha", "beta"))
+    plain = not scaled and not attributes.get("transA")
+    if node.op_type not in ("Gemm", "MatMul") or not plain or isinstance(x, np.ndarray):
+        return None
+    weight, bias = known[0], known[1] if len(known) > 1 else None
+    if not isinstance(weight, np.ndarray) or weight.ndim != 2 or isinstance(bias, Tensor):
+        return None
+    weight = np.ascontiguousarray(weight.T if attributes.get("transB") else weight)
+    assert x is not None
+    return graph.linear([x] if isinstance(x, Tensor) else list(x), weight, bias)  # type: ignore[arg-type]
+
+
+def _bound(kind: str, inputs: Sequence[Tensor]) -> float | None:
+    bounds = [x.bound for x in inputs]
+    if kind in ("Sigmoid", "Tanh", "Softmax"):
+        return 1.0
+    if kind in _SAME_BOUND:
+        return bounds[0]
+    if kind == "Mul" and all(bounds):
+        return float(np.prod(np.array(bounds, dtype=float)))
+    return None
+
+
+def _one(graph: Builder, value: Value) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, np.ndarray):
+        bound = float(np.abs(value).max()) if value.dtype == np.float32 and value.size else None
+        return Tensor(graph.constant(value), value.shape[-1] if value.ndim else 0, bound)
+    return graph.joined(value)
+
+
+def _evaluated(node: onnx.NodeProto, inputs: Sequence[Any]) -> list[Any]:
+    """What an operator makes of arrays."""
+    evaluator = ReferenceEvaluator(node, opsets={"": OPSET})
+    named = zip(node.input, inputs, strict=True)
+    return list(evaluator.run(None, {name: value for name, value in named if name}))
