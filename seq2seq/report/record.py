@@ -96,14 +96,7 @@ class RunRecord:
         )
 
     def of_kind(self, kind: str) -> list[Json]:
-        """The journal's records of one kind.
-
-        Args:
-            kind: "train", "validation" or "session".
-
-        Returns:
-            Them, in order.
-        """
+        """The journal's records of one kind, such as "train", "validation" or "session"."""
         return [record for record in self.records if record.get("kind") == kind]
 
 

@@ -1,4 +1,4 @@
-"""The story of a run in words: how it stands, and its sessions one after another."""
+"""The time line of a run: how it stands, its sessions, and what happened in them."""
 
 from __future__ import annotations
 
@@ -33,14 +33,7 @@ class Session:
 
 
 def sessions(run: RunRecord) -> list[Session]:
-    """Reads a run's sessions.
-
-    Args:
-        run: The run.
-
-    Returns:
-        Them, oldest first; none of a run from before they were recorded.
-    """
+    """A run's sessions, oldest first; none of a run from before they were recorded."""
     records = run.of_kind("session")
     found = []
     for number, record in enumerate(records):
@@ -84,27 +77,23 @@ def _how(end: Json) -> str:
 
 
 def events(run: RunRecord) -> list[tuple[int, str]]:
-    """Reads what happened besides: where the weights are from, and where numbers went wrong.
+    """What else happened, with its update: where the weights are from, what went wrong.
 
-    Args:
-        run: The run.
-
-    Returns:
-        The update and what happened, in order; of many skipped updates the last ones.
+    Of many skipped updates the last ones are listed.
     """
     skipped = run.of_kind("skipped")
     shown = {id(record) for record in skipped[-_SKIPPED:]}
     found = []
     for record in run.records:
-        told = ""
+        text = ""
         match record.get("kind"):
             case "rollback":
-                told = f"back to the weights of update {record.get('to', 0):,}, at half the rate"
+                text = f"back to the weights of update {record.get('to', 0):,}, at half the rate"
             case "init":
-                told = _begun_with(record)
+                text = _begun_with(record)
             case "changed_data":
                 files = ", ".join(redacted(str(file)) for file in record.get("files", ()))
-                told = f"the corpus had changed: {files}; training went on with the prepared one"
+                text = f"the corpus had changed: {files}; training went on with the prepared one"
             case "skipped" if id(record) in shown:
                 numbers = [f"{line:,}" for line in record.get("lines", ())[:_LINES]]
                 if corpora := record.get("corpora"):
@@ -112,21 +101,21 @@ def events(run: RunRecord) -> list[tuple[int, str]]:
                     numbers = [f"{line} of {corpus}" for line, corpus in pairs]
                 lines = ", ".join(numbers)
                 more = len(record.get("lines", ())) - _LINES
-                told = "skipped, the numbers were not finite: lines " + lines
-                told += f" and {more:,} more" if more > 0 else ""
-        if told:
-            found.append((int(record.get("update", 0)), told))
+                text = "skipped, the numbers were not finite: lines " + lines
+                text += f" and {more:,} more" if more > 0 else ""
+        if text:
+            found.append((int(record.get("update", 0)), text))
     return found
 
 
 def _begun_with(record: Json) -> str:
     (tensors, of_tensors), (weights, of_weights) = record["tensors"], record["parameters"]
     update = record.get("of_update")
-    told = "begun with the weights of " + redacted(str(record.get("run")))
-    told += f", update {update:,}" if isinstance(update, int) else ""
-    told += f": {tensors} of {of_tensors} tensors, {weights:,} of {of_weights:,} parameters"
+    text = "begun with the weights of " + redacted(str(record.get("run")))
+    text += f", update {update:,}" if isinstance(update, int) else ""
+    text += f": {tensors} of {of_tensors} tensors, {weights:,} of {of_weights:,} parameters"
     names = [*record.get("fresh", ()), *record.get("reshaped", ())]
-    return f"{told}; not taken: {', '.join(names)}" if names else told
+    return f"{text}; not taken: {', '.join(names)}" if names else text
 
 
 def standing(run: RunRecord) -> tuple[str, str]:
@@ -140,8 +129,8 @@ def standing(run: RunRecord) -> tuple[str, str]:
     """
     if why := run.state.get("stopped"):
         return "finished", redacted(str(why))
-    told = run.of_kind("session")
-    last = told[-1] if told else {}
+    records = run.of_kind("session")
+    last = records[-1] if records else {}
     if last.get("what") in ("stopped", "failed"):
         return str(last["what"]), redacted(str(last.get("reason") or ""))
     if run.in_use:

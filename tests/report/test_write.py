@@ -7,7 +7,7 @@ import pytest
 
 from seq2seq.report import write as live
 from seq2seq.report.write import LivePage
-from seq2seq.training.monitoring.session_log import Watch
+from seq2seq.training.monitoring.session_log import SessionLog
 from seq2seq.training.run.journal import Journal
 
 
@@ -50,7 +50,7 @@ def test_training_goes_on_without_its_page(tmp_path: Path) -> None:
     def page(run: Path, final: bool) -> None:
         raise OSError(28, "No space left on device")
 
-    Watch(tmp_path, Journal(tmp_path / "metrics.jsonl"), said.append, page).page(final=True)
+    SessionLog(tmp_path, Journal(tmp_path / "metrics.jsonl"), said.append, page).page(final=True)
     assert said == [
         "warning: the run's report could not be written: OSError: [Errno 28] No space left on "
         "device"

@@ -111,22 +111,11 @@ def part_of(name: str) -> str:
 
 
 def memory() -> int:
-    """The most memory that this process has held.
-
-    Returns:
-        Bytes.
-    """
+    """The most bytes that this process has held."""
     unit = 1 if sys.platform == "darwin" else 1024
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def gpu_memory(device: torch.device) -> int | None:
-    """The most memory that tensors have taken on a GPU.
-
-    Args:
-        device: Where training runs.
-
-    Returns:
-        Bytes; None on a processor.
-    """
+    """The most bytes that tensors have taken on a GPU; None on a processor."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None

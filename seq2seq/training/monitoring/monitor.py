@@ -58,11 +58,7 @@ class Step:
         return math.nan if math.isnan(self.loss) else math.exp(min(self.loss, 700.0))
 
     def record(self) -> dict[str, Any]:
-        """The figures as ``metrics.jsonl`` has them.
-
-        Returns:
-            Plain values.
-        """
+        """The figures as ``metrics.jsonl`` has them."""
         figures = {"kind": "train", **asdict(self), "perplexity": self.perplexity}
         del figures["unit"]
         return figures
@@ -97,14 +93,7 @@ class Step:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as people read them.
-
-    Args:
-        seconds: A time span.
-
-    Returns:
-        Hours, minutes and seconds, as h:mm:ss or m:ss.
-    """
+    """Seconds as h:mm:ss, or m:ss below an hour."""
     minutes, second = divmod(int(seconds + 0.5), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
@@ -129,29 +118,17 @@ class Monitor:
         self._shown = time.monotonic()
 
     def say(self, text: str) -> None:
-        """Shows a line.
-
-        Args:
-            text: Without a line end.
-        """
+        """Shows a line; the text has no line end."""
         print(text, file=self.stream or sys.stderr, flush=True)
 
     def step(self, step: Step) -> None:
-        """An update is done.
-
-        Args:
-            step: Its figures.
-        """
+        """An update is done."""
         if time.monotonic() - self._shown >= self.interval:
             self._shown = time.monotonic()
             self.say(step.line())
 
     def validating(self, lines: int) -> None:
-        """A validation begins.
-
-        Args:
-            lines: The lines of the validation set.
-        """
+        """A validation of so many lines begins."""
 
     def validated(self, update: int, epoch: float, result: Validated, best: bool) -> None:
         """A validation is done.
@@ -176,11 +153,7 @@ class Silent(Monitor):
     """Shows nothing."""
 
     def say(self, text: str) -> None:
-        """Shows nothing.
-
-        Args:
-            text: Not shown.
-        """
+        """Shows nothing."""
 
 
 class TerminalMonitor(Monitor):
@@ -205,28 +178,16 @@ class TerminalMonitor(Monitor):
         self.progress.start()
 
     def say(self, text: str) -> None:
-        """Shows a line above the bar.
-
-        Args:
-            text: Without a line end.
-        """
+        """Shows a line above the bar."""
         self.progress.console.print(text, markup=False, highlight=False)
 
     def step(self, step: Step) -> None:
-        """Moves the bar.
-
-        Args:
-            step: The update's figures.
-        """
+        """Moves the bar."""
         line = step.line(self.progress.console.width - self._taken)
         self.progress.update(self.task, completed=step.progress, description=line)
 
     def validating(self, lines: int) -> None:
-        """Says under the bar why it stands still.
-
-        Args:
-            lines: The lines of the validation set.
-        """
+        """Says beside the bar why it stands still."""
         self.progress.update(self.task, description=f"validating on {lines:,} lines")
 
     def close(self) -> None:
@@ -235,21 +196,10 @@ class TerminalMonitor(Monitor):
 
 
 def default_monitor() -> Monitor:
-    """What fits where standard error goes.
-
-    Returns:
-        A progress bar in a terminal, plain lines elsewhere.
-    """
+    """A progress bar if standard error is a terminal, plain lines elsewhere."""
     return TerminalMonitor() if can_redraw(sys.stderr) else Monitor()
 
 
 def can_redraw(stream: TextIO) -> bool:
-    """Whether a stream goes where lines can be drawn again.
-
-    Args:
-        stream: The stream.
-
-    Returns:
-        Whether it is a terminal, and one that understands more than text.
-    """
+    """Whether a stream goes to a terminal that understands more than text."""
     return stream.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")

@@ -1,4 +1,4 @@
-"""What is kept of a training for those who watch it: its sessions, its examples, its page.
+"""What a run keeps for its readers: when each session began and ended, examples, the page.
 
 A session is the time from a call of ``train`` to its end. Its beginning and its end are records of
 ``metrics.jsonl``; one without an end was killed.
@@ -33,8 +33,8 @@ Page = Callable[[Path, bool], None]
 """Makes the run's page: its folder, and whether nothing more will happen in this session."""
 
 
-class Watch:
-    """The records that no number depends on.
+class SessionLog:
+    """Writes what no number of the training depends on.
 
     Args:
         run: The run's folder.
@@ -145,18 +145,14 @@ class Watch:
         )
 
     def page(self, *, final: bool) -> None:
-        """Makes the run's page anew; training goes on whatever becomes of it.
-
-        Args:
-            final: Whether nothing more will happen in this session.
-        """
+        """Makes the run's page anew, at last with ``final``; if it fails, training goes on."""
         if self._page is None:
             return
         try:
             self._page(self.run, final)
         except Exception as error:
-            told = " ".join(f"{type(error).__name__}: {error}".split())
-            self.say(f"warning: the run's report could not be written: {told}")
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            self.say(f"warning: the run's report could not be written: {reason}")
 
 
 def write_examples(
@@ -180,11 +176,7 @@ def write_examples(
 
 
 def host() -> dict[str, Any]:
-    """The machine, without its name or its user's.
-
-    Returns:
-        Its processor, cores, memory in bytes, system and GPU, as far as they are known.
-    """
+    """Processor, cores, memory in bytes, system and GPU, as far as known; no names of anyone."""
     found: dict[str, Any] = {
         "processor": _processor(),
         "cores": os.cpu_count(),

@@ -25,7 +25,7 @@ from seq2seq.training.finetuning.start import FineTuning
 from seq2seq.training.monitoring.curves import plot_curves
 from seq2seq.training.monitoring.metrics import PARTS, part_of
 from seq2seq.training.monitoring.monitor import Monitor
-from seq2seq.training.monitoring.session_log import Page, Watch
+from seq2seq.training.monitoring.session_log import Page, SessionLog
 from seq2seq.training.run.checkpoint import Checkpoint
 from seq2seq.training.run.folder import RunFolder
 from seq2seq.training.signals import StopRequest
@@ -61,7 +61,7 @@ class RunWriter:
         self.folder, self._prepared, self._tuning = folder, prepared, tuning
         self.journal = folder.journal
         self.journal.say = monitor.say
-        self.log = Watch(folder.path, folder.journal, monitor.say, page)
+        self.log = SessionLog(folder.path, folder.journal, monitor.say, page)
         self._say = monitor.say
         self._options = folder.recipe.training
         self._evaluator = evaluator

@@ -11,7 +11,7 @@ import pytest
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import load_recipe
 from seq2seq.training.monitoring import session_log as watch
-from seq2seq.training.monitoring.session_log import Watch, host
+from seq2seq.training.monitoring.session_log import SessionLog, host
 from seq2seq.training.run.journal import Journal
 from seq2seq.training.signals import StopRequest
 from seq2seq.training.state import TrainingState
@@ -25,7 +25,7 @@ class Run:
         self.pages: list[bool] = []
         self.said: list[str] = []
         page = lambda _, final: self.pages.append(final)  # noqa: E731
-        self.watch = Watch(folder, self.journal, self.said.append, page)
+        self.watch = SessionLog(folder, self.journal, self.said.append, page)
         self.state = TrainingState()
         self.stop = StopRequest()
 
