@@ -169,6 +169,10 @@ class Evaluator:
     def loss(self, model: nn.Module, dataset: PairDataset) -> tuple[float, int]:
         """This process's part of a data set's loss: of every ``world``-th batch.
 
+        Args:
+            model: The model; it is put into evaluation mode.
+            dataset: All of its rows count.
+
         Returns:
             The sum of the negative log-likelihood, in nats, and how many targets it is of.
         """
