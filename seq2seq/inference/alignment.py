@@ -58,17 +58,7 @@ def word_attention(
 def word_alignment(
     attention: Floats32, source_pieces: Sequence[str], target_pieces: Sequence[str]
 ) -> list[tuple[int, int]]:
-    """Aligns each word of a translation to the source word that it weighed most.
-
-    Args:
-        attention: As in ``word_attention``.
-        source_pieces: The source's pieces, without the end.
-        target_pieces: The translation's pieces, without the end.
-
-    Returns:
-        Pairs of a source word's and a target word's number, both from 0, in the target's order; of
-        equal weights the first source word. A target word that looked at no word has no pair.
-    """
+    """Aligns each word of a translation to the source word that it weighed most."""
     weights = word_attention(attention, source_pieces, target_pieces)
     if not weights.size:
         return []

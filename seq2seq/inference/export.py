@@ -99,16 +99,7 @@ def check_target(target: Path) -> None:
 
 
 def published_graphs(options: Model, weights: Mapping[str, Any]) -> dict[str, bytes]:
-    """What a training publishes beside its weights.
-
-    Args:
-        options: The recipe's model table.
-        weights: Tensors by parameter name, on any device.
-
-    Returns:
-        The contents of ``layout.GRAPHS`` by their names; nothing, with a warning, if the network
-        cannot be exported: then torch translates the run.
-    """
+    """What a training publishes beside its weights."""
     try:
         arrays = {name: value.detach().float().cpu().numpy() for name, value in weights.items()}
         return build_graphs(options, arrays)

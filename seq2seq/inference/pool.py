@@ -159,19 +159,7 @@ class TranslatorPool:
     def stream(
         self, lines: Iterable[str], *, wishes: Iterable[Wish] | None = None, **asked: Any
     ) -> Iterator[list[ScoredTranslation]]:
-        """Translates lines as they come, in constant memory.
-
-        Args:
-            lines: The lines.
-            wishes: As in ``Translator.stream``.
-            **asked: What else ``Translator.stream`` takes.
-
-        Returns:
-            What ``Translator.stream`` gives.
-
-        Raises:
-            Seq2SeqError: If something asked for is not allowed, or a process was killed.
-        """
+        """Translates lines as they come, in constant memory."""
         return self.run(lines, make_request(self.search_options, self.options, **asked), wishes)
 
     def run(

@@ -142,17 +142,7 @@ def translations_of(
     request: Request,
     pieces: tuple[Sequence[str], Sequence[str]] | None,
 ) -> list[ScoredTranslation]:
-    """Makes a line's translations of the answers to its parts.
-
-    Args:
-        line: What was read of it.
-        answered: The answers to each part. A translation is made of the n-th ones of all.
-        request: How scores are made.
-        pieces: The names of source and target pieces by their ids; None: tokens are not wanted.
-
-    Returns:
-        The translations, best first, at least one.
-    """
+    """Makes a line's translations of the answers to its parts."""
     if not line.parts:
         return [_EMPTY]
     if len(line.parts) == 1:

@@ -114,25 +114,7 @@ def make_request(
     long: str | None = None,
     details: bool = False,
 ) -> Request:
-    """Puts together what a caller asks for and what the recipe says.
-
-    Args:
-        base: The recipe's way to search.
-        recipe: The recipe's table.
-        options: How to search; None: as the recipe says.
-        beam: Instead of that of the options.
-        n_best: Instead of that of the options.
-        batch_size: As in :class:`Request`.
-        mbr: As in :class:`Request`.
-        long: As in :class:`Request`; None: as the recipe says.
-        details: As in :class:`Request`.
-
-    Returns:
-        The request, checked.
-
-    Raises:
-        Seq2SeqError: If it is not allowed.
-    """
+    """Puts together what a caller asks for and what the recipe says."""
     chosen = options or base
     chosen = replace(
         chosen,
@@ -162,19 +144,7 @@ def check_without_texts(wishes: Sequence[Wish], first_line: int) -> None:
 def windows(
     lines: Iterator[str], wishes: Iterator[Wish] | None, size: int
 ) -> Iterator[tuple[list[str], list[Wish] | None]]:
-    """Takes so many lines at a time, each with its wish.
-
-    Args:
-        lines: The lines.
-        wishes: One for each; None: nothing is wished for.
-        size: The most lines taken at once.
-
-    Yields:
-        The lines, and their wishes.
-
-    Raises:
-        Seq2SeqError: If there are more lines than wishes, or fewer.
-    """
+    """Takes so many lines at a time, each with its wish."""
     count = 0
     while window := list(islice(lines, size)):
         count += len(window)

@@ -132,16 +132,7 @@ class Reader:
         self._long = long
 
     def read(self, lines: Sequence[str], wishes: Sequence[Wish] | None, first: int) -> list[Line]:
-        """Reads some lines.
-
-        Args:
-            lines: The lines.
-            wishes: What each one's translation has to look like; None: nothing is asked for.
-            first: The number of the first.
-
-        Returns:
-            What is translated of each.
-        """
+        """Reads some lines."""
         rows = self._tokenizer.encode(lines)
         wished = wishes or [_NO_WISH] * len(lines)
         return [

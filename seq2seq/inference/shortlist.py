@@ -97,16 +97,7 @@ class Shortlist:
             )
 
     def allowed(self, source_ids_BS: Ints, lengths_B: Ints) -> tuple[Ints, Bools]:
-        """Which tokens the sentences may produce; unk and eos are always among them.
-
-        Args:
-            source_ids_BS: The sentences' pieces, right-padded.
-            lengths_B: How many pieces of each are real.
-
-        Returns:
-            The tokens that any of the sentences may produce, ascending (U,), and which of them each
-            sentence may (B, U).
-        """
+        """Which tokens the sentences may produce; unk and eos are always among them."""
         real_BS = np.arange(source_ids_BS.shape[1]) < lengths_B[:, None]
         row_R = np.nonzero(real_BS)[0]
         likely_RM = self.likely_XM[source_ids_BS[real_BS]]

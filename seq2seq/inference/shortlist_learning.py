@@ -85,17 +85,7 @@ class PieceWeights:
     def shortlist(
         self, per_piece: int, frequent: int, same: npt.NDArray[np.int64] | None = None
     ) -> Shortlist:
-        """Chooses the target pieces.
-
-        Args:
-            per_piece: The most target pieces of a source piece.
-            frequent: How many of the most frequent target pieces every sentence has.
-            same: The target piece that is written as each source piece, or -1: it is always on the
-                source piece's list, for what is not translated but copied.
-
-        Returns:
-            The shortlist.
-        """
+        """Chooses the target pieces."""
         self.merge()
         order = np.argsort(-self.target_counts_V, kind="stable")[:frequent]
         always = order[self.target_counts_V[order] > 0]

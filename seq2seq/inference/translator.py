@@ -226,25 +226,23 @@ class Translator:
         mbr: str | None = None,
         long: str | None = None,
     ) -> list[list[ScoredTranslation]]:
-        """Translates lines, giving more than one translation, their scores and their tokens.
+        """As ``translate``, but up to ``n_best`` translations a line, with scores and tokens.
+
+        They come best first, at least one, and no text twice; samples come as they were drawn. With
+        ``mbr`` all candidates are given, by their expected utility.
 
         Args:
             lines: The lines.
             n_best: How many translations of a line are wanted, instead of ``options.n_best``.
-            options: As in ``translate``.
-            beam: As in ``translate``.
-            batch_size: As in ``translate``.
-            wishes: As in ``translate``.
-            mbr: As in ``translate``; all candidates are given, by their expected utility.
-            long: As in ``translate``.
+            options: This and the rest are as in ``translate``.
+            beam: See there.
+            batch_size: See there.
+            wishes: See there.
+            mbr: See there.
+            long: See there.
 
         Returns:
-            For each line the ``n_best`` translations, best first, no text twice, or as many as
-            there are (at least one); samples as they were drawn. An empty line has one.
-
-        Raises:
-            Seq2SeqError: If something asked for is not allowed, or ``lines`` is one string.
-            ModelError: If the model's numbers are broken.
+            The translations of each line.
         """
         return list(
             self.stream(
@@ -313,19 +311,7 @@ class Translator:
     def run(
         self, lines: Iterable[str], request: Request, wishes: Iterable[Wish] | None = None
     ) -> Iterator[list[ScoredTranslation]]:
-        """Translates lines as ``stream`` does, by a request that was made before.
-
-        Args:
-            lines: The lines, any number.
-            request: How to translate them.
-            wishes: As in ``translate``; as many as lines.
-
-        Returns:
-            For each line, in order, what ``translate_nbest`` gives.
-
-        Raises:
-            Seq2SeqError: If ``lines`` is one string.
-        """
+        """Translates lines as ``stream`` does, by a request that was made before."""
         check_lines(lines)
         return self._windows(iter(lines), None if wishes is None else iter(wishes), request)
 
@@ -345,21 +331,7 @@ class Translator:
         wishes: Sequence[Wish] | None = None,
         first_line: int = 1,
     ) -> list[list[ScoredTranslation]]:
-        """Translates some lines of many.
-
-        Args:
-            lines: The lines.
-            request: How.
-            wishes: What each line's translation has to look like.
-            first_line: The number of the first, for messages.
-
-        Returns:
-            What ``stream`` gives for them.
-
-        Raises:
-            Seq2SeqError: If the search cannot do what is asked for.
-            ModelError: If the model's numbers are broken.
-        """
+        """Translates some lines of many."""
         if self.has_shortlist:
             check_without_texts(wishes or (), first_line)
         reader = Reader(self.tokenizers.source, self.longest, request.long)

@@ -52,10 +52,10 @@ SPLITS = ("train", "val", "test")
 RUN_FILES = frozenset(
     (
         RECIPE, *TOKENIZERS, WEIGHTS, CARD, RUN, CHECKPOINTS, BEST, LAST, METRICS, CURVES, EXAMPLES,
-        REPORT, TENSORBOARD, DATA, OLD_VAL,
+        REPORT, TENSORBOARD, DATA, OLD_VAL, *GRAPHS,
     )
 )  # fmt: skip
-"""All names that a run's folder can hold, but for the lock and the exported graphs."""
+"""All names that a run's folder can hold, but for the lock."""
 MODEL_FILES = RUN_FILES | {*EXPORTED, LOCK}
 """All names that are of a run or an exported model, so that no output should overwrite them."""
 

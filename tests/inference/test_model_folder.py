@@ -62,7 +62,8 @@ def complaint(request: pytest.FixtureRequest) -> Callable[[Path], str]:
 def test_another_tokenizer(folder: Path, complaint: Callable[[Path], str]) -> None:
     trained_with = Tokenizers.load(folder).digest
     other = tokenizers_of([line.upper() for line in LINES])
-    other.save(folder)
+    for name, content in other.files.items():
+        (folder / name).write_bytes(content)
     assert complaint(folder) == (
         f"{folder}: tokenizer.model is not the tokenizer that the model was trained with: "
         f"card.json gives its sha256 as {trained_with[:16]}..., not {other.digest[:16]}...; put "
@@ -287,7 +288,6 @@ import sys, time
 from pathlib import Path
 from safetensors.torch import load_file
 from seq2seq.recipe.files import load_recipe
-from seq2seq.training.run import folder as folders
 from seq2seq.training.run.folder import RunFolder
 
 run, *origins = map(Path, sys.argv[1:])
@@ -301,13 +301,11 @@ recipe = load_recipe(str(run / "recipe.toml"))
 run = RunFolder.__new__(RunFolder)
 run.path, run.recipe = Path(sys.argv[1]), recipe
 weights = [load_file(origin / "weights.safetensors") for origin in origins]
-graphs = [folders.published_graphs(recipe.model, one) for one in weights]
 Path.replace = slowly
 print("begun", flush=True)
 number = 0
 while True:
     number += 1
-    folders.published_graphs = lambda *_: graphs[number % 2]
     run.publish(weights[number % 2], {"update": number % 2})
     time.sleep(0.2)
 """

@@ -69,7 +69,7 @@ def test_a_request_is_what_translate_takes() -> None:
             "constraints: unknown name 'forced' (did you mean 'force'?); "
             "allowed: prefix, force, avoid",
         ),
-        ({"text": "a", "options": {"beam": 0}}, "beam is 0; 1 or more is allowed"),
+        ({"text": "a", "options": {"beam": 0}}, "beam is 0; 1 (greedy) or more is allowed"),
         (
             {"text": "a", "options": {"beam": "two"}},
             "options.beam: Input should be a valid integer, unable to parse string as an integer",

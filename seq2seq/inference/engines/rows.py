@@ -97,15 +97,7 @@ class Rows:
 
 
 def widened(attention_NX: Floats32, width: int) -> Floats32:
-    """Gives attention the width of its batch, where the longest sentences have left the memory.
-
-    Args:
-        attention_NX: How each row weighed the positions in memory.
-        width: S, at least X.
-
-    Returns:
-        (N, S), 0 where nothing was; the same array if it is as wide already.
-    """
+    """Gives attention the width of its batch, where the longest sentences have left the memory."""
     rows, narrow = attention_NX.shape
     if narrow == width:
         return attention_NX

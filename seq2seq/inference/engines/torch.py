@@ -178,18 +178,7 @@ def _best(logits_NV: Tensor, k: int) -> tuple[Floats32, Ints]:
 
 
 def load_model(model: ModelFolder) -> TranslationModel:
-    """Builds a folder's network and reads its weights.
-
-    Args:
-        model: A run's folder, or another with weights.
-
-    Returns:
-        The network, in evaluation mode.
-
-    Raises:
-        ModelError: If there are no weights, or they are damaged, or do not fit recipe and
-            tokenizer.
-    """
+    """Builds a folder's network and reads its weights."""
     weights = model.weights(load)
     source, target = model.tokenizers.source, model.tokenizers.target
     network = TranslationModel(model.recipe.model, source.size, target.size)
@@ -198,18 +187,7 @@ def load_model(model: ModelFolder) -> TranslationModel:
 
 
 def load_engine(model: ModelFolder, *, threads: int | None = None) -> TorchEngine:
-    """The engine of a run or model folder.
-
-    Args:
-        model: The folder.
-        threads: Bound of processor threads; None: torch's own choice.
-
-    Returns:
-        The engine, on the GPU where there is one.
-
-    Raises:
-        ModelError: If the weights are missing or damaged or do not fit.
-    """
+    """The engine of a run or model folder."""
     if threads is not None:
         torch.set_num_threads(threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -192,21 +192,7 @@ def load_engine(
     threads: int | None = None,
     shortlist: bool = False,
 ) -> OnnxEngine:
-    """The engine of an exported model.
-
-    Args:
-        model: The folder.
-        precision: One of ``STEPS``.
-        threads: The most processor threads; None: all that the process may use.
-        shortlist: Whether each sentence has its own few tokens to choose from.
-
-    Returns:
-        The engine.
-
-    Raises:
-        Seq2SeqError: If the model was exported without a shortlist, and one is asked for.
-        ModelError: If files are missing or damaged.
-    """
+    """The engine of an exported model."""
     threads = threads or usable_processors()
     head = _head(model) if shortlist else None
     names = ENCODER, (BODIES if shortlist else STEPS)[precision]
