@@ -149,7 +149,7 @@ class PreparedData:
         ]
         if differences:
             raise DataError(
-                f"{self.folder}: was prepared by another recipe: {'; '.join(differences)}: "
+                f"{self.folder}: was prepared with a different recipe: {'; '.join(differences)}: "
                 "prepare again into another folder, or change the recipe"
             )
 

@@ -95,7 +95,7 @@ def export_model(
 def check_target(target: Path) -> None:
     """Checks that a folder can be made."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise Seq2SeqError(f"{target}: is there already: remove it, or name another folder")
+        raise Seq2SeqError(f"{target}: already exists: remove it, or name another folder")
 
 
 def published_graphs(options: Model, weights: Mapping[str, Any]) -> dict[str, bytes]:
@@ -198,7 +198,7 @@ def _tried(model: ModelFolder, trained: StepModel[Any] | None) -> dict[str, floa
         if not differences[precision] <= _MOST[precision]:
             raise ModelError(
                 f"in {precision} the log-probabilities are {differences[precision]:.2g} from the "
-                f"model's own in the mean, more than {_MOST[precision]:g}: it was not exported"
+                f"model's own on average, more than {_MOST[precision]:g}: it was not exported"
             )
     return differences
 

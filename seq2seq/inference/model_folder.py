@@ -227,13 +227,16 @@ def _recipe_text(folder: Path) -> str:
             f"{folder}: no such folder; expected one that seq2seq train or export wrote"
         )
     if not folder.is_dir():
-        raise ModelError(f"{folder}: a file, but a model is a folder: give the one it lies in")
+        raise ModelError(
+            f"{folder}: a file, but a model is a folder: give the folder that it is in"
+        )
     path = folder / RECIPE
     try:
         return path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         raise ModelError(
-            f"{folder}: no recipe.toml, so this is no model: expected a folder that seq2seq train "
+            f"{folder}: no recipe.toml, so this is not a model: expected a folder that seq2seq "
+            "train "
             "has written"
         ) from None
     except OSError as error:

@@ -152,10 +152,12 @@ def windows(
         if wished is not None and len(wished) < len(window):
             found = count - len(window) + len(wished)
             counted = "1 line" if found == 1 else f"{found:,} lines"
-            raise Seq2SeqError(f"there are wishes for {counted}, but there are more lines")
+            raise Seq2SeqError(f"there are constraints for {counted}, but there are more lines")
         yield window, wished
     if wishes is not None and next(wishes, None) is not None:
-        raise Seq2SeqError(f"there are wishes for more lines than the {count:,} that there are")
+        raise Seq2SeqError(
+            f"there are constraints for more lines than the {count:,} that there are"
+        )
 
 
 def batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:

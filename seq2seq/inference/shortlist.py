@@ -92,7 +92,7 @@ class Shortlist:
         if ours != theirs:
             raise ModelError(
                 f"the vocabulary shortlist is from {ours[0]} source to {ours[1]} target pieces, "
-                f"but the model has {theirs[0]} and {theirs[1]}: they are not of one training; "
+                f"but the model has {theirs[0]} and {theirs[1]}: they do not belong together; "
                 "export the model again"
             )
 

@@ -75,7 +75,7 @@ class Translator:
         if model.vocab_size != tokenizers.target.size:
             raise ModelError(
                 f"the model has {model.vocab_size} target pieces, its tokenizer "
-                f"{tokenizers.target.size}: they are not of one training"
+                f"{tokenizers.target.size}: they do not belong together"
             )
         self.model = model
         self.tokenizers = tokenizers

@@ -61,13 +61,14 @@ def check_shapes(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], orig
     if missing or unknown:
         raise ModelError(
             f"{origin} does not fit the recipe: it lacks {missing or 'nothing'} and has "
-            f"{unknown or 'nothing'} besides; recipe.toml and weights must be of one run"
+            f"{unknown or 'nothing'} besides; recipe.toml and weights must come from the same run"
         )
     for name, tensor in wanted.items():
         if tensor.shape != found[name].shape:
             raise ModelError(
                 f"{origin}: {name} is {tuple(found[name].shape)}, recipe and tokenizer ask for "
-                f"{tuple(tensor.shape)}; recipe.toml, tokenizer and weights must be of one run"
+                f"{tuple(tensor.shape)}; recipe.toml, tokenizer and weights must come from the "
+                "same run"
             )
 
 

@@ -112,7 +112,7 @@ def marked(hypothesis: str, reference: str) -> Markup:
 def _counts(run: RunRecord) -> list[tuple[str, int]]:
     """What went wrong and was mended, where anything did."""
     named = {
-        "skipped": "updates skipped: their numbers were not finite",
+        "skipped": "updates skipped: loss or gradient was not a finite number",
         "rollbacks": "times back to an earlier checkpoint, at half the learning rate",
         "halved": "batches taken in parts: they did not fit into memory",
     }

@@ -137,4 +137,4 @@ def standing(run: RunRecord) -> tuple[str, str]:
         return "running", ""
     if not run.records:
         return "stopped", "nothing was trained yet"
-    return "killed", "the same command goes on from the last checkpoint"
+    return "killed", "run the same command again to resume from the last checkpoint"

@@ -91,7 +91,8 @@ def _make_examples(record: RunRecord, data: Path) -> PrepareReport:
     prepared = PreparedData.open(data)
     if record.data_digest != prepared.digest:
         raise DataError(
-            f"{data}: {folder} was trained on other data: give --data the folder it was begun with"
+            f"{data}: {folder} was trained on other data: give --data the folder it was started "
+            "with"
         )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = load_model(model).to(device)

@@ -25,7 +25,7 @@ from seq2seq.text.tokenizer import train_tokenizers
 
 NAMES = ", ".join(packaged_recipes())
 SECTIONS = "name, seed, data, cleaning, tokenizer, model, training, translation"
-PROGRESS = ("translating", "reading", "training", "tokenizing", "going on", "validation", "update ")
+PROGRESS = ("translating", "reading", "training", "tokenizing", "resuming", "validation", "update ")
 LINE_N = "line n of one must belong to line n of the other"
 CASES = [
     # What is to be translated
@@ -290,7 +290,8 @@ RUN_CASES = [
     Case(
         "run of another recipe",
         f"{TRAIN} --set training.learning_rate=1.0",
-        "run holds a run of another recipe: training.learning_rate is 0.005 there and 1.0 here; "
+        "run holds a run with a different recipe: training.learning_rate is 0.005 there and 1.0 "
+        "here; "
         "give -o a new folder, or train with the run's own recipe.toml",
     ),
     Case(
@@ -305,7 +306,7 @@ RUN_CASES = [
         "no whole checkpoint",
         TRAIN,
         "none of the 3 checkpoints in run/checkpoints can be read: train into a new folder, or "
-        "remove them to begin anew here",
+        "remove them to start over here",
         damage=lambda here: truncate(*checkpoint_files(here)),
         before=tuple(DAMAGED.format(update) for update in (32, 30, 20)),
     ),
@@ -328,7 +329,8 @@ RUN_CASES = [
         "tokenizer of another size, and no card",
         "translate run two.en",
         "run/weights.safetensors: encoder.embedding.table.weight is (150, 12), recipe and "
-        "tokenizer ask for (149, 12); recipe.toml, tokenizer and weights must be of one run",
+        "tokenizer ask for (149, 12); recipe.toml, tokenizer and weights must come from the same "
+        "run",
         damage=other_tokenizer_without_card,
     ),
     Case(

@@ -184,8 +184,8 @@ def test_two_prefixes_for_a_line(run, here: Path) -> None:
 @pytest.mark.parametrize(
     ("wishes", "message"),
     [
-        ("{}\n", "there are wishes for 1 line, but there are more lines"),
-        ("{}\n{}\n{}\n", "there are wishes for more lines than the 2 that there are"),
+        ("{}\n", "there are constraints for 1 line, but there are more lines"),
+        ("{}\n{}\n{}\n", "there are constraints for more lines than the 2 that there are"),
     ],
 )
 def test_counts_that_are_known_only_at_the_end(run, here: Path, wishes: str, message: str) -> None:

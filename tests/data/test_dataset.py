@@ -227,7 +227,7 @@ def test_what_fits(
     val = prepared.recipe.data.val
     assert val is not None
     assert str(error.value) == (
-        f"{prepared.folder}: was prepared by another recipe: "
+        f"{prepared.folder}: was prepared with a different recipe: "
         "data.val.kind is 'lines' there but 'tsv' in the recipe; "
         f"data.val.source_path is '{tmp_path / 'val.a'}' there but not given in the recipe; "
         f"data.val.target_path is '{tmp_path / 'val.b'}' there but not given in the recipe; "

@@ -67,7 +67,7 @@ def test_nothing_of_the_users_is_replaced(run: Path, tmp_path: Path) -> None:
     (tmp_path / "full" / "letter.txt").touch()
     (tmp_path / "file").touch()
     for name in ("full", "file"):
-        with pytest.raises(Seq2SeqError, match=f"{name}: is there already: remove it"):
+        with pytest.raises(Seq2SeqError, match=f"{name}: already exists: remove it"):
             export_model(run, tmp_path / name)
     with pytest.raises(Seq2SeqError, match=r"file/model: cannot be written: "):
         export_model(run, tmp_path / "file" / "model")
@@ -87,7 +87,7 @@ def test_graphs_that_give_other_numbers_are_not_left_behind(
 def test_weights_that_are_not_the_recipes(run: Path, tmp_path: Path) -> None:
     other = save_tiny_model(tmp_path, hidden=16)
     shutil.copy(run / "weights.safetensors", other)
-    with pytest.raises(ModelError, match="must be of one run"):
+    with pytest.raises(ModelError, match="must come from the same run"):
         export_model(other, tmp_path / "model")
 
 

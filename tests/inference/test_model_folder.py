@@ -105,7 +105,7 @@ def test_weights_of_another_network(folder: Path) -> None:
     save_arrays(weights, path)
     assert message(folder, "torch") == (
         f"{path} does not fit the recipe: it lacks decoder.readout.bias and has encoder.extra "
-        "besides; recipe.toml and weights must be of one run"
+        "besides; recipe.toml and weights must come from the same run"
     )
 
 
@@ -117,7 +117,7 @@ def test_weights_of_other_sizes(folder: Path) -> None:
     save_arrays(weights, path)
     assert message(folder, "torch") == (
         f"{path}: decoder.readout.weight is (24, 8), recipe and tokenizer ask for (8, 24); "
-        "recipe.toml, tokenizer and weights must be of one run"
+        "recipe.toml, tokenizer and weights must come from the same run"
     )
 
 

@@ -196,7 +196,7 @@ def test_a_shortlist_of_another_model_is_refused() -> None:
         other.check_fits(SOURCE_SIZE, TARGET_SIZE)
     assert str(error.value) == (
         "the vocabulary shortlist is from 18 source to 23 target pieces, but the model has 19 and "
-        "23: they are not of one training; export the model again"
+        "23: they do not belong together; export the model again"
     )
 
 

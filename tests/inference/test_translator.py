@@ -274,7 +274,7 @@ def test_a_tokenizer_of_another_size(tokenizers: Tokenizers) -> None:
     with pytest.raises(ModelError) as error:
         translator(ScriptedModel(50, copying_script(50)), tokenizers)
     assert str(error.value) == (
-        "the model has 50 target pieces, its tokenizer 40: they are not of one training"
+        "the model has 50 target pieces, its tokenizer 40: they do not belong together"
     )
 
 
@@ -301,7 +301,7 @@ class TestLoad:
 
     def test_another_folder(self, tmp_path: Path) -> None:
         assert self.message(tmp_path) == (
-            f"{tmp_path}: no recipe.toml, so this is no model: expected a folder that "
+            f"{tmp_path}: no recipe.toml, so this is not a model: expected a folder that "
             "seq2seq train has written"
         )
 

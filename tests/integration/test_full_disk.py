@@ -132,7 +132,8 @@ def test_a_log_that_finds_no_room_waits(corpus: tuple[Path, Path], tmp_path: Pat
     assert [one["update"] for one in records if one["kind"] == "train"] == [20, 40, 60, 80]
     warned = [line for line in monitor.lines if "metrics.jsonl" in line]
     assert warned == [
-        f"warning: {log} cannot be written: [Errno 28] No space left on device; its records wait"
+        f"warning: {log} cannot be written: [Errno 28] No space left on device; its records are "
+        "kept and written later"
     ]
 
 

@@ -55,12 +55,12 @@ def test_tensors_of_another_network_are_refused_and_nothing_is_copied() -> None:
         load_tensors(ours, {"weight": torch.ones(3, 2), "scale": torch.ones(3)}, ORIGIN)
     assert str(error.value) == (
         "weights.safetensors does not fit the recipe: it lacks bias and has scale besides; "
-        "recipe.toml and weights must be of one run"
+        "recipe.toml and weights must come from the same run"
     )
     with pytest.raises(ModelError) as error:
         load_tensors(ours, {"weight": torch.ones(3, 2), "bias": torch.ones(2)}, ORIGIN)
     assert str(error.value) == (
         "weights.safetensors: bias is (2,), recipe and tokenizer ask for (3,); recipe.toml, "
-        "tokenizer and weights must be of one run"
+        "tokenizer and weights must come from the same run"
     )
     assert torch.equal(ours.weight, before)

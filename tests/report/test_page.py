@@ -243,7 +243,7 @@ def test_other_data_is_refused(copied: Path, tmp_path: Path, trained: Path) -> N
         seq2seq.write_report(copied, data=trained.parent / "data")
     assert str(caught.value) == (
         f"{trained.parent / 'data'}: {copied} was trained on other data: give --data the folder it "
-        "was begun with"
+        "was started with"
     )
 
 

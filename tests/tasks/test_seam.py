@@ -228,7 +228,7 @@ def test_another_task_is_trained_resumed_and_reported(
     with pytest.raises(KeyboardInterrupt):
         seq2seq.train(recipe, again, data=data, threads=1, monitor=Stopping())
     seq2seq.train(recipe, again, data=data, threads=1, monitor=told)
-    assert "going on from update 30" in told.lines
+    assert "resuming from update 30" in told.lines
     for name in ("last/model.safetensors", "last/optimizer.safetensors"):
         ours, theirs = load_file(run / name), load_file(again / name)
         assert ours.keys() == theirs.keys()

@@ -392,7 +392,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
         run(corpus, damaged, *settings)
     assert str(caught.value) == (
         f"none of the 3 checkpoints in {damaged / 'checkpoints'} can be read: train into a new "
-        "folder, or remove them to begin anew here"
+        "folder, or remove them to start over here"
     )
 
 
@@ -435,7 +435,8 @@ def test_folders_that_hold_something_else_are_refused(
     with pytest.raises(ModelError) as caught:
         run(corpus, tmp_path / "r", *changes)
     assert str(caught.value) == (
-        f"{tmp_path / 'r'} holds a run of another recipe: model.encoder.dropout is 0.2 there and "
+        f"{tmp_path / 'r'} holds a run with a different recipe: model.encoder.dropout is 0.2 "
+        "there and "
         "0.5 here; training.clip_norm is 1.0 there and not given here; give -o a new folder, or "
         "train with the run's own recipe.toml"
     )
@@ -467,8 +468,8 @@ def test_a_run_goes_on_with_its_own_data_only(
     with pytest.raises(ModelError) as caught:
         train(no_data, tmp_path / "r", data=other / "prepared", threads=1, monitor=Silent())
     assert str(caught.value) == (
-        f"{tmp_path / 'r'} was begun on other data than {other / 'prepared'} holds: "
-        "give --data the folder it was begun with, or -o a new folder"
+        f"{tmp_path / 'r'} was started on other data than {other / 'prepared'} holds: "
+        "give --data the folder it was started with, or -o a new folder"
     )
 
 

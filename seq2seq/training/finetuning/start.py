@@ -45,7 +45,7 @@ class Begin:
 
     Attributes:
         folder: The run or model whose weights and tokenizer are taken; None: none, or, of a run
-            that goes on, those that it was begun with.
+            that goes on, those that it was started with.
         old_val: Two files: the validation set of what it was trained for; None: the run's own is
             looked for.
     """
@@ -88,7 +88,7 @@ class FineTuning:
             there = self.record["run"]
             raise DataError(
                 f"{prepared.folder}: its tokenizer is not the one of {there}, byte for byte, so "
-                "the weights would be those of other pieces: prepare another folder with "
+                "the weights would belong to other tokens: prepare another folder with "
                 f"'seq2seq prepare RECIPE --init-from {there} -o FOLDER', or leave --data out"
             )
 
@@ -184,7 +184,7 @@ def fine_tuning(
         The recipe, and what to begin with; as it was and None for a training from nothing.
 
     Raises:
-        ModelError: If the model cannot be used, or the run was begun with another one.
+        ModelError: If the model cannot be used, or the run was started with another one.
         RecipeError: If the recipe does not fit the model's, or asks for another tokenizer.
         DataError: If the prepared folder cannot be read.
     """
@@ -320,20 +320,20 @@ def _check_same(run: Path, begin: Begin, first: dict[str, Any] | None) -> None:
                 "go on with a run, leave --init-from out)"
             )
         raise ModelError(
-            f"{run} was begun without --init-from: leave it out to go on there, or give -o a new "
+            f"{run} was started without --init-from: leave it out to go on there, or give -o a new "
             "folder"
         )
     then = Path(first["run"])
     if begin.folder is not None and not _is_same(begin.folder, then, first["weights_sha256"]):
         there = described(str(then), first["of_update"])
         raise ModelError(
-            f"{run} was begun with {there}, not with {begin.folder}: leave --init-from out to go "
+            f"{run} was started with {there}, not with {begin.folder}: leave --init-from out to go "
             "on there, or give -o a new folder"
         )
     files = begin.old_val and [str(path.absolute()) for path in begin.old_val]
     if files and files != first.get("old_val_files"):
         raise ModelError(
-            f"{run} was begun with another old validation set: leave --old-val out to go on "
+            f"{run} was started with another old validation set: leave --old-val out to go on "
             "there, or give -o a new folder"
         )
 

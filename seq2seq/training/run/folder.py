@@ -142,7 +142,7 @@ class RunFolder:
             )
             more = f" and {len(fixed) - 5} more" if len(fixed) > 5 else ""
             raise ModelError(
-                f"{self.path} holds a run of another recipe: {shown}{more}; "
+                f"{self.path} holds a run with a different recipe: {shown}{more}; "
                 "give -o a new folder, or train with the run's own recipe.toml"
             )
         return differing
@@ -165,14 +165,14 @@ class RunFolder:
             init: Where the first weights are from; None: from nothing.
 
         Raises:
-            ModelError: If the run was begun on other data.
+            ModelError: If the run was started on other data.
             TrainingError: If the folder cannot be written.
         """
         file = self.path / RUN
         if file.is_file() and checked_json.read(file).get("data") != prepared.digest:
             raise ModelError(
-                f"{self.path} was begun on other data than {prepared.folder} holds: "
-                "give --data the folder it was begun with, or -o a new folder"
+                f"{self.path} was started on other data than {prepared.folder} holds: "
+                "give --data the folder it was started with, or -o a new folder"
             )
         text = recipe_to_toml(self.recipe)
         about = {
@@ -216,7 +216,7 @@ class RunFolder:
         if folders:
             raise ModelError(
                 f"none of the {len(folders)} checkpoints in {self.checkpoints} can be read: "
-                "train into a new folder, or remove them to begin anew here"
+                "train into a new folder, or remove them to start over here"
             )
         return None
 

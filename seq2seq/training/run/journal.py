@@ -66,7 +66,10 @@ class Journal:
         with contextlib.suppress(OSError):
             os.truncate(self.path, whole)
         if self.say is not None and not self._complained:
-            self.say(f"warning: {self.path} cannot be written: {error}; its records wait")
+            self.say(
+                f"warning: {self.path} cannot be written: {error}; its records are kept and "
+                "written later"
+            )
         self._complained = True
 
     def append(self, record: dict[str, Any]) -> None:

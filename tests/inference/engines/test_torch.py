@@ -365,7 +365,7 @@ def test_weights_of_another_vocabulary(folder: Path, small: Recipe, tokenizers: 
     save_file(dict(TranslationModel(small.model, 50, 50).named_parameters()), file)
     assert failure(folder, small, tokenizers) == (
         f"{file}: encoder.embedding.table.weight is (50, 3), recipe and tokenizer ask for "
-        "(40, 3); recipe.toml, tokenizer and weights must be of one run"
+        "(40, 3); recipe.toml, tokenizer and weights must come from the same run"
     )
 
 
@@ -376,7 +376,7 @@ def test_weights_of_another_recipe(folder: Path, small: Recipe, tokenizers: Toke
     save_file(weights, file)
     assert failure(folder, small, tokenizers) == (
         f"{file} does not fit the recipe: it lacks decoder.attention.key.weight and has foreign "
-        "besides; recipe.toml and weights must be of one run"
+        "besides; recipe.toml and weights must come from the same run"
     )
 
 
@@ -389,6 +389,6 @@ def test_weights_are_copied_all_or_none(small: Recipe) -> None:
         load_tensors(model, weights, Path("there"))
     assert str(caught.value) == (
         "there: output.bias is (41,), recipe and tokenizer ask for (40,); "
-        "recipe.toml, tokenizer and weights must be of one run"
+        "recipe.toml, tokenizer and weights must come from the same run"
     )
     assert all(torch.equal(value, before[name]) for name, value in model.named_parameters())

@@ -296,7 +296,7 @@ def test_prepared_data_must_have_the_tokenizer(place: Path, tmp_path: Path) -> N
         tuned(place, tmp_path / "run", data=tmp_path / "other")
     assert str(caught.value) == (
         f"{tmp_path / 'other'}: its tokenizer is not the one of {place / 'general'}, byte for "
-        "byte, so the weights would be those of other pieces: prepare another folder with "
+        "byte, so the weights would belong to other tokens: prepare another folder with "
         f"'seq2seq prepare RECIPE --init-from {place / 'general'} -o FOLDER', or leave --data out"
     )
     assert not (tmp_path / "run").exists()
@@ -361,19 +361,19 @@ def test_another_model_and_the_runs_own_folder_are_refused(
     with pytest.raises(ModelError) as caught:
         tuned(place, run, init_from=tmp_path / "third")
     assert str(caught.value) == (
-        f"{run} was begun with {general} (update {update_of(place)}), not with "
+        f"{run} was started with {general} (update {update_of(place)}), not with "
         f"{tmp_path / 'third'}: leave --init-from out to go on there, or give -o a new folder"
     )
     with pytest.raises(ModelError, match=f"^{general}: --init-from and the run's folder are the"):
         tuned(place, general)
-    with pytest.raises(ModelError, match="was begun without --init-from: leave it out to go on"):
+    with pytest.raises(ModelError, match="was started without --init-from: leave it out to go on"):
         tuned(place, tmp_path / "third")
 
 
 def test_bad_origins(place: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such folder"):
         tuned(place, tmp_path / "run", init_from=tmp_path / "nowhere")
-    with pytest.raises(ModelError, match=r"no recipe\.toml, so this is no model"):
+    with pytest.raises(ModelError, match=r"no recipe\.toml, so this is not a model"):
         tuned(place, tmp_path / "run", init_from=place)
     damaged = tmp_path / "damaged"
     shutil.copytree(place / "general", damaged)
@@ -463,7 +463,7 @@ def test_a_set_that_is_nowhere_is_warned_of_once_and_one_that_is_given_is_used(
     assert result.start["old"]["loss"] > 0
     again = tuned(place, tmp_path / "given", *loss, init_from=bare, old_val=files)[1]
     assert again.finished
-    with pytest.raises(ModelError, match="was begun with another old validation set"):
+    with pytest.raises(ModelError, match="was started with another old validation set"):
         tuned(place, tmp_path / "given", *loss, old_val=files[::-1], init_from=None)
     wrong = tmp_path / "no.en", tmp_path / "no.de"
     with pytest.raises(DataError, match="no such file"):

@@ -67,7 +67,7 @@ def test_the_file_of_a_killed_process_locks_nobody_out(tmp_path: Path, left: byt
 
 def test_a_refused_training_leaves_nothing(corpus: tuple[Path, Path], tmp_path: Path) -> None:
     recipe = load_recipe(str(corpus[0]), ["tokenizer.vocab_size=149"])
-    with pytest.raises(DataError, match="prepared by another recipe"):
+    with pytest.raises(DataError, match="prepared with a different recipe"):
         train(recipe, tmp_path / "runs/new/r", data=corpus[1], monitor=Silent())
     recipe = load_recipe("quickstart", ['data.train="none"'])
     with pytest.raises(RecipeError, match=r"data\.train: missing"):
@@ -125,7 +125,7 @@ def test_what_would_make_another_run_may_not_change(
     run(corpus, tmp_path / "r", "training.updates=1")
     before = (tmp_path / "r/recipe.toml").read_bytes()
     bleu = "training.validation.bleu=true"
-    with pytest.raises(ModelError, match="holds a run of another recipe"):
+    with pytest.raises(ModelError, match="holds a run with a different recipe"):
         run(corpus, tmp_path / "r", "training.updates=1", bleu, change)
     assert (tmp_path / "r/recipe.toml").read_bytes() == before
 
@@ -139,7 +139,8 @@ def test_an_edited_recipe_of_the_run_is_noticed(corpus: tuple[Path, Path], tmp_p
     with pytest.raises(ModelError) as caught:
         train(load_recipe(str(file)), tmp_path / "r", data=corpus[1], monitor=Silent())
     assert str(caught.value) == (
-        f"{tmp_path / 'r'} holds a run of another recipe: training.learning_rate is 0.005 there "
+        f"{tmp_path / 'r'} holds a run with a different recipe: training.learning_rate is 0.005 "
+        "there "
         "and 0.007 here; give -o a new folder, or train with the run's own recipe.toml"
     )
     recipe = load_recipe(str(corpus[0]), [*SETTINGS, LOSS, "training.updates=2"])
