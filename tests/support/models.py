@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,6 +31,23 @@ def cell_variants() -> list[dict[str, Any]]:
 
 def variant_name(options: dict[str, Any]) -> str:
     return "-".join(map(str, options.values()))
+
+
+def lstm_in_bfloat16() -> bool:
+    """Whether this processor computes a fused LSTM in bfloat16: it must have AVX-512.
+
+    Elsewhere oneDNN refuses, and our LSTM is to give float32 under autocast. Linux says it itself;
+    where there is no Linux, oneDNN is tried.
+    """
+    flags = Path("/proc/cpuinfo")
+    if flags.is_file() and platform.machine() == "x86_64":
+        return {"avx512bw", "avx512vl", "avx512dq"} <= {*flags.read_text().split()}
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            nn.LSTM(2, 2)(torch.zeros(1, 1, 2))
+    except RuntimeError:
+        return False
+    return True
 
 
 def cell_options(options: dict[str, Any]) -> Any:

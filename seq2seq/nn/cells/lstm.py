@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -40,7 +42,12 @@ class LstmCell(GatedCell):
     def sequence(
         self, x_BTE: Tensor, state: State, lengths_B: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        weights = self.weights()
+        kind, weights = x_BTE.device.type, self.weights()
+        if torch.is_autocast_enabled(kind) and not _fused_in_bfloat16(kind):
+            with torch.autocast(kind, enabled=False):
+                exact = weights[0].dtype
+                start = tuple(part.to(exact) for part in state)
+                return self.sequence(x_BTE.to(exact), start, lengths_B)
         if lengths_B is not None:
             x_BTE, weights[0] = self._frozen_at_padding(x_BTE, lengths_B)
         hidden = tuple(part.unsqueeze(0).to(x_BTE.dtype) for part in state)
@@ -69,3 +76,15 @@ class LstmCell(GatedCell):
         )
         flagged = torch.cat([x_BTE, padding_BT1.to(x_BTE.dtype)], dim=2)
         return flagged, torch.cat([self.weight_ih, column.to(self.weight_ih.dtype)], dim=1)
+
+
+@cache
+def _fused_in_bfloat16(kind: str) -> bool:
+    """Whether a kind of device has a fused LSTM in bfloat16.
+
+    On a processor without AVX-512 oneDNN has none, and torch fails instead of taking another way;
+    its other operations are emulated.
+    """
+    if kind != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return True
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
