@@ -101,7 +101,10 @@ def check_target(target: Path) -> None:
 def published_graphs(options: Model, weights: Mapping[str, Any]) -> dict[str, bytes]:
     """What a training publishes beside its weights."""
     try:
-        arrays = {name: value.detach().float().cpu().numpy() for name, value in weights.items()}
+        arrays = {
+            name: (value.float() if value.is_floating_point() else value).detach().cpu().numpy()
+            for name, value in weights.items()
+        }
         return build_graphs(options, arrays)
     except Exception as error:  # whatever it is, a training of days does not end by it
         reason = str(error) if isinstance(error, Seq2SeqError) else repr(error)

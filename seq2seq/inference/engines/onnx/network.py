@@ -35,6 +35,13 @@ _FIRST = "decoder.stack.layers.0.0"
 _DIRECTIONS = {"forward": 1, "both": 2}
 
 
+class _Weights(dict[str, Floats32]):
+    """Says which is missing."""
+
+    def __missing__(self, name: str) -> Floats32:
+        raise ModelError(f"the weights lack {name}; recipe.toml and weights must be of one run")
+
+
 class OnnxNetwork:
     """A translation model's graphs.
 
@@ -43,13 +50,14 @@ class OnnxNetwork:
         weights: By the names that torch gives them, each shared one under its first name.
 
     Raises:
-        ModelError: If the model has a part that only torch knows.
+        ModelError: If the model has a part that only torch knows; when a graph is made, if a
+            weight is missing.
     """
 
     def __init__(self, options: Model, weights: Weights) -> None:
         check_supported(options)
         self.options = options
-        self._weights = weights
+        self._weights = _Weights(weights)
         encoder, decoder = options.encoder, options.decoder
         self._summary = encoder.hidden if decoder.state_feeding else 0
         self._encoder_cell = cell_op(encoder.cell)
@@ -353,7 +361,7 @@ class OnnxNetwork:
         return graph.linear(inputs, np.ascontiguousarray(read("weight").T), read("bias"))
 
     def _reading(self, prefix: str) -> Callable[[str], Floats32]:
-        return lambda name: np.asarray(self._weights[f"{prefix}.{name}"], dtype=np.float32)
+        return lambda name: self._weights[f"{prefix}.{name}"]
 
 
 def check_supported(options: Model) -> None:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
-from functools import cache
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -47,8 +47,8 @@ class TracedOp(CellOp):
     """
 
     def __init__(self, options: recipe.Cell) -> None:
-        self._table = options
         cell = make_cell(options, 1, 1)
+        self._kind, self._options = type(cell), cell.options
         self.parts = cell.parts  # type: ignore[misc]
         self.bound = cell.bound
 
@@ -72,7 +72,7 @@ class TracedOp(CellOp):
         self, graph: Builder, x: Tensor, lengths: Tensor, read: Read, hidden: int
     ) -> tuple[Tensor, Parts]:
         """Outputs (S, B, H) and each part of the final state (1, B, H) in one direction."""
-        cell = _cell(self._table, x.size, hidden)
+        cell = _Sized(self._kind, self._options, x.size, hidden)
         flat = graph.op("Reshape", x, graph.integers(-1, x.size), size=x.size)
         (projected,) = _put(graph, cell, "project", [flat], read)
         shape = graph.op("Shape", x, end=2)
@@ -109,9 +109,8 @@ class TracedOp(CellOp):
     ) -> Parts:
         inputs = [*inputs, *([] if given is None else [given])]
         size = state[0].size
-        cell = _cell(self._table, sum(x.size for x in inputs), size)
-        (projected,) = _put(graph, cell, "project", [inputs], read)
-        hidden, *others = _put(graph, cell, "step", [projected, *state], read)
+        cell = _Sized(self._kind, self._options, sum(x.size for x in inputs), size)
+        hidden, *others = _put(graph, cell, "project and step", [inputs, *state], read)
         return [Tensor(hidden.name, size, self.bound), *others]
 
 
@@ -132,9 +131,17 @@ def _real(graph: Builder, x: Tensor, lengths: Tensor) -> Tensor:
 # Tracing
 
 
-@cache
-def _cell(table: recipe.Cell, input_size: int, hidden_size: int) -> Cell:
-    return make_cell(table, input_size, hidden_size).eval()
+@dataclass(frozen=True)
+class _Sized:
+    """A cell of some size, without weights."""
+
+    kind: type[Cell]
+    options: Any
+    input_size: int
+    hidden_size: int
+
+    def make(self) -> Cell:
+        return self.kind(self.input_size, self.hidden_size, self.options).eval()
 
 
 class _Method(nn.Module):
@@ -144,7 +151,7 @@ class _Method(nn.Module):
         super().__init__()
         self.name = name
         self.weights = list(tensors_of(cell))
-        self.held = (deepcopy(cell),)  # no submodule: its own tensors take no part
+        self.held = (cell,)  # no submodule: its own tensors take no part
 
     def forward(self, *tensors: torch.Tensor) -> Any:
         (cell,) = self.held
@@ -156,20 +163,25 @@ class _Method(nn.Module):
             module._buffers.pop(attribute, None)
             module.__dict__[attribute] = tensor
         x, *state = tensors[:count]
-        if self.name == "project":
-            return cell.project(x)
-        return cell.step(x, tuple(state)) if state else cell.initial_state(x.shape[0], x)
+        if self.name == "initial_state":
+            return cell.initial_state(x.shape[0], x)
+        if self.name != "step":
+            x = cell.project(x)
+        return x if self.name == "project" else cell.step(x, tuple(state))
 
 
-@cache
-def _trace(cell: Cell, name: str) -> onnx.GraphProto:
-    """A method as operators; its inputs are the method's, then the cell's tensors."""
+@lru_cache(maxsize=64)
+def _trace(sized: _Sized, name: str) -> tuple[onnx.GraphProto, tuple[str, ...]]:
+    """A method (or "project and step") as operators, and the names of the cell's tensors.
+
+    The graph's inputs are the method's, then these tensors; no weight stands in it.
+    """
+    cell = sized.make()
     x = torch.zeros(_ROWS, cell.input_size)
-    inputs = [x]
-    if name == "step":
-        with torch.no_grad():
-            inputs = [cell.project(x), *cell.initial_state(_ROWS, x)]
-    weights = list(tensors_of(cell).values())
+    with torch.no_grad():
+        state = cell.initial_state(_ROWS, x) if "step" in name else ()
+        inputs = [cell.project(x) if name == "step" else x, *state]
+    weights = tensors_of(cell)
     rows = {0: torch.export.Dim.DYNAMIC}
     logged = logging.root.manager.disable
     logging.disable(logging.WARNING)  # it tells of what it does without
@@ -178,7 +190,7 @@ def _trace(cell: Cell, name: str) -> onnx.GraphProto:
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 _Method(cell, name).eval(),
-                (*inputs, *weights),
+                (*inputs, *weights.values()),
                 dynamo=True,
                 verbose=False,
                 opset_version=OPSET,
@@ -186,23 +198,26 @@ def _trace(cell: Cell, name: str) -> onnx.GraphProto:
             )
     except torch.onnx.errors.OnnxExporterError as error:
         raise ModelError(
-            f"the cell {type(cell).__name__}: {name} cannot be made into an ONNX graph: "
+            f"the cell {sized.kind.__name__}: {name} cannot be made into an ONNX graph: "
             f"{str(error).splitlines()[0]}"
         ) from error
     finally:
         logging.disable(logged)
     assert program is not None
-    return shape_inference.infer_shapes(program.model_proto).graph
+    return shape_inference.infer_shapes(program.model_proto).graph, tuple(weights)
 
 
 def _put(
-    graph: Builder, cell: Cell, name: str, inputs: Sequence[Value], read: Read
+    graph: Builder, cell: _Sized, name: str, inputs: Sequence[Value], read: Read
 ) -> list[Tensor]:
     """Puts a method's operators into a graph."""
-    traced = _trace(cell, name)
+    traced, weights = _trace(cell, name)
     values: dict[str, Value] = {one.name: numpy_helper.to_array(one) for one in traced.initializer}
-    every = [*inputs, *(read(name) for name in tensors_of(cell))]
-    values |= {one.name: value for one, value in zip(traced.input, every, strict=True)}
+    own, given = traced.input[: len(inputs)], traced.input[len(inputs) :]
+    values |= {one.name: value for one, value in zip(own, inputs, strict=True)}
+    for one, weight in zip(given, weights, strict=True):
+        kind = helper.tensor_dtype_to_np_dtype(one.type.tensor_type.elem_type)
+        values[one.name] = read(weight).astype(kind)
     sizes = _sizes(traced)
     for node in traced.node:
         _operator(graph, node, values, sizes)
