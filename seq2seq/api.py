@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from seq2seq.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    from seq2seq.data import Progress
     from seq2seq.data.dataset import PreparedData
-    from seq2seq.data.progress import Progress
     from seq2seq.recipe import Recipe
     from seq2seq.training.monitoring.monitor import Monitor
     from seq2seq.training.state import TrainingResult

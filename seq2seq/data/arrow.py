@@ -44,8 +44,7 @@ BLOCK_SCHEMA = pa.schema(
         pa.field("invalid", pa.bool_(), nullable=False),
     ]
 )
-"""Texts are bytes, which may be no UTF-8; where they are, ``invalid`` says that they once were not.
-"""
+"""Texts as bytes, perhaps not UTF-8; where they are, ``invalid`` says that they once were not."""
 
 RAW_SCHEMA = pa.schema(
     [
@@ -73,7 +72,7 @@ def id_column(rows: list[list[int]]) -> pa.ListArray:
 
 @contextmanager
 def writer(path: Path, schema: pa.Schema) -> Iterator[pa.ipc.RecordBatchFileWriter]:
-    """Opens an Arrow file to write batches of a schema to."""
+    """Opens an Arrow file to write batches to."""
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as batches:
         yield batches
 
@@ -179,23 +178,14 @@ class PairDataset:
         counts = [batch.num_rows for batch in batches]
         self._starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
         columns = [[batch.column(n) for batch in batches] for n in range(len(SCHEMA))]
-        self._source_ids, self._target_ids = (self._list_places(c) for c in columns[:2])
-        self._source_texts, self._target_texts = (self._string_places(c) for c in columns[2:4])
+        # A list's buffers: two of validity at 0 and 2, offsets, values; a string's: one at 0.
+        self._source_ids, self._target_ids = (self._places(c, 3, 4) for c in columns[:2])
+        self._source_texts, self._target_texts = (self._places(c, 2, 1) for c in columns[2:4])
         self._lines = np.array([self._place(c.buffers()[1], 8) for c in columns[4]], dtype=np.int64)
 
     @classmethod
     def open(cls, path: Path) -> PairDataset:
-        """Maps a prepared file.
-
-        Args:
-            path: The Arrow file.
-
-        Returns:
-            The pairs.
-
-        Raises:
-            DataError: If the file is missing, damaged or something else.
-        """
+        """Maps a prepared file; a DataError if it is missing, damaged or something else."""
         try:
             with pa.memory_map(str(path)) as file:
                 return cls(Path(path), file.read_buffer())
@@ -214,34 +204,17 @@ class PairDataset:
             return 0
         return int(buffer.address - self._buffer.address) // width
 
-    def _list_places(self, columns: Sequence[pa.ListArray]) -> _Places:
+    def _places(self, columns: Sequence[pa.Array], values: int, width: int) -> _Places:
         return _Places(
             np.array([self._place(c.buffers()[1], 4) for c in columns], dtype=np.int64),
-            np.array([self._place(c.values.buffers()[1], 4) for c in columns], dtype=np.int64),
-        )
-
-    def _string_places(self, columns: Sequence[pa.StringArray]) -> _Places:
-        return _Places(
-            np.array([self._place(c.buffers()[1], 4) for c in columns], dtype=np.int64),
-            np.array([self._place(c.buffers()[2], 1) for c in columns], dtype=np.int64),
+            np.array([self._place(c.buffers()[values], width) for c in columns], dtype=np.int64),
         )
 
     def __len__(self) -> int:
         return int(self._starts[-1])
 
     def lengths(self, start: int, stop: int) -> tuple[_Int32s, _Int32s]:
-        """Counts the pieces of neighbouring pairs, without bos and eos.
-
-        Args:
-            start: The first pair.
-            stop: The pair after the last.
-
-        Returns:
-            The counts of the sources and of the targets.
-
-        Raises:
-            IndexError: If there are no such pairs.
-        """
+        """Counts the pieces of neighbouring pairs' sources and targets, without bos and eos."""
         if not 0 <= start <= stop <= len(self):
             raise IndexError(f"pairs {start} to {stop} of {len(self)} in {self.path}")
         counts = np.empty((2, stop - start), dtype=np.int32)
@@ -257,23 +230,13 @@ class PairDataset:
         return counts[0], counts[1]
 
     def ids(self, indices: Indices) -> tuple[Ragged, Ragged]:
-        """Fetches the pieces of pairs, without bos and eos.
+        """Fetches the pieces of the sources and of the targets, without bos and eos.
 
-        Args:
-            indices: (n,) pairs, in any order, as often as one likes.
-
-        Returns:
-            The sources' ids and the targets', n rows each.
-
-        Raises:
-            IndexError: If there is no such pair.
+        The pairs (n,) may be in any order and come as often as one likes.
         """
-        batch, row = self._locate(indices)
-        source, target = self._source_ids, self._target_ids
-        return self._gather(source, batch, row), self._gather(target, batch, row)
-
-    def _gather(self, places: _Places, batch: _Int64s, row: _Int64s) -> Ragged:
-        return gathered(self._int32s, *self._bounds(places, batch, row))
+        at = self._locate(indices)
+        source = gathered(self._int32s, *self._bounds(self._source_ids, *at))
+        return source, gathered(self._int32s, *self._bounds(self._target_ids, *at))
 
     def _bounds(self, places: _Places, batch: _Int64s, row: _Int64s) -> tuple[_Int64s, _Int64s]:
         """Finds where rows begin, in items of their values, and how long they are."""
@@ -282,7 +245,7 @@ class PairDataset:
         return places.values[batch] + begin, self._int32s[place + 1] - begin
 
     def _locate(self, indices: Indices) -> tuple[_Int64s, _Int64s]:
-        """Finds the record batch and the row in it, for each pair."""
+        """Finds each pair's record batch and its row in it; an IndexError if there is no such."""
         indices = np.asarray(indices, dtype=np.int64)
         if indices.size and (indices.min() < 0 or indices.max() >= len(self)):
             wrong = indices[(indices < 0) | (indices >= len(self))][0]
@@ -292,9 +255,8 @@ class PairDataset:
 
     def texts(self, indices: Indices) -> tuple[list[str], list[str]]:
         """Fetches the sources and the targets of pairs (n,), as they were read."""
-        batch, row = self._locate(indices)
-        source, target = self._source_texts, self._target_texts
-        return self._strings(source, batch, row), self._strings(target, batch, row)
+        at = self._locate(indices)
+        return self._strings(self._source_texts, *at), self._strings(self._target_texts, *at)
 
     def _strings(self, places: _Places, batch: _Int64s, row: _Int64s) -> list[str]:
         begin, length = self._bounds(places, batch, row)

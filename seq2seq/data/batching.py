@@ -9,16 +9,16 @@ Shapes: B pairs of a batch, S source length, T target length, n pairs of a pool.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.data.mixture import Mixture, Stretch
-from seq2seq.data.prefetch import prefetched
 from seq2seq.errors import DataError
 from seq2seq.recipe.data import Sampling
 
@@ -34,6 +34,7 @@ POOL = 64 * BLOCK
 _BLOCKS, _BATCHES = 1, 2  # numpy takes (seed, epoch) and (seed, epoch, 0) for the same seed
 
 Ints = NDArray[np.int64]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, order=True)
@@ -103,14 +104,10 @@ Resplit = Callable[["Ragged", "Ragged", int, int], tuple["Ragged", "Ragged"]]
 
 
 def cut(widths: Ints, bounds: Bounds) -> list[slice]:
-    """Cuts a sorted run of pairs into batches within the bounds.
+    """Cuts a sorted run of pairs into batches within the bounds, as slices.
 
-    Args:
-        widths: The longer side of each pair, BOS or EOS counted, in batch order.
-        bounds: See :class:`Bounds`. A pair that alone exceeds the bound is a batch of its own.
-
-    Returns:
-        Slices that cover all pairs in order.
+    The widths are those of each pair's longer side, BOS or EOS counted. A pair that alone exceeds
+    the bound is a batch of its own.
     """
     slices = []
     begin = 0
@@ -127,12 +124,7 @@ def cut(widths: Ints, bounds: Bounds) -> list[slice]:
 def length_batches(widths: Ints, bounds: Bounds) -> Iterator[Ints]:
     """Batches of pairs of about equal widths, the narrow ones first; equal ones keep their order.
 
-    Args:
-        widths: See ``cut``; in any order.
-        bounds: How large a batch may be.
-
-    Yields:
-        Places in ``widths`` (B,).
+    A batch is places (B,) in the widths, which are as for ``cut`` but in any order.
     """
     order = np.argsort(widths, kind="stable")
     for batch in cut(widths[order], bounds):
@@ -146,17 +138,10 @@ def planned(
     bounds: Bounds,
     chance: tuple[int, int, int],
 ) -> list[Batch]:
-    """Sorts a pool of pairs into batches.
+    """Sorts a pool of pairs (n,) into batches, in their final order.
 
-    Args:
-        indices: The pairs (n,).
-        lengths: The pieces (n,) of their sources and of their targets.
-        split: Their ids, where the batches are to have them.
-        bounds: How large a batch may be.
-        chance: Seed, epoch and pool, which decide the order.
-
-    Returns:
-        The batches, in their final order.
+    ``lengths`` are the pieces (n,) of their sources and of their targets, ``split`` their ids,
+    where the batches are to have them. ``chance`` (seed, epoch and pool) decides the order.
     """
     sources, targets = lengths
     widths = np.maximum(sources, targets) + 1
@@ -195,24 +180,21 @@ class BatchOrder:
         """Counts the pairs that have a side of more pieces than the bounds allow."""
         if self.bounds.pieces is None:
             return 0
-        count = 0
-        for begin in range(0, len(self.dataset), POOL):
-            sides = self.dataset.lengths(begin, min(begin + POOL, len(self.dataset)))
-            count += int(np.count_nonzero(np.maximum(*sides) > self.bounds.pieces))
-        return count
+        most = self.bounds.pieces
+        return sum(
+            int(np.count_nonzero(np.maximum(*sides) > most)) for _, sides in _pools(self.dataset)
+        )
 
     def largest(self) -> list[Batch]:
-        """Finds the batches that need the most memory.
+        """Finds the batches that need the most memory; none where every pair is left out.
 
-        Returns:
-            Two: of the longest pairs of all, and the one with the most padded
-            tokens of the first epoch's first pool. None where every pair is left out.
+        They are two: that of the longest pairs of all, and the one with the most padded tokens of
+        the first epoch's first pool.
         """
         tokens, longest = self.bounds.tokens, np.zeros((0, 2), dtype=np.int64)
-        for begin in range(0, len(self.dataset), POOL):
-            stop = min(begin + POOL, len(self.dataset))
-            widths = np.maximum(*self.dataset.lengths(begin, stop)).astype(np.int64) + 1
-            found = np.stack([widths, np.arange(begin, stop)], axis=1)
+        for begin, sides in _pools(self.dataset):
+            widths = np.maximum(*sides).astype(np.int64) + 1
+            found = np.stack([widths, np.arange(begin, begin + len(widths))], axis=1)
             if self.bounds.pieces is not None:
                 found = found[widths <= self.bounds.pieces + 1]
             longest = np.concatenate([longest, found])
@@ -235,17 +217,10 @@ class BatchOrder:
         return len(batch) * int(np.diff(source).max() + np.diff(target).max())
 
     def drawn(self, place: Place = Place()) -> Iterator[tuple[Batch, Place]]:
-        """Batches from a place on, without end: epochs follow each other.
+        """Batches from a place on, without end, each with the place after it.
 
-        Args:
-            place: Where to begin.
-
-        Yields:
-            A batch and the place after it. The last batch of an epoch leads to the beginning of
-            the next.
-
-        Raises:
-            DataError: If every pair is longer than the bounds allow.
+        The last batch of an epoch leads to the beginning of the next. It is a DataError if every
+        pair is longer than the bounds allow.
         """
         batches = self._all(place)
         upcoming = next(batches)
@@ -314,10 +289,9 @@ class BatchOrder:
         """Indices and piece counts (n,) of all pairs of some blocks."""
         indices, sources, targets = [], [], []
         for block in blocks:
-            unit = self.mixture.unit(block, self.seed)
-            source, target = self.dataset.lengths(unit.start, unit.stop)
-            chosen = slice(None) if unit.chosen is None else unit.chosen
-            indices.append(np.arange(unit.start, unit.stop)[chosen])
+            start, stop, chosen = self.mixture.unit(block, self.seed)
+            source, target = self.dataset.lengths(start, stop)
+            indices.append(np.arange(start, stop)[chosen])
             sources.append(source[chosen])
             targets.append(target[chosen])
         return (
@@ -327,18 +301,15 @@ class BatchOrder:
         )
 
 
-def in_length_order(dataset: PairDataset, bounds: Bounds) -> Iterator[Ints]:
-    """Batches of every pair once, short ones first within each pool: for validation.
-
-    Args:
-        dataset: The pairs.
-        bounds: How large a batch may be; pairs of any length are kept.
-
-    Yields:
-        The pairs' indices (B,).
-    """
+def _pools(dataset: PairDataset) -> Iterator[tuple[int, tuple[NDArray[np.int32], ...]]]:
+    """Neighbouring pairs, as many as a pool has: the first of them, and the pieces of each side."""
     for begin in range(0, len(dataset), POOL):
-        sources, targets = dataset.lengths(begin, min(begin + POOL, len(dataset)))
+        yield begin, dataset.lengths(begin, min(begin + POOL, len(dataset)))
+
+
+def in_length_order(dataset: PairDataset, bounds: Bounds) -> Iterator[Ints]:
+    """Every pair once, as indices (B,), short ones first within each pool: for validation."""
+    for begin, (sources, targets) in _pools(dataset):
         order = np.lexsort((sources, targets))
         widths = np.maximum(sources, targets)[order].astype(np.int64) + 1
         for batch in cut(widths, bounds):
@@ -348,17 +319,9 @@ def in_length_order(dataset: PairDataset, bounds: Bounds) -> Iterator[Ints]:
 def sampled(
     source: Ragged, target: Ragged, tokenizers: Tokenizers, options: Sampling, seed: int
 ) -> tuple[Ragged, Ragged]:
-    """Splits pairs anew at random (see ``tokenizer.sampling`` in recipes).
+    """Splits the source and target ids of pairs anew at random, as ``tokenizer.sampling`` says.
 
-    Args:
-        source: Source ids of B pairs, as their best splits have them.
-        target: Their target ids.
-        tokenizers: Both sides' tokenizers.
-        options: The recipe's table: how varied, and which sides; the other keeps its best split.
-        seed: Decides the splits.
-
-    Returns:
-        Source and target ids.
+    A side that is not sampled keeps its best splits. The same seed gives the same splits.
     """
     if options.sides != "target":
         source = _resplit(source, tokenizers.source, options.alpha, seed)
@@ -371,3 +334,22 @@ def _resplit(ids: Ragged, tokenizer: Tokenizer, alpha: float, seed: int) -> Ragg
     from seq2seq.data.arrow import Ragged
 
     return Ragged(*tokenizer.resplit(ids.values, ids.offsets, alpha, seed))
+
+
+def prefetched(items: Iterator[Item], name: str) -> Generator[Item]:
+    """Draws from an iterator, which nobody else may, one item ahead in a thread of that name."""
+    thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+    try:
+        upcoming = thread.submit(_next_of, items)
+        while present := upcoming.result():
+            upcoming = thread.submit(_next_of, items)
+            yield present[0]
+    finally:  # who wants no more does not wait for what nobody will use
+        thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _next_of(items: Iterator[Item]) -> list[Item]:
+    """The next item, or nothing: a future cannot carry StopIteration."""
+    for item in items:
+        return [item]
+    return []

@@ -80,16 +80,7 @@ class PaddedPairs:
 
 
 def pad(rows: Ragged, *, before: int | None = None, after: int | None = None) -> Ints:
-    """A right-padded matrix, with one token added before or after each row.
-
-    Args:
-        rows: Token ids.
-        before: Put before each row.
-        after: Put after each row.
-
-    Returns:
-        (B, longest + added tokens).
-    """
+    """A right-padded matrix (B, longest + added), with a token added before or after each row."""
     lengths = np.diff(rows.offsets)
     shift = int(before is not None)
     width = int(lengths.max(initial=0)) + shift + int(after is not None)

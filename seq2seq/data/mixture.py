@@ -9,20 +9,14 @@ and what an epoch takes is a function of (seed, epoch).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seq2seq.recipe.data import (
-    Data,
-    HubSource,
-    LinesSource,
-    Part,
-    Source,
-)
+from seq2seq.recipe.data import Data, HubSource, LinesSource, Part, Source
 
 _PASSES, _CUTS = 3, 4  # random streams beside those of batching.py
 
@@ -45,15 +39,7 @@ class Named:
 
 
 def sources_of(data: Data, split: str) -> tuple[Named, ...]:
-    """Lists what a split is read from.
-
-    Args:
-        data: The recipe's table.
-        split: "train", "val" or "test".
-
-    Returns:
-        The sources in the recipe's order, no two of one name; empty if the recipe names none.
-    """
+    """Lists what a split is read from, in the recipe's order, no two of one name."""
     given = getattr(data, split)
     parts = given if isinstance(given, tuple) else () if given is None else (given,)
     taken = {part.label for part in parts if isinstance(part, Part)}
@@ -83,14 +69,10 @@ def _free(name: str, taken: set[str | None]) -> str:
 
 
 def shares(amounts: Sequence[float], temperature: float) -> list[float]:
-    """The chances of corpora.
+    """The chances of corpora, which add up to 1.
 
-    Args:
-        amounts: What each counts: its pairs times its weight, or its weight alone.
-        temperature: 1: in proportion to the amounts; higher: more alike.
-
-    Returns:
-        Numbers that add up to 1.
+    At a temperature of 1 they are in proportion to the amounts (each corpus's pairs times its
+    weight, or its weight alone); at higher ones, more alike.
     """
     most = max(amounts)  # powers of large numbers overflow where temperatures are low
     powers = [(amount / most) ** (1 / temperature) for amount in amounts]
@@ -98,15 +80,10 @@ def shares(amounts: Sequence[float], temperature: float) -> list[float]:
 
 
 def quotas(chances: Sequence[float], total: int) -> list[int]:
-    """Divides a number of pairs among corpora.
+    """Divides a number of pairs, at least one a corpus, among corpora by their chances.
 
-    Args:
-        chances: The corpora's shares; they add up to 1.
-        total: What is divided; at least as many as there are corpora.
-
-    Returns:
-        Whole numbers that add up to the total. Each is its share rounded up or down, except that a
-        corpus whose share is below one pair still gets one, which is taken from the others.
+    Each gets its share rounded up or down, except that one whose share is below one pair still gets
+    one, which is taken from the others.
     """
     wanted = [chance * total for chance in chances]
     # A share of 299.9999999 pairs is 300: the powers are rounded, and a pass should be whole.
@@ -142,21 +119,6 @@ class Stretch:
         return self.stop - self.start
 
 
-@dataclass(frozen=True)
-class Unit:
-    """Pairs that are visited together: a block of neighbours, or some of a block.
-
-    Attributes:
-        start: The block's first pair.
-        stop: The pair after its last.
-        chosen: Which of them (n,), from 0; None: all, in their order.
-    """
-
-    start: int
-    stop: int
-    chosen: Ints | None = None
-
-
 class Mixture:
     """The corpora of a prepared file, and what an epoch takes of each.
 
@@ -173,24 +135,15 @@ class Mixture:
 
     @classmethod
     def of(cls, data: Data, known: Mapping[str, Any]) -> Mixture:
-        """The corpora of a prepared folder, with a recipe's weights.
+        """The corpora of a prepared folder, as its manifest has them, with a recipe's weights.
 
-        Args:
-            data: The recipe's table; where it names no corpora, they are mixed as they were when
-                they were prepared.
-            known: What the manifest has of them.
-
-        Returns:
-            The mixture.
+        Where the recipe names no corpora, they are mixed as they were when they were prepared.
         """
         weights = [one.weight for one in sources_of(data, "train")]
         there = [Stretch(*values) for values in known["corpora"]]
         if len(weights) != len(there):
             return cls(there, known["temperature"])
-        here = [
-            Stretch(one.name, one.start, one.stop, weight)
-            for one, weight in zip(there, weights, strict=True)
-        ]
+        here = [replace(one, weight=weight) for one, weight in zip(there, weights, strict=True)]
         return cls(here, data.temperature)
 
     def names(self, indices: Ints) -> list[str]:
@@ -207,15 +160,10 @@ class Mixture:
         ]
 
     def units(self, seed: int, epoch: int, block: int) -> Ints:
-        """What an epoch takes, corpus by corpus and in the order of the file.
+        """What an epoch takes, corpus by corpus and in the order of the file: rows for ``unit``.
 
-        Args:
-            seed: Decides which part of a corpus is taken where not all of it is.
-            epoch: From 0.
-            block: Pairs that are visited together.
-
-        Returns:
-            (n, 6), a row what ``unit`` takes; of a corpus that is taken whole, its blocks once.
+        They are (n, 6), each for a block of pairs that are visited together. The seed decides which
+        part of a corpus is taken where not all of it is.
         """
         found = []
         for corpus, quota in enumerate(self.quotas):
@@ -246,10 +194,13 @@ class Mixture:
         in_order: Ints = rows[np.argsort(rows[:, 0])]
         return in_order
 
-    def unit(self, row: Ints, seed: int) -> Unit:
-        """The pairs of a row (6,) of what ``units`` gave with the same seed."""
+    def unit(self, row: Ints, seed: int) -> tuple[int, int, slice | Ints]:
+        """The pairs of a row (6,) that ``units`` gave with the same seed.
+
+        They are a block (its first pair, and the pair after its last), and those of it to take.
+        """
         start, stop, low, high, corpus, number = row.tolist()
         if (low, high) == (0, stop - start):
-            return Unit(start, stop)
+            return start, stop, slice(None)
         random = np.random.default_rng((_CUTS, seed, corpus, number, start))
-        return Unit(start, stop, np.sort(random.permutation(stop - start)[low:high]))
+        return start, stop, np.sort(random.permutation(stop - start)[low:high])

@@ -18,10 +18,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from seq2seq.data import Progress, Silent
 from seq2seq.data.batching import Bounds, length_batches
 from seq2seq.data.collate import PaddedPairs, collate
 from seq2seq.data.dataset import PairDataset, PreparedData
-from seq2seq.data.progress import Progress, Silent
 from seq2seq.errors import DataError, Seq2SeqError
 from seq2seq.ids import EOS, UNK
 from seq2seq.inference.engines.torch import load_model

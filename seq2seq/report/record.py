@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seq2seq.data.preparing.manifest import read_manifest
+from seq2seq.data.dataset import read_manifest
 from seq2seq.data.preparing.statistics import PrepareReport
 from seq2seq.errors import DataError, ModelError
 from seq2seq.recipe import Recipe

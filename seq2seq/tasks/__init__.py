@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 import torch
 from torch import nn
 
+from seq2seq.data import Progress
 from seq2seq.data.batching import Ints
 from seq2seq.data.dataset import PairDataset, PreparedData, Ragged
-from seq2seq.data.progress import Progress
 from seq2seq.recipe import Recipe
 from seq2seq.text.tokenizer import Tokenizers
 

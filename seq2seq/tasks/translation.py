@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from seq2seq.data import Progress
 from seq2seq.data.batching import Ints
 from seq2seq.data.collate import PaddedPairs, collate
 from seq2seq.data.dataset import PairDataset, PreparedData, Ragged
 from seq2seq.data.preparing.prepare import prepare
-from seq2seq.data.progress import Progress
 from seq2seq.inference.engines.torch import TorchEngine
 from seq2seq.inference.export import published_graphs
 from seq2seq.inference.translator import Translator

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
+from seq2seq.data import Progress
 from seq2seq.data.dataset import PreparedData
-from seq2seq.data.progress import Progress
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import recipe_from_toml, recipe_to_toml
 from seq2seq.storage.layout import DATA

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from seq2seq.data.prefetch import prefetched
+from seq2seq.data.batching import prefetched
 
 
 def test_the_same_things_one_ahead() -> None:
@@ -64,7 +64,7 @@ def test_who_closes_does_not_wait_for_the_thread() -> None:
 def test_a_process_ends_while_threads_are_at_work() -> None:
     code = (
         "import itertools, time\n"
-        "from seq2seq.data.prefetch import prefetched\n"
+        "from seq2seq.data.batching import prefetched\n"
         "slow = (time.sleep(0.05) or n for n in itertools.count())\n"
         "drawn = prefetched(prefetched(slow, 'inner'), 'outer')\n"
         "print(next(drawn), next(drawn))\n"

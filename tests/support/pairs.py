@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from seq2seq.data.reading import corpus
-from seq2seq.data.reading.batches import read_blocks
+from seq2seq.data.reading import corpus, read_blocks
 from seq2seq.data.reading.corpus import FROM_START, Start
 from seq2seq.recipe.data import LinesSource, Source
 from seq2seq.storage.lines import corpus_blocks, split_block

@@ -19,29 +19,23 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from seq2seq.data.arrow import (
-    RAW_SCHEMA,
-    SCHEMA,
-    Column,
-    read_batches,
-    writer,
-)
-from seq2seq.data.dataset import PreparedData
-from seq2seq.data.mixture import Named, sources_of
-from seq2seq.data.preparing.manifest import (
+from seq2seq.data import Progress, Silent
+from seq2seq.data.arrow import RAW_SCHEMA, SCHEMA, Column, read_batches, writer
+from seq2seq.data.dataset import (
+    PreparedData,
     data_tables,
     digest_of,
     input_digests,
     read_manifest,
     write_manifest,
 )
+from seq2seq.data.mixture import Named, sources_of
 from seq2seq.data.preparing.statistics import PrepareReport, Seen, SplitCount, peak_memory
 from seq2seq.data.preparing.worker import Result, Work
 from seq2seq.data.preparing.workers import worked
-from seq2seq.data.progress import Progress, Silent
-from seq2seq.data.reading.batches import read_blocks
+from seq2seq.data.reading import read_blocks
 from seq2seq.data.reading.corpus import source_files
-from seq2seq.data.reading.stream import sampled_blocks
+from seq2seq.data.reading.stream import Streams
 from seq2seq.errors import DataError, RecipeError
 from seq2seq.processors import usable_processors
 from seq2seq.recipe import Cleaning, Recipe
@@ -91,20 +85,14 @@ def prepare(
     if is_prepared(recipe, output):
         return PreparedData.open(output)
     _check_output(output, overwrite)
-    with _disk_errors(output), _appearing(output) as folder:
+    with _appearing(output) as folder:
         one = _Preparation(recipe, folder, processes or usable_processors(), progress or Silent())
         one.run(sources)
     return PreparedData.open(output, verify=False)
 
 
 def is_prepared(recipe: Recipe, output: Path) -> bool:
-    """Whether a folder was prepared by the same recipe from files with the same content.
-
-    Raises:
-        DataError: If an input file cannot be read.
-    """
-    if not (Path(output) / MANIFEST).is_file():
-        return False
+    """Whether a folder was prepared by the same recipe from files with the same content."""
     try:
         manifest = read_manifest(Path(output))
     except DataError:
@@ -155,24 +143,6 @@ def _check_output(output: Path, overwrite: bool) -> None:
 
 
 @contextmanager
-def _disk_errors(output: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        # pyarrow's errors have no errno, only its text.
-        if error.errno == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error):
-            left = shutil.disk_usage(_existing_parent(output)).free
-            raise DataError(
-                f"{output}: the disk is full ({left / 2**20:,.0f} MiB left); nothing was kept"
-            ) from None
-        raise DataError(f"{output}: cannot be written: {error.strerror or error}") from None
-
-
-def _existing_parent(path: Path) -> Path:
-    return next(parent for parent in path.absolute().parents if parent.is_dir())
-
-
-@contextmanager
 def _appearing(output: Path) -> Iterator[Path]:
     """Gives a folder to work in, which takes the output's name at the end, or disappears."""
     try:
@@ -180,6 +150,15 @@ def _appearing(output: Path) -> Iterator[Path]:
             yield folder
     except BlockingIOError:
         raise DataError(f"{output}: another process is preparing it: wait for it") from None
+    except OSError as error:
+        # pyarrow's errors have no errno, only its text.
+        if error.errno == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error):
+            existing = next(parent for parent in output.absolute().parents if parent.is_dir())
+            left = shutil.disk_usage(existing).free
+            raise DataError(
+                f"{output}: the disk is full ({left / 2**20:,.0f} MiB left); nothing was kept"
+            ) from None
+        raise DataError(f"{output}: cannot be written: {error.strerror or error}") from None
 
 
 class _Preparation:
@@ -201,10 +180,10 @@ class _Preparation:
             counts = self._prepare_stream(sources)
         elif options.model or options.source_model:
             tokenizers = self._tokenizers((), ())
-            counts = [self._prepare(*one, tokenizers) for one in sources.items()]
+            counts = [self._read(*one, tokenizers) for one in sources.items()]
         else:
             self._raw.mkdir()
-            counts = [self._read(*one) for one in sources.items()]
+            counts = [self._read(*one, None) for one in sources.items()]
             tokenizers = self._tokenizers(*self._columns(counts[0]))
             for count in counts:
                 self._tokenize(count, tokenizers, self._folder / split_file(count.split))
@@ -228,7 +207,7 @@ class _Preparation:
         shutil.rmtree(self._raw)
         train.split = "train (sample)"
         held_out = ((split, named) for split, named in sources.items() if split != "train")
-        return [train, *(self._prepare(split, named, tokenizers) for split, named in held_out)]
+        return [train, *(self._read(split, named, tokenizers) for split, named in held_out)]
 
     def _sample(self, sources: tuple[Named, ...]) -> SplitCount:
         options = self._recipe.tokenizer
@@ -238,7 +217,7 @@ class _Preparation:
             count.begin(named.name)
         self._progress.start("reading a sample of train", wanted)
         with writer(self._raw / split_file("train"), RAW_SCHEMA) as raw:
-            for corpus, block in sampled_blocks(self._recipe.data):
+            for corpus, block in Streams(self._recipe.data).sample():
                 batch = count.cleaned(work(block), corpus)
                 raw.write_batch(batch)
                 self._progress.advance(batch.num_rows)
@@ -255,33 +234,25 @@ class _Preparation:
         seen = Seen() if self._cleaning(split).duplicates else None
         return SplitCount(split, seen, isinstance(getattr(self._recipe.data, split), tuple))
 
-    def _prepare(
-        self, split: str, sources: tuple[Named, ...], tokenizers: Tokenizers
+    def _read(
+        self, split: str, sources: tuple[Named, ...], tokenizers: Tokenizers | None
     ) -> SplitCount:
-        """Cleans and tokenizes a split in one go."""
+        """Cleans and tokenizes a split in one go; without tokenizers it is kept until there are."""
         work, count = Work(self._cleaning(split), tokenizers), self._new_count(split)
-        with writer(self._folder / split_file(split), SCHEMA) as prepared:
+        if tokenizers is None:
+            folder, schema, processes, verb = self._raw, RAW_SCHEMA, 1, "reading"
+        else:
+            folder, schema, processes, verb = self._folder, SCHEMA, self._processes, "tokenizing"
+        with writer(folder / split_file(split), schema) as pairs:
             for named in sources:
-                self._progress.start(f"tokenizing {count.begin(named.name)}", None)
-                with self._worked(read_blocks(named.source), work) as results:
+                self._progress.start(f"{verb} {count.begin(named.name)}", None)
+                with self._worked(read_blocks(named.source), work, processes) as results:
                     for result in results:
                         batch = count.cleaned(result)
-                        prepared.write_batch(batch)
-                        count.tokenized(batch)
+                        pairs.write_batch(batch)
+                        if tokenizers is not None:
+                            count.tokenized(batch)
                         self._progress.advance(result.notes.read)
-                self._progress.finish()
-        count.check()
-        return count
-
-    def _read(self, split: str, sources: tuple[Named, ...]) -> SplitCount:
-        """Cleans a split, and keeps it until there is a tokenizer."""
-        work, count = Work(self._cleaning(split), None), self._new_count(split)
-        with writer(self._raw / split_file(split), RAW_SCHEMA) as raw:
-            for named in sources:
-                self._progress.start(f"reading {count.begin(named.name)}", None)
-                for result in map(work, read_blocks(named.source)):
-                    raw.write_batch(count.cleaned(result))
-                    self._progress.advance(result.notes.read)
                 self._progress.finish()
         count.check()
         return count
@@ -301,7 +272,7 @@ class _Preparation:
         batches = read_batches(self._raw / split_file(count.split))
         with (
             writer(output, SCHEMA) as prepared,
-            self._worked(batches, Work(None, tokenizers)) as results,
+            self._worked(batches, Work(None, tokenizers), self._processes) as results,
         ):
             for batch, _ in results:
                 prepared.write_batch(batch)
@@ -310,7 +281,7 @@ class _Preparation:
         self._progress.finish()
 
     def _worked(
-        self, batches: Iterator[pa.RecordBatch], work: Work
+        self, batches: Iterator[pa.RecordBatch], work: Work, processes: int
     ) -> closing[Generator[Result, None, None]]:
         # Closed at once where something fails or is interrupted, which ends the helpers.
-        return closing(worked(batches, work, self._folder, self._processes))
+        return closing(worked(batches, work, self._folder, processes))

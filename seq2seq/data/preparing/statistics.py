@@ -55,8 +55,8 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Counted:
-    """Pairs that were read together.
+class Corpus:
+    """Pairs that were read together: a split, or one of the corpora of the training split.
 
     Attributes:
         name: What they are called.
@@ -76,12 +76,7 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class Corpus(Counted):
-    """One of several corpora of the training split."""
-
-
-@dataclass(frozen=True)
-class Split(Counted):
+class Split(Corpus):
     """One split: "train", "val" or "test".
 
     Attributes:
@@ -94,7 +89,7 @@ class Split(Counted):
     target: Side
     corpora: tuple[Corpus, ...] = ()
 
-    def parts(self) -> Iterator[tuple[str, Counted]]:
+    def parts(self) -> Iterator[tuple[str, Corpus]]:
         """Yields each corpus, or the split itself, with what to call it."""
         for corpus in self.corpora:
             yield f"{self.name}: {corpus.name}", corpus
@@ -117,36 +112,26 @@ class PrepareReport:
     peak_memory: int
 
     def to_json(self) -> dict[str, Any]:
-        """Turns the report into plain values, which ``from_json`` reads."""
+        """The report in plain values, which ``from_json`` reads."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> PrepareReport:
         """Reads what ``to_json`` gave, perhaps through a manifest."""
-        splits = tuple(
-            Split(
-                **{
-                    **split,
-                    "dropped": _dropped(split),
-                    "corpora": tuple(
-                        Corpus(**{**corpus, "dropped": _dropped(corpus)})
-                        for corpus in split.get("corpora", ())
-                    ),
-                    "source": Side(**split["source"]),
-                    "target": Side(**split["target"]),
-                }
-            )
-            for split in values["splits"]
-        )
-        return cls(splits, values["seconds"], values["peak_memory"])
 
+        def with_drops(corpus: Mapping[str, Any]) -> dict[str, Any]:
+            return {**corpus, "dropped": tuple(Dropped(**one) for one in corpus["dropped"])}
 
-def _dropped(values: Mapping[str, Any]) -> tuple[Dropped, ...]:
-    return tuple(Dropped(**one) for one in values["dropped"])
+        splits = []
+        for split in values["splits"]:
+            sides = {side: Side(**split[side]) for side in ("source", "target")}
+            corpora = tuple(Corpus(**with_drops(one)) for one in split.get("corpora", ()))
+            splits.append(Split(**{**with_drops(split), **sides, "corpora": corpora}))
+        return cls(tuple(splits), values["seconds"], values["peak_memory"])
 
 
 def peak_memory() -> int:
-    """Returns the most bytes that this process held, plus the largest of its finished children."""
+    """The most bytes that this process held, plus the largest of its finished children."""
     unit = 1 if sys.platform == "darwin" else 1024
     who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return unit * sum(resource.getrusage(one).ru_maxrss for one in who)
@@ -259,16 +244,7 @@ class Seen:
 
 @dataclass
 class CorpusCount:
-    """What is known of a corpus so far.
-
-    Attributes:
-        name: What it is called.
-        drops: What was dropped.
-        read: Pairs in the input.
-        kept: Pairs that are kept.
-        replaced: Kept pairs in which bytes that are not UTF-8 were replaced.
-        replaced_line: The line of the first of them.
-    """
+    """What is known of a corpus so far, as in ``Corpus``."""
 
     name: str
     drops: Drops = field(default_factory=Drops)
@@ -279,14 +255,8 @@ class CorpusCount:
 
     def result(self) -> Corpus:
         """Sums up."""
-        return Corpus(
-            self.name,
-            self.read,
-            self.drops.result(),
-            self.kept,
-            self.replaced,
-            self.replaced_line,
-        )
+        drops = self.drops.result()
+        return Corpus(self.name, self.read, drops, self.kept, self.replaced, self.replaced_line)
 
 
 @dataclass
@@ -320,14 +290,9 @@ class SplitCount:
         return f"{self.split}: {corpus}" if self.several else self.split
 
     def cleaned(self, result: Result, corpus: int = -1) -> pa.RecordBatch:
-        """Counts a batch that was cleaned, and drops the pairs that earlier ones had.
+        """Counts the next batch, and gives it without the pairs that earlier ones had.
 
-        Args:
-            result: The next batch's.
-            corpus: Which of the corpora it is from, if not from the one that was begun last.
-
-        Returns:
-            The batch, without repeated pairs.
+        It is from the corpus that was begun last, where no other is given.
         """
         batch, notes = result
         count = self.counts[corpus]
@@ -356,14 +321,9 @@ class SplitCount:
             counter.add(*flat_ids(column))
 
     def check(self, *, sample: bool = False) -> None:
-        """Sees that there is something in each corpus.
+        """Sees that there is something in each corpus; a DataError says why there is not.
 
-        Args:
-            sample: Whether reading ended when there was enough, so that a corpus may not have had
-                its turn.
-
-        Raises:
-            DataError: If not; the message says why.
+        Of a sample, which ends when there is enough, a corpus may not have had its turn.
         """
         for number, one in enumerate(self.counts):
             if one.kept or (sample and self.kept and not one.read):

@@ -90,14 +90,7 @@ class Work:
         self._tokenizers = tokenizers
 
     def __call__(self, batch: pa.RecordBatch) -> Result:
-        """Does it.
-
-        Args:
-            batch: Of ``BLOCK_SCHEMA``, or clean.
-
-        Returns:
-            The result.
-        """
+        """Does it to a batch of ``BLOCK_SCHEMA``, or a clean one."""
         notes = Notes(batch.num_rows)
         if self._rules is not None:
             batch, notes = self._clean(batch, self._rules)
@@ -206,9 +199,7 @@ def _texts(column: pa.StringArray) -> Texts:
 def main(folder: str, cleaning: str) -> None:
     """Works on the batches that come through standard input until there are no more.
 
-    Args:
-        folder: Where the tokenizers are saved.
-        cleaning: The recipe's table as JSON, or ``null``.
+    The tokenizers are in the folder; ``cleaning`` is the recipe's table as JSON, or ``null``.
     """
     # Ctrl-C reaches the whole process group; the parent ends its workers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

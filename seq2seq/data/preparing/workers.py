@@ -47,19 +47,10 @@ Worker = Callable[[pa.RecordBatch], Result]
 def worked(
     batches: Iterable[pa.RecordBatch], work: Work, folder: Path, processes: int
 ) -> Generator[Result, None, None]:
-    """Works on batches.
+    """Works on batches, and gives the results in their order.
 
-    Args:
-        batches: The batches.
-        work: What is done to each.
-        folder: Where the tokenizers are saved.
-        processes: How many processes may run, this one among them.
-
-    Yields:
-        The results, in the batches' order.
-
-    Raises:
-        DataError: If a process ends before its work does.
+    So many processes may run, this one among them; one that ends before its work does is a
+    DataError. The tokenizers are saved in the folder.
     """
     if processes < 2 or not sys.executable:
         yield from map(work, batches)
@@ -69,7 +60,7 @@ def worked(
         pairs = 0
         for batch in batches:
             pairs += batch.num_rows
-            if pairs > WORTH_A_PROCESS and crew.helpers < processes - 1:
+            if pairs > WORTH_A_PROCESS and len(crew.helpers) < processes - 1:
                 crew.add_helper()
             results.append(crew.submit(batch))
             most = 2 * processes + (0 if crew.ready else _SPARE)
@@ -96,7 +87,7 @@ class Crew:
         self._stack = ExitStack()
         self._pool = ThreadPoolExecutor(size, thread_name_prefix="crew")
         self._free = SimpleQueue[Worker]()
-        self._helpers: list[_Helper] = []
+        self.helpers: list[_Helper] = []
         self._closed = False
         if joins:
             self._free.put(work)
@@ -112,19 +103,14 @@ class Crew:
         return crew
 
     @property
-    def helpers(self) -> int:
-        """How many other processes work."""
-        return len(self._helpers)
-
-    @property
     def ready(self) -> bool:
         """Whether every helper has given a first result."""
-        return all(helper.ready for helper in self._helpers)
+        return all(helper.ready for helper in self.helpers)
 
     def add_helper(self) -> None:
         """Starts another process."""
         helper = self._stack.enter_context(_helper(self._folder, self._work))
-        self._helpers.append(helper)
+        self.helpers.append(helper)
         self._free.put(helper)
 
     def submit(self, batch: pa.RecordBatch) -> Future[Result]:
@@ -145,12 +131,8 @@ class Crew:
             self._free.put(worker)
 
     def check(self) -> None:
-        """Sees that helpers which were not needed would have been able to work.
-
-        Raises:
-            DataError: If one would not.
-        """
-        for helper in self._helpers:
+        """Sees that helpers which were not needed would have been able to work."""
+        for helper in self.helpers:
             helper.finish()
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ TSV and JSON Lines are read here rather than by the builders of ``datasets``, be
 end at ``\n`` and nowhere else, and because an error must name its line; Parquet is read by
 pyarrow, which is what ``datasets`` reads it with. The hub is read through ``datasets`` itself, as a
 stream: nothing is kept on the disk. Only the hub can touch the network. Pairs of line-aligned files
-are read in ``batches``, many at a time.
+are read by ``read_blocks``, many at a time.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _numbered_lines(path: str, start: Start) -> Iterator[tuple[int, bytes]]:
 
 
 def source_files(source: Source) -> tuple[str, ...]:
-    """Returns the paths of the local files that a source is read from; none for the hub."""
+    """The paths of the local files that a source is read from; none for the hub."""
     if isinstance(source, LinesSource):
         return (source.source_path, source.target_path)
     return () if isinstance(source, HubSource) else (source.path,)
@@ -92,19 +92,11 @@ def read_pairs(source: _OneByOne, start: Start = FROM_START) -> Iterator[RawPair
     r"""Reads the pairs of a source, in order and in constant memory.
 
     Nothing is trimmed but a line's end: ``\n``, or ``\r\n``. Bytes that are not UTF-8 (and halves
-    of surrogate pairs, which JSON can hold) become U+FFFD, and the pair is marked.
+    of surrogate pairs, which JSON can hold) become U+FFFD, and the pair is marked. Lines count from
+    1; in Parquet and on the hub they are rows.
 
-    Args:
-        source: The recipe's table.
-        start: Where to begin.
-
-    Yields:
-        The pairs. Their lines count from 1; in Parquet and on the hub they are rows.
-
-    Raises:
-        DataError: If a file cannot be read, is no such text, or a pair is not where the recipe
-            says; the message names the file and the line.
-        MissingExtraError: If the hub is asked for and ``datasets`` is not installed.
+    A DataError names the file and the line where a file cannot be read, is no such text, or a pair
+    is not where the recipe says. The hub needs ``datasets``, else it is a MissingExtraError.
     """
     for path in source_files(source):
         check_file(path)
@@ -150,27 +142,17 @@ def _jsonl(source: JsonlSource, start: Start) -> Iterator[RawPair]:
         if not isinstance(row, dict):
             raise DataError(f"{place}: expected a JSON object, {{...}}, not {_kind(row)}")
         pair = _row_pair(number, row, source, place)
-        if not pair.invalid_utf8 and "\ufffd" in text:
-            pair = pair._replace(invalid_utf8=_is_invalid(line))
+        if "\ufffd" in text and text.encode() != line:
+            pair = pair._replace(invalid_utf8=True)
         yield pair
-
-
-def _is_invalid(line: bytes) -> bool:
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return True
-    return False
 
 
 def _row_pair(
     number: int, row: Mapping[str, Any], keys: JsonlSource | HubSource, place: str
 ) -> RawPair:
     source, target = _value(row, keys.source, place), _value(row, keys.target, place)
-    clean_source, clean_target = _well_formed(source), _well_formed(target)
-    return RawPair(
-        number, clean_source, clean_target, clean_source != source or clean_target != target
-    )
+    texts = _well_formed(source), _well_formed(target)
+    return RawPair(number, *texts, texts != (source, target))
 
 
 def _well_formed(text: str) -> str:
@@ -305,7 +287,7 @@ class HubRows:
         except ModuleNotFoundError as error:
             raise MissingExtraError("the hub", "train", "datasets") from error
         source = self._source
-        name = f"data set {source.name!r}, split {source.split!r}"
+        name = _hub_name(source)
         try:
             self._data = datasets.load_dataset(
                 source.name,
@@ -360,8 +342,11 @@ def _hub(source: HubSource, start: Start) -> Iterator[RawPair]:
 
 def hub_pair(number: int, row: Mapping[str, Any], source: HubSource) -> RawPair:
     """Takes a pair from a row of a data set, which is numbered from 1."""
-    place = f"data set {source.name!r}, split {source.split!r}, row {number}"
-    return _row_pair(number, row, source, place)
+    return _row_pair(number, row, source, f"{_hub_name(source)}, row {number}")
+
+
+def _hub_name(source: HubSource) -> str:
+    return f"data set {source.name!r}, split {source.split!r}"
 
 
 _READERS: dict[str, Callable[[Any, Start], Iterator[RawPair]]] = {

@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from seq2seq.data.mixture import Named, shares, sources_of
-from seq2seq.data.reading.batches import blocks_of, read_blocks
+from seq2seq.data.reading import blocks_of, read_blocks
 from seq2seq.data.reading.corpus import HubRows, Start, hub_pair, source_files
 from seq2seq.errors import DataError
 from seq2seq.recipe import Data
@@ -29,7 +29,7 @@ from seq2seq.text.cleaning import RawPair
 
 Mark = dict[str, Any]
 
-_TURN = 4096  # rows of a sample in which the corpora have their shares
+_TURN = 4096  # rows in which the corpora have their shares, where nothing else is asked for
 
 
 class _Reader:
@@ -128,7 +128,7 @@ class Streams:
         mark: Where to begin, from ``mark`` of an earlier reading; None: at the beginning.
     """
 
-    def __init__(self, data: Data, buffer: int, mark: Mark | None = None) -> None:
+    def __init__(self, data: Data, buffer: int = _TURN, mark: Mark | None = None) -> None:
         self.named = sources_of(data, "train")
         self.buffer = buffer
         self.number: int = 0 if mark is None else mark["buffer"]
@@ -157,14 +157,10 @@ class Streams:
         return {"buffer": self.number, "corpora": [reader.mark() for reader in self._readers]}
 
     def read(self) -> list[tuple[int, pa.RecordBatch]]:
-        """Reads the next buffer.
+        """Reads the next buffer: batches of ``BLOCK_SCHEMA``, each with its corpus's number.
 
-        Returns:
-            Batches of ``storage.BLOCK_SCHEMA``, each with its corpus's number.
-
-        Raises:
-            DataError: If a corpus cannot be read; or the first buffer is not what was there when
-                its mark was made.
+        It is a DataError if a corpus cannot be read, or if the first buffer is not what was there
+        when its mark was made.
         """
         found = []
         for corpus, (reader, count) in enumerate(
@@ -176,7 +172,7 @@ class Streams:
         return found
 
     def sample(self) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """Reads buffers until each corpus has been read to its end; see ``sampled_blocks``."""
+        """Reads buffers until each corpus has come to its end; some of them begin anew before."""
         while unfinished := {n for n, reader in enumerate(self._readers) if not reader.passes}:
             for corpus, count in enumerate(self.quota(self.number)):
                 last = unfinished == {corpus}
@@ -205,16 +201,3 @@ def first_rows(found: Sequence[tuple[int, pa.RecordBatch]]) -> list[str | None]:
             digest = hashlib.blake2b(b"\n".join(texts), digest_size=8)
             hashes[corpus] = digest.hexdigest()
     return [hashes.get(corpus) for corpus in range(max(hashes, default=-1) + 1)]
-
-
-def sampled_blocks(data: Data) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Reads the beginning of a stream, for a tokenizer to be trained on.
-
-    Args:
-        data: The recipe's table.
-
-    Returns:
-        Batches with their corpora's numbers, until every corpus has been read to its end; those
-        that end before others begin anew.
-    """
-    return Streams(data, _TURN).sample()

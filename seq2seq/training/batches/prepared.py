@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 
-from seq2seq.data.batching import Batch, BatchOrder, Bounds, Ints, Place, sampled
+from seq2seq.data.batching import Batch, BatchOrder, Bounds, Ints, Place, prefetched, sampled
 from seq2seq.data.dataset import PreparedData, Ragged
-from seq2seq.data.prefetch import prefetched
 from seq2seq.recipe import Recipe
 from seq2seq.tasks import PaddedBatch
 from seq2seq.training.batches.base import (

@@ -23,10 +23,9 @@ import numpy as np
 import pyarrow as pa
 
 from seq2seq.data.arrow import SCHEMA, flat_ids
-from seq2seq.data.batching import Batch, Bounds, Ints, Place, planned, sampled
+from seq2seq.data.batching import Batch, Bounds, Ints, Place, planned, prefetched, sampled
 from seq2seq.data.batching import cut as cut_batches
 from seq2seq.data.dataset import PreparedData, Ragged
-from seq2seq.data.prefetch import prefetched
 from seq2seq.data.preparing.worker import Notes, Result
 from seq2seq.data.preparing.worker import Work as Making
 from seq2seq.data.preparing.workers import WORTH_A_PROCESS, Crew

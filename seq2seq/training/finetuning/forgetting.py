@@ -10,8 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from seq2seq.data.dataset import PairDataset, PreparedData
-from seq2seq.data.preparing.manifest import check_files, read_manifest
+from seq2seq.data.dataset import PairDataset, PreparedData, check_files, read_manifest
 from seq2seq.data.preparing.prepare import KEEP_ALL, prepare
 from seq2seq.data.preparing.statistics import PrepareReport, Split
 from seq2seq.data.reading.corpus import source_files

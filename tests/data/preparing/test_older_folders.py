@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq.data.dataset import PreparedData
-from seq2seq.data.preparing import manifest as manifests
-from seq2seq.data.preparing.manifest import MANIFEST, RECIPE, digest_of
+from seq2seq.data.dataset import MANIFEST, RECIPE, PreparedData, digest_of
 from seq2seq.data.preparing.prepare import is_prepared, prepare
 from seq2seq.recipe import Recipe, packaged
 from seq2seq.recipe.files import load_recipe
+from seq2seq.storage.atomic import file_digest
 from seq2seq.storage.checked_json import SUM, sealed
 
 OLD = {split: {"kind": "phrasebook", "split": split} for split in ("train", "val", "test")}
@@ -43,7 +42,7 @@ def folder(quickstart: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path
         )
     assert text.count("phrasebook") == 3
     recipe.write_text(text, encoding="utf-8")
-    manifest["files"][RECIPE] = manifests.file_digest(recipe)
+    manifest["files"][RECIPE] = file_digest(recipe)
     (folder / MANIFEST).write_text(sealed(manifest), encoding="utf-8")
     return folder
 

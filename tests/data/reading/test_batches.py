@@ -12,7 +12,7 @@ from support.pairs import decoded
 
 from seq2seq.data import arrow as storage
 from seq2seq.data.preparing.worker import Work
-from seq2seq.data.reading.batches import read_blocks
+from seq2seq.data.reading import read_blocks
 from seq2seq.data.reading.corpus import read_pairs
 from seq2seq.errors import DataError
 from seq2seq.recipe import Cleaning

@@ -134,7 +134,7 @@ class TestLines:
         peaks = []
         code = (
             "import sys, tracemalloc\n"
-            "from seq2seq.data.reading.batches import read_blocks\n"
+            "from seq2seq.data.reading import read_blocks\n"
             "from seq2seq.recipe.data import LinesSource\n"
             "from seq2seq.storage import lines\n"
             "lines._BUFFER = 2**16\n"

@@ -15,8 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from seq2seq.data.dataset import PreparedData
-from seq2seq.data.preparing.manifest import sketch_digest
+from seq2seq.data.dataset import PreparedData, sketch_digest
 from seq2seq.data.preparing.prepare import is_prepared, prepare
 from seq2seq.data.reading import stream
 from seq2seq.data.reading.stream import Mark, Streams
@@ -234,8 +233,7 @@ def test_memory_is_flat(tmp_path: Path) -> None:
             file.writelines(lines(count))
         streams = Streams(data_of(str(path)), 4096)
         tracemalloc.start()
-        while streams.passes == [0]:
-            streams.mark()
+        while streams.mark()["corpora"][0]["passes"] == 0:
             streams.read()
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
