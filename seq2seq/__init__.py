@@ -65,31 +65,20 @@ __all__ = [
     "write_report",
 ]
 
-_HOMES = {
-    "Constraints": "search",
-    "DataError": "errors",
-    "MissingExtraError": "errors",
-    "ModelError": "errors",
-    "PreparedData": "data.dataset",
-    "Recipe": "recipe",
-    "RecipeError": "errors",
-    "Score": "metrics",
-    "ScoredTranslation": "inference.translator",
-    "Seq2SeqError": "errors",
-    "Sampling": "search",
-    "SearchOptions": "search",
-    "TrainingError": "errors",
-    "TrainingResult": "training.state",
-    "Translator": "inference.translator",
-    "Wish": "search",  # what Constraints was called until 0.3
-    "corpus_scores": "metrics",
-    "export_model": "inference.export",
-    "load_recipe": "recipe.files",
-    "packaged_recipes": "recipe.packaged",
-    "prepare": "api",
-    "train": "api",
-    "write_report": "api",
+_NAMES = {
+    "api": "prepare train write_report",
+    "data.dataset": "PreparedData",
+    "errors": "DataError MissingExtraError ModelError RecipeError Seq2SeqError TrainingError",
+    "inference.export": "export_model",
+    "inference.translator": "ScoredTranslation Translator",
+    "metrics": "Score corpus_scores",
+    "recipe": "Recipe",
+    "recipe.files": "load_recipe",
+    "recipe.packaged": "packaged_recipes",
+    "search": "Constraints Sampling SearchOptions Wish",  # Wish: Constraints until 0.3
+    "training.state": "TrainingResult",
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:

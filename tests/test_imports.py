@@ -54,6 +54,7 @@ TRAINING_FILES = tuple(
         "engines/onnx/builder",
         "engines/onnx/cells",
         "engines/onnx/network",
+        "engines/onnx/traced",
         "engines/torch",
         "shortlist_learning",
     )

@@ -6,7 +6,7 @@ All text is plain, detokenized text. sacreBLEU is imported when the first score 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -74,16 +74,7 @@ def corpus_scores(
 
 
 def check_options(metrics: Sequence[str], tokenize: str | None, bootstrap: int) -> None:
-    """Checks what ``corpus_scores`` is asked for, before there is anything to score.
-
-    Args:
-        metrics: Their names.
-        tokenize: BLEU's tokenizer; None: the usual one.
-        bootstrap: How many resamplings.
-
-    Raises:
-        Seq2SeqError: If a metric or tokenizer is unknown or cannot be used, or a number is wrong.
-    """
+    """Checks what ``corpus_scores`` will be asked for; a ``Seq2SeqError`` says what is wrong."""
     for metric in metrics:
         if metric not in METRICS:
             raise Seq2SeqError(f"metrics: {unknown_name(metric, METRICS)}")
@@ -145,22 +136,17 @@ def _metric(name: str, lowercase: bool, tokenize: str | None) -> Any:
     from sacrebleu.metrics.chrf import CHRF
     from sacrebleu.metrics.ter import TER
 
-    def make_bleu() -> Any:
-        if tokenize is not None and tokenize not in TOKENIZERS:
-            raise Seq2SeqError(f"tokenize: {unknown_name(tokenize, TOKENIZERS)}")
-        try:
-            return BLEU(lowercase=lowercase, tokenize=tokenize)
-        except (ImportError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise Seq2SeqError(f"tokenize: {tokenize} cannot be used: {reason}") from error
-
-    makers: dict[str, Callable[[], Any]] = {
-        "bleu": make_bleu,
-        "chrf": lambda: CHRF(lowercase=lowercase),
-        "chrf++": lambda: CHRF(lowercase=lowercase, word_order=2),
-        "ter": TER,
-    }
-    return makers[name]()
+    if name == "ter":
+        return TER()
+    if name != "bleu":
+        return CHRF(lowercase=lowercase, word_order=2 if name == "chrf++" else 0)
+    if tokenize is not None and tokenize not in TOKENIZERS:
+        raise Seq2SeqError(f"tokenize: {unknown_name(tokenize, TOKENIZERS)}")
+    try:
+        return BLEU(lowercase=lowercase, tokenize=tokenize)
+    except (ImportError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise Seq2SeqError(f"tokenize: {tokenize} cannot be used: {reason}") from error
 
 
 def _score(

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import Field
 
-from seq2seq.recipe.base import Section, check_rules
+from seq2seq.recipe.base import Section
 from seq2seq.recipe.data import Cleaning, Data, Tokenizer
 from seq2seq.recipe.model import Model
 from seq2seq.recipe.training import Training, Translation
@@ -33,8 +33,7 @@ class Recipe(Section):
     training: Training = Training()
     translation: Translation = Translation()
 
-    @model_validator(mode="after")
-    def _parts_fit(self, info: ValidationInfo) -> Recipe:
+    def _broken_rules(self) -> dict[str, bool]:
         training, streamed = self.training, self.data.stream is not None
         wrong = {
             "training.epochs = 'none'": training.epochs is not None,
@@ -42,20 +41,14 @@ class Recipe(Section):
             "training.validation.every": training.validation.every is None,
         }
         wanted = [key for key, is_wrong in wrong.items() if is_wrong]
-        check_rules(
-            info,
-            {
-                "model.tie = 'all' needs tokenizer.joint = true": (
-                    self.model.tie == "all" and not self.tokenizer.joint
-                ),
-                "translation.coverage > 0 needs model.decoder.attention": (
-                    self.translation.coverage > 0 and self.model.decoder.attention == "none"
-                ),
-                f"data.stream has no epochs: it needs {', '.join(wanted)}": (
-                    streamed and bool(wanted)
-                ),
-                "cleaning.duplicates would remember every pair of a stream: data.stream needs "
-                "cleaning.duplicates = false": streamed and self.cleaning.duplicates,
-            },
-        )
-        return self
+        return {
+            "model.tie = 'all' needs tokenizer.joint = true": (
+                self.model.tie == "all" and not self.tokenizer.joint
+            ),
+            "translation.coverage > 0 needs model.decoder.attention": (
+                self.translation.coverage > 0 and self.model.decoder.attention == "none"
+            ),
+            f"data.stream has no epochs: it needs {', '.join(wanted)}": streamed and bool(wanted),
+            "cleaning.duplicates would remember every pair of a stream: data.stream needs "
+            "cleaning.duplicates = false": streamed and self.cleaning.duplicates,
+        }

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from seq2seq.recipe.base import ONE, SEVERAL, PositiveInt, Section, Strings, check_rules
+from seq2seq.recipe.base import ONE, SEVERAL, PositiveInt, Section, Strings
 
 
 class LinesSource(Section):
@@ -198,23 +198,18 @@ class Data(Section):
         Stream | None, BeforeValidator(_switch, json_schema_input_type=bool | Stream | None)
     ] = None
 
-    @model_validator(mode="after")
-    def _mixture_fits(self, info: ValidationInfo) -> Data:
+    def _broken_rules(self) -> dict[str, bool]:
         parts = self.train if isinstance(self.train, tuple) else ()
         labels = [part.label for part in parts if part.label is not None]
-        check_rules(
-            info,
-            {
-                "temperature needs several corpora in train": (
-                    self.temperature != 1.0 and len(parts) < 2
-                ),
-                **{
-                    f"two corpora in train have the label {label!r}": labels.count(label) > 1
-                    for label in labels
-                },
+        return {
+            "temperature needs several corpora in train": (
+                self.temperature != 1.0 and len(parts) < 2
+            ),
+            **{
+                f"two corpora in train have the label {label!r}": labels.count(label) > 1
+                for label in labels
             },
-        )
-        return self
+        }
 
 
 class Cleaning(Section):
@@ -262,18 +257,13 @@ class Tokenizer(Section):
     target_model: str | None = None
     sampling: Sampling | None = None
 
-    @model_validator(mode="after")
-    def _models_fit(self, info: ValidationInfo) -> Tokenizer:
+    def _broken_rules(self) -> dict[str, bool]:
         one, two = bool(self.model), [bool(self.source_model), bool(self.target_model)]
-        check_rules(
-            info,
-            {
-                "source_model and target_model go together: give both or neither": (
-                    any(two) and not all(two)
-                ),
-                "give either model (both sides) or source_model and target_model": one and any(two),
-                "model serves both sides: it needs joint = true": one and not self.joint,
-                "source_model and target_model need joint = false": any(two) and self.joint,
-            },
-        )
-        return self
+        return {
+            "source_model and target_model go together: give both or neither": (
+                any(two) and not all(two)
+            ),
+            "give either model (both sides) or source_model and target_model": one and any(two),
+            "model serves both sides: it needs joint = true": one and not self.joint,
+            "source_model and target_model need joint = false": any(two) and self.joint,
+        }

@@ -18,11 +18,10 @@ from pydantic import ValidationError
 
 from seq2seq.errors import RecipeError, did_you_mean
 from seq2seq.recipe import Model, Recipe
-from seq2seq.recipe.base import Checks, Section, says_none
+from seq2seq.recipe.base import Assignment, Checks, Section, Table, says_none, tables_in
 from seq2seq.recipe.packaged import packaged_recipes, with_absolute_paths, without_phrasebook
 from seq2seq.recipe.problems import further_problems, problems_of
 from seq2seq.recipe.registry import own_keys_known
-from seq2seq.recipe.tables import Assignment, Table, tables_in
 
 
 def load_recipe(name_or_path: str, assignments: Sequence[str] = ()) -> Recipe:
@@ -49,25 +48,13 @@ def load_recipe(name_or_path: str, assignments: Sequence[str] = ()) -> Recipe:
     path = _find(name_or_path)
     text = _read_text(path, name_or_path)
     if not _parse(text, name_or_path):  # a recipe of defaults alone; more likely a lost file
-        problem = (
-            "there is nothing in it: 'seq2seq recipe show quickstart' prints one to begin with"
-        )
-        raise RecipeError(name_or_path, [problem])
+        remedy = "'seq2seq recipe show quickstart' prints one to begin with"
+        raise RecipeError(name_or_path, [f"there is nothing in it: {remedy}"])
     return _read(text, name_or_path, path.absolute().parent, assignments, cells=True)
 
 
 def read_recipe_text(name_or_path: str) -> str:
-    """Reads a recipe's file as it is written, comments included.
-
-    Args:
-        name_or_path: A packaged recipe's name, or the path of a TOML file.
-
-    Returns:
-        The text.
-
-    Raises:
-        RecipeError: If there is no such recipe or it cannot be read.
-    """
+    """Reads a recipe's file, as ``load_recipe`` finds it, as it is written, comments included."""
     path = _find(name_or_path)
     text = _read_text(path, name_or_path)
     return with_absolute_paths(text) if path in packaged_recipes().values() else text
@@ -82,7 +69,7 @@ def recipe_from_toml(
         text: TOML.
         origin: What error messages call the recipe, such as its path.
         base: The folder that paths in the text are relative to; None: they stay as they are.
-        cells: Whether the cells' own keys are checked; it imports torch, where torch is installed.
+        cells: Whether the cells' own keys are checked, which imports torch, where it is installed.
 
     Returns:
         The recipe.
@@ -104,8 +91,7 @@ def recipe_to_toml(recipe: Recipe) -> str:
 def _find(name_or_path: str) -> Path:
     packaged = packaged_recipes()
     path = Path(name_or_path)
-    separators = [separator for separator in (os.sep, os.altsep) if separator]
-    is_path = name_or_path.endswith(".toml") or any(s in name_or_path for s in separators)
+    is_path = name_or_path.endswith(".toml") or os.sep in name_or_path
     if not is_path and name_or_path in packaged:
         return packaged[name_or_path]
     if is_path or (name_or_path and path.exists()):
@@ -146,6 +132,8 @@ def _read(
     table = _parse(text, origin)
     if stored and "data" in table:
         table["data"] = without_phrasebook(table["data"])
+    if base is not None:
+        _make_paths_absolute(table, base)
     assignments: list[Assignment] = []
     problems: list[str] = []
     for written in assigned:
@@ -153,10 +141,8 @@ def _read(
             assignments.append(Assignment.parse(written))
         except ValueError as error:
             problems.append(str(error))
-    if base is not None:
-        _make_paths_absolute(table, base)
     for assignment in assignments:
-        assignment.apply(table)
+        assignment.apply(table, Recipe)
     if assignments:
         _make_paths_absolute(table, Path.cwd())
     if cells:

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BeforeValidator,
+    AfterValidator,
     ConfigDict,
-    Field,
     ValidationError,
     ValidationInfo,
     WithJsonSchema,
@@ -22,7 +21,6 @@ from seq2seq.recipe.base import (
     KindAlone,
     PositiveInt,
     Section,
-    check_rules,
     checks_of,
     says_none,
 )
@@ -63,9 +61,7 @@ class Cell(Section):
     def options(self) -> Section:
         """The cell's own options; its module, and torch, are imported for it.
 
-        Raises:
-            ModelError: If the cell's class cannot be imported.
-            ValidationError: If it has no such keys.
+        Raises ``ModelError`` if that cannot be, pydantic's ``ValidationError`` for wrong keys.
         """
         options = options_class(self.kind)
         keys = dict(self.model_extra or {})
@@ -82,18 +78,15 @@ def options_class(kind: str) -> type[Section]:
 
 
 def _check_attention(name: str) -> str:
-    if name == "none":
-        return name
     try:
-        return ATTENTIONS.check(name)
+        return name if name == "none" else ATTENTIONS.check(name)
     except ValueError as error:
         raise ValueError(str(error).replace("allowed: ", "allowed: none, ", 1)) from None
 
 
 AttentionName = Annotated[
     str,
-    Field(strict=True),
-    BeforeValidator(lambda value: _check_attention(value) if isinstance(value, str) else value),
+    AfterValidator(_check_attention),
     WithJsonSchema({"enum": ["none", "dot", "general", "additive"]}),
 ]
 
@@ -115,11 +108,9 @@ class Encoder(Section):
     residual: bool = False
     reverse: bool = False  # feed the source backwards: Sutskever et al. 2014
 
-    @model_validator(mode="after")
-    def _halves(self, info: ValidationInfo) -> Encoder:
+    def _broken_rules(self) -> dict[str, bool]:
         rule = f"hidden = {self.hidden} must be even with directions = 'both'"
-        check_rules(info, {rule: self.directions == "both" and self.hidden % 2 != 0})
-        return self
+        return {rule: self.directions == "both" and self.hidden % 2 != 0}
 
 
 class Decoder(Section):
@@ -143,18 +134,13 @@ class Decoder(Section):
     feeding: Literal["none", "input", "upper"] = "none"
     state_feeding: bool = False
 
-    @model_validator(mode="after")
-    def _feeding_fits(self, info: ValidationInfo) -> Decoder:
-        check_rules(
-            info,
-            {
-                f"feeding = {self.feeding!r} needs an attention to feed from": (
-                    self.feeding != "none" and self.attention == "none"
-                ),
-                "feeding = 'upper' needs layers >= 2": self.feeding == "upper" and self.layers < 2,
-            },
-        )
-        return self
+    def _broken_rules(self) -> dict[str, bool]:
+        return {
+            f"feeding = {self.feeding!r} needs an attention to feed from": (
+                self.feeding != "none" and self.attention == "none"
+            ),
+            "feeding = 'upper' needs layers >= 2": self.feeding == "upper" and self.layers < 2,
+        }
 
 
 class Model(Section):
@@ -166,20 +152,15 @@ class Model(Section):
     tie: Literal["none", "output", "all"] = "output"
     recurrent_init: Literal["orthogonal", "uniform", "identity"] = "orthogonal"
 
-    @model_validator(mode="after")
-    def _parts_fit(self, info: ValidationInfo) -> Model:
+    def _broken_rules(self) -> dict[str, bool]:
         encoder, decoder = self.encoder, self.decoder
-        check_rules(
-            info,
-            {
-                "tie = 'all' needs encoder.embedding = decoder.embedding, not "
-                f"{encoder.embedding} and {decoder.embedding}": (
-                    self.tie == "all" and encoder.embedding != decoder.embedding
-                ),
-                "decoder.attention = 'dot' needs encoder.hidden = decoder.hidden, not "
-                f"{encoder.hidden} and {decoder.hidden}; 'general' takes any sizes": (
-                    decoder.attention == "dot" and encoder.hidden != decoder.hidden
-                ),
-            },
-        )
-        return self
+        return {
+            "tie = 'all' needs encoder.embedding = decoder.embedding, not "
+            f"{encoder.embedding} and {decoder.embedding}": (
+                self.tie == "all" and encoder.embedding != decoder.embedding
+            ),
+            "decoder.attention = 'dot' needs encoder.hidden = decoder.hidden, not "
+            f"{encoder.hidden} and {decoder.hidden}; 'general' takes any sizes": (
+                decoder.attention == "dot" and encoder.hidden != decoder.hidden
+            ),
+        }

@@ -39,14 +39,7 @@ def quickstart_files(split: str) -> tuple[str, str]:
 
 
 def without_phrasebook(data: Any) -> Any:
-    """Names the files of the quickstart where version 0.3.0 had ``kind = "phrasebook"``.
-
-    Args:
-        data: A recipe's table ``data`` as 0.3.0 stored it, or a part of one.
-
-    Returns:
-        The same, in today's words.
-    """
+    """Names the files of the quickstart where version 0.3.0 stored ``kind = "phrasebook"``."""
     if isinstance(data, list):
         return [without_phrasebook(one) for one in data]
     if not isinstance(data, dict):

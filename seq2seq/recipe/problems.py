@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import reduce
@@ -21,17 +21,23 @@ from pydantic_core import ErrorDetails
 
 from seq2seq.errors import did_you_mean, unknown_name
 from seq2seq.recipe import Recipe
-from seq2seq.recipe.base import ONE, OWN_KEYS, SEVERAL, Checks, Section, says_none
-from seq2seq.recipe.model import Cell, options_class
-from seq2seq.recipe.packaged import quickstart_files
-from seq2seq.recipe.registry import CELLS
-from seq2seq.recipe.tables import (
+from seq2seq.recipe.base import (
+    ONE,
+    OWN_KEYS,
+    SEVERAL,
     Assignment,
+    Checks,
+    Section,
     Table,
     kind_of,
     listed_in,
+    parts_of,
+    says_none,
     sections_in,
 )
+from seq2seq.recipe.model import Cell, options_class
+from seq2seq.recipe.packaged import quickstart_files
+from seq2seq.recipe.registry import CELLS
 
 KeyPath = tuple[str | int, ...]
 _KIND_ERRORS = ("union_tag_invalid", "union_tag_not_found")
@@ -54,14 +60,9 @@ class Place:
 
 
 def problems_of(error: ValidationError, assignments: Sequence[Assignment] = ()) -> list[str]:
-    """Puts all errors of a validation into words.
+    """Puts all errors of a validation into words: one line a problem, in the recipe's order.
 
-    Args:
-        error: What pydantic found.
-        assignments: The ``--set`` assignments, to be named where they brought the value.
-
-    Returns:
-        One line a problem, in the order of the recipe's keys.
+    The ``--set`` assignments are named where they brought the value.
     """
     details = error.errors(include_url=False)
     wrong = {detail["loc"] for detail in details}
@@ -84,7 +85,7 @@ def further_problems(
     Args:
         table: The recipe's raw table, that is changed.
         error: What pydantic found in it.
-        assignments: The ``--set`` assignments, to be named where they brought the value.
+        assignments: As for ``problems_of``.
         cells: Whether the cells' own keys are looked at.
 
     Returns:
@@ -227,34 +228,17 @@ def _shown(value: Any) -> str:
         return "a table"
     if isinstance(value, list | tuple):
         return "a list" if len(value) != 0 else "an empty list"
-    text = repr(value) if isinstance(value, str | int | float) else str(value)
+    text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _constraints(part: Any) -> Iterator[Any]:
-    """The bounds in an annotation, those of a field's own and those inside a union."""
-    if isinstance(part, FieldInfo):
-        yield from part.metadata
-        yield from _constraints(part.annotation)
-    elif isinstance(part, Ge | Gt | Le | Lt):
-        yield part
-    else:
-        for inner in get_args(part):
-            yield from _constraints(inner)
 
 
 def _bounds(field: FieldInfo | None) -> str:
     """The allowed range in words, such as " at least 0 and below 1"."""
     words = []
-    for part in _constraints(field):
-        for kind, attribute, word in (
-            (Ge, "ge", "at least"),
-            (Gt, "gt", "above"),
-            (Le, "le", "at most"),
-            (Lt, "lt", "below"),
-        ):
+    for part in (*field.metadata, *parts_of(field.annotation)) if field else ():
+        for kind, word in ((Ge, "at least"), (Gt, "above"), (Le, "at most"), (Lt, "below")):
             if isinstance(part, kind):
-                bound = getattr(part, attribute)
+                bound = getattr(part, kind.__name__.lower())
                 number = int(bound) if float(bound).is_integer() else bound
                 words.append(f"{word} {number}")
     return f" {' and '.join(words)}" if words else ""
@@ -293,18 +277,11 @@ def _unknown_kind(detail: ErrorDetails, place: Place) -> str:
 
 
 def _unknown_value(detail: ErrorDetails, place: Place) -> str:
-    names = next(map(get_args, _literals(place.annotation)), ())
+    parts = (place.annotation, *parts_of(place.annotation))
+    names = next((get_args(part) for part in parts if get_origin(part) is Literal), ())
     if isinstance(detail["input"], str):
         return unknown_name(detail["input"], names).replace("name", "value", 1)
     return f"must be a string, not {_shown(detail['input'])}; allowed: {', '.join(names)}"
-
-
-def _literals(annotation: Any) -> Iterator[Any]:
-    if get_origin(annotation) is Literal:
-        yield annotation
-    else:
-        for part in get_args(annotation):
-            yield from _literals(part)
 
 
 def _rule(detail: ErrorDetails, place: Place) -> str:
@@ -313,13 +290,7 @@ def _rule(detail: ErrorDetails, place: Place) -> str:
 
 
 def _wrong_type(detail: ErrorDetails, place: Place) -> str:
-    wanted = {
-        "bool_type": "true or false",
-        "float_type": "a number",
-        "int_type": "a whole number",
-        "string_type": "a string",
-        "tuple_type": "a list",
-    }.get(detail["type"], "a table")
+    wanted = _TYPES.get(detail["type"], "a table")
     sections = sections_in(place.annotation)
     if len(sections) > 1 or Cell in sections:
         wanted = "a table, or the name of a kind"
@@ -328,11 +299,9 @@ def _wrong_type(detail: ErrorDetails, place: Place) -> str:
 
 
 def _out_of_range(detail: ErrorDetails, place: Place) -> str:
-    return f"must be{_bounds(place.field)}{_or_none(place)}, not {_shown(detail['input'])}"
-
-
-def _not_finite(detail: ErrorDetails, place: Place) -> str:
-    return f"must be a finite number{_bounds(place.field)}, not {_shown(detail['input'])}"
+    finite = " a finite number" if detail["type"] == "finite_number" else ""
+    bounds = _bounds(place.field)
+    return f"must be{finite}{bounds}{_or_none(place)}, not {_shown(detail['input'])}"
 
 
 def _pattern(detail: ErrorDetails, place: Place) -> str:
@@ -348,24 +317,25 @@ def _other(detail: ErrorDetails, place: Place) -> str:
     return f"{words}, not {_shown(detail['input'])}"
 
 
+_RANGE_ERRORS = (
+    "finite_number", "greater_than", "greater_than_equal", "less_than", "less_than_equal",
+)  # fmt: skip
+_TYPES = {
+    "bool_type": "true or false",
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "model_attributes_type": "a table",
+    "model_type": "a table",
+    "string_type": "a string",
+    "tuple_type": "a list",
+}
 _WORDS: dict[str, Callable[[ErrorDetails, Place], str]] = {
-    "bool_type": _wrong_type,
+    **dict.fromkeys(_TYPES, _wrong_type),
+    **dict.fromkeys(_RANGE_ERRORS, _out_of_range),
+    **dict.fromkeys(_KIND_ERRORS, _unknown_kind),
     "extra_forbidden": _unknown_key,
-    "finite_number": _not_finite,
-    "float_type": _wrong_type,
-    "greater_than": _out_of_range,
-    "greater_than_equal": _out_of_range,
-    "int_type": _wrong_type,
-    "less_than": _out_of_range,
-    "less_than_equal": _out_of_range,
     "literal_error": _unknown_value,
     "missing": _missing,
-    "model_attributes_type": _wrong_type,
-    "model_type": _wrong_type,
     "string_pattern_mismatch": _pattern,
-    "string_type": _wrong_type,
-    "tuple_type": _wrong_type,
-    "union_tag_invalid": _unknown_kind,
-    "union_tag_not_found": _unknown_kind,
     "value_error": _rule,
 }

@@ -24,7 +24,7 @@ class Registry:
     Args:
         what: What they are, for messages ("cell").
         group: The group of entry points under which other packages offer theirs.
-        own: The package's own: classes, or their addresses ("module:Class"), by name.
+        own: The package's own classes, or their addresses ("module:Class"), by name.
     """
 
     def __init__(self, what: str, group: str, own: dict[str, Any]) -> None:
@@ -38,16 +38,9 @@ class Registry:
         return (*self.own, *sorted(offered - self.own.keys()))
 
     def check(self, name: str) -> str:
-        """Checks that a name is there, without importing its class.
+        """Gives a name back if it is there; its class is not imported.
 
-        Args:
-            name: What a recipe says.
-
-        Returns:
-            The name.
-
-        Raises:
-            ValueError: If it is not, or more than one package offers it.
+        A ValueError says that it is not, or that more than one package offers it.
         """
         if name in self.own:  # other packages need not be looked at
             return name
@@ -57,17 +50,7 @@ class Registry:
         return name
 
     def load(self, name: str) -> type[Any]:
-        """Imports the class of a name.
-
-        Args:
-            name: One of ``names``.
-
-        Returns:
-            The class.
-
-        Raises:
-            ModelError: If more than one package offers it, or its module cannot be imported.
-        """
+        """Imports the class of a name; a ``ModelError`` says why that cannot be."""
         try:
             self.check(name)
             entry = self._offer(name)

@@ -79,18 +79,12 @@ def _describe_cells(sections: dict[str, Any]) -> None:
 def _require_kind(section: dict[str, Any]) -> None:
     """A table needs its kind, unless its other keys or its file's name say it."""
     properties = section["properties"]
-    if "source_path" in properties:
-        return
-    suffixes = [
-        suffix for suffix, kind in SUFFIX_KINDS.items() if kind == properties["kind"]["const"]
-    ]
-    if suffixes and "path" in properties:
-        pattern = rf"\{suffixes[0]}(\.gz|\.zst)*$"
-        section["anyOf"] = [
-            {"required": ["kind"]},
-            {"properties": {"path": {"pattern": pattern}}},
-        ]
-    else:
+    kind = properties["kind"]["const"]
+    if "path" in properties:
+        (suffix,) = (suffix for suffix, its in SUFFIX_KINDS.items() if its == kind)
+        named = {"path": {"pattern": rf"\{suffix}(\.gz|\.zst)*$"}}
+        section["anyOf"] = [{"required": ["kind"]}, {"properties": named}]
+    elif "source_path" not in properties:
         section.setdefault("required", []).append("kind")
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import Field
 
-from seq2seq.recipe.base import Fraction, KindAlone, PositiveInt, Section, check_rules
+from seq2seq.recipe.base import Fraction, KindAlone, PositiveInt, Section
 
 
 class Adam(Section):
@@ -36,11 +36,9 @@ class Sgd(Section):
     nesterov: bool = False
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
 
-    @model_validator(mode="after")
-    def _nesterov_has_momentum(self, info: ValidationInfo) -> Sgd:
+    def _broken_rules(self) -> dict[str, bool]:
         wrong = self.nesterov and self.momentum == 0.0
-        check_rules(info, {"nesterov = true needs momentum > 0": wrong})
-        return self
+        return {"nesterov = true needs momentum > 0": wrong}
 
 
 Optimizer = Annotated[Adam | AdamW | Sgd, Field(discriminator="kind"), KindAlone]
@@ -147,20 +145,15 @@ class Training(Section):
     max_bad_updates: PositiveInt = 10  # non-finite losses or gradients in a row before going back
     tensorboard: bool = False  # the numbers of metrics.jsonl for TensorBoard, too
 
-    @model_validator(mode="after")
-    def _bounded(self, info: ValidationInfo) -> Training:
-        check_rules(
-            info,
-            {
-                "give epochs or updates: training needs an end": (
-                    self.epochs is None and self.updates is None
-                ),
-                "early_stopping.metric = 'bleu' needs validation.bleu = true": (
-                    self.early_stopping.metric == "bleu" and not self.validation.bleu
-                ),
-            },
-        )
-        return self
+    def _broken_rules(self) -> dict[str, bool]:
+        return {
+            "give epochs or updates: training needs an end": (
+                self.epochs is None and self.updates is None
+            ),
+            "early_stopping.metric = 'bleu' needs validation.bleu = true": (
+                self.early_stopping.metric == "bleu" and not self.validation.bleu
+            ),
+        }
 
 
 class NoNormalization(Section):
@@ -208,8 +201,6 @@ class Translation(Section):
     max_source: PositiveInt = 1024
     long: Literal["split", "truncate", "keep"] = "split"
 
-    @model_validator(mode="after")
-    def _lengths_fit(self, info: ValidationInfo) -> Translation:
+    def _broken_rules(self) -> dict[str, bool]:
         wrong = self.min_ratio > self.max_ratio
-        check_rules(info, {"min_ratio must be at most max_ratio": wrong})
-        return self
+        return {"min_ratio must be at most max_ratio": wrong}

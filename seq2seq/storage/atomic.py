@@ -54,12 +54,6 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     """Opens a file to write, which appears under its name after the block, if that went well.
 
     Where the system has files without names, nothing is left even if the process is killed.
-
-    Args:
-        path: The file; one that is there is replaced, or written to if it is a device or a pipe.
-
-    Yields:
-        The stream.
     """
     mode = _mode_of(path)
     if _is_special(mode):
@@ -89,14 +83,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 def output_file(path: str | Path) -> Iterator[BinaryIO]:
     """``new_file`` for an output that the user named: links are followed, errors are in words.
 
-    Args:
-        path: The file, a link to it, a device or a pipe.
-
-    Yields:
-        The stream; what is raised by writing to it should be put into words by ``write_errors``.
-
-    Raises:
-        Seq2SeqError: If it cannot be written.
+    Only what is raised by writing to the stream should still go through ``write_errors``.
     """
     target = Path(path)
     with write_errors(path):
@@ -118,12 +105,8 @@ def output_file(path: str | Path) -> Iterator[BinaryIO]:
 def replacing(*paths: Path) -> Iterator[list[Path]]:
     """Replaces files, one right after the other, or leaves them all as they were.
 
-    Args:
-        *paths: The files.
-
-    Yields:
-        Empty files under temporary names, which become the files if all goes well and vanish if
-        not. A library may replace them by its own, whose permissions are then put right.
+    The block gets empty files under temporary names, which become the files if all goes well and
+    vanish if not. A library may replace them by its own, whose permissions are then put right.
     """
     partials: list[Path] = []
     moves: list[tuple[Path, Path, int]] = []
@@ -212,11 +195,7 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Removes what killed processes left half-written, and puts back what they were replacing.
-
-    Args:
-        folder: A folder that no other process writes to; it need not be there.
-    """
+    """Removes what killed processes left half-written, and puts back what they were replacing."""
     if not folder.is_dir():
         return
     for old in folder.glob(_OLD + "*"):
@@ -242,21 +221,10 @@ def file_digest(path: Path | str) -> str:
 
 @contextmanager
 def write_errors(name: str | Path) -> Iterator[None]:
-    """Says which file it was that the system could not write.
-
-    Args:
-        name: What the error calls it.
-
-    Yields:
-        Nothing.
-
-    Raises:
-        Seq2SeqError: If the block fails to write.
-        BrokenPipeError: As it is: nobody reads any more.
-    """
+    """Makes an OSError a ``Seq2SeqError`` that names the file which could not be written."""
     try:
         yield
-    except BrokenPipeError:
+    except BrokenPipeError:  # nobody reads any more
         raise
     except OSError as error:
         wrong = Seq2SeqError(f"{name}: cannot be written: {error.strerror or error}")

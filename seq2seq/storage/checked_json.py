@@ -26,14 +26,7 @@ def write(path: Path, content: dict[str, Any]) -> None:
 def read(path: Path) -> dict[str, Any]:
     """Reads an object, and checks it where it carries a checksum (older files carry none).
 
-    Args:
-        path: The file.
-
-    Returns:
-        The object, without its checksum.
-
-    Raises:
-        ModelError: If it holds something else, or is damaged.
+    A file that is damaged, or holds something else, raises a ``ModelError``.
     """
     try:
         return loads(path.read_bytes())
@@ -48,17 +41,9 @@ def dumps(content: dict[str, Any]) -> bytes:
 
 
 def loads(written: bytes, *, checked: bool = False) -> dict[str, Any]:
-    """Reads an object as ``read`` does.
+    """Reads an object as ``read`` does; a ``ValueError`` says what is wrong with it.
 
-    Args:
-        written: JSON.
-        checked: Whether there must be a checksum.
-
-    Returns:
-        The object, without its checksum.
-
-    Raises:
-        ValueError: If it is no JSON object, or not the one that was written.
+    With ``checked`` there must be a checksum.
     """
     try:
         content = json.loads(written.decode("utf-8"))
@@ -69,12 +54,3 @@ def loads(written: bytes, *, checked: bool = False) -> dict[str, Any]:
     if (checked or SUM in content) and content.pop(SUM, None) != digest(content):
         raise ValueError("it does not match its sum")
     return content
-
-
-# Until all rooms have come over to the above.
-unsealed = loads
-
-
-def sealed(content: dict[str, Any]) -> str:
-    """``dumps`` as text."""
-    return dumps(content).decode()

@@ -80,14 +80,7 @@ def update_of(checkpoint: Path) -> int:
 
 
 def checkpoint_folders(folder: Path) -> list[Path]:
-    """Finds checkpoints, the newest first.
-
-    Args:
-        folder: A run's checkpoints folder; it need not be there.
-
-    Returns:
-        Their folders; what a killed process left half-written is not among them.
-    """
+    """Finds complete checkpoints, the newest first; their folder need not be there."""
     if not folder.is_dir():
         return []
     named = [one for one in folder.iterdir() if re.fullmatch(r"update-\d{8,}", one.name)]

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from seq2seq.errors import DataError, did_you_mean
+from seq2seq.errors import DataError, Seq2SeqError, did_you_mean
 
 STANDARD = "-"
 """Standard input or output, where a path is expected."""
@@ -56,7 +56,7 @@ _MOSTLY_NOT_TEXT = 0.3  # UTF-16 has half, programs more; a few ugly lines have 
 
 
 def text_fault(head: bytes, advice: Mapping[str, str] | None = None) -> str | None:
-    """Tells what is wrong with a file that is not UTF-8 text.
+    """Tells what is wrong with a file that is not UTF-8 text; None for text.
 
     Args:
         head: Its first bytes, ``HEAD`` of them or all; a character that the end cuts in two is no
@@ -65,7 +65,7 @@ def text_fault(head: bytes, advice: Mapping[str, str] | None = None) -> str | No
             read plain text.
 
     Returns:
-        The fault, to be written behind the file's name; None for text.
+        The fault, to be written behind the file's name.
     """
     for magic, (kind, usual) in _KINDS.items():
         if head.startswith(magic):
@@ -83,6 +83,23 @@ def text_fault(head: bytes, advice: Mapping[str, str] | None = None) -> str | No
 def name_of(path: str) -> str:
     """Names an input in messages: its path, or "standard input"."""
     return "standard input" if path == STANDARD else path
+
+
+@contextmanager
+def read_errors(
+    name: str | Path, error: type[Seq2SeqError] = DataError, what: str = "a file"
+) -> Iterator[None]:
+    """Says which file, and ``what`` it should be, where the system could not read it."""
+    try:
+        yield
+    except FileNotFoundError:
+        kind = "" if what == "a file" else f" ({what})"
+        raise error(f"{name}: no such file{kind}") from None
+    except IsADirectoryError:
+        raise error(f"{name}: a folder, where {what} is expected") from None
+    except (OSError, ValueError) as found:  # ValueError: a NUL in the name
+        reason = getattr(found, "strerror", None) or found
+        raise error(f"{name}: cannot be read: {reason}") from None
 
 
 # ---------------------------------------------------------------------------------------------
@@ -112,7 +129,7 @@ def input_lines(path: str, replaced: Callable[[int, int], None]) -> Iterator[str
                 lines = block.decode("utf-8", "replace").split("\n")
                 wrong = [n for n, line in enumerate(block.split(b"\n"), 1) if not _is_utf8(line)]
                 invalid, first = invalid + len(wrong), first or number + wrong[0]
-            lines.pop()  # what is behind the last line's end
+            lines.pop()  # nothing, behind the last line's end
             number += len(lines)
             yield from lines
     if invalid:
@@ -139,19 +156,12 @@ def _is_utf8(line: bytes) -> bool:
 def _opened(path: str) -> Iterator[Any]:
     if path == STANDARD and sys.stdin is None:
         raise DataError("standard input is closed")
-    try:
+    with read_errors(name_of(path)):
         if path == STANDARD:
             yield sys.stdin.buffer
             return
         with Path(path).open("rb") as stream:
             yield stream
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise DataError(f"{path}: a folder, where a file is expected") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{name_of(path)}: cannot be read: {reason}") from None
 
 
 # ---------------------------------------------------------------------------------------------
@@ -159,26 +169,16 @@ def _opened(path: str) -> Iterator[Any]:
 
 
 def check_file(path: str) -> None:
-    """Checks that there is a regular file with something in it, and that it may be read.
-
-    Args:
-        path: The file.
-
-    Raises:
-        DataError: If not; the message says what is there instead.
-    """
-    try:
-        status = Path(path).stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise DataError(f"{path}: a folder, where a file is expected")
-        if not stat.S_ISREG(status.st_mode):
+    """Raises a ``DataError`` unless a regular file is there, has content and may be read."""
+    with read_errors(path):
+        try:
+            status = Path(path).stat()
+        except FileNotFoundError:
+            raise DataError(f"{path}: no such file{_nearest(path)}") from None
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
             raise DataError(f"{path}: not a regular file (a pipe or a device); write it to a file")
         with Path(path).open("rb"):
             pass
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file{_nearest(path)}") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     if status.st_size == 0:
         raise DataError(f"{path}: the file is empty")
 
@@ -192,9 +192,7 @@ def _nearest(path: str) -> str:
 
 def split_block(block: bytes) -> list[bytes]:
     """Splits a block of ``corpus_blocks`` into its lines, without their ends."""
-    lines = block.split(b"\n")
-    lines.pop()  # what is behind the last line's end
-    return lines
+    return block.split(b"\n")[:-1]
 
 
 def corpus_blocks(path: str, *, offset: int = 0, lines_before: int = 0) -> Iterator[bytes]:
@@ -229,15 +227,9 @@ def is_packed(path: str) -> bool:
 
 
 def offset_after(path: str, offset: int, lines: int) -> int:
-    """Finds where a line begins.
+    """Finds where a file that is not packed goes on after some lines, the first at ``offset``.
 
-    Args:
-        path: A file that is not packed.
-        offset: Where another line begins.
-        lines: How many lines there are from there to the wanted one.
-
-    Returns:
-        Its offset; the file's size, if it ends before.
+    That is the file's size, if it ends before.
     """
     with Path(path).open("rb") as file:
         file.seek(offset)
@@ -274,7 +266,8 @@ def _unpacked(path: str) -> Iterator[io.BufferedReader]:
                 yield io.BufferedReader(packed, _BUFFER)
     except OSError as error:
         if codec is None or error.errno is not None:
-            raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+            with read_errors(path):
+                raise
         reason = str(error).splitlines()[0]
         if "Truncated" in reason:
             raise DataError(f"{path}: the {codec} data ends too early: a broken copy?") from None

@@ -23,8 +23,7 @@ class Lock:
         folder: The folder; it must be there.
 
     Raises:
-        ModelError: If another process has it; the message names that process and its machine. Also
-            if a link lies under the lock's name: it would be written through.
+        ModelError: If another process has it, or a link lies under its name.
     """
 
     def __init__(self, folder: Path) -> None:

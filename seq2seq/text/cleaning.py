@@ -102,7 +102,8 @@ class _Rule(NamedTuple):
     suspects: Suspects | None = None
 
 
-_RULES: dict[str, Callable[[recipe.Cleaning], _Rule | None]] = {}
+_Make = Callable[["recipe.Cleaning"], _Rule | None]
+_RULES: dict[str, _Make] = {}
 DUPLICATES = "duplicates"
 """The last rule, which needs the whole corpus: a pair is dropped that was there before."""
 
@@ -116,9 +117,7 @@ _MAY_BEGIN_SPACE = np.isin(
 )
 
 
-def _rule(
-    make: Callable[[recipe.Cleaning], _Rule | None],
-) -> Callable[[recipe.Cleaning], _Rule | None]:
+def _rule(make: _Make) -> _Make:
     _RULES[make.__name__] = make
     return make
 
@@ -234,9 +233,7 @@ def share_of_letters(text: str) -> float:
     without characters has a share of 1.0: other rules judge it.
     """
     characters = "".join(text.split())
-    if not characters:
-        return 1.0
-    if characters.isalpha():
+    if not characters or characters.isalpha():
         return 1.0
     letters = sum(unicodedata.category(character)[0] in "LM" for character in characters)
     return letters / len(characters)
@@ -246,9 +243,6 @@ class Rules:
     """The rules that judge a pair by itself: all but the one against repeated pairs.
 
     Nothing is remembered from pair to pair, so any process can apply them to any part of a corpus.
-
-    Args:
-        options: The recipe's table.
     """
 
     def __init__(self, options: recipe.Cleaning) -> None:
@@ -258,15 +252,9 @@ class Rules:
     def failing(
         self, sources: Texts, targets: Texts, invalid: Places = _NONE
     ) -> tuple[Places, list[str]]:
-        """Finds the pairs that are to be dropped.
+        """Finds the pairs that are to be dropped: their places, in order, and each one's rule.
 
-        Args:
-            sources: The pairs' sources.
-            targets: Their targets.
-            invalid: The places of pairs in which bytes that are not UTF-8 were replaced.
-
-        Returns:
-            Their places, in order, and the rule that drops each of them.
+        In the pairs at the places ``invalid``, bytes that are not UTF-8 were replaced.
         """
         found = [invalid]
         for _, rule in self._rules:

@@ -56,17 +56,7 @@ class Sampler:
     def resplit(
         self, values: Int32s, offsets: Int64s, alpha: float, seed: int
     ) -> tuple[Int32s, Int64s]:
-        """Splits texts anew; each different word is looked at once.
-
-        Args:
-            values: The ids of all texts, one after another, as SentencePiece splits them best.
-            offsets: n + 1 places; text i is ``values[offsets[i] : offsets[i + 1]]``.
-            alpha: See :meth:`seq2seq.text.tokenizer.Tokenizer.resplit`.
-            seed: What chance depends on.
-
-        Returns:
-            New values and offsets.
-        """
+        """Splits texts anew, each different word once; see ``Tokenizer.resplit``."""
         if self._kind not in (_UNIGRAM, _BPE) or not len(values):
             return values, offsets  # whole words or characters: there is one split
         starts = self._word_starts(values, offsets)
@@ -178,17 +168,10 @@ class Sampler:
 
 
 def _different(values: Int32s, starts: Int64s) -> tuple[Int64s, Int64s]:
-    """Finds words that are the same.
+    """Finds the first occurrence of each different word, and for each word (W,) which one it is.
 
     Words are told apart by a hash, and then compared piece by piece: two different ones with the
     same hash are met once in a billion corpora, and are then each their own.
-
-    Args:
-        values: Ids.
-        starts: Where each word begins, (W,).
-
-    Returns:
-        The first occurrence of each different word, and for each word (W,) which of them it is.
     """
     lengths_W = np.diff(starts, append=len(values))
     within = np.arange(len(values)) - np.repeat(starts, lengths_W)

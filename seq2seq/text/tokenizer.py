@@ -26,6 +26,7 @@ import sentencepiece
 from seq2seq.errors import DataError, ModelError
 from seq2seq.ids import BOS, EOS, PAD, UNK
 from seq2seq.storage.layout import SOURCE_TOKENIZER, TARGET_TOKENIZER, TOKENIZER
+from seq2seq.storage.lines import read_errors
 from seq2seq.text.sampling import Int32s, Int64s, Sampler
 
 if TYPE_CHECKING:
@@ -75,25 +76,9 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: Path) -> Tokenizer:
-        """Reads a ``.model`` file.
-
-        Args:
-            path: The file.
-
-        Returns:
-            The tokenizer.
-
-        Raises:
-            ModelError: If the file is missing, unreadable, damaged or has other fixed ids.
-        """
-        try:
+        """Reads a ``.model`` file; a ``ModelError`` says what is wrong with it."""
+        with read_errors(path, ModelError, "a SentencePiece model"):
             proto = Path(path).read_bytes()
-        except FileNotFoundError:
-            raise ModelError(f"{path}: no such file (a SentencePiece model)") from None
-        except IsADirectoryError:
-            raise ModelError(f"{path}: a folder, not a SentencePiece model") from None
-        except OSError as error:
-            raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
         return cls(proto, str(path))
 
     def encode(self, texts: Sequence[str] | Sequence[bytes]) -> list[list[int]]:
@@ -147,16 +132,9 @@ class Tokenizer:
         return Sampler(self.proto)
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        """Joins pieces to texts; pad, bos and eos leave nothing, unk leaves ``⁇``.
+        """Joins each text's pieces; pad, bos and eos leave nothing, unk leaves ``⁇``.
 
-        Args:
-            ids: The ids of each text.
-
-        Returns:
-            The texts.
-
-        Raises:
-            ValueError: If an id is not in the vocabulary.
+        An id that is not in the vocabulary raises a ValueError.
         """
         rows = [[int(number) for number in row] for row in ids]
         for row in rows:
@@ -198,27 +176,20 @@ class Tokenizers:
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizers:
-        """Reads ``tokenizer.model``, or ``source.model`` and ``target.model``.
+        """Reads a folder's ``tokenizer.model``, or ``source.model`` and ``target.model``.
 
-        Args:
-            folder: Where they lie.
-
-        Returns:
-            The tokenizers.
-
-        Raises:
-            ModelError: If there are none, or one is damaged.
+        A ``ModelError`` says that there are none, or one is damaged.
         """
-        folder = Path(folder)
-        if (folder / TOKENIZER).exists():
-            joint = Tokenizer.load(folder / TOKENIZER)
+        both, source, target = (
+            Path(folder, name) for name in (TOKENIZER, SOURCE_TOKENIZER, TARGET_TOKENIZER)
+        )
+        if both.exists():
+            joint = Tokenizer.load(both)
             return cls(joint, joint)
-        if not (folder / SOURCE_TOKENIZER).exists() and not (folder / TARGET_TOKENIZER).exists():
+        if not source.exists() and not target.exists():
             raise ModelError(
-                f"{folder}: no tokenizer: expected {TOKENIZER}, or {SOURCE_TOKENIZER} and "
-                f"{TARGET_TOKENIZER}"
+                f"{folder}: no tokenizer: expected {both.name}, or {source.name} and {target.name}"
             )
-        source, target = folder / SOURCE_TOKENIZER, folder / TARGET_TOKENIZER
         return cls(Tokenizer.load(source), Tokenizer.load(target))
 
 
@@ -276,19 +247,17 @@ class _WrongSizeError(Exception):
 
 
 def _size_message(wanted: int, problems: dict[str, _WrongSizeError]) -> str:
-    too_large = next(iter(problems.values())).too_large
     limits = ", ".join(f"{problem.limit} for {side}" for side, problem in problems.items())
-    if too_large:
-        best = min(problem.limit for problem in problems.values())
+    sizes = [problem.limit for problem in problems.values()]
+    if next(iter(problems.values())).too_large:
         return (
             f"tokenizer.vocab_size = {wanted} is too large for this little text: the largest size "
-            f"that works is {limits}: use --set tokenizer.vocab_size={best}, or more text"
+            f"that works is {limits}: use --set tokenizer.vocab_size={min(sizes)}, or more text"
         )
-    best = max(problem.limit for problem in problems.values())
     return (
         f"tokenizer.vocab_size = {wanted} is too small for the characters of this text: the "
-        f"smallest size that works is {limits}: use --set tokenizer.vocab_size={best} or more, or "
-        "a lower tokenizer.character_coverage"
+        f"smallest size that works is {limits}: use --set tokenizer.vocab_size={max(sizes)} or "
+        "more, or a lower tokenizer.character_coverage"
     )
 
 
@@ -324,13 +293,8 @@ def _train(options: recipe.Tokenizer, lines: Iterable[str], side: str) -> Tokeni
 def run_interruptibly(work: Callable[[threading.Event], None]) -> None:
     """Does long work of C++ in a thread, so that Ctrl-C need not wait for its end.
 
-    Python minds signals in the main thread alone, and there only between its own instructions.
-
-    Args:
-        work: Called in the thread, with an event that is set when nobody waits for it any more.
-
-    Raises:
-        BaseException: What a signal's handler raises, or the work.
+    Python minds signals in the main thread alone, and there only between its own instructions. The
+    work gets an event that is set when nobody waits for it any more; what it raises is raised here.
     """
     given_up, failed = threading.Event(), []
 

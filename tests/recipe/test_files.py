@@ -18,7 +18,7 @@ from pydantic import ValidationError
 import seq2seq
 from seq2seq.errors import RecipeError
 from seq2seq.recipe import Recipe
-from seq2seq.recipe.base import Checks
+from seq2seq.recipe.base import Checks, tables_in
 from seq2seq.recipe.data import (
     JsonlPart,
     JsonlSource,
@@ -35,7 +35,6 @@ from seq2seq.recipe.files import (
     recipe_to_toml,
 )
 from seq2seq.recipe.problems import problems_of
-from seq2seq.recipe.tables import tables_in
 
 
 def message(*, text: str, origin: str = "r.toml") -> str:

@@ -331,7 +331,7 @@ def test_given_models_that_cannot_be_used(tmp_path: Path) -> None:
         damaged: f"{damaged}: not a SentencePiece model, or a damaged one",
         empty: f"{empty}: not a SentencePiece model, or a damaged one",
         missing: f"{missing}: no such file (a SentencePiece model)",
-        tmp_path: f"{tmp_path}: a folder, not a SentencePiece model",
+        tmp_path: f"{tmp_path}: a folder, where a SentencePiece model is expected",
     }
     for path, message in cases.items():
         with pytest.raises(ModelError) as error:

@@ -12,7 +12,8 @@ from seq2seq.data.preparing.prepare import is_prepared, prepare
 from seq2seq.recipe import Recipe, packaged
 from seq2seq.recipe.files import load_recipe
 from seq2seq.storage.atomic import file_digest
-from seq2seq.storage.checked_json import SUM, sealed
+from seq2seq.storage import checked_json
+from seq2seq.storage.checked_json import SUM
 
 OLD = {split: {"kind": "phrasebook", "split": split} for split in ("train", "val", "test")}
 
@@ -43,7 +44,7 @@ def folder(quickstart: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path
     assert text.count("phrasebook") == 3
     recipe.write_text(text, encoding="utf-8")
     manifest["files"][RECIPE] = file_digest(recipe)
-    (folder / MANIFEST).write_text(sealed(manifest), encoding="utf-8")
+    (folder / MANIFEST).write_bytes(checked_json.dumps(manifest))
     return folder
 
 
