@@ -2,15 +2,20 @@ from __future__ import annotations
 
 import pytest
 import torch
+from sentencepiece import SentencePieceProcessor
+from support.tokenizers import KINDS, tokenizer
 from torch import nn
 
 from seq2seq.ids import BOS, EOS, PAD, UNK
 from seq2seq.models.embedding import TokenEmbedding
 
 
-def test_the_fixed_ids_are_the_tokenizer_s() -> None:
-    ours = (PAD, UNK, BOS, EOS)
-    assert ours == (0, 1, 2, 3)
+@pytest.mark.parametrize(("kind", "byte_fallback"), KINDS)
+def test_the_fixed_ids_are_the_tokenizer_s(kind: str, byte_fallback: bool) -> None:
+    """What SentencePiece itself reads in the model that was trained."""
+    theirs = SentencePieceProcessor(model_proto=tokenizer(kind, byte_fallback).proto)
+    ids = (theirs.pad_id(), theirs.unk_id(), theirs.bos_id(), theirs.eos_id())
+    assert ids == (PAD, UNK, BOS, EOS)
 
 
 def test_a_token_is_a_row_of_the_table() -> None:

@@ -19,6 +19,7 @@ from seq2seq.inference.engines.onnx.network import OnnxNetwork
 from seq2seq.inference.engines.torch import TorchEngine
 from seq2seq.inference.shortlist import Shortlist, ShortlistHead
 from seq2seq.models.translation import TranslationModel
+from seq2seq.models.weights import tensors_of
 from seq2seq.recipe import Model
 from seq2seq.search import SourceBatch, StepModel
 
@@ -57,7 +58,7 @@ def random_engine(options: Model, *, seed: int = 0, scale: float = 0.4) -> Torch
 
 
 def weights_of(engine: TorchEngine) -> Weights:
-    return {name: value.detach().numpy().copy() for name, value in engine.model.named_parameters()}
+    return {name: value.numpy().copy() for name, value in tensors_of(engine.model).items()}
 
 
 def onnx_engine(

@@ -173,6 +173,18 @@ def test_broken_weights_are_told() -> None:
         greedy(onnx_engine(theirs.model.options, weights), sources(), max_lengths=np.full(4, 5))
 
 
+@pytest.mark.parametrize("name", ["decoder.readout.weight", "output.bias"])
+def test_a_missing_weight_is_named(name: str) -> None:
+    theirs = random_engine(model_options({}, {}))
+    weights = weights_of(theirs)
+    del weights[name]
+    with pytest.raises(ModelError) as caught:
+        OnnxNetwork(theirs.model.options, weights).step("float32")
+    assert str(caught.value) == (
+        f"the weights lack {name}; recipe.toml and weights must be of one run"
+    )
+
+
 def test_parts_that_only_torch_knows() -> None:
     options = model_options({}, {})
     decoder = options.decoder.model_copy(update={"attention": "heads"})
