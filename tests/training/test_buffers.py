@@ -1,0 +1,168 @@
+"""What a cell has besides learned weights goes through training, averages, files and graphs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from support.models import model_options
+from support.tiny import write_recipe
+from support.told import Told
+from torch import Tensor, nn
+
+import seq2seq
+from seq2seq.data.dataset import PreparedData
+from seq2seq.data.preparing.prepare import prepare
+from seq2seq.inference import export
+from seq2seq.inference.engines.torch import load_model
+from seq2seq.inference.model_folder import ModelFolder
+from seq2seq.models.translation import TranslationModel
+from seq2seq.models.weights import load_tensors, tensors_of
+from seq2seq.nn.cells import GatedCell, State
+from seq2seq.nn.initialization import recurrent_
+from seq2seq.recipe.files import load_recipe
+from seq2seq.recipe.registry import CELLS
+from seq2seq.tasks import translation
+from seq2seq.training.session import train
+from seq2seq.training.updater import MovingAverage
+
+
+class ReservoirCell(GatedCell):
+    """An echo state network (Jaeger 2001) with learned input weights: the recurrent ones are drawn.
+
+    They are a buffer; ``order``, of integers, and ``scale``, a parameter that is not learned, are
+    there to be kept as they are.
+    """
+
+    bound = 1.0
+
+    def __init__(self, input_size: int, hidden_size: int, options: Any = None) -> None:
+        super().__init__(input_size, hidden_size, options)
+        del self.weight_hh, self.bias_hh
+        self.register_buffer("reservoir", torch.zeros(hidden_size, hidden_size))
+        self.register_buffer("order", torch.arange(hidden_size))
+        self.scale = nn.Parameter(torch.ones(hidden_size), requires_grad=False)
+
+    @torch.no_grad()
+    def reset_parameters(self, rule: str) -> None:
+        self.weight_ih.uniform_(-0.5, 0.5)
+        self.bias_ih.zero_()
+        recurrent_(self.reservoir, rule, 1)
+        self.order.copy_(torch.randperm(self.hidden_size))
+        self.scale.uniform_(0.5, 1.0)
+
+    def step(self, projected_BG: Tensor, state: State) -> State:
+        (hidden,) = state
+        recurrent = nn.functional.linear(hidden[:, self.order], self.reservoir)
+        return (self.scale * torch.tanh(projected_BG + recurrent),)
+
+
+KEPT = ("reservoir", "order", "scale")
+SETTINGS = [
+    'model.encoder.cell="reservoir"',
+    "training.updates=12",
+    'training.schedule={kind="constant",warmup=0}',
+    "training.validation.every=4",
+    "training.validation.bleu=false",
+    'training.early_stopping={metric="loss"}',
+]
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CELLS.own, "reservoir", ReservoirCell)
+    # Tracing takes seconds; tests/inference/engines/test_traced.py holds the graphs.
+    monkeypatch.setattr(translation, "published_graphs", lambda options, weights: {})
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PreparedData]:
+    folder = tmp_path_factory.mktemp("buffers")
+    recipe = write_recipe(folder)
+    return recipe, prepare(load_recipe(str(recipe)), folder / "data", processes=1)
+
+
+def run(corpus: tuple[Path, PreparedData], path: Path, *assignments: str) -> Path:
+    recipe = load_recipe(str(corpus[0]), [*SETTINGS, *assignments])
+    train(recipe, path, data=corpus[1].folder, threads=1, monitor=Told())
+    return path
+
+
+def kept(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    found = {name: one for name, one in weights.items() if name.rpartition(".")[2] in KEPT}
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("average", ['"none"'])
+def test_what_is_not_learned_stays_as_it_was_drawn(
+    corpus: tuple[Path, PreparedData], tmp_path: Path, average: str
+) -> None:
+    """In checkpoints and published weights, in its type, whatever is averaged; also resumed."""
+    setting = f"training.average={average}"
+    whole = run(corpus, tmp_path / "whole", setting, "training.keep_checkpoints=9")
+    first = kept(load_file(whole / "checkpoints/update-00000004/model.safetensors"))
+    assert {one.dtype for one in first.values()} == {torch.float32, torch.int64}
+    published = load_file(whole / "weights.safetensors")
+    for weights in (published, load_file(whole / "last/model.safetensors")):
+        for name, one in kept(weights).items():
+            assert one.dtype == first[name].dtype
+            assert torch.equal(one, first[name])
+    learned = "encoder.stack.layers.0.0.weight_ih"
+    assert not torch.equal(
+        published[learned],
+        load_file(whole / "checkpoints/update-00000004/model.safetensors")[learned],
+    )
+    model = load_model(ModelFolder.open(whole))
+    assert all(torch.equal(one, published[name]) for name, one in tensors_of(model).items())
+
+    half = run(
+        corpus, tmp_path / "half", setting, "training.updates=8", "training.keep_checkpoints=9"
+    )
+    run(corpus, half, setting, "training.keep_checkpoints=9")
+    assert (half / "weights.safetensors").read_bytes() == (
+        whole / "weights.safetensors"
+    ).read_bytes()
+
+
+def test_a_fine_tuned_model_takes_them_along(
+    corpus: tuple[Path, PreparedData], tmp_path: Path
+) -> None:
+    general = run(corpus, tmp_path / "general")
+    recipe = load_recipe(str(corpus[0]), [*SETTINGS, "seed=7"])
+    tuned = tmp_path / "tuned"
+    seq2seq.train(recipe, tuned, data=corpus[1].folder, init_from=general, monitor=Told())
+    ours, theirs = (kept(load_file(x / "weights.safetensors")) for x in (tuned, general))
+    assert all(torch.equal(ours[name], one) for name, one in theirs.items())
+
+
+def test_a_moving_average_copies_what_has_no_fractions() -> None:
+    options = model_options({"cell": "reservoir"}, {})
+    model, copy = (TranslationModel(options, 9, 9) for _ in range(2))
+    tensors_of(model)["encoder.stack.layers.0.0.order"].copy_(torch.tensor([1, 0]))
+    MovingAverage(model, copy, 0.9).update(5)
+    assert tensors_of(copy)["encoder.stack.layers.0.0.order"].tolist() == [1, 0]
+
+
+def test_graphs_get_them_in_their_own_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    found: dict[str, Any] = {}
+    monkeypatch.setattr(export, "build_graphs", lambda options, weights: found.update(weights))
+    weights = {"order": torch.arange(3), "half": torch.ones(2, dtype=torch.bfloat16)}
+    export.published_graphs(model_options({}, {}), weights)
+    assert {name: one.dtype for name, one in found.items()} == {
+        "order": np.int64,
+        "half": np.float32,
+    }
+
+
+def test_tensors_come_back_in_place_and_in_their_type(tmp_path: Path) -> None:
+    ours, theirs = (ReservoirCell(3, 4) for _ in range(2))
+    theirs.reset_parameters("orthogonal")
+    load_tensors(ours, tensors_of(theirs), tmp_path)
+    assert all(torch.equal(one, tensors_of(theirs)[name]) for name, one in tensors_of(ours).items())
+    assert ours.order.dtype == torch.int64
