@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from seq2seq.cli.start import main
+from seq2seq.cli import main
 
 main()

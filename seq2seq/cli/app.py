@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from seq2seq.cli import console
-from seq2seq.cli.options import GroupedCommand, expanded
+from seq2seq.cli.options import add_verb, verb_style
 
 VERBS = {
     "prepare": "Prepare a corpus for training.",
@@ -47,8 +47,7 @@ class Verbs(TyperGroup):
         if hasattr(module, "app"):  # it has verbs of its own
             return typer.main.get_group(module.app)
         alone = typer.Typer(**_STYLE)
-        verb = console.reported(expanded(getattr(module, cmd_name)))
-        alone.command(cmd_name, epilog=module.EXAMPLE, cls=GroupedCommand)(verb)
+        add_verb(alone, cmd_name, getattr(module, cmd_name), module.EXAMPLE)
         return typer.main.get_command(alone)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -57,12 +56,7 @@ class Verbs(TyperGroup):
             formatter.write_dl(list(VERBS.items()))
 
 
-_STYLE: dict[str, Any] = {
-    "add_completion": False,
-    "rich_markup_mode": None,
-    "pretty_exceptions_enable": False,
-    "context_settings": {"help_option_names": ["-h", "--help"]},
-}
+_STYLE = {**verb_style(), "pretty_exceptions_enable": False}
 app = typer.Typer(
     name="seq2seq",
     cls=Verbs,

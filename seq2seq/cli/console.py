@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import typer
 
-from seq2seq.cli import start
+from seq2seq.cli import INTERRUPTED, verb_begins
 from seq2seq.errors import Seq2SeqError, is_out_of_memory
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-INTERRUPTED = start.INTERRUPTED
 _PIPE_CLOSED = 141  # as a shell counts SIGPIPE
 _GRACE = 3.0  # seconds
 _NOT_THE_INPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
@@ -69,11 +68,7 @@ class _Warnings(logging.Handler):
 
 
 def show(text: str | None = None) -> None:
-    """Prints a result on standard output.
-
-    Args:
-        text: One line or several; None: only make sure that everything so far is printed.
-    """
+    """Prints a result on standard output; None: only sees to it that all so far is printed."""
     try:
         if text is not None:
             print(text)
@@ -105,19 +100,12 @@ def example(*commands: str) -> str:
 
 
 def reported(verb: Callable[P, R]) -> Callable[P, R]:
-    """Makes a verb that fails end in one clear line and an exit code.
-
-    Args:
-        verb: The verb's function.
-
-    Returns:
-        The same with errors printed; a traceback is shown only with ``--debug``.
-    """
+    """Makes a verb that fails end in one clear line and an exit code (or a traceback: --debug)."""
 
     @functools.wraps(verb)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            start.verb_begins()
+            verb_begins()
             result = verb(*args, **kwargs)
             show()
         except typer.Exit:
@@ -182,11 +170,7 @@ def _drop_output() -> None:
 
 @contextmanager
 def reported_once() -> Iterator[None]:
-    """Lets one process of each machine report an error that all of them run into.
-
-    Yields:
-        Nothing.
-    """
+    """Lets one process of each machine report an error that all of them run into."""
     try:
         yield
     except Seq2SeqError:
@@ -216,16 +200,7 @@ def _number(name: str) -> int:
 
 
 def with_progress(found: Iterable[T], total: int | None, task: str) -> Iterator[T]:
-    """Shows how many things are done.
-
-    Args:
-        found: The things, as they are done.
-        total: How many there are; None: nobody knows.
-        task: What is done.
-
-    Yields:
-        The things.
-    """
+    """Shows how many things are done."""
     with progress() as shown:
         shown.start(task, total)
         for one in found:

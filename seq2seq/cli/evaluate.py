@@ -97,8 +97,4 @@ def evaluate(
         tokenize=tokenize,
         bootstrap=bootstrap,
     )
-    print_scores(
-        scores,
-        as_json,
-        {"model": model, "beam": options.beam, "lines": len(sources)},
-    )
+    print_scores(scores, as_json, {"model": model, "beam": options.beam, "lines": len(sources)})

@@ -31,15 +31,6 @@ def read_lines(path: str) -> Iterator[str]:
 
     Bytes that are not UTF-8 are replaced by U+FFFD. At the end a warning says in how many lines,
     and where first.
-
-    Args:
-        path: A file; "-": standard input.
-
-    Returns:
-        The lines, without their ends.
-
-    Raises:
-        Seq2SeqError: If the file cannot be read or is not text.
     """
 
     def warn(count: int, first: int) -> None:
@@ -61,18 +52,7 @@ def all_lines(path: str) -> list[str]:
 
 
 def read_pairs(source: str, target: str) -> Iterator[tuple[str, str]]:
-    """Reads two files that belong together, line by line.
-
-    Args:
-        source: A file; "-": standard input.
-        target: Another.
-
-    Yields:
-        A line of each.
-
-    Raises:
-        Seq2SeqError: If one cannot be read, or has fewer lines than the other.
-    """
+    """Reads two files line by line; raises ``Seq2SeqError`` where one has fewer lines."""
     left, right = count_lines(source), count_lines(target)
     if left is not None and right is not None:
         check_counts(source, left, target, right)
@@ -100,17 +80,7 @@ def check_standard_input(*paths: str) -> None:
 
 
 def check_counts(first: str, first_count: int, second: str, second_count: int) -> None:
-    """Checks that two files have the same number of lines.
-
-    Args:
-        first: A file.
-        first_count: Its lines.
-        second: Another file.
-        second_count: Its lines.
-
-    Raises:
-        Seq2SeqError: If the counts differ.
-    """
+    """Raises a ``Seq2SeqError`` if two files have different numbers of lines."""
     if first_count != second_count:
         raise Seq2SeqError(
             f"{name_of(first)} has {counted(first_count)} but {name_of(second)} has "
@@ -148,18 +118,7 @@ class Output:
 
 @contextmanager
 def write_lines(path: str) -> Iterator[Output]:
-    """Opens a file for lines; it appears under its name when it is complete, or not at all.
-
-    Args:
-        path: A file, which is replaced, or something like a pipe, which is written to; "-":
-            standard output.
-
-    Yields:
-        What to write to.
-
-    Raises:
-        Seq2SeqError: If it cannot be written.
-    """
+    """Opens a file for lines; it appears under its name when it is complete, or not at all."""
     if path == STANDARD:
         output = Output("standard output", sys.stdout.buffer)
         yield output
@@ -202,21 +161,7 @@ _WRITERS = {"text": _as_text, "nbest": _as_nbest, "jsonl": _as_json}
 def write_translations(
     output: str, format_: str, alignments: str | None, attention: str | None, *, at_once: bool
 ) -> Iterator[Write]:
-    """Opens the files; each appears under its name when it is complete, or not at all.
-
-    Args:
-        output: Where translations go.
-        format_: One of ``FORMATS``.
-        alignments: Where alignments go; None: nowhere.
-        attention: Where matrices go; None: nowhere.
-        at_once: Whether someone waits for each line.
-
-    Yields:
-        What takes the lines.
-
-    Raises:
-        Seq2SeqError: If one cannot be written.
-    """
+    """Opens the files; each appears under its name when it is complete, or not at all."""
     from seq2seq.inference.alignment import pharaoh
     from seq2seq.inference.results import best_of
 
@@ -246,10 +191,7 @@ def _matrices(path: str) -> Iterator[Callable[[str, ScoredTranslation], None]]:
     """An .npz that is written member by member, so that no more than one is in memory."""
     import numpy as np
 
-    with (
-        output_file(path) as stream,
-        zipfile.ZipFile(stream, "w", allowZip64=True) as archive,
-    ):
+    with output_file(path) as stream, zipfile.ZipFile(stream, "w", allowZip64=True) as archive:
 
         def write(name: str, best: ScoredTranslation) -> None:
             matrix = np.zeros((0, 0)) if best.attention is None else best.attention

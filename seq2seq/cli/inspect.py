@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seq2seq.cli import console, files
-from seq2seq.cli.options import GroupedCommand, Model, excludes, expanded
+from seq2seq.cli.options import Model, add_verb, excludes, verb_style
 from seq2seq.cli.search_options import Running
 from seq2seq.errors import Seq2SeqError
 
@@ -22,10 +22,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Look into a model at work.",
     no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
     epilog=console.example("seq2seq inspect attention runs/quickstart input.en -o pictures"),
+    **verb_style(),
 )
 ATTENTION_EXAMPLE = console.example(
     "seq2seq inspect attention runs/quickstart input.en -o pictures",
@@ -39,8 +37,7 @@ def attention(
         str, typer.Argument(metavar="SOURCE", help="Text to translate; -: standard input.")
     ],
     output: Annotated[
-        Path,
-        typer.Option("-o", "--output", metavar="FOLDER", help="The folder for the pictures."),
+        Path, typer.Option("-o", "--output", metavar="FOLDER", help="The folder for the pictures.")
     ],
     running: Running,
     target: Annotated[
@@ -58,8 +55,7 @@ def attention(
         ),
     ] = None,
     count: Annotated[
-        int,
-        typer.Option("--lines", metavar="N", min=1, help="Draw the first N lines."),
+        int, typer.Option("--lines", metavar="N", min=1, help="Draw the first N lines.")
     ] = 100,
 ) -> None:
     """Draw what a model attends to: a picture for each line.
@@ -67,7 +63,7 @@ def attention(
     The source runs from left to right, the translation from top to bottom. The darker a square, the
     more the token of its row attended to the token of its column.
     """
-    from seq2seq.inference.pictures import check_pictures, draw_attention
+    from seq2seq.inference.alignment import check_pictures, draw_attention
 
     check_pictures()
     running.check()
@@ -119,6 +115,4 @@ def _make(folder: Path) -> None:
         raise Seq2SeqError(f"{folder}: cannot be created: {error.strerror}") from None
 
 
-app.command("attention", epilog=ATTENTION_EXAMPLE, cls=GroupedCommand)(
-    console.reported(expanded(attention))
-)
+add_verb(app, "attention", attention, ATTENTION_EXAMPLE)

@@ -15,6 +15,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 from typer.core import TyperCommand
 
+from seq2seq.cli import console
 from seq2seq.errors import Seq2SeqError
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="The folder of a model or a run.")]
@@ -54,61 +55,25 @@ class OptionGroup:
 
 
 def needs(value: object, name: str, other: object, other_name: str) -> None:
-    """Refuses an option that does nothing without another.
-
-    Args:
-        value: Its value; None: not given.
-        name: Its name.
-        other: The value of the option that it needs.
-        other_name: The name of that one.
-
-    Raises:
-        Seq2SeqError: If it is given without the other.
-    """
+    """Refuses (``Seq2SeqError``) an option (None: not given) that does nothing without another."""
     if value is not None and other is None:
         raise Seq2SeqError(f"{name} needs {other_name}: give both, or leave {name} out")
 
 
 def excludes(value: object, name: str, other: object, other_name: str) -> None:
-    """Refuses two options that contradict each other.
-
-    Args:
-        value: The value of one; None: not given.
-        name: Its name.
-        other: The value of the other.
-        other_name: Its name.
-
-    Raises:
-        Seq2SeqError: If both are given.
-    """
+    """Refuses (``Seq2SeqError``) two options, None if not given, that contradict each other."""
     if value is not None and other is not None:
         raise Seq2SeqError(f"{name} and {other_name} cannot be combined: leave one of them out")
 
 
 def check_choice(value: str | None, name: str, allowed: tuple[str, ...]) -> None:
-    """Refuses a value that is none of those allowed.
-
-    Args:
-        value: What was given; None: nothing.
-        name: The option's name.
-        allowed: What may be given.
-
-    Raises:
-        Seq2SeqError: If it is another.
-    """
+    """Refuses (``Seq2SeqError``) a value, None if not given, that is none of those allowed."""
     if value is not None and value not in allowed:
         raise Seq2SeqError(f"{name} is {value!r}; allowed: {', '.join(allowed)}")
 
 
 def expanded(verb: Callable[..., None]) -> Callable[..., None]:
-    """Gives a verb the options of its groups.
-
-    Args:
-        verb: A verb's function; its parameters may be groups.
-
-    Returns:
-        A function that has each group's fields as parameters, in place of the group.
-    """
+    """Gives a verb the options of its groups."""
     hints = get_type_hints(verb, include_extras=True)
     groups = {
         name: kind
@@ -150,6 +115,21 @@ def _options_of(group: type[OptionGroup]) -> list[inspect.Parameter]:
             )
         )
     return options
+
+
+def verb_style() -> dict[str, Any]:
+    """What all of typer's programs here have in common: help as plain text."""
+    return {
+        "add_completion": False,
+        "rich_markup_mode": None,
+        "context_settings": {"help_option_names": ["-h", "--help"]},
+    }
+
+
+def add_verb(app: typer.Typer, name: str, verb: Callable[..., None], epilog: str) -> None:
+    """Makes a function a verb of a program, with its groups of options and its errors printed."""
+    reported = console.reported(expanded(verb))
+    app.command(name, epilog=epilog, cls=GroupedCommand)(reported)
 
 
 class GroupedCommand(TyperCommand):

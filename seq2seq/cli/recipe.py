@@ -12,15 +12,13 @@ from typing import Annotated
 import typer
 
 from seq2seq.cli import console
-from seq2seq.cli.options import RecipeName, Settings
+from seq2seq.cli.options import RecipeName, Settings, add_verb, verb_style
 
 app = typer.Typer(
     help="List, show and check recipes.",
     no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
     epilog=console.example("seq2seq recipe show quickstart > mine.toml"),
+    **verb_style(),
 )
 
 
@@ -113,13 +111,7 @@ def _comment(path: Path, what: str) -> str:
     return found[1] if found else ""
 
 
-app.command("list", epilog=console.example("seq2seq recipe list"))(console.reported(list_recipes))
-app.command("show", epilog=console.example("seq2seq recipe show quickstart > mine.toml"))(
-    console.reported(show)
-)
-app.command("check", epilog=console.example("seq2seq recipe check quickstart --set seed=2"))(
-    console.reported(check)
-)
-app.command("schema", epilog=console.example("seq2seq recipe schema > recipe.schema.json"))(
-    console.reported(schema)
-)
+add_verb(app, "list", list_recipes, console.example("seq2seq recipe list"))
+add_verb(app, "show", show, console.example("seq2seq recipe show quickstart > mine.toml"))
+add_verb(app, "check", check, console.example("seq2seq recipe check quickstart --set seed=2"))
+add_verb(app, "schema", schema, console.example("seq2seq recipe schema > recipe.schema.json"))

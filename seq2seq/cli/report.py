@@ -10,8 +10,7 @@ import typer
 from seq2seq.cli import console
 
 EXAMPLE = console.example(
-    "seq2seq report runs/quickstart",
-    "seq2seq report runs/quickstart -o quickstart.html",
+    "seq2seq report runs/quickstart", "seq2seq report runs/quickstart -o quickstart.html"
 )
 
 

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from seq2seq.metrics import Score
 
 EXAMPLE = console.example(
-    "seq2seq score output.de test.de",
-    "seq2seq score --model runs/quickstart test.en output.de",
+    "seq2seq score output.de test.de", "seq2seq score --model runs/quickstart test.en output.de"
 )
 DEFAULT_METRICS = ("bleu", "chrf", "ter")
 _NBEST = re.compile(r"([0-9]+) \|\|\| (.*?)(?: \|\|\| .*)?", flags=re.DOTALL)
@@ -40,8 +39,7 @@ Tokenize = Annotated[
 Bootstrap = Annotated[
     int,
     typer.Option(
-        metavar="N",
-        help="Add 95 % confidence intervals from N bootstrap resamples; 1000 is usual.",
+        metavar="N", help="Add 95 % confidence intervals from N bootstrap resamples; 1000 is usual."
     ),
 ]
 Metrics = Annotated[
@@ -152,13 +150,7 @@ def _refuse(options: list[str], when: str) -> None:
 
 
 def print_scores(scores: list[Score], as_json: bool, about: dict[str, Any]) -> None:
-    """Prints scores, each with its signature.
-
-    Args:
-        scores: The scores.
-        as_json: Whether to print JSON.
-        about: What else the JSON says.
-    """
+    """Prints scores, each with its signature."""
     if as_json:
         printed = {**about, "scores": [asdict(one) for one in scores]}
         for one in printed["scores"]:
@@ -174,11 +166,7 @@ def print_scores(scores: list[Score], as_json: bool, about: dict[str, Any]) -> N
 
 
 def _score_by_model(
-    source: str,
-    targets: list[str],
-    rescoring: Rescoring,
-    penalties: Penalties,
-    running: Running,
+    source: str, targets: list[str], rescoring: Rescoring, penalties: Penalties, running: Running
 ) -> None:
     """Scores files of translations of one source, one after the other."""
     check_choice(rescoring.format_, "--format", ("text", "jsonl"))

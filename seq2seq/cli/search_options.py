@@ -42,9 +42,7 @@ class Searching(OptionGroup):
     diversity: Annotated[
         float | None,
         typer.Option(
-            metavar="X",
-            min=0.0,
-            help="How strongly --groups are kept different.  [default: 0.5]",
+            metavar="X", min=0.0, help="How strongly --groups are kept different.  [default: 0.5]"
         ),
     ] = None
     allow_unknown: Annotated[
@@ -65,8 +63,7 @@ class Penalties(OptionGroup):
         ),
     ] = None
     alpha: Annotated[
-        float | None,
-        typer.Option(metavar="X", min=0.0, help="The exponent of the length penalty."),
+        float | None, typer.Option(metavar="X", min=0.0, help="The exponent of the length penalty.")
     ] = None
     coverage: Annotated[
         float | None,
@@ -94,11 +91,7 @@ class Penalties(OptionGroup):
     def _normalization(self, base: SearchOptions) -> Normalization | None:
         if self.length_penalty is None and self.alpha is None:
             return None
-        from seq2seq.recipe.training import (
-            GnmtNormalization,
-            LengthNormalization,
-            NoNormalization,
-        )
+        from seq2seq.recipe.training import GnmtNormalization, LengthNormalization, NoNormalization
 
         kind = self.length_penalty or base.normalization.kind
         if kind == "none":
@@ -212,8 +205,7 @@ class Lengths(OptionGroup):
         ),
     ] = None
     no_repeat: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Never repeat a sequence of N tokens."),
+        int | None, typer.Option(metavar="N", min=1, help="Never repeat a sequence of N tokens.")
     ] = None
     repetition_penalty: Annotated[
         float | None,
@@ -364,21 +356,7 @@ def options_of(
     sampled: Sampled,
     lengths: Lengths,
 ) -> SearchOptions:
-    """Replaces the recipe's way to search by what was given.
-
-    Args:
-        base: The recipe's.
-        searching: A group.
-        penalties: A group.
-        sampled: A group.
-        lengths: A group.
-
-    Returns:
-        The options.
-
-    Raises:
-        Seq2SeqError: If they do not fit the recipe's.
-    """
+    """Replaces the recipe's way to search (``base``) by what was given."""
     changed = _given(
         beam=searching.beam,
         groups=searching.groups,

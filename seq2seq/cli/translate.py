@@ -71,14 +71,7 @@ class Constrained(OptionGroup):
         return [file for file in (self.prefix, self.constraints) if file is not None]
 
     def check(self, source: str) -> None:
-        """Checks that there is a line for each line, where that can be known before.
-
-        Args:
-            source: The text to translate.
-
-        Raises:
-            Seq2SeqError: If the counts differ, or standard input would have to be read twice.
-        """
+        """Checks that there is a line for each line, where that can be known before."""
         files.check_standard_input(source, *self.files)
         count = count_lines(source) if self.files else None
         for file in self.files:
@@ -265,16 +258,7 @@ def _read_constraints(constraints: str | None, prefix: str | None) -> Iterator[W
 
 
 def check_output(output: str, model: str, *inputs: str) -> None:
-    """Checks that writing would destroy nothing that the command reads.
-
-    Args:
-        output: The file to write; "-": standard output.
-        model: The model's folder.
-        *inputs: The files that are read.
-
-    Raises:
-        Seq2SeqError: If it would.
-    """
+    """Raises a ``Seq2SeqError`` if writing would destroy something that the command reads."""
     target = Path(output)
     if output == STANDARD or not target.name:
         return

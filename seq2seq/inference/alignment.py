@@ -1,19 +1,33 @@
 """Which words of the source a translation's words come from, read from the attention over pieces.
 
+The attention itself can be drawn as a picture.
+
 A word is what has spaces around it in the tokenizer's text: it begins at a piece with the mark of
 a space in front, and the pieces without one belong to the word before them.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seq2seq.errors import MissingExtraError, Seq2SeqError
 from seq2seq.search.model import Floats, Floats32, Ints
+from seq2seq.storage.atomic import output_file, write_errors
+
+if TYPE_CHECKING:
+    from seq2seq.inference.results import ScoredTranslation
 
 SPACE = "\u2581"
 """How SentencePiece writes a space."""
+
+_END = "</s>"
+_INCH = 0.28  # a piece, wide enough for its letters
+_LARGEST = 120.0  # inches; matplotlib's pictures end at 2**16 dots
 
 
 def words_of(pieces: Sequence[str]) -> list[int]:
@@ -74,3 +88,49 @@ def pharaoh(alignment: Sequence[tuple[int, int]]) -> str:
 def _begins(words: Sequence[int]) -> Ints:
     """The piece that each word begins at."""
     return np.flatnonzero(np.diff(np.asarray(words, dtype=np.int64), prepend=-1))
+
+
+def check_pictures() -> None:
+    """Checks that pictures can be drawn."""
+    try:
+        import matplotlib  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "matplotlib":
+            raise
+        raise MissingExtraError("drawing attention", "train", "matplotlib") from None
+
+
+def draw_attention(one: ScoredTranslation, path: Path) -> None:
+    """Draws a translation's attention: the source from left to right, the translation downwards.
+
+    The picture, a .png, is written whole or not at all.
+    """
+    if one.attention is None:
+        raise Seq2SeqError("there is no attention to draw: the model has none")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    source = [*map(_label, one.source_tokens), _END]
+    target = [*map(_label, one.tokens), _END]
+    width, height = (min(2.0 + _INCH * len(labels), _LARGEST) for labels in (source, target))
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    shown = axes.imshow(one.attention, cmap="Greys", vmin=0.0, vmax=1.0, aspect="auto")
+    axes.set_xticks(range(len(source)), source, rotation=90)
+    axes.set_yticks(range(len(target)), target)
+    axes.xaxis.tick_top()
+    axes.set_xticks([n - 0.5 for n in range(1, len(source))], minor=True)
+    axes.set_yticks([n - 0.5 for n in range(1, len(target))], minor=True)
+    axes.grid(which="minor", color="0.9", linewidth=0.5)
+    axes.tick_params(which="minor", length=0)
+    figure.colorbar(shown, ax=axes, shrink=0.6)
+    # A script that the font lacks is drawn as boxes; the picture says the rest all the same.
+    with warnings.catch_warnings(), output_file(path) as stream, write_errors(path):
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing", category=UserWarning)
+        figure.savefig(stream, dpi=100, format="png")
+
+
+def _label(piece: str) -> str:
+    """A piece as it is read; dollars are letters, not mathematics."""
+    return piece.replace(SPACE, "_").replace("$", r"\$")

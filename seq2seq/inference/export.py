@@ -15,7 +15,7 @@ from safetensors.numpy import load, save
 
 from seq2seq.errors import ModelError, Seq2SeqError
 from seq2seq.ids import BOS, EOS
-from seq2seq.inference.engines.onnx import engine as onnx_engine
+from seq2seq.inference.engines import onnx as onnx_engine
 from seq2seq.inference.model_folder import ModelFolder, check_self_contained, read_published
 from seq2seq.recipe import Model
 from seq2seq.recipe.files import recipe_to_toml
@@ -115,18 +115,11 @@ def published_graphs(options: Model, weights: Mapping[str, Any]) -> dict[str, by
 def build_graphs(
     options: Model, weights: Mapping[str, Floats32], *, shortlist: bool = False
 ) -> dict[str, bytes]:
-    """Makes a network's ONNX graphs.
+    """Makes a network's ONNX graphs, as the contents of files by their names.
 
-    Args:
-        options: The recipe's model table.
-        weights: By the names that torch gives them, each shared one under its first name.
-        shortlist: Whether to make the step without its output layer, and that layer, instead.
-
-    Returns:
-        The contents of the files by their names.
-
-    Raises:
-        ModelError: If the network has a part that only torch knows.
+    The weights go by the names that torch gives them, each shared one under its first name. With a
+    shortlist come the step without its output layer, and that layer, instead. A part that only
+    torch knows is a ``ModelError``.
     """
     from seq2seq.inference.engines.onnx.builder import PRECISIONS
     from seq2seq.inference.engines.onnx.network import OnnxNetwork

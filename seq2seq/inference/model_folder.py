@@ -78,17 +78,7 @@ class ModelFolder:
         return sums if isinstance(sums, dict) else {}
 
     def graph_file(self, name: str) -> bytes:
-        """Reads a file of the exported model, refusing any but that which the card names.
-
-        Args:
-            name: Its name.
-
-        Returns:
-            Its content.
-
-        Raises:
-            ModelError: If it is missing, damaged, or refers to data in other files.
-        """
+        """Reads a file of the exported model, refusing any but that which the card names."""
         path = self.path / name
         again = "export the model again" if self.is_exported else "go on with the training"
         try:
@@ -106,17 +96,7 @@ class ModelFolder:
         return content
 
     def weights(self, load: Callable[[bytes], dict[str, Array]]) -> dict[str, Array]:
-        """Reads the weights.
-
-        Args:
-            load: ``load`` of safetensors, for the engine's kind of arrays.
-
-        Returns:
-            Arrays by parameter name.
-
-        Raises:
-            ModelError: If there are none, or they are damaged.
-        """
+        """Reads the weights by ``load`` of safetensors, as the engine's kind of arrays."""
         _check_has_weights(self.path)
         path = self.path / WEIGHTS
         try:
@@ -153,17 +133,8 @@ def read_published(folder: str | Path, read: Callable[[], T]) -> T:
     """Reads a folder into which a training may publish in this very moment.
 
     Its files are replaced one after the other, so that what is read may be of two models. Then it
-    is read again, as long as something changes there.
-
-    Args:
-        folder: A run's or model's folder.
-        read: Reads it.
-
-    Returns:
-        What ``read`` returned.
-
-    Raises:
-        ModelError: As ``read`` raises it, if nothing changes or too much does.
+    is read again, as long as something changes there; a ``ModelError`` of ``read`` is raised if
+    nothing changes, or too much does.
     """
     for left in reversed(range(_TRIES)):
         before = _moment(Path(folder))
@@ -206,14 +177,10 @@ def check_self_contained(graph: bytes, origin: Path | str) -> None:
 
 
 def recipe_digest(text: str) -> str:
-    """Hashes those tables of a recipe that a finished model depends on.
+    """Hashes those tables of a recipe, given as TOML with all keys, that a finished model needs.
 
-    Args:
-        text: TOML, with all keys.
-
-    Returns:
-        A SHA-256 that does not change with the tables that only training reads: a run may go on
-        for longer than was planned.
+    The SHA-256 does not change with what only training reads: a run may go on for longer than was
+    planned.
     """
     tables = tomllib.loads(text)
     return checked_json.digest(
@@ -236,8 +203,7 @@ def _recipe_text(folder: Path) -> str:
     except FileNotFoundError:
         raise ModelError(
             f"{folder}: no recipe.toml, so this is not a model: expected a folder that seq2seq "
-            "train "
-            "has written"
+            "train has written"
         ) from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from None

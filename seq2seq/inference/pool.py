@@ -20,11 +20,18 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from seq2seq.errors import Seq2SeqError
 from seq2seq.inference.model_folder import ModelFolder, read_published
-from seq2seq.inference.request import Request, check_lines, make_request, search_options, windows
+from seq2seq.inference.request import (
+    Asked,
+    Request,
+    check_lines,
+    make_request,
+    search_options,
+    windows,
+)
 from seq2seq.inference.results import ScoredTranslation
 from seq2seq.inference.translator import Translator
 from seq2seq.processors import usable_processors
@@ -157,7 +164,7 @@ class TranslatorPool:
             worker.pipe.close()
 
     def stream(
-        self, lines: Iterable[str], *, wishes: Iterable[Wish] | None = None, **asked: Any
+        self, lines: Iterable[str], *, wishes: Iterable[Wish] | None = None, **asked: Unpack[Asked]
     ) -> Iterator[list[ScoredTranslation]]:
         """Translates lines as they come, in constant memory."""
         return self.run(lines, make_request(self.search_options, self.options, **asked), wishes)
@@ -192,7 +199,7 @@ class TranslatorPool:
                         more = False
                         self._idle.put(worker)
                         break
-                    self._trusted(worker, partial(_send, window))
+                    self._trusted(worker, partial(_Worker.send, window=window))
                     busy[worker.pipe] = worker, given
                     given += 1
                 for ready in wait(list(busy)) if busy else ():
@@ -258,10 +265,6 @@ def _windows(
     for window, wished in windows(lines, wishes, request.batch_size * _BATCHES_A_WINDOW):
         yield _Window(window, wished, first_line, request)
         first_line += len(window)
-
-
-def _send(window: _Window, worker: _Worker) -> None:
-    worker.send(window)
 
 
 def _started(load: Callable[[], Translator]) -> _Worker:

@@ -154,42 +154,29 @@ def translations_of(
         if request.options.sampling is None or request.mbr is not None:
             # By length, a line may rank higher than one that is made of better parts.
             answers = _different(sorted(answers, key=lambda one: -one.score))
-    found = [
-        ScoredTranslation(
+    if pieces is None:
+        return [
+            ScoredTranslation.of(one.text, one.hypothesis, one.score, line.notes + one.notes)
+            for one in answers
+        ]
+    source, target = pieces
+    read = [source[token] for part in line.parts for token in part.row]
+    return [
+        ScoredTranslation.of(
             one.text,
+            one.hypothesis,
             one.score,
-            one.hypothesis.log_prob,
-            one.hypothesis.truncated,
-            notes=line.notes + one.notes,
+            line.notes + one.notes,
+            (read, [target[token] for token in one.hypothesis.tokens]),
         )
         for one in answers
-    ]
-    if pieces is None:
-        return found
-    source, target = pieces
-    read = tuple(source[token] for part in line.parts for token in part.row)
-    return [
-        replace(
-            one,
-            tokens=tuple(target[token] for token in answer.hypothesis.tokens),
-            token_log_probs=answer.hypothesis.token_log_probs,
-            source_tokens=read,
-            attention=answer.hypothesis.attention,
-        )
-        for one, answer in zip(found, answers, strict=True)
     ]
 
 
 def join_answers(parts: Sequence[Answer], normalization: Normalization) -> Answer:
-    """Joins the answers to a line's parts.
+    """Joins the answers to a line's parts, as if these had been translated in one go.
 
-    Args:
-        parts: An answer to each part, in order, at least one.
-        normalization: How scores are made from sums of log-probabilities.
-
-    Returns:
-        One answer, as if the parts had been translated in one go: log-probabilities are added up,
-        and each part's end counts for the length.
+    Log-probabilities are added up, and each part's end counts for the length.
     """
     if len(parts) == 1:
         return parts[0]
@@ -266,13 +253,8 @@ def cut_after(hypothesis: Hypothesis, kept: int) -> Hypothesis:
 def end_of_first(tokens: Sequence[int], begins_word: Callable[[int], bool]) -> int | None:
     """Finds where a repeated phrase at the end has been said for the first time.
 
-    Args:
-        tokens: A translation that ran into its length cap.
-        begins_word: Whether a token begins a word; the phrase is cut between words if it can be.
-
-    Returns:
-        How many tokens to keep; None if the end repeats nothing. The shortest phrase counts, at
-        least three times said, the last time perhaps in part.
+    None if the end repeats nothing. The shortest phrase counts, at least three times said, the last
+    time perhaps in part; it is cut between words if it can be.
     """
     ids = np.asarray(tokens, dtype=np.int64)
     for period in range(1, len(ids) // _TIMES + 1):

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import TypedDict
 
 import numpy as np
 
 from seq2seq.data.batching import Bounds, length_batches
 from seq2seq.errors import Seq2SeqError, unknown_name
+from seq2seq.ids import EOS
 from seq2seq.recipe import Translation
-from seq2seq.search import SearchOptions, Wish
+from seq2seq.search import SearchOptions, SourceBatch, Wish
 from seq2seq.search.run import check_options
 
 LONG = ("split", "truncate", "keep")
@@ -25,6 +27,30 @@ _PIECES_A_LINE = 128
 
 # Sorting by length pays where there are many batches to sort into; more would only cost memory.
 _BATCHES_A_WINDOW = 16
+
+
+class Asked(TypedDict, total=False):
+    """What a caller may ask for; all else is as the recipe says.
+
+    Attributes:
+        options: How to search.
+        beam: How many hypotheses are followed, 1 being greedy, instead of ``options.beam``.
+        n_best: How many translations of a line are wanted, instead of ``options.n_best``.
+        batch_size: The most lines translated at once. It changes speed and memory, not results.
+        mbr: Choose among n-best translations or samples the one that agrees best with the others,
+            by one of ``UTILITIES``.
+        long: What is done with a line longer than the model was trained on, one of ``LONG``.
+        details: Whether translations carry their tokens (and attention, where ``options`` ask for
+            it).
+    """
+
+    options: SearchOptions | None
+    beam: int | None
+    n_best: int | None
+    batch_size: int
+    mbr: str | None
+    long: str | None
+    details: bool
 
 
 @dataclass(frozen=True)
@@ -158,6 +184,11 @@ def windows(
         raise Seq2SeqError(
             f"there are constraints for more lines than the {count:,} that there are"
         )
+
+
+def source_batch(rows: Sequence[Sequence[int]]) -> SourceBatch:
+    """Pads sources, given without their ends, to a batch."""
+    return SourceBatch.from_rows([[*row, EOS] for row in rows])
 
 
 def batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from seq2seq.inference.alignment import word_alignment
-from seq2seq.search.model import Floats32
+from seq2seq.search.model import Floats32, Hypothesis
 
 _SHOWN = 10  # numbers of lines in one warning
 
@@ -58,6 +58,31 @@ class ScoredTranslation:
     source_tokens: tuple[str, ...] = ()
     attention: Floats32 | None = field(default=None, compare=False, repr=False)
     notes: tuple[Note, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        text: str,
+        found: Hypothesis,
+        score: float,
+        notes: tuple[Note, ...] = (),
+        pieces: tuple[Sequence[str], Sequence[str]] | None = None,
+    ) -> ScoredTranslation:
+        """Makes a translation of a hypothesis, with pieces, the source's and its own, in detail."""
+        if pieces is None:
+            return cls(text, score, found.log_prob, found.truncated, notes=notes)
+        source, target = map(tuple, pieces)
+        return cls(
+            text,
+            score,
+            found.log_prob,
+            found.truncated,
+            target,
+            found.token_log_probs,
+            source,
+            found.attention,
+            notes,
+        )
 
     @property
     def alignment(self) -> list[tuple[int, int]] | None:

@@ -9,11 +9,10 @@ from functools import cached_property
 from itertools import islice
 
 from seq2seq.errors import Seq2SeqError
-from seq2seq.ids import EOS
-from seq2seq.inference.request import batches
+from seq2seq.inference.request import batches, source_batch
 from seq2seq.inference.results import ScoredTranslation
 from seq2seq.inference.translator import Translator
-from seq2seq.search import Normalization, SourceBatch
+from seq2seq.search import Normalization
 from seq2seq.search.greedy import force
 
 Given = str | Sequence[str]
@@ -89,23 +88,15 @@ class Scorer:
         for batch in batches(lengths, self.batch_size):
             hypotheses = force(
                 self.translator.model,
-                SourceBatch.from_rows([[*sources[i], EOS] for i in batch]),
+                source_batch([sources[i] for i in batch]),
                 [targets[i] for i in batch],
                 normalization=self.normalization or options.normalization,
                 coverage=options.coverage if self.coverage is None else self.coverage,
                 keep_attention=self.attention,
             )
             for i, one in zip(batch, hypotheses, strict=True):
-                found[i] = ScoredTranslation(
-                    texts[i],
-                    one.score,
-                    one.log_prob,
-                    one.truncated,
-                    tuple(tokenizers.target.pieces(one.tokens)),
-                    one.token_log_probs,
-                    tuple(tokenizers.source.pieces(sources[i])),
-                    one.attention,
-                )
+                pieces = tokenizers.source.pieces(sources[i]), tokenizers.target.pieces(one.tokens)
+                found[i] = ScoredTranslation.of(texts[i], one, one.score, pieces=pieces)
         return found
 
     def _ids(self, target: Given) -> list[int]:

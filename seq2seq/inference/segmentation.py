@@ -33,16 +33,9 @@ _BYTES = 4  # a character that the tokenizer does not know may become so many pi
 
 
 def split_line(line: str, limit: int, count: Count) -> list[str]:
-    """Splits a line into parts of at most so many pieces.
+    """Splits a line into parts of at most ``limit`` pieces, none empty or all white space.
 
-    Args:
-        line: The line.
-        limit: The most pieces of a part.
-        count: Counts the pieces of texts.
-
-    Returns:
-        The parts, in order, none empty or all white space; joined, with the white space that stood
-        between them, they are the line.
+    Joined, with the white space that stood between them, they are the line.
     """
     return [part for part in (raw.strip() for raw in _split(line, limit, count, 0)) if part]
 
@@ -91,13 +84,7 @@ def _writes_no_spaces(before: str, after: str) -> bool:
 
 @dataclass(frozen=True)
 class Part:
-    """What is translated at once.
-
-    Args:
-        line: The number of its line, for messages.
-        row: Its pieces, without eos.
-        wish: What its translation has to look like.
-    """
+    """What is translated at once: of the line of a number, its pieces without eos."""
 
     line: int
     row: list[int]
@@ -106,12 +93,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Line:
-    """What was read of a line.
-
-    Args:
-        parts: What is translated of it: mostly one part, none if it has no words.
-        notes: What happened to it.
-    """
+    """What was read of a line: mostly one part, none if it has no words."""
 
     parts: Sequence[Part]
     notes: tuple[Note, ...] = ()
@@ -168,10 +150,7 @@ class Reader:
         rows = self._tokenizer.encode(split_line(line, self._longest, self._count))
         first, *others = [one for one in rows if one]
         rest = replace(wish, prefix="")
-        parts = [
-            replace(whole, row=first),
-            *(Part(whole.line, other, rest) for other in others),
-        ]
+        parts = [replace(whole, row=first), *(Part(whole.line, other, rest) for other in others)]
         return parts, Note("split", f"{why}: it was translated in {len(parts)} parts")
 
     def _count(self, texts: Sequence[str]) -> list[int]:

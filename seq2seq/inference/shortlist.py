@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -116,24 +117,17 @@ class Shortlist:
         return np.union1d(self.frequent_F, (UNK, EOS)).astype(np.int64)
 
 
-class ShortlistHead:
-    """An output layer of which each sentence uses some columns.
+class ShortlistHead(NamedTuple):
+    """An output layer, a row a token, of which each sentence uses some columns."""
 
-    Args:
-        output_VE: The output layer's matrix, a row a token.
-        bias_V: Its bias.
-        shortlist: The target pieces that each source piece may need.
-    """
-
-    def __init__(self, output_VE: Floats32, bias_V: Floats32, shortlist: Shortlist) -> None:
-        self._output_VE = np.ascontiguousarray(output_VE)
-        self._bias_V = bias_V
-        self._shortlist = shortlist
+    output_VE: Floats32
+    bias_V: Floats32
+    shortlist: Shortlist
 
     def select(self, source_ids_BS: Ints, lengths_B: Ints) -> SelectedHead:
         """Takes the columns that the sentences of a batch may need: once a batch."""
-        union_U, mask_BU = self._shortlist.allowed(source_ids_BS, lengths_B)
-        return SelectedHead(self._output_VE, self._bias_V, union_U, mask_BU)
+        union_U, mask_BU = self.shortlist.allowed(source_ids_BS, lengths_B)
+        return SelectedHead(self.output_VE, self.bias_V, union_U, mask_BU)
 
 
 class SelectedHead:
@@ -167,17 +161,10 @@ class SelectedHead:
     def best(
         self, readout_NE: Floats32, sentence_N: Ints, k: int, bias: Floats32 | None = None
     ) -> tuple[Floats32, Ints]:
-        """The k best tokens of each row.
+        """The log-probabilities of each row's k best tokens, best first, and the tokens, (N, k).
 
-        Args:
-            readout_NE: The readouts.
-            sentence_N: Which sentence each row belongs to.
-            k: How many, at most V; where a row's list has fewer, tokens outside it follow, with
-                -inf.
-            bias: Added to the log-probabilities before the choice, (1, V).
-
-        Returns:
-            Their log-probabilities, best first, and the tokens, (N, k) each.
+        Where a row's list has fewer than k, tokens outside it follow, with -inf. The bias (1, V) is
+        added before the choice.
         """
         if k > self._sizes_B[sentence_N].min():
             log_probs_NV = self.log_probs(readout_NE, sentence_N)

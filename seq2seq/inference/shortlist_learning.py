@@ -117,17 +117,7 @@ def shortlist_of(
 ) -> Shortlist:
     """Learns a shortlist for a run from the training pairs of a prepared folder.
 
-    Args:
-        run: A run's folder, or a model's that has weights.
-        data: The prepared folder.
-        progress: Told how far it is; None: nobody is.
-
-    Returns:
-        The shortlist.
-
-    Raises:
-        DataError: If the folder was prepared with another tokenizer than the run's.
-        Seq2SeqError: As in ``learn_shortlist``.
+    The folder must have been prepared with the run's tokenizer (else ``DataError``).
     """
     folder, prepared = ModelFolder.open(run), PreparedData.open(Path(data))
     if prepared.tokenizers.digest != folder.tokenizers.digest:
@@ -151,21 +141,8 @@ def learn_shortlist(
 ) -> Shortlist:
     """Learns a shortlist from the attention of a trained model.
 
-    Args:
-        model: The model.
-        tokenizers: What it was trained with.
-        pairs: Its training pairs.
-        per_piece: The most target pieces of a source piece.
-        frequent: How many of the most frequent target pieces every sentence has.
-        most_pairs: Of more pairs than this, so many are drawn.
-        progress: Is told of the pairs done.
-
-    Returns:
-        The shortlist.
-
-    Raises:
-        Seq2SeqError: If the model has no attention, or a number is below 1.
-        DataError: If there are no pairs.
+    Each source piece has at most ``per_piece`` target pieces, and every sentence the ``frequent``
+    most frequent ones. Of more pairs than ``most_pairs``, so many are drawn.
     """
     for name, value in (("per_piece", per_piece), ("most_pairs", most_pairs)):
         if value < 1:
@@ -232,8 +209,7 @@ def _attention(model: TranslationModel, padded: PaddedPairs) -> npt.NDArray[np.f
     hook = attention.register_forward_hook(lambda _, given, found: seen.append(found[1]))
     try:
         state, memory = model.start(
-            torch.from_numpy(padded.source_BS).to(device),
-            torch.from_numpy(padded.source_lengths_B),
+            torch.from_numpy(padded.source_BS).to(device), torch.from_numpy(padded.source_lengths_B)
         )
         # Of the readouts none is wanted: the weights are all there is to know.
         nowhere = torch.empty(0, dtype=torch.int64, device=device)

@@ -10,31 +10,27 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from seq2seq.errors import ModelError, Seq2SeqError
-from seq2seq.ids import EOS
-from seq2seq.inference.engines import (
-    check_engine,
-    check_precision,
-    check_shortlists,
-    load_engine,
-)
+from seq2seq.inference.engines import check_engine, check_precision, check_shortlists, load_engine
 from seq2seq.inference.model_folder import ModelFolder, read_published
 from seq2seq.inference.postprocess import answers_to, translations_of
 from seq2seq.inference.request import (
+    Asked,
     Request,
     batches,
     check_lines,
     check_without_texts,
     make_request,
     search_options,
+    source_batch,
     windows,
 )
 from seq2seq.inference.results import ScoredTranslation, Warnings, best_of
 from seq2seq.inference.segmentation import Part, Reader
 from seq2seq.recipe import Translation
-from seq2seq.search import Hypothesis, SearchOptions, SourceBatch, StepModel, Wish, run_search
+from seq2seq.search import Hypothesis, StepModel, Wish, run_search
 from seq2seq.search.constraints.pieces import PieceTable
 from seq2seq.text.tokenizer import Tokenizers
 
@@ -167,28 +163,16 @@ class Translator:
         )
 
     def translate(
-        self,
-        lines: Iterable[str],
-        *,
-        options: SearchOptions | None = None,
-        beam: int | None = None,
-        batch_size: int = 64,
-        wishes: Iterable[Wish] | None = None,
-        mbr: str | None = None,
-        long: str | None = None,
+        self, lines: Iterable[str], *, wishes: Iterable[Wish] | None = None, **asked: Unpack[Asked]
     ) -> list[str]:
         """Translates lines.
 
         Args:
             lines: The lines; one that is empty or all white space gives an empty line.
-            options: How to search; None: as the recipe says (``search_options``).
-            beam: How many hypotheses are followed, 1 being greedy, instead of ``options.beam``.
-            batch_size: The most lines translated at once. It changes speed and memory, not results.
             wishes: What each line's translation has to look like; None: nothing is asked for.
-            mbr: Choose among n-best translations or samples the one that agrees best with the
-                others, by "chrf" or "bleu".
-            long: What is done with a line longer than the model was trained on: "split",
-                "truncate" or "keep"; None: as the recipe says.
+            **asked: How to translate, where it is not as the recipe says: ``options``, ``beam``,
+                ``batch_size``, ``mbr`` and ``long``, as in
+                :class:`~seq2seq.inference.request.Asked`.
 
         Returns:
             A translation for each line.
@@ -197,116 +181,35 @@ class Translator:
             Seq2SeqError: If something asked for is not allowed, or ``lines`` is one string.
             ModelError: If the model's numbers are broken.
         """
-        found = self.stream(
-            lines,
-            options=options,
-            beam=beam,
-            batch_size=batch_size,
-            wishes=wishes,
-            mbr=mbr,
-            long=long,
-        )
         warnings = Warnings(logger.warning, loops=self.warns)
         texts = []
-        for number, several in enumerate(found, start=1):
+        for number, several in enumerate(self.stream(lines, wishes=wishes, **asked), start=1):
             texts.append(best_of(several).text)
             warnings.add(number, several)
         warnings.finish()
         return texts
 
     def translate_nbest(
-        self,
-        lines: Iterable[str],
-        *,
-        n_best: int | None = None,
-        options: SearchOptions | None = None,
-        beam: int | None = None,
-        batch_size: int = 64,
-        wishes: Iterable[Wish] | None = None,
-        mbr: str | None = None,
-        long: str | None = None,
+        self, lines: Iterable[str], *, wishes: Iterable[Wish] | None = None, **asked: Unpack[Asked]
     ) -> list[list[ScoredTranslation]]:
         """As ``translate``, but up to ``n_best`` translations a line, with scores and tokens.
 
         They come best first, at least one, and no text twice; samples come as they were drawn. With
         ``mbr`` all candidates are given, by their expected utility.
-
-        Args:
-            lines: The lines.
-            n_best: How many translations of a line are wanted, instead of ``options.n_best``.
-            options: This and the rest are as in ``translate``.
-            beam: See there.
-            batch_size: See there.
-            wishes: See there.
-            mbr: See there.
-            long: See there.
-
-        Returns:
-            The translations of each line.
         """
-        return list(
-            self.stream(
-                lines,
-                n_best=n_best,
-                options=options,
-                beam=beam,
-                batch_size=batch_size,
-                wishes=wishes,
-                mbr=mbr,
-                long=long,
-                details=True,
-            )
-        )
+        asked["details"] = True
+        return list(self.stream(lines, wishes=wishes, **asked))
 
     def stream(
-        self,
-        lines: Iterable[str],
-        *,
-        options: SearchOptions | None = None,
-        beam: int | None = None,
-        n_best: int | None = None,
-        batch_size: int = 64,
-        wishes: Iterable[Wish] | None = None,
-        mbr: str | None = None,
-        long: str | None = None,
-        details: bool = False,
+        self, lines: Iterable[str], *, wishes: Iterable[Wish] | None = None, **asked: Unpack[Asked]
     ) -> Iterator[list[ScoredTranslation]]:
-        """Translates lines as they come, in constant memory.
+        """Translates lines as they come, in constant memory, as ``translate_nbest`` does.
 
         Some batches of lines are read ahead, to be sorted by length; with a ``batch_size`` of 1
-        none is, and each line is answered before the next is read.
-
-        Args:
-            lines: The lines, any number.
-            options: As in ``translate``.
-            beam: As in ``translate``.
-            n_best: As in ``translate_nbest``.
-            batch_size: As in ``translate``.
-            wishes: As in ``translate``; as many as lines.
-            mbr: As in ``translate_nbest``.
-            long: As in ``translate``.
-            details: Whether translations carry their tokens (and attention, where ``options`` ask
-                for it).
-
-        Returns:
-            For each line, in order, what ``translate_nbest`` gives.
-
-        Raises:
-            Seq2SeqError: If something asked for is not allowed, or ``lines`` is one string.
-            ModelError: If the model's numbers are broken.
+        none is, and each line is answered before the next is read. The translations carry their
+        tokens only where ``details`` are asked for.
         """
-        request = make_request(
-            self.search_options,
-            self.options,
-            options=options,
-            beam=beam,
-            n_best=n_best,
-            batch_size=batch_size,
-            mbr=mbr,
-            long=long,
-            details=details,
-        )
-        return self.run(lines, request, wishes)
+        return self.run(lines, make_request(self.search_options, self.options, **asked), wishes)
 
     def run(
         self, lines: Iterable[str], request: Request, wishes: Iterable[Wish] | None = None
@@ -364,7 +267,7 @@ class Translator:
     def _search_batch(
         self, parts: Sequence[Part], table: PieceTable | None, request: Request
     ) -> list[list[Hypothesis]]:
-        source = SourceBatch.from_rows([[*part.row, EOS] for part in parts])
+        source = source_batch([part.row for part in parts])
         wishes = [part.wish for part in parts] if parts[0].wish else None
         try:
             return run_search(

@@ -38,19 +38,9 @@ class Job:
 def read_job(written: str | bytes, recipe: Translation, where: str, *, most_lines: int) -> Job:
     """Reads a request: an object with "text", a line or a list of lines, and how to translate.
 
-    Args:
-        written: JSON: besides "text" any of "constraints" (an object, or a list of as many as
-            lines), "options" (the fields of ``SearchOptions``), "mbr", "long", "batch_size" and
-            "details".
-        recipe: The recipe's table; it decides what is not given.
-        where: What messages call the request.
-        most_lines: More lines are refused.
-
-    Returns:
-        The job, checked.
-
-    Raises:
-        Seq2SeqError: If it is not JSON, has unknown keys, or asks for what is not allowed.
+    Besides "text" it has any of "constraints" (an object, or a list of as many as lines), "options"
+    (the fields of ``SearchOptions``), "mbr", "long", "batch_size" and "details"; the recipe's table
+    decides what is not given. Messages (``Seq2SeqError``) call the request ``where``.
     """
     given = read_object(written, where)
     _check_keys(given, _REQUEST, where)
@@ -147,12 +137,7 @@ def translations_object(source: str, several: Sequence[ScoredTranslation]) -> di
 
 def score_object(source: str, one: ScoredTranslation, perplexity: float) -> dict[str, Any]:
     """What a model thinks of a given translation."""
-    return {
-        "source": source,
-        "text": one.text,
-        **_scores(one),
-        "perplexity": _finite(perplexity),
-    }
+    return {"source": source, "text": one.text, **_scores(one), "perplexity": _finite(perplexity)}
 
 
 def json_line(content: Mapping[str, Any]) -> str:
@@ -178,11 +163,9 @@ def _options(base: SearchOptions, given: Any, where: str) -> SearchOptions:
     """The recipe's options with those given in their places."""
     if not isinstance(given, dict):
         raise Seq2SeqError(f"{where}: not an object")
-    _check_keys(given, tuple(one.name for one in fields(SearchOptions)), where)
+    _check_keys(given, _names(SearchOptions), where)
     if isinstance(given.get("sampling"), dict):
-        _check_keys(
-            given["sampling"], tuple(one.name for one in fields(Sampling)), f"{where}.sampling"
-        )
+        _check_keys(given["sampling"], _names(Sampling), f"{where}.sampling")
     values = {one.name: getattr(base, one.name) for one in fields(base)} | given
     found: SearchOptions = _typed(SearchOptions, values, where)
     return found

@@ -107,7 +107,8 @@ def attending(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model.decoder.attention=general translation.beam=3 training.epochs=8
         training.learning_rate=0.02 training.validation.every=none training.validation.bleu=false
         training.early_stopping.metric=loss training.checkpoint_every=none
-    """
+        training.precision=float32
+    """  # a precision that every processor has, so that all learn about the same
     recipe_ = tiny_recipe(folder, options.split())
     seq2seq.prepare(recipe_, folder / "data", processes=1)
     seq2seq.train(recipe_, folder / "run", data=folder / "data", threads=1, monitor=Silent())

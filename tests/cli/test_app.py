@@ -137,7 +137,7 @@ def test_ctrl_c_while_the_program_starts(hold: str) -> None:
         "sys.meta_path.insert(0, Slow())\n"
         "sys.argv = ['seq2seq', 'translate', 'nowhere']\n"
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from seq2seq.cli.start import main; main()\n"
+        "from seq2seq.cli import main; main()\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script],

@@ -31,7 +31,7 @@ SCRIPT = (
     "            yield [translator.ScoredTranslation(line.upper(), 0.0, 0.0, False)]\n"
     "translator.Translator.load = lambda path, **options: Fake()\n"
     "sys.argv = ['seq2seq', 'translate', 'model']\n"
-    "from seq2seq.cli.start import main; main()\n"
+    "from seq2seq.cli import main; main()\n"
 )
 
 

@@ -40,9 +40,13 @@ def told(run: Callable, attending: Path) -> Callable[..., Hypotheses]:
 
 def best(hypotheses: Hypotheses) -> list[dict[str, Any]]:
     """The best of each line, but for empty lines and loops, which are cut shorter than found."""
-    found = [one[0] for one in hypotheses if one[0]["source_tokens"] and not one[0]["truncated"]]
+    found = [one[0] for one in hypotheses if one[0]["source_tokens"] and not looped(one[0])]
     assert found
     return found
+
+
+def looped(one: dict[str, Any]) -> bool:
+    return any(note["kind"] == "looped" for note in one["notes"])
 
 
 def texts(hypotheses: Hypotheses) -> list[str]:
@@ -60,6 +64,7 @@ def test_what_json_tells(told) -> None:
             "token_log_probs": [],
             "alignment": None,
             "truncated": False,
+            "notes": [],
             "source_tokens": [],
         }
     ]
@@ -69,7 +74,7 @@ def test_what_json_tells(told) -> None:
             assert one["text"].strip() == "".join(one["tokens"]).replace("▁", " ").strip()
             assert len(one["token_log_probs"]) == len(one["tokens"]) + 1
             assert sum(one["token_log_probs"]) == pytest.approx(one["log_prob"], abs=1e-5)
-            if not one["truncated"]:  # then it may have been cut, and be shorter than its score
+            if not looped(one):  # then it was cut, and is shorter than its score
                 assert one["score"] == pytest.approx(one["log_prob"] / (len(one["tokens"]) + 1))
             assert one["alignment"] == [list(pair) for pair in one["alignment"]]
             assert len(one["alignment"]) <= len(one["text"].split())

@@ -16,8 +16,8 @@ from seq2seq.errors import ModelError, Seq2SeqError
 from seq2seq.ids import EOS
 from seq2seq.inference import export
 from seq2seq.inference.engines import check_precision, load_engine
+from seq2seq.inference.engines.onnx import OnnxEngine
 from seq2seq.inference.engines.onnx.builder import PRECISIONS
-from seq2seq.inference.engines.onnx.engine import OnnxEngine
 from seq2seq.inference.export import export_model
 from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.inference.shortlist import Shortlist

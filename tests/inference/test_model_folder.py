@@ -23,7 +23,7 @@ from support.saved import LINES, save_tiny_model, tokenizers_of
 from seq2seq.errors import ModelError, Seq2SeqError
 from seq2seq.inference import engines
 from seq2seq.inference.engines import load_engine
-from seq2seq.inference.engines.onnx.engine import OnnxEngine
+from seq2seq.inference.engines.onnx import OnnxEngine
 from seq2seq.inference.engines.torch import TorchEngine
 from seq2seq.inference.export import export_model
 from seq2seq.inference.model_folder import ModelFolder
@@ -287,7 +287,7 @@ PUBLISHER = """
 import sys, time
 from pathlib import Path
 from safetensors.torch import load_file
-from seq2seq.recipe.files import load_recipe
+from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.training.run.folder import RunFolder
 
 run, *origins = map(Path, sys.argv[1:])
@@ -297,7 +297,7 @@ def slowly(path, target):
     time.sleep(0.01)  # so that readers see the files of two models
     return replace(path, target)
 
-recipe = load_recipe(str(run / "recipe.toml"))
+recipe = ModelFolder.open(run).recipe
 run = RunFolder.__new__(RunFolder)
 run.path, run.recipe = Path(sys.argv[1]), recipe
 weights = [load_file(origin / "weights.safetensors") for origin in origins]

@@ -137,7 +137,7 @@ def test_ctrl_c_ends_all_of_them(model: Path, tmp_path: Path) -> None:
     script = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "if __name__ == '__main__':\n"
-        "    from seq2seq.cli.start import main\n"
+        "    from seq2seq.cli import main\n"
         f"    sys.argv = ['seq2seq', 'translate', {str(model)!r}, 'in', '--processes', '2']\n"
         "    main()\n"
     )

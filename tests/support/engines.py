@@ -13,8 +13,8 @@ from support.models import cell_variants, model_options, randomize
 
 from seq2seq.errors import ModelError
 from seq2seq.ids import BOS, EOS
+from seq2seq.inference.engines.onnx import OnnxEngine, open_session
 from seq2seq.inference.engines.onnx.builder import Precision
-from seq2seq.inference.engines.onnx.engine import OnnxEngine, open_session
 from seq2seq.inference.engines.onnx.network import OnnxNetwork
 from seq2seq.inference.engines.torch import TorchEngine
 from seq2seq.inference.shortlist import Shortlist, ShortlistHead

@@ -46,12 +46,6 @@ def check_shortlists(models: Sequence[ModelFolder]) -> None:
     """Checks that the models of an ensemble choose from the same tokens.
 
     Where one could not say a token, the others' opinion on it would not count.
-
-    Args:
-        models: Exported models that have shortlists.
-
-    Raises:
-        ModelError: If one's shortlist differs from the first one's.
     """
     first, *others = models
     expected = (first.path / SHORTLIST).read_bytes() if others else b""
@@ -98,7 +92,7 @@ def load_engine(
                 f"{model.path}: the engine 'onnx' needs a model's ONNX graphs, which this run does "
                 f"not have: seq2seq export {model.path} -o MODEL"
             )
-        from seq2seq.inference.engines.onnx import engine as onnx_engine
+        from seq2seq.inference.engines import onnx as onnx_engine
 
         return onnx_engine.load_engine(
             model, precision=precision or "float32", threads=threads, shortlist=shortlist
@@ -107,8 +101,7 @@ def load_engine(
         raise Seq2SeqError(
             f"the engine {name!r} has no {'shortlist' if shortlist else precision}: export the "
             f"model and translate with that: seq2seq export {model.path} -o MODEL"
-            + " --shortlist DATA"
-            * shortlist
+            f"{' --shortlist DATA' if shortlist else ''}"
         )
     return _torch_engine(model, threads)
 

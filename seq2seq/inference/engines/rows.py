@@ -35,16 +35,11 @@ class Rows:
         return cls(every, every)
 
     def moved(self, parent_N: Ints, least_used: float) -> Rows:
-        """The rows after a step of the search.
+        """The rows after a step of the search, each going on from its parent.
 
-        Args:
-            parent_N: The row that each new row goes on from.
-            least_used: Memory is kept as it is while more than this share of its sentences has
-                rows; 1: only while all have; 0: always.
-
-        Returns:
-            The new rows: the same object if each place still belongs to the same sentence, and with
-            the same ``memory_A`` object if the memory stays.
+        Memory is kept as it is, the same object, while more than ``least_used`` of its sentences
+        have rows (1: only while all have; 0: always); so are the rows themselves, if each place
+        still belongs to the same sentence.
         """
         sentence_N = self.sentence_N[parent_N]
         if np.array_equal(sentence_N, self.sentence_N):

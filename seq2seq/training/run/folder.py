@@ -30,6 +30,7 @@ from seq2seq.storage.layout import (
     CARD,
     CHECKPOINTS,
     DATA,
+    GRAPHS,
     LAST,
     METRICS,
     OLD_VAL,
@@ -306,6 +307,8 @@ class RunFolder:
                 "files": {name: sha256(content).hexdigest() for name, content in graphs.items()},
             }
             partial_card.write_bytes(checked_json.dumps(about))
+        for name in set(GRAPHS) - set(graphs):  # of an earlier model; the card names none of them
+            (self.path / name).unlink(missing_ok=True)
 
     @contextmanager
     def _writing(self, what: str) -> Iterator[None]:

@@ -25,8 +25,8 @@ from support.models import model_options, variant_name
 
 from seq2seq.errors import ModelError
 from seq2seq.ids import BOS
+from seq2seq.inference.engines.onnx import OnnxEngine
 from seq2seq.inference.engines.onnx.builder import PRECISIONS, Precision
-from seq2seq.inference.engines.onnx.engine import OnnxEngine
 from seq2seq.inference.engines.onnx.network import OnnxNetwork
 from seq2seq.inference.engines.torch import TorchEngine
 from seq2seq.inference.shortlist import Shortlist

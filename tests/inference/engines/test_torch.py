@@ -196,6 +196,22 @@ def test_the_best_come_first(k: int) -> None:
         np.testing.assert_allclose(candidates.log_probs[row], log_probs[best], rtol=0, atol=2e-6)
 
 
+@pytest.mark.parametrize("k", [1, 2, 7, 500])
+def test_equal_ones_come_in_the_order_of_their_tokens(k: int) -> None:
+    engine = engine_of("plain lstm")
+    logits = torch.randint(0, 4, (500,), generator=torch.Generator().manual_seed(k)).float()
+    engine.model.output = torch.nn.Linear(engine.model.output.in_features, 500)
+    with torch.no_grad():
+        engine.model.output.weight.zero_()
+        engine.model.output.bias.copy_(logits)
+    state = engine.start(batch_of(SOURCES))
+    candidates, _ = engine.step(state, np.arange(3), np.full(3, BOS), k)
+    order = np.argsort(-logits.numpy(), kind="stable")[:k]
+    assert candidates.tokens.tolist() == [order.tolist()] * 3
+    expected = torch.log_softmax(logits, dim=-1)[order]
+    np.testing.assert_allclose(candidates.log_probs, [expected.numpy()] * 3, rtol=0, atol=2e-6)
+
+
 @pytest.mark.parametrize("k", [1, 3, V])
 def test_a_bias_forbids_and_changes_no_other_probability(k: int) -> None:
     engine = engine_of("attention")

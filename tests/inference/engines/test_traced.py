@@ -12,8 +12,8 @@ from support.models import model_options
 from torch import Tensor
 from torch.nn import functional
 
+from seq2seq.inference.engines.onnx import OnnxEngine, open_session
 from seq2seq.inference.engines.onnx.builder import Builder, Precision
-from seq2seq.inference.engines.onnx.engine import OnnxEngine, open_session
 from seq2seq.inference.engines.onnx.network import OnnxNetwork
 from seq2seq.nn.cells import GatedCell, State
 from seq2seq.recipe.registry import CELLS

@@ -8,13 +8,17 @@ import socket
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
+from support.saved import save_tiny_model
 from support.tiny import tiny_recipe
 from support.told import Told
 
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.preparing.prepare import prepare
 from seq2seq.errors import DataError, ModelError, RecipeError
+from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.recipe.files import load_recipe, recipe_from_toml
+from seq2seq.storage.layout import CARD, GRAPHS, WEIGHTS
 from seq2seq.storage.lock import LOCK, Lock
 from seq2seq.training.monitoring.monitor import Silent
 from seq2seq.training.run.folder import RunFolder
@@ -60,6 +64,21 @@ def test_the_file_of_a_killed_process_locks_nobody_out(tmp_path: Path, left: byt
     content = json.loads((tmp_path / LOCK).read_bytes())
     assert content == {"process": os.getpid(), "host": socket.gethostname()}
     lock.release()
+
+
+def test_the_graphs_of_an_earlier_model_do_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model").mkdir()
+    model = ModelFolder.open(save_tiny_model(tmp_path / "model"))
+    weights = load_file(model.path / WEIGHTS)
+    with RunFolder(tmp_path / "run", model.recipe) as run:
+        run.publish(weights, {})
+        assert {*GRAPHS, WEIGHTS, CARD} <= {path.name for path in run.path.iterdir()}
+        monkeypatch.setattr("seq2seq.tasks.translation.published_graphs", lambda *_: {})
+        run.publish(weights, {})
+        left = {path.name for path in run.path.iterdir()}
+    assert left & {*GRAPHS, WEIGHTS, CARD} == {WEIGHTS, CARD}
 
 
 # -- what is left ---------------------------------------------------------------------------

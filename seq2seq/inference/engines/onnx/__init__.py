@@ -1,1 +1,248 @@
-"""The network as ONNX graphs, and the engine that runs them."""
+"""The engine for processors: an exported model's graphs in ONNX Runtime, as the search sees it.
+
+The rows of one sentence attend to one copy of its memory, which stays where the encoder put it.
+
+Shapes: B sentences, A sentences under way, W rows of a sentence, N rows, S source length, E
+embedding, V vocabulary, k candidates a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnxruntime
+from safetensors.numpy import load
+
+from seq2seq.errors import ModelError, Seq2SeqError
+from seq2seq.inference.engines.rows import Rows, widened
+from seq2seq.inference.model_folder import ModelFolder
+from seq2seq.inference.shortlist import SelectedHead, Shortlist, ShortlistHead
+from seq2seq.processors import usable_processors
+from seq2seq.recipe import Model
+from seq2seq.search.model import Candidates, Distribution, Floats32, Ints, SourceBatch
+from seq2seq.search.scores import SUPPRESSED
+from seq2seq.search.top_k import best_of
+from seq2seq.storage.layout import BODIES, ENCODER, OUTPUT, SHORTLIST, STEPS
+
+Arrays = Mapping[str, Any]
+
+_ALL = np.zeros(1, dtype=np.int64)  # as k: all tokens
+_SHARED: list[int] = []  # how many threads all sessions of this process share, once it is known
+_LEAST_USED = 0.75  # of a memory's sentences; with fewer under way it is copied to a smaller one
+
+
+class EngineState(NamedTuple):
+    """What the engine keeps between steps; opaque to the search.
+
+    Attributes:
+        states: The decoder's states by the names of the step's inputs, N rows.
+        rows: The sentence of each row, and the sentences in memory.
+        memory: The step's inputs that stay the same while ``rows`` does.
+        sources: What the encoder gives to the steps, B sentences.
+        lengths_B: Real tokens of each source.
+        width: S, of the batch.
+        output: The output layer of these sentences, where they have a shortlist.
+    """
+
+    states: Arrays
+    rows: Rows
+    memory: Arrays
+    sources: Arrays
+    lengths_B: Ints
+    width: int
+    output: SelectedHead | None
+
+
+class OnnxEngine:
+    """A ``StepModel`` over an exported model.
+
+    Args:
+        encoder: The encoder's graph.
+        step: The step's graph; with a shortlist one that does not choose.
+        options: The recipe's model table.
+        vocab_size: V.
+        head: The output layer with a shortlist; None: the graph has its own.
+    """
+
+    def __init__(
+        self,
+        encoder: onnxruntime.InferenceSession,
+        step: onnxruntime.InferenceSession,
+        options: Model,
+        vocab_size: int,
+        head: ShortlistHead | None = None,
+    ) -> None:
+        self._encoder = encoder
+        self._step = step
+        self.vocab_size = vocab_size
+        self._attends = options.decoder.attention != "none"
+        self._feeds = options.decoder.feeding == "input"
+        self._sums = options.decoder.state_feeding
+        self._embedding = options.decoder.embedding
+        self._given = [output.name for output in encoder.get_outputs()]
+        states = sorted(name for name in self._given if name.startswith("state_"))
+        self._states = [*states, *(["fed"] if self._feeds else [])]
+        self._head = head
+        self._outputs = [
+            *[name.replace("state", "next") for name in states],
+            *(["readout"] if self._feeds or head else []),
+            *(["attention"] if self._attends else []),
+            *([] if head else ["log_probs", "tokens"]),
+        ]
+        self._plain_bias: Floats32 | None = None
+
+    def start(self, source: SourceBatch) -> EngineState:
+        """Encodes a batch."""
+        width = int(source.lengths.max())
+        ids_BS = np.ascontiguousarray(source.ids[:, :width])
+        found = self._encoder.run(None, {"ids": ids_BS, "lengths": source.lengths})
+        given = dict(zip(self._given, found, strict=True))
+        states = {name: given.pop(name) for name in self._states if name != "fed"}
+        if self._feeds:
+            states["fed"] = np.zeros((len(source), self._embedding), dtype=np.float32)
+        rows = Rows.first(len(source))
+        memory = self._placed(rows, {name: given[name] for name in given if name in _SOURCES})
+        output = None if self._head is None else self._head.select(ids_BS, source.lengths)
+        return EngineState(states, rows, memory, given, source.lengths, width, output)
+
+    def step(
+        self,
+        state: EngineState,
+        parent_N: Ints,
+        token_N: Ints,
+        k: int,
+        bias: Floats32 | None = None,
+    ) -> tuple[Candidates, EngineState]:
+        """Feeds each row its token and finds the best next ones."""
+        if state.output is not None:
+            found, after = self._run(state, parent_N, token_N)
+            best = state.output.best(found["readout"], after.rows.sentence_N, k, bias)
+            return Candidates(*best, found.get("attention")), after
+        if not self._is_plain(bias) or k > self.vocab_size - len(SUPPRESSED):
+            every, after = self.distribution(state, parent_N, token_N)
+            if bias is not None:
+                every.log_probs[:] += bias
+            return Candidates(*best_of(every.log_probs, k), every.attention), after
+        found, after = self._run(state, parent_N, token_N, k=np.array([k], dtype=np.int64))
+        return Candidates(found["log_probs"], found["tokens"], found.get("attention")), after
+
+    def distribution(
+        self, state: EngineState, parent_N: Ints, token_N: Ints
+    ) -> tuple[Distribution, EngineState]:
+        """Feeds each row its token and tells of all next ones."""
+        if state.output is not None:
+            found, after = self._run(state, parent_N, token_N)
+            log_probs = state.output.log_probs(found["readout"], after.rows.sentence_N)
+            return Distribution(log_probs, found.get("attention")), after
+        found, after = self._run(state, parent_N, token_N, k=_ALL)
+        return Distribution(found["log_probs"], found.get("attention")), after
+
+    def _is_plain(self, bias: Floats32 | None) -> bool:
+        """Whether a bias keeps out just the special tokens, which is what the graph does."""
+        if bias is None:
+            return False
+        if bias is not self._plain_bias:
+            if not np.array_equal(np.flatnonzero(bias[0]), SUPPRESSED):
+                return False
+            self._plain_bias = bias
+        return True
+
+    def _run(
+        self, state: EngineState, parent_N: Ints, token_N: Ints, **choice: Ints
+    ) -> tuple[dict[str, Any], EngineState]:
+        rows = state.rows.moved(parent_N, _LEAST_USED if self._attends else 0.0)
+        memory = state.memory if rows is state.rows else self._memory(state, rows)
+        inputs = {"parent": parent_N, "token": token_N, **choice, **state.states, **memory}
+        every = self._step.run(self._outputs, inputs)
+        found = dict(zip(self._outputs, every, strict=True))
+        if self._attends:
+            found["attention"] = widened(found["attention"], state.width)
+        # The states come first, in their order; what is fed back is the readout.
+        states = dict(zip(self._states, every, strict=False))
+        return found, state._replace(states=states, rows=rows, memory=memory)
+
+    def _memory(self, state: EngineState, rows: Rows) -> Arrays:
+        """What the rows read of their sentences; dropped are those that no row needs."""
+        memory = dict(state.memory)
+        if rows.memory_A is not state.rows.memory_A:
+            width = int(state.lengths_B[rows.memory_A].max())
+            for name in ("values", "keys"):
+                memory[name] = state.sources[name][rows.memory_A, :width]
+            memory["mask"] = state.sources["mask"][rows.memory_A, :, :width]
+        return self._placed(rows, memory)
+
+    def _placed(self, rows: Rows, memory: dict[str, Any]) -> Arrays:
+        """Adds which sentence's memory each row reads."""
+        if self._sums:
+            memory["sentence"] = rows.sentence_N
+        if self._attends:
+            memory |= {"place": rows.places, "row": rows.table()}
+        return memory
+
+
+_SOURCES = ("values", "keys", "mask", "cell_bias", "readout_bias")
+
+
+def load_engine(
+    model: ModelFolder,
+    *,
+    precision: str = "float32",
+    threads: int | None = None,
+    shortlist: bool = False,
+) -> OnnxEngine:
+    """The engine of an exported model."""
+    threads = threads or usable_processors()
+    head = _head(model) if shortlist else None
+    names = ENCODER, (BODIES if shortlist else STEPS)[precision]
+    graphs = [model.graph_file(name) for name in names]
+    try:
+        encoder, step = (open_session(graph, threads) for graph in graphs)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{model.path}: ONNX Runtime cannot use this model: {reason}") from error
+    return OnnxEngine(encoder, step, model.recipe.model, model.tokenizers.target.size, head)
+
+
+def _head(model: ModelFolder) -> ShortlistHead:
+    if not (model.path / SHORTLIST).exists():
+        raise Seq2SeqError(
+            f"{model.path}: exported without a shortlist: export the run again with --shortlist"
+        )
+    model.graph_file(SHORTLIST)
+    shortlist = Shortlist.load(model.path / SHORTLIST)
+    shortlist.check_fits(model.tokenizers.source.size, model.tokenizers.target.size)
+    arrays = load(model.graph_file(OUTPUT))
+    return ShortlistHead(arrays["weight"], arrays["bias"], shortlist)
+
+
+def _share_threads(threads: int) -> bool:
+    """Lets all sessions of this process use the same threads; the first number asked for holds.
+
+    With threads of its own, those of the session that has just run still wait for more work while
+    the other one runs, and take its cores: on two cores steps took twice as long.
+    """
+    if not _SHARED:
+        try:
+            onnxruntime.set_global_thread_pool_sizes(threads, 1)
+        except AttributeError:  # this version cannot
+            return False
+        _SHARED.append(threads)
+    return True
+
+
+def open_session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
+    """Readies a graph.
+
+    Other sessions of ONNX Runtime that are opened later in this process must share its threads too
+    (``use_per_session_threads = False``).
+    """
+    options = onnxruntime.SessionOptions()
+    if _share_threads(threads):
+        options.use_per_session_threads = False
+    else:
+        options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors: what it warns of is no user's to mend
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
