@@ -132,29 +132,20 @@ def write_lines(path: str) -> Iterator[Output]:
 # Translations in a format, alignments, attention
 
 
-def _as_text(index: int, source: str, several: Sequence[ScoredTranslation]) -> Iterator[str]:
-    """The translation with the best score."""
+def _formatted(
+    format_: str, index: int, source: str, several: Sequence[ScoredTranslation]
+) -> Iterator[str]:
+    """The lines of a source line's translations: the best, all as Moses writes them, or JSON."""
     from seq2seq.inference.results import best_of
 
-    del index, source
-    yield best_of(several).text
+    if format_ == "nbest":
+        yield from (f"{index} ||| {one.text} ||| {one.score:.6f}" for one in several)
+    elif format_ == "jsonl":
+        from seq2seq.inference.wire import json_line, translations_object
 
-
-def _as_nbest(index: int, source: str, several: Sequence[ScoredTranslation]) -> Iterator[str]:
-    """A line for each translation, as Moses writes them."""
-    del source
-    yield from (f"{index} ||| {one.text} ||| {one.score:.6f}" for one in several)
-
-
-def _as_json(index: int, source: str, several: Sequence[ScoredTranslation]) -> Iterator[str]:
-    """One JSON object with all that is known."""
-    from seq2seq.inference.wire import json_line, translations_object
-
-    del index
-    yield json_line(translations_object(source, several))
-
-
-_WRITERS = {"text": _as_text, "nbest": _as_nbest, "jsonl": _as_json}
+        yield json_line(translations_object(source, several))
+    else:
+        yield best_of(several).text
 
 
 @contextmanager
@@ -162,8 +153,7 @@ def write_translations(
     output: str, format_: str, alignments: str | None, attention: str | None, *, at_once: bool
 ) -> Iterator[Write]:
     """Opens the files; each appears under its name when it is complete, or not at all."""
-    from seq2seq.inference.alignment import pharaoh
-    from seq2seq.inference.results import best_of
+    from seq2seq.inference.results import best_of, pharaoh
 
     with ExitStack() as stack:
         file = stack.enter_context(write_lines(output))
@@ -173,7 +163,7 @@ def write_translations(
 
         def write(source: str, several: Sequence[ScoredTranslation]) -> None:
             nonlocal written
-            for line in _WRITERS[format_](written, source, several):
+            for line in _formatted(format_, written, source, several):
                 file.write(line)
             if links is not None:
                 links.write(pharaoh(best_of(several).alignment or []))

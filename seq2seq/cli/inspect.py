@@ -63,7 +63,7 @@ def attention(
     The source runs from left to right, the translation from top to bottom. The darker a square, the
     more the token of its row attended to the token of its column.
     """
-    from seq2seq.inference.alignment import check_pictures, draw_attention
+    from seq2seq.inference.results import check_pictures, draw_attention
 
     check_pictures()
     running.check()

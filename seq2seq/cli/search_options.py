@@ -175,11 +175,10 @@ class Sampled(OptionGroup):
             return base
         from seq2seq.search import Sampling
 
-        drawn = Sampling(
-            **_given(
-                temperature=self.temperature, top_k=self.top_k, top_p=self.top_p, seed=self.seed
-            )
+        given = _given(
+            temperature=self.temperature, top_k=self.top_k, top_p=self.top_p, seed=self.seed
         )
+        drawn = Sampling(**given)
         return replace(base, n_best=self.sample, coverage=0.0, sampling=drawn)
 
 

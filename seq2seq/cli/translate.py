@@ -31,7 +31,7 @@ from seq2seq.storage.layout import MODEL_FILES
 from seq2seq.storage.lines import STANDARD, count_lines
 
 if TYPE_CHECKING:
-    from seq2seq.search import Wish
+    from seq2seq.search import Constraints
 
 EXAMPLE = console.example(
     "seq2seq translate runs/quickstart input.en -o output.de --beam 5",
@@ -241,7 +241,7 @@ def _kept(source: Iterable[str], read: deque[str]) -> Iterator[str]:
         yield line
 
 
-def _read_constraints(constraints: str | None, prefix: str | None) -> Iterator[Wish]:
+def _read_constraints(constraints: str | None, prefix: str | None) -> Iterator[Constraints]:
     """Reads the constraints on each line, from JSON Lines, or a file of prefixes, or both."""
     from seq2seq.inference.wire import constraints_of, read_object
 

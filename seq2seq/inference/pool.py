@@ -35,7 +35,7 @@ from seq2seq.inference.request import (
 from seq2seq.inference.results import ScoredTranslation
 from seq2seq.inference.translator import Translator
 from seq2seq.processors import usable_processors
-from seq2seq.search import Wish
+from seq2seq.search import Constraints
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ class _Window:
     """What a worker is given: some lines."""
 
     lines: list[str]
-    wishes: list[Wish] | None
+    wishes: list[Constraints] | None
     first_line: int
     request: Request
 
@@ -164,20 +164,24 @@ class TranslatorPool:
             worker.pipe.close()
 
     def stream(
-        self, lines: Iterable[str], *, wishes: Iterable[Wish] | None = None, **asked: Unpack[Asked]
+        self,
+        lines: Iterable[str],
+        *,
+        wishes: Iterable[Constraints] | None = None,
+        **asked: Unpack[Asked],
     ) -> Iterator[list[ScoredTranslation]]:
         """Translates lines as they come, in constant memory."""
         return self.run(lines, make_request(self.search_options, self.options, **asked), wishes)
 
     def run(
-        self, lines: Iterable[str], request: Request, wishes: Iterable[Wish] | None = None
+        self, lines: Iterable[str], request: Request, wishes: Iterable[Constraints] | None = None
     ) -> Iterator[list[ScoredTranslation]]:
         """As ``Translator.run``."""
         check_lines(lines)
         return self._results(iter(lines), None if wishes is None else iter(wishes), request)
 
     def _results(
-        self, lines: Iterator[str], wishes: Iterator[Wish] | None, request: Request
+        self, lines: Iterator[str], wishes: Iterator[Constraints] | None, request: Request
     ) -> Iterator[list[ScoredTranslation]]:
         waiting_windows = _windows(lines, wishes, request)
         busy: dict[Connection, tuple[_Worker, int]] = {}
@@ -259,11 +263,11 @@ class TranslatorPool:
 
 
 def _windows(
-    lines: Iterator[str], wishes: Iterator[Wish] | None, request: Request
+    lines: Iterator[str], wishes: Iterator[Constraints] | None, request: Request
 ) -> Iterator[_Window]:
     first_line = 1
-    for window, wished in windows(lines, wishes, request.batch_size * _BATCHES_A_WINDOW):
-        yield _Window(window, wished, first_line, request)
+    for window, constraints in windows(lines, wishes, request.batch_size * _BATCHES_A_WINDOW):
+        yield _Window(window, constraints, first_line, request)
         first_line += len(window)
 
 

@@ -18,9 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from seq2seq.inference.alignment import SPACE
 from seq2seq.inference.request import Request
-from seq2seq.inference.results import Note, ScoredTranslation
+from seq2seq.inference.results import SPACE, Note, ScoredTranslation
 from seq2seq.inference.segmentation import Line, Part, join_parts
 from seq2seq.search import Hypothesis, Normalization, divisors
 from seq2seq.search.constraints import restore_prefix
@@ -106,7 +105,7 @@ def _without_loop(found: Hypothesis, begins_word: Callable[[int], bool]) -> Hypo
 
 
 def _text(decoded: str, found: Hypothesis, part: Part, table: PieceTable | None) -> str:
-    text, prefix = decoded, part.wish.prefix
+    text, prefix = decoded, part.constraints.prefix
     if prefix and table is not None:
         text = restore_prefix(decoded, prefix, found.tokens, table)
     return text.replace("\n", " ")  # a piece may hold a line break, which would make two lines

@@ -13,7 +13,7 @@ from seq2seq.data.batching import Bounds, length_batches
 from seq2seq.errors import Seq2SeqError, unknown_name
 from seq2seq.ids import EOS
 from seq2seq.recipe import Translation
-from seq2seq.search import SearchOptions, SourceBatch, Wish
+from seq2seq.search import Constraints, SearchOptions, SourceBatch
 from seq2seq.search.run import check_options
 
 LONG = ("split", "truncate", "keep")
@@ -156,11 +156,11 @@ def check_lines(lines: Iterable[str]) -> None:
         raise Seq2SeqError("lines is a single string; give a list of lines, also of one: [line]")
 
 
-def check_without_texts(wishes: Sequence[Wish], first_line: int) -> None:
+def check_without_texts(wishes: Sequence[Constraints], first_line: int) -> None:
     """Checks that wishes give no text that a shortlist may have no pieces for."""
-    for number, wish in enumerate(wishes, start=first_line):
-        if wish.prefix or wish.forced:
-            what = "a prefix" if wish.prefix else "a forced phrase"
+    for number, constraints in enumerate(wishes, start=first_line):
+        if constraints.prefix or constraints.forced:
+            what = "a prefix" if constraints.prefix else "a forced phrase"
             raise Seq2SeqError(
                 f"line {number}: has {what}, but a shortlist may lack its pieces: translate "
                 "without the shortlist"
@@ -168,18 +168,18 @@ def check_without_texts(wishes: Sequence[Wish], first_line: int) -> None:
 
 
 def windows(
-    lines: Iterator[str], wishes: Iterator[Wish] | None, size: int
-) -> Iterator[tuple[list[str], list[Wish] | None]]:
-    """Takes so many lines at a time, each with its wish."""
+    lines: Iterator[str], wishes: Iterator[Constraints] | None, size: int
+) -> Iterator[tuple[list[str], list[Constraints] | None]]:
+    """Takes so many lines at a time, each with its constraints."""
     count = 0
     while window := list(islice(lines, size)):
         count += len(window)
-        wished = None if wishes is None else list(islice(wishes, len(window)))
-        if wished is not None and len(wished) < len(window):
-            found = count - len(window) + len(wished)
+        constraints = None if wishes is None else list(islice(wishes, len(window)))
+        if constraints is not None and len(constraints) < len(window):
+            found = count - len(window) + len(constraints)
             counted = "1 line" if found == 1 else f"{found:,} lines"
             raise Seq2SeqError(f"there are constraints for {counted}, but there are more lines")
-        yield window, wished
+        yield window, constraints
     if wishes is not None and next(wishes, None) is not None:
         raise Seq2SeqError(
             f"there are constraints for more lines than the {count:,} that there are"

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from seq2seq.ids import UNK
 from seq2seq.inference.results import Note
-from seq2seq.search import Wish
+from seq2seq.search import Constraints
 from seq2seq.text.tokenizer import Tokenizer
 
 Count = Callable[[Sequence[str]], list[int]]
@@ -28,7 +28,7 @@ _CUTS = (
     re.compile(rf"[,:–—][{_CLOSING}]*\s+|[，、：][{_CLOSING}]*\s*|[،]\s*"),
     re.compile(r"\s+"),
 )
-_NO_WISH = Wish()
+_FREE = Constraints()
 _BYTES = 4  # a character that the tokenizer does not know may become so many pieces
 
 
@@ -88,7 +88,7 @@ class Part:
 
     line: int
     row: list[int]
-    wish: Wish
+    constraints: Constraints
 
 
 @dataclass(frozen=True)
@@ -113,19 +113,21 @@ class Reader:
         self._longest = longest
         self._long = long
 
-    def read(self, lines: Sequence[str], wishes: Sequence[Wish] | None, first: int) -> list[Line]:
+    def read(
+        self, lines: Sequence[str], wishes: Sequence[Constraints] | None, first: int
+    ) -> list[Line]:
         """Reads some lines."""
         rows = self._tokenizer.encode(lines)
-        wished = wishes or [_NO_WISH] * len(lines)
+        constraints = wishes or [_FREE] * len(lines)
         return [
             self._line(number, *read)
-            for number, read in enumerate(zip(lines, rows, wished, strict=True), start=first)
+            for number, read in enumerate(zip(lines, rows, constraints, strict=True), start=first)
         ]
 
-    def _line(self, number: int, line: str, row: list[int], wish: Wish) -> Line:
+    def _line(self, number: int, line: str, row: list[int], constraints: Constraints) -> Line:
         if not line.strip():
             row = []
-        if not row and not (wish.prefix or wish.forced):
+        if not row and not (constraints.prefix or constraints.forced):
             return Line([])
         notes: list[Note] = []
         if UNK in row:
@@ -133,23 +135,23 @@ class Reader:
         if "\ufffd" in line:
             notes.append(Note("invalid", "it has U+FFFD in the place of what could not be read"))
         if len(row) <= self._longest or self._long == "keep":
-            return Line([Part(number, row, wish)], tuple(notes))
-        parts, note = self._shortened(Part(number, row, wish), line)
+            return Line([Part(number, row, constraints)], tuple(notes))
+        parts, note = self._shortened(Part(number, row, constraints), line)
         return Line(parts, (*notes, note))
 
     def _shortened(self, whole: Part, line: str) -> tuple[list[Part], Note]:
         """What is made of a line that is too long."""
-        row, wish = whole.row, whole.wish
+        row, constraints = whole.row, whole.constraints
         why = f"{len(row)} pieces, but the model takes at most {self._longest}"
         if self._long == "truncate":
             kept = replace(whole, row=row[: self._longest])
             return [kept], Note("truncated", f"{why}: the rest was left out")
-        if wish.forced:  # there is no telling in which part a phrase belongs
+        if constraints.forced:  # there is no telling in which part a phrase belongs
             text = f"{why}: it was not split, as its translation has to hold phrases"
             return [whole], Note("whole", text)
         rows = self._tokenizer.encode(split_line(line, self._longest, self._count))
         first, *others = [one for one in rows if one]
-        rest = replace(wish, prefix="")
+        rest = replace(constraints, prefix="")
         parts = [replace(whole, row=first), *(Part(whole.line, other, rest) for other in others)]
         return parts, Note("split", f"{why}: it was translated in {len(parts)} parts")
 

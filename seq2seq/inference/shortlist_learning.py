@@ -10,7 +10,6 @@ Shapes: B pairs, S source length, T target length, C pairs of pieces.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -41,29 +40,26 @@ _CELLS_AT_ONCE = 2**21
 _MOST_CELLS = 2**24
 
 
-@dataclass
 class PieceWeights:
     """How much attention target pieces gave to source pieces, summed over pairs.
 
-    Attributes:
+    Args:
         source_size: Source pieces.
         target_size: Target pieces.
+
+    Attributes:
         key_C: source piece x ``target_size`` + target piece, ascending.
         weight_C: The sums.
         target_counts_V: How often each target piece came.
     """
 
-    source_size: int
-    target_size: int
-    key_C: Ints = field(init=False)
-    weight_C: Floats = field(init=False)
-    target_counts_V: Ints = field(init=False)
-    _new: list[tuple[Ints, Floats]] = field(init=False, default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.key_C = np.empty(0, dtype=np.int64)
-        self.weight_C = np.empty(0)
-        self.target_counts_V = np.zeros(self.target_size, dtype=np.int64)
+    def __init__(self, source_size: int, target_size: int) -> None:
+        self.source_size = source_size
+        self.target_size = target_size
+        self.key_C: Ints = np.empty(0, dtype=np.int64)
+        self.weight_C: Floats = np.empty(0)
+        self.target_counts_V: Ints = np.zeros(target_size, dtype=np.int64)
+        self._new: list[tuple[Ints, Floats]] = []
 
     def add(self, source: Ints, target: Ints, weight: Floats) -> None:
         """Counts weights."""
@@ -82,29 +78,19 @@ class PieceWeights:
             heavy = np.sort(np.argpartition(self.weight_C, -_MOST_CELLS)[-_MOST_CELLS:])
             self.key_C, self.weight_C = self.key_C[heavy], self.weight_C[heavy]
 
-    def shortlist(
-        self, per_piece: int, frequent: int, same: npt.NDArray[np.int64] | None = None
-    ) -> Shortlist:
-        """Chooses the target pieces."""
+    def shortlist(self, per_piece: int, frequent: int, same: Ints) -> Shortlist:
+        """Chooses the target pieces; a source piece's ``same``, if not -1, is always among them."""
+        copied = np.flatnonzero(same >= 0)
+        self.add(copied, same[copied], np.full(len(copied), np.inf))
         self.merge()
         order = np.argsort(-self.target_counts_V, kind="stable")[:frequent]
         always = order[self.target_counts_V[order] > 0]
         source, target = np.divmod(self.key_C, self.target_size)
-        weight = self.weight_C.copy()
-        if same is not None:
-            copied = np.flatnonzero(same >= 0)
-            source = np.concatenate([source, copied])
-            target = np.concatenate([target, same[copied]])
-            weight = np.concatenate([weight, np.full(len(copied), np.inf)])
         # Places on the lists are for what is not on every list anyway.
         kept = ~np.isin(target, np.append(always, (UNK, EOS)))
-        source, target, weight = source[kept], target[kept], weight[kept]
-        # A copied piece may be there twice: the first, with the endless weight, stays.
+        source, target, weight = source[kept], target[kept], self.weight_C[kept]
         heaviest = np.lexsort((target, -weight, source))
-        key = (source * self.target_size + target)[heaviest]
-        first = np.zeros(len(key), dtype=np.bool_)
-        first[np.unique(key, return_index=True)[1]] = True
-        source, target = source[heaviest][first], target[heaviest][first]
+        source, target = source[heaviest], target[heaviest]
         rank = np.arange(len(source)) - np.searchsorted(source, source)
         kept = rank < per_piece
         likely_XM = np.full((self.source_size, per_piece), EOS, dtype=np.int32)

@@ -30,7 +30,7 @@ from seq2seq.inference.request import (
 from seq2seq.inference.results import ScoredTranslation, Warnings, best_of
 from seq2seq.inference.segmentation import Part, Reader
 from seq2seq.recipe import Translation
-from seq2seq.search import Hypothesis, StepModel, Wish, run_search
+from seq2seq.search import Constraints, Hypothesis, StepModel, run_search
 from seq2seq.search.constraints.pieces import PieceTable
 from seq2seq.text.tokenizer import Tokenizers
 
@@ -163,7 +163,11 @@ class Translator:
         )
 
     def translate(
-        self, lines: Iterable[str], *, wishes: Iterable[Wish] | None = None, **asked: Unpack[Asked]
+        self,
+        lines: Iterable[str],
+        *,
+        wishes: Iterable[Constraints] | None = None,
+        **asked: Unpack[Asked],
     ) -> list[str]:
         """Translates lines.
 
@@ -190,7 +194,11 @@ class Translator:
         return texts
 
     def translate_nbest(
-        self, lines: Iterable[str], *, wishes: Iterable[Wish] | None = None, **asked: Unpack[Asked]
+        self,
+        lines: Iterable[str],
+        *,
+        wishes: Iterable[Constraints] | None = None,
+        **asked: Unpack[Asked],
     ) -> list[list[ScoredTranslation]]:
         """As ``translate``, but up to ``n_best`` translations a line, with scores and tokens.
 
@@ -201,7 +209,11 @@ class Translator:
         return list(self.stream(lines, wishes=wishes, **asked))
 
     def stream(
-        self, lines: Iterable[str], *, wishes: Iterable[Wish] | None = None, **asked: Unpack[Asked]
+        self,
+        lines: Iterable[str],
+        *,
+        wishes: Iterable[Constraints] | None = None,
+        **asked: Unpack[Asked],
     ) -> Iterator[list[ScoredTranslation]]:
         """Translates lines as they come, in constant memory, as ``translate_nbest`` does.
 
@@ -212,18 +224,20 @@ class Translator:
         return self.run(lines, make_request(self.search_options, self.options, **asked), wishes)
 
     def run(
-        self, lines: Iterable[str], request: Request, wishes: Iterable[Wish] | None = None
+        self, lines: Iterable[str], request: Request, wishes: Iterable[Constraints] | None = None
     ) -> Iterator[list[ScoredTranslation]]:
         """Translates lines as ``stream`` does, by a request that was made before."""
         check_lines(lines)
         return self._windows(iter(lines), None if wishes is None else iter(wishes), request)
 
     def _windows(
-        self, lines: Iterator[str], wishes: Iterator[Wish] | None, request: Request
+        self, lines: Iterator[str], wishes: Iterator[Constraints] | None, request: Request
     ) -> Iterator[list[ScoredTranslation]]:
         first_line = 1
-        for window, wished in windows(lines, wishes, request.window):
-            yield from self.translate_window(window, request, wishes=wished, first_line=first_line)
+        for window, constraints in windows(lines, wishes, request.window):
+            yield from self.translate_window(
+                window, request, wishes=constraints, first_line=first_line
+            )
             first_line += len(window)
 
     def translate_window(
@@ -231,7 +245,7 @@ class Translator:
         lines: Sequence[str],
         request: Request,
         *,
-        wishes: Sequence[Wish] | None = None,
+        wishes: Sequence[Constraints] | None = None,
         first_line: int = 1,
     ) -> list[list[ScoredTranslation]]:
         """Translates some lines of many."""
@@ -254,8 +268,8 @@ class Translator:
     ) -> list[list[Hypothesis]]:
         """Batches apart with wishes and without: rules of few sentences must not slow all down."""
         found: list[list[Hypothesis]] = [[] for _ in parts]
-        for wished in (False, True):
-            chosen = [i for i, part in enumerate(parts) if bool(part.wish) is wished]
+        for constrained in (False, True):
+            chosen = [i for i, part in enumerate(parts) if bool(part.constraints) is constrained]
             lengths = [len(parts[i].row) + 1 for i in chosen]
             for batch in batches(lengths, request.batch_size):
                 members = [chosen[i] for i in batch]
@@ -268,7 +282,7 @@ class Translator:
         self, parts: Sequence[Part], table: PieceTable | None, request: Request
     ) -> list[list[Hypothesis]]:
         source = source_batch([part.row for part in parts])
-        wishes = [part.wish for part in parts] if parts[0].wish else None
+        wishes = [part.constraints for part in parts] if parts[0].constraints else None
         try:
             return run_search(
                 self.model, source, request.searched, constraints=wishes, pieces=table
@@ -278,7 +292,7 @@ class Translator:
                 raise
             if len(parts) == 1:
                 raise Seq2SeqError(f"line {parts[0].line}: {error}") from None
-            for part in sorted(parts, key=lambda part: part.line):  # whose wish was it?
+            for part in sorted(parts, key=lambda part: part.line):  # whose were they?
                 self._search_batch([part], table, request)
             raise
 

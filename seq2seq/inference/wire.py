@@ -14,7 +14,7 @@ from seq2seq.errors import Seq2SeqError, unknown_name
 from seq2seq.inference.request import Request, make_request, search_options
 from seq2seq.inference.results import ScoredTranslation
 from seq2seq.recipe import Translation
-from seq2seq.search import Sampling, SearchOptions, Wish
+from seq2seq.search import Constraints, Sampling, SearchOptions
 
 CONSTRAINTS = ("prefix", "force", "avoid")
 _REQUEST = ("text", "constraints", "options", "mbr", "long", "batch_size", "details")
@@ -31,7 +31,7 @@ class Job:
     """
 
     lines: tuple[str, ...]
-    wishes: tuple[Wish, ...] | None
+    wishes: tuple[Constraints, ...] | None
     request: Request
 
 
@@ -94,7 +94,7 @@ def read_object(written: str | bytes, where: str, remedy: str = "") -> dict[str,
     return found
 
 
-def constraints_of(found: Any, where: str) -> Wish:
+def constraints_of(found: Any, where: str) -> Constraints:
     """Reads what a translation has to look like."""
     if not isinstance(found, dict):
         raise Seq2SeqError(f"{where}: not an object")
@@ -110,7 +110,7 @@ def constraints_of(found: Any, where: str) -> Wish:
                 f"{where}: {key} must be a list of phrases that are not empty, not "
                 f"{json.dumps(value, ensure_ascii=False)}"
             )
-    return Wish(
+    return Constraints(
         prefix=found.get("prefix", ""),
         forced=tuple(found.get("force", ())),
         avoided=tuple(found.get("avoid", ())),

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seq2seq.inference.alignment import pharaoh, word_alignment, word_attention, words_of
+from seq2seq.inference.results import pharaoh, word_alignment, word_attention, words_of
 
 SOURCE = ["▁the", "▁dog", "s", "▁sleep"]
 TARGET = ["▁die", "▁Hun", "de", "▁schlafen"]

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load
 from torch import Tensor
 
-from seq2seq.inference.engines.rows import Rows, widened
+from seq2seq.inference.engines import Rows, widened
 from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.models.decoder import DecoderState
 from seq2seq.models.translation import TranslationModel

@@ -16,7 +16,7 @@ import onnxruntime
 from safetensors.numpy import load
 
 from seq2seq.errors import ModelError, Seq2SeqError
-from seq2seq.inference.engines.rows import Rows, widened
+from seq2seq.inference.engines import Rows, widened
 from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.inference.shortlist import SelectedHead, Shortlist, ShortlistHead
 from seq2seq.processors import usable_processors
