@@ -9,15 +9,7 @@ import typer
 
 from seq2seq.cli import console, files
 from seq2seq.cli.options import Model
-from seq2seq.cli.score import (
-    DEFAULT_METRICS,
-    AsJson,
-    Bootstrap,
-    Lowercase,
-    Metrics,
-    Tokenize,
-    print_scores,
-)
+from seq2seq.cli.score import Scoring
 from seq2seq.cli.search_options import (
     Lengths,
     Penalties,
@@ -39,6 +31,7 @@ def evaluate(
     sampled: Sampled,
     lengths: Lengths,
     running: RunningMany,
+    scoring: Scoring,
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="Text to translate; -: standard input.")
     ],
@@ -49,22 +42,15 @@ def evaluate(
             "-o", "--output", metavar="FILE", help="Also write the translations to a file."
         ),
     ] = None,
-    metrics: Metrics = None,
-    lowercase: Lowercase = False,
-    tokenize: Tokenize = None,
-    bootstrap: Bootstrap = 0,
-    as_json: AsJson = False,
 ) -> None:
     """Translate a test set and score it.
 
     The scores are sacreBLEU's BLEU, chrF and TER, with their signatures.
     """
     from seq2seq.inference.results import Warnings, best_of
-    from seq2seq.metrics import check_options, corpus_scores
 
     check_together(searching, penalties, sampled, running)
-    wanted = metrics or DEFAULT_METRICS
-    check_options(wanted, tokenize, bootstrap)  # not only after an hour of translating
+    scoring.check()  # not only after an hour of translating
     if output is not None:
         check_output(output, model, source, reference)
     files.check_standard_input(source, reference)
@@ -89,12 +75,4 @@ def evaluate(
             if file is not None:
                 file.write(translations[-1])
     warnings.finish()
-    scores = corpus_scores(
-        translations,
-        [references],
-        metrics=wanted,
-        lowercase=lowercase,
-        tokenize=tokenize,
-        bootstrap=bootstrap,
-    )
-    print_scores(scores, as_json, {"model": model, "beam": options.beam, "lines": len(sources)})
+    scoring.show(translations, [references], {"model": model, "beam": options.beam})

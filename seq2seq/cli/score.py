@@ -20,7 +20,6 @@ from seq2seq.storage.lines import STANDARD, count_lines, name_of
 
 if TYPE_CHECKING:
     from seq2seq.inference.scoring import Given, Scorer
-    from seq2seq.metrics import Score
 
 EXAMPLE = console.example(
     "seq2seq score output.de test.de", "seq2seq score --model runs/quickstart test.en output.de"
@@ -28,29 +27,66 @@ EXAMPLE = console.example(
 DEFAULT_METRICS = ("bleu", "chrf", "ter")
 _NBEST = re.compile(r"([0-9]+) \|\|\| (.*?)(?: \|\|\| .*)?", flags=re.DOTALL)
 
-Lowercase = Annotated[bool, typer.Option("--lowercase", help="Ignore case in BLEU and chrF.")]
-Tokenize = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="BLEU's tokenizer: 13a, intl, char, zh, none, ja-mecab or ko-mecab.  [default: 13a]",
-    ),
-]
-Bootstrap = Annotated[
-    int,
-    typer.Option(
-        metavar="N", help="Add 95 % confidence intervals from N bootstrap resamples; 1000 is usual."
-    ),
-]
-Metrics = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--metric",
-        metavar="NAME",
-        help="bleu, chrf, chrf++ or ter; can be repeated.  [default: bleu, chrf and ter]",
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+@dataclass(frozen=True)
+class Scoring(OptionGroup):
+    """Metrics."""
+
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="bleu, chrf, chrf++ or ter; can be repeated.  [default: bleu, chrf and ter]",
+        ),
+    ] = None
+    lowercase: Annotated[
+        bool, typer.Option("--lowercase", help="Ignore case in BLEU and chrF.")
+    ] = False
+    tokenize: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="BLEU's tokenizer: 13a, intl, char, zh, none, ja-mecab or ko-mecab.  "
+            "[default: 13a]",
+        ),
+    ] = None
+    bootstrap: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Add 95 % confidence intervals from N bootstrap resamples; 1000 is usual.",
+        ),
+    ] = 0
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+
+    def check(self) -> None:
+        """Raises a ``Seq2SeqError`` for a metric, a tokenizer or a number that is not allowed."""
+        from seq2seq.metrics import check_options
+
+        check_options(self.metric or DEFAULT_METRICS, self.tokenize, self.bootstrap)
+
+    def show(
+        self, translated: list[str], references: list[list[str]], about: dict[str, Any]
+    ) -> None:
+        """Scores translations and prints the scores with their signatures; JSON has ``about`` too."""
+        from seq2seq.metrics import corpus_scores
+
+        scores = corpus_scores(
+            translated,
+            references,
+            metrics=self.metric or DEFAULT_METRICS,
+            lowercase=self.lowercase,
+            tokenize=self.tokenize,
+            bootstrap=self.bootstrap,
+        )
+        if self.json_:
+            printed = {**about, "lines": len(translated), "scores": [asdict(one) for one in scores]}
+            for one in printed["scores"]:
+                del one["text"]  # the same in words
+            console.show(json.dumps(printed, indent=2, ensure_ascii=False))
+        else:
+            for score in scores:
+                console.show(score.text)
 
 
 @dataclass(frozen=True)
@@ -99,66 +135,33 @@ def score(
             help="One or more reference files. With --model: files of translations.",
         ),
     ],
+    scoring: Scoring,
     rescoring: Rescoring,
     penalties: Penalties,
     running: Running,
-    metrics: Metrics = None,
-    lowercase: Lowercase = False,
-    tokenize: Tokenize = None,
-    bootstrap: Bootstrap = 0,
-    as_json: AsJson = False,
 ) -> None:
     """Score translations against references, or by a model.
 
     All files are plain, detokenized text. The scores are sacreBLEU's, with their signatures; with
     --model they are the model's own, the same that seq2seq translate reports.
     """
-    against_references = {
-        "--metric": metrics,
-        "--lowercase": lowercase,
-        "--tokenize": tokenize,
-        "--bootstrap": bootstrap,
-        "--json": as_json,
-    }
     if rescoring.model is not None:
-        _refuse([name for name, value in against_references.items() if value], "without")
+        _refuse(scoring.given(), "without")
         _score_by_model(hypotheses, references, rescoring, penalties, running)
         return
     _refuse([*rescoring.given(), *penalties.given(), *running.given()], "with")
-    from seq2seq.metrics import corpus_scores
-
     files.check_standard_input(hypotheses, *references)
     translated = files.all_lines(hypotheses)
     referenced = [files.all_lines(path) for path in references]
     for path, read in zip(references, referenced, strict=True):
         files.check_counts(hypotheses, len(translated), path, len(read))
-    scores = corpus_scores(
-        translated,
-        referenced,
-        metrics=metrics or DEFAULT_METRICS,
-        lowercase=lowercase,
-        tokenize=tokenize,
-        bootstrap=bootstrap,
-    )
-    print_scores(scores, as_json, {"lines": len(translated)})
+    scoring.show(translated, referenced, {})
 
 
 def _refuse(options: list[str], when: str) -> None:
     if options:
         verb, them = ("applies", "it") if len(options) == 1 else ("apply", "them")
         raise Seq2SeqError(f"{', '.join(options)} {verb} only {when} --model: leave {them} out")
-
-
-def print_scores(scores: list[Score], as_json: bool, about: dict[str, Any]) -> None:
-    """Prints scores, each with its signature."""
-    if as_json:
-        printed = {**about, "scores": [asdict(one) for one in scores]}
-        for one in printed["scores"]:
-            del one["text"]  # the same in words
-        console.show(json.dumps(printed, indent=2, ensure_ascii=False))
-    else:
-        for one in scores:
-            console.show(one.text)
 
 
 # ---------------------------------------------------------------------------------------------

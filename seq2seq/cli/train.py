@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seq2seq.cli import console
+from seq2seq.cli import INTERRUPTED, console
 from seq2seq.cli.options import RecipeName, Settings, Threads
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def train(
     elif not result.finished:
         console.wait_for_first_process()
     if not result.finished:
-        raise typer.Exit(console.INTERRUPTED)
+        raise typer.Exit(INTERRUPTED)
 
 
 def _summary(result: TrainingResult) -> list[str]:

@@ -183,7 +183,8 @@ class TranslatorPool:
     def _results(
         self, lines: Iterator[str], wishes: Iterator[Constraints] | None, request: Request
     ) -> Iterator[list[ScoredTranslation]]:
-        waiting_windows = _windows(lines, wishes, request)
+        size = request.batch_size * _BATCHES_A_WINDOW
+        windows_left = (_Window(*one, request) for one in windows(lines, wishes, size))
         busy: dict[Connection, tuple[_Worker, int]] = {}
         waiting: dict[int, _Done] = {}  # by their number; those before are not done yet
         given = taken = 0
@@ -195,7 +196,7 @@ class TranslatorPool:
                     if worker is None:
                         break
                     try:
-                        window = next(waiting_windows, None)
+                        window = next(windows_left, None)
                     except BaseException:
                         self._idle.put(worker)
                         raise
@@ -260,15 +261,6 @@ class TranslatorPool:
             error.exit_code = code
             raise error
         return done.found
-
-
-def _windows(
-    lines: Iterator[str], wishes: Iterator[Constraints] | None, request: Request
-) -> Iterator[_Window]:
-    first_line = 1
-    for window, constraints in windows(lines, wishes, request.batch_size * _BATCHES_A_WINDOW):
-        yield _Window(window, constraints, first_line, request)
-        first_line += len(window)
 
 
 def _started(load: Callable[[], Translator]) -> _Worker:

@@ -169,8 +169,8 @@ def check_without_texts(wishes: Sequence[Constraints], first_line: int) -> None:
 
 def windows(
     lines: Iterator[str], wishes: Iterator[Constraints] | None, size: int
-) -> Iterator[tuple[list[str], list[Constraints] | None]]:
-    """Takes so many lines at a time, each with its constraints."""
+) -> Iterator[tuple[list[str], list[Constraints] | None, int]]:
+    """Takes so many lines at a time, with their constraints and the number of the first."""
     count = 0
     while window := list(islice(lines, size)):
         count += len(window)
@@ -179,7 +179,7 @@ def windows(
             found = count - len(window) + len(constraints)
             counted = "1 line" if found == 1 else f"{found:,} lines"
             raise Seq2SeqError(f"there are constraints for {counted}, but there are more lines")
-        yield window, constraints
+        yield window, constraints, count - len(window) + 1
     if wishes is not None and next(wishes, None) is not None:
         raise Seq2SeqError(
             f"there are constraints for more lines than the {count:,} that there are"

@@ -233,12 +233,10 @@ class Translator:
     def _windows(
         self, lines: Iterator[str], wishes: Iterator[Constraints] | None, request: Request
     ) -> Iterator[list[ScoredTranslation]]:
-        first_line = 1
-        for window, constraints in windows(lines, wishes, request.window):
+        for window, constraints, first_line in windows(lines, wishes, request.window):
             yield from self.translate_window(
                 window, request, wishes=constraints, first_line=first_line
             )
-            first_line += len(window)
 
     def translate_window(
         self,
