@@ -68,7 +68,7 @@ class Scoring(OptionGroup):
     def show(
         self, translated: list[str], references: list[list[str]], about: dict[str, Any]
     ) -> None:
-        """Scores translations and prints the scores, as lines or as JSON with what ``about`` says."""
+        """Scores translations and prints the scores, as lines or as JSON."""
         from seq2seq.metrics import corpus_scores
 
         scores = corpus_scores(
