@@ -296,7 +296,7 @@ class TestLoad:
         (tmp_path / "weights.safetensors").touch()
         assert self.message(tmp_path / "weights.safetensors") == (
             f"{tmp_path}/weights.safetensors: a file, but a model is a folder: "
-            "give the one it lies in"
+            "give the folder that it is in"
         )
 
     def test_another_folder(self, tmp_path: Path) -> None:

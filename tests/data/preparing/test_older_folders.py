@@ -11,8 +11,8 @@ from seq2seq.data.dataset import MANIFEST, RECIPE, PreparedData, digest_of
 from seq2seq.data.preparing.prepare import is_prepared, prepare
 from seq2seq.recipe import Recipe, packaged
 from seq2seq.recipe.files import load_recipe
-from seq2seq.storage.atomic import file_digest
 from seq2seq.storage import checked_json
+from seq2seq.storage.atomic import file_digest
 from seq2seq.storage.checked_json import SUM
 
 OLD = {split: {"kind": "phrasebook", "split": split} for split in ("train", "val", "test")}
