@@ -152,7 +152,13 @@ def _as_recipe(recipe: Recipe | str | Path) -> Recipe:
 
     if isinstance(recipe, str | Path):
         return load_recipe(str(recipe))
-    return recipe_from_toml(recipe_to_toml(recipe), recipe.name)  # checks the cells' own keys, too
+    checked = recipe_from_toml(recipe_to_toml(recipe), recipe.name)  # the cells' own keys, too
+    # The rest stays as it was made: fine-tuning asks which keys were given.
+    sides = {
+        side: given.model_copy(update={"cell": getattr(checked.model, side).cell})
+        for side, given in (("encoder", recipe.model.encoder), ("decoder", recipe.model.decoder))
+    }
+    return recipe.model_copy(update={"model": recipe.model.model_copy(update=sides)})
 
 
 @contextmanager

@@ -80,16 +80,8 @@ def further_problems(
     """Finds the broken rules that pydantic did not look at, since something else is wrong there.
 
     What is wrong is removed, and the rest is validated again, until nothing more is found. A rule
-    that names a removed key does not count: it would speak of the key's default.
-
-    Args:
-        table: The recipe's raw table, that is changed.
-        error: What pydantic found in it.
-        assignments: As for ``problems_of``.
-        cells: Whether the cells' own keys are looked at.
-
-    Returns:
-        One line a problem, none of which is among those of ``error``.
+    that names a removed key does not count: it would speak of the key's default. The raw ``table``
+    is changed; none of the lines is among those of ``error``, which pydantic found in it.
     """
     lines: list[str] = []
     reported: set[str] = set()

@@ -17,13 +17,8 @@ class Lock:
     """Keeps other processes out of a folder until it is released, or this process dies.
 
     The system forgets the lock with the process that holds it, so the file alone, which a killed
-    process leaves behind, locks nobody out.
-
-    Args:
-        folder: The folder; it must be there.
-
-    Raises:
-        ModelError: If another process has it, or a link lies under its name.
+    process leaves behind, locks nobody out. A ``ModelError`` says that another process has it, or
+    that a link lies under its name.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -26,12 +26,7 @@ Places = npt.NDArray[np.intp]
 
 
 class Texts:
-    """A column of texts: their UTF-8, one behind the other, and where each begins and ends.
-
-    Args:
-        data: The bytes.
-        bounds: Text n goes from byte ``bounds[n]`` to ``bounds[n + 1]``.
-    """
+    """A column of texts, their UTF-8 joined: number n is ``data[bounds[n]:bounds[n + 1]]``."""
 
     def __init__(self, data: npt.NDArray[np.uint8], bounds: npt.NDArray[np.int32]) -> None:
         self.data = data

@@ -37,11 +37,7 @@ Int64s = npt.NDArray[np.int64]
 
 
 class Sampler:
-    """Draws splits for one model.
-
-    Args:
-        proto: The serialized SentencePiece model.
-    """
+    """Draws splits for one serialized SentencePiece model."""
 
     def __init__(self, proto: bytes) -> None:
         pieces, self._kind = _read_model(proto)
