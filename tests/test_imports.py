@@ -271,7 +271,7 @@ sys.meta_path.insert(0, Blocked())
 
 def test_the_runtime_loads_without_the_training_packages() -> None:
     modules = [module_of(path) for path in package_files() if is_runtime(path)]
-    assert {"seq2seq.inference.translator", "seq2seq.cli.app", "seq2seq.search.run"} <= {*modules}
+    assert {"seq2seq.inference.translator", "seq2seq.cli.app", "seq2seq.search.beam"} <= {*modules}
     code = BLOCKED.format(blocked=declared("train") - declared()) + (
         "for name in sys.argv[1:]:\n    importlib.import_module(name)\nprint('loaded')\n"
     )

@@ -159,10 +159,6 @@ class PairDataset:
     """The pairs of one split; see ``open``.
 
     Opening takes time by the record batch, not by the pair. Pickling carries the path alone.
-
-    Args:
-        path: The Arrow file.
-        buffer: The file's map.
     """
 
     def __init__(self, path: Path, buffer: pa.Buffer) -> None:

@@ -152,14 +152,10 @@ def planned(
 
 
 class BatchOrder:
-    """The order of a training set's batches.
+    """The order of a training set's batches, which the seed decides.
 
-    Args:
-        dataset: The pairs.
-        bounds: How large a batch may be.
-        seed: Decides the order.
-        mixture: The corpora that the pairs are from; None: there is one.
-        resplit: Splits pairs anew, before they are sorted by length; None: they stay as they are.
+    Where there is a mixture, the pairs are from several corpora. ``resplit`` splits them anew
+    before they are sorted by length.
     """
 
     def __init__(

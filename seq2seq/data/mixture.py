@@ -25,17 +25,11 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Named:
-    """A source, as messages and reports call it.
-
-    Attributes:
-        name: A label, the file's name or the data set's.
-        source: The recipe's table.
-        weight: How often each of its pairs is seen, against others; 1 where it is alone.
-    """
+    """A source, and what messages call it: its label, its file's name or its data set's."""
 
     name: str
     source: Source
-    weight: float = 1.0
+    weight: float = 1.0  # how often each of its pairs is seen, against others
 
 
 def sources_of(data: Data, split: str) -> tuple[Named, ...]:
@@ -101,14 +95,7 @@ def quotas(chances: Sequence[float], total: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Where a corpus lies in a prepared file.
-
-    Attributes:
-        name: What it is called.
-        start: Its first pair.
-        stop: The pair after its last.
-        weight: See the recipe.
-    """
+    """Where a corpus lies in a prepared file: from its first pair to the one after its last."""
 
     name: str
     start: int
@@ -120,12 +107,7 @@ class Stretch:
 
 
 class Mixture:
-    """The corpora of a prepared file, and what an epoch takes of each.
-
-    Args:
-        stretches: Where they are, one after the other from 0 on.
-        temperature: See the recipe.
-    """
+    """The corpora of a prepared file, one after the other, and what an epoch takes of each."""
 
     def __init__(self, stretches: Sequence[Stretch], temperature: float = 1.0) -> None:
         self.stretches = tuple(stretches)

@@ -13,8 +13,7 @@ from seq2seq.data.batching import Bounds, length_batches
 from seq2seq.errors import Seq2SeqError, unknown_name
 from seq2seq.ids import EOS
 from seq2seq.recipe import Translation
-from seq2seq.search import Constraints, SearchOptions, SourceBatch
-from seq2seq.search.run import check_options
+from seq2seq.search import Constraints, SearchOptions, SourceBatch, check_options
 
 LONG = ("split", "truncate", "keep")
 """What can be done with a line that is longer than the model was trained on."""

@@ -24,8 +24,7 @@ from safetensors.numpy import save
 
 from seq2seq.errors import ModelError
 from seq2seq.ids import EOS, UNK
-from seq2seq.search.model import Bools, Floats32, Ints
-from seq2seq.search.top_k import best_of
+from seq2seq.search.model import Bools, Floats32, Ints, best_of
 from seq2seq.storage import atomic
 
 # Logits of so many rows are made at once: they stay in the cache until their best are found.

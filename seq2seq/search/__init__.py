@@ -1,13 +1,35 @@
-"""Search: numpy over a step model that may be anything, with rules on length and tokens."""
+"""Search: numpy over a step model that may be anything, with rules on length and tokens.
+
+What a user asks for is checked here, and the search for it is chosen.
+"""
 
 from __future__ import annotations
 
-from seq2seq.search.beam import beam_search
-from seq2seq.search.constraints import Constraints
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from seq2seq.errors import Seq2SeqError
+from seq2seq.ids import UNK
+from seq2seq.recipe.training import LengthNormalization
+from seq2seq.search.beam import beam_search, check_sizes
+from seq2seq.search.constraints import Constraints, make_rules
+from seq2seq.search.constraints.pieces import PieceTable
+from seq2seq.search.constraints.tokens import MinLength, NoRepeatNgram, RepetitionPenalty, Rule
 from seq2seq.search.greedy import greedy
-from seq2seq.search.model import Candidates, Distribution, Hypothesis, SourceBatch, StepModel
-from seq2seq.search.run import SearchOptions, check_options, run_search
-from seq2seq.search.sampling import Sampling
+from seq2seq.search.model import (
+    Candidates,
+    Distribution,
+    Hypothesis,
+    Ints,
+    S,
+    SourceBatch,
+    StepModel,
+)
+from seq2seq.search.sampling import Sampling, check_sampling, sample
 from seq2seq.search.scores import SUPPRESSED, Normalization, divisors, length_caps
 
 Wish = Constraints  # its public name
@@ -31,3 +53,162 @@ __all__ = [
     "length_caps",
     "run_search",
 ]
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How to search, for all sentences alike.
+
+    Args:
+        beam: How many hypotheses of a sentence are followed; 1: greedy.
+        n_best: How many translations of a sentence are wanted: at most ``beam``, or any number of
+            samples.
+        normalization: How scores are made from sums of log-probabilities.
+        coverage: Weight of GNMT's coverage penalty (Wu et al. 2016, equation 14); needs attention.
+        max_ratio: Target pieces a source piece, for the length cap.
+        max_extra: Target pieces besides.
+        max_length: A cap besides, in pieces; None: none.
+        min_ratio: The least target pieces a source piece, eos not counted.
+        min_length: The least target pieces, eos not counted.
+        no_repeat_ngram: No n-gram of so many pieces comes twice in a translation; 0: any may.
+        repetition_penalty: What came already is less likely by this factor (Keskar et al. 2019).
+        groups: Parts of the beam that are kept different (Vijayakumar et al. 2018); divides it.
+        diversity: How strongly.
+        allow_unknown: Whether the unknown piece may be produced.
+        sampling: Draw ``n_best`` samples instead of searching with a beam.
+        attention: Whether hypotheses keep their attention.
+    """
+
+    beam: int = 5
+    n_best: int = 1
+    normalization: Normalization = field(default_factory=LengthNormalization)
+    coverage: float = 0.0
+    max_ratio: float = 2.0
+    max_extra: int = 20
+    max_length: int | None = None
+    min_ratio: float = 0.0
+    min_length: int = 0
+    no_repeat_ngram: int = 0
+    repetition_penalty: float = 1.0
+    groups: int = 1
+    diversity: float = 0.5
+    allow_unknown: bool = False
+    sampling: Sampling | None = None
+    attention: bool = False
+
+
+def run_search(
+    model: StepModel[S],
+    source: SourceBatch,
+    options: SearchOptions,
+    *,
+    constraints: Sequence[Constraints] | None = None,
+    pieces: PieceTable | None = None,
+) -> list[list[Hypothesis]]:
+    """Translates a batch as asked.
+
+    Constraints, one for each sentence, say what its translation has to look like; they need
+    ``pieces``, what the target's pieces stand for.
+
+    Each sentence gets up to ``n_best`` hypotheses, best first, and at least one; samples come in
+    the order in which they were drawn. It is a Seq2SeqError if options or constraints are out of
+    range or contradict each other, or the model has no attention where that is needed, and a
+    ModelError if its log-probabilities are NaN.
+    """
+    check_options(options)
+    if constraints is not None and len(constraints) != len(source):
+        raise Seq2SeqError(
+            f"there are constraints for {len(constraints)} sentences, but {len(source)} sentences"
+        )
+    if not len(source):
+        return []
+    caps, rules = _caps_and_rules(source, options)
+    phrases = None
+    if constraints is not None and any(constraints):
+        if pieces is None or pieces.size != model.vocab_size:
+            raise Seq2SeqError(
+                "constraints need a table of the target's pieces: pass "
+                "pieces=PieceTable.of(tokenizer), with the tokenizer that the model was trained "
+                "with"
+            )
+        sampling, max_length = options.sampling is not None, options.max_length
+        caps, more, phrases = make_rules(
+            constraints, pieces, caps, max_length=max_length, sampling=sampling
+        )
+        rules += more
+    common: dict[str, Any] = {
+        "max_lengths": caps,
+        "normalization": options.normalization,
+        "suppress": tuple(t for t in SUPPRESSED if t != UNK or not options.allow_unknown),
+        "rules": rules,
+        "keep_attention": options.attention,
+    }
+    if options.sampling is not None:
+        drawn = options.sampling
+        return sample(model, source, sampling=drawn, samples=options.n_best, **common)
+    common["coverage"] = options.coverage
+    if options.beam == 1 and phrases is None:
+        return [[one] for one in greedy(model, source, **common)]
+    return beam_search(
+        model,
+        source,
+        beam=options.beam,
+        n_best=options.n_best,
+        groups=options.groups,
+        diversity=options.diversity,
+        phrases=phrases,
+        **common,
+    )
+
+
+def check_options(options: SearchOptions) -> None:
+    """Refuses numbers that are out of range or contradict each other.
+
+    Constraints and the model's attention are looked at later, by ``run_search``.
+    """
+    lengths = ("max_ratio", "max_extra", "max_length", "min_ratio", "min_length")
+    for name in (*lengths, "coverage", "no_repeat_ngram", "diversity"):
+        value = getattr(options, name)
+        if value is not None and not 0 <= value < math.inf:
+            raise Seq2SeqError(f"{name} is {value}; 0 or more is allowed")
+    if not 0 < options.repetition_penalty < math.inf:
+        raise Seq2SeqError(
+            f"repetition_penalty is {options.repetition_penalty}; numbers above 0 are allowed "
+            "(1: no penalty, above 1: less repetition)"
+        )
+    if options.max_length is not None and options.min_length > options.max_length:
+        raise Seq2SeqError(
+            f"min_length is {options.min_length}, but max_length {options.max_length}: "
+            "no translation has both"
+        )
+    if options.sampling is None:
+        check_sizes(options.beam, options.n_best, options.groups)
+        return
+    for name, unset in (("groups", 1), ("coverage", 0.0)):
+        if getattr(options, name) != unset:
+            raise Seq2SeqError(
+                f"{name} is {getattr(options, name)}, which is of a beam; with sampling only "
+                f"{unset} is allowed"
+            )
+    check_sampling(options.sampling, options.n_best)
+
+
+def _caps_and_rules(source: SourceBatch, options: SearchOptions) -> tuple[Ints, list[Rule]]:
+    """The most tokens of each translation (B,), and the rules that are the same for all."""
+    source_lengths = source.lengths - 1
+    caps = length_caps(source_lengths, options.max_ratio, options.max_extra)
+    # A product like 0.1 * 30 may be a little too high.
+    least = np.ceil(options.min_ratio * source_lengths - 1e-9).astype(np.int64)
+    least = np.maximum(least, options.min_length)
+    if options.max_length is not None:
+        least = np.minimum(least, options.max_length)
+        caps = np.minimum(caps, options.max_length)
+    caps = np.maximum(caps, least)
+    rules: list[Rule] = []
+    if least.any():
+        rules.append(MinLength(least))
+    if options.no_repeat_ngram:
+        rules.append(NoRepeatNgram(options.no_repeat_ngram))
+    if options.repetition_penalty != 1:
+        rules.append(RepetitionPenalty(options.repetition_penalty))
+    return caps, rules

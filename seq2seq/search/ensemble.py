@@ -17,8 +17,8 @@ from seq2seq.search.model import (
     Ints,
     SourceBatch,
     StepModel,
+    best_of,
 )
-from seq2seq.search.top_k import best_of
 
 
 class Ensemble:
@@ -95,14 +95,13 @@ class Ensemble:
             model.distribution(one, parent_N, token_N)
             for model, one in zip(self._models, state, strict=True)
         ]
-        found = [distribution for distribution, _ in answers]
-        states = tuple(after for _, after in answers)
+        found, states = zip(*answers, strict=True)
         if len(found) == 1:
             return found[0], states
-        log_probs = [one.log_probs for one in found]
         average = _log_mean if self._combine == "log" else _mean
-        attention = self._mean_attention([one.attention for one in found])
-        return Distribution(average(log_probs, self._weights), attention), states
+        log_probs_NV = average([one.log_probs for one in found], self._weights)
+        attention_NS = self._mean_attention([one.attention for one in found])
+        return Distribution(log_probs_NV, attention_NS), states
 
     def _mean_attention(self, attentions: Sequence[Floats32 | None]) -> Floats32 | None:
         present = [one for one in attentions if one is not None]

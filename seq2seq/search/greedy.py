@@ -69,24 +69,12 @@ def force(
     coverage: float = 0.0,
     keep_attention: bool = False,
 ) -> list[Hypothesis]:
-    """Scores a given translation of each sentence, as a search would report it.
+    """Scores a given translation of each sentence: its tokens, without bos and eos.
 
-    Args:
-        model: The model.
-        source: The sentences (B).
-        targets: The translations' tokens, without bos and eos; one may be empty.
-        normalization: How scores are made from sums of log-probabilities.
-        coverage: Weight of the coverage penalty; needs attention.
-        keep_attention: Whether hypotheses keep their attention.
-
-    Returns:
-        A hypothesis for each translation, none of them truncated. Its numbers are those that a
-        search reports when it finds this translation, to the rounding of float32.
-
-    Raises:
-        Seq2SeqError: If there are more or fewer translations than sentences, a token is outside the
-            vocabulary, or attention is needed and the model has none.
-        ModelError: If the model's log-probabilities are NaN.
+    The numbers of each hypothesis are those that a search reports when it finds this translation,
+    to the rounding of float32; none is truncated. Other arguments are those of ``beam_search``. It
+    is a Seq2SeqError if there are more or fewer translations than sentences, or a token is outside
+    the vocabulary.
     """
     if len(targets) != len(source):
         raise Seq2SeqError(

@@ -2,7 +2,8 @@
 
 Anything that fits :class:`StepModel` can be searched: a torch model, another engine, an ensemble,
 a scripted fake in a test. The engine does the heavy part (log-softmax, the k best, moving states)
-where its states live; the search decides which rows go on.
+where its states live; the search decides which rows go on. An engine without a fast way of its own
+finds the k best by ``best_of``.
 
 Shapes: B sentences, S source length, N rows (hypotheses under way, of all sentences), k candidates
 a row, V vocabulary.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isqrt
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -31,15 +33,10 @@ S = TypeVar("S")
 
 @dataclass(frozen=True)
 class SourceBatch:
-    """Sources, a row a sentence.
+    """Sources, a row a sentence."""
 
-    Args:
-        ids: Pieces (B, S), each row ending with eos and padded on the right.
-        lengths: How many pieces of each row are real, eos counted (B,).
-    """
-
-    ids: Ints
-    lengths: Ints
+    ids: Ints  # pieces (B, S), each row ending with eos and padded on the right
+    lengths: Ints  # how many pieces of each row are real, eos counted (B,)
 
     @classmethod
     def from_rows(cls, rows: Sequence[Sequence[int]]) -> SourceBatch:
@@ -58,12 +55,10 @@ class SourceBatch:
 class Candidates:
     """The k best next tokens of each row.
 
-    Args:
-        log_probs: Natural logarithms of probabilities (N, k), best first, none above 0; equal ones
-            in the order of their tokens, or results depend on the engine where they matter.
-        tokens: The tokens that have them (N, k).
-        attention: How the row weighed the source's positions for this step (N, S), each row a sum
-            of 1 and 0 at padding; None: the model has no attention.
+    Log-probabilities are natural logarithms (N, k), best first, none above 0; equal ones in the
+    order of their tokens, or results depend on the engine where they matter. Attention is how the
+    row weighed the source's positions for this step (N, S), each row a sum of 1 and 0 at padding;
+    None: the model has no attention.
     """
 
     log_probs: Floats32
@@ -73,12 +68,7 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Distribution:
-    """The log-probabilities of all tokens, for each row.
-
-    Args:
-        log_probs: Natural logarithms of probabilities (N, V); the caller's own, to change.
-        attention: As in :class:`Candidates`.
-    """
+    """The log-probabilities of all tokens (N, V), the caller's own, to change; and attention."""
 
     log_probs: Floats32
     attention: Floats32 | None = None
@@ -160,3 +150,52 @@ def check_numbers(log_prob_N: npt.NDArray[np.floating]) -> None:
             "the model's probabilities are not numbers (NaN): its weights or its arithmetic broke "
             "down; use an earlier checkpoint, or train with a lower training.learning_rate"
         )
+
+
+def best_of(scores_NV: Floats32, k: int) -> tuple[Floats32, Ints]:
+    """The k <= V greatest of each row, equal ones by column, as values and columns (N, k) each.
+
+    Partitioning whole rows would take longer than the matrix product that made them. So columns
+    are dealt to groups, each row's k groups with the greatest maxima hold its k greatest, and only
+    their members are looked at.
+    """
+    size = scores_NV.shape[1]
+    if k == 1:
+        tokens_N1 = scores_NV.argmax(axis=1)[:, None]
+        return np.take_along_axis(scores_NV, tokens_N1, axis=1), tokens_N1
+    values_Nk, tokens_Nk = _some_best(scores_NV, min(k + 1, size))
+    if size == k:
+        return values_Nk, tokens_Nk
+    # Which of equal ones were taken is known only if none of them was left out.
+    tied_N = (values_Nk[:, k] == values_Nk[:, k - 1]) & (values_Nk[:, k] > -np.inf)
+    values_Nk, tokens_Nk = values_Nk[:, :k], tokens_Nk[:, :k]
+    if tied_N.any():
+        tied_MV = scores_NV[tied_N]
+        tokens_Mk = np.argsort(-tied_MV, axis=1, kind="stable")[:, :k]
+        tokens_Nk[tied_N] = tokens_Mk
+        values_Nk[tied_N] = np.take_along_axis(tied_MV, tokens_Mk, axis=1)
+    return values_Nk, tokens_Nk
+
+
+def _some_best(scores_NV: Floats32, k: int) -> tuple[Floats32, Ints]:
+    """As ``best_of``, but of those equal to the last, any may be taken."""
+    rows, size = scores_NV.shape
+    groups = isqrt(k * size)
+    members = size // groups
+    column_NC = np.broadcast_to(np.arange(size), (rows, size))
+    if groups > k and members > 1:
+        dealt = groups * members  # column c goes to group c % groups; what is over, to all
+        maximum_NG = scores_NV[:, :dealt].reshape(rows, members, groups).max(axis=1)
+        group_Nk = np.argpartition(maximum_NG, groups - k, axis=1)[:, groups - k :]
+        column_NM = (group_Nk[:, :, None] + np.arange(0, dealt, groups)).reshape(rows, -1)
+        column_NC = np.concatenate([column_NM, column_NC[:, dealt:]], axis=1)
+        scores_NV = np.take_along_axis(scores_NV, column_NC, axis=1)
+    last = scores_NV.shape[1] - k
+    place_Nk = np.argpartition(scores_NV, last, axis=1)[:, last:]
+    best_Nk = np.take_along_axis(scores_NV, place_Nk, axis=1)
+    tokens_Nk = np.take_along_axis(column_NC, place_Nk, axis=1)
+    order_Nk = np.lexsort((tokens_Nk, -best_Nk), axis=1)
+    return (
+        np.take_along_axis(best_Nk, order_Nk, axis=1),
+        np.take_along_axis(tokens_Nk, order_Nk, axis=1),
+    )

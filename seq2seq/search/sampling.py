@@ -24,10 +24,18 @@ import numpy.typing as npt
 from seq2seq.errors import Seq2SeqError
 from seq2seq.ids import BOS, EOS
 from seq2seq.search.constraints.tokens import Rule
-from seq2seq.search.model import Floats, Floats32, Hypothesis, Ints, S, SourceBatch, StepModel
+from seq2seq.search.model import (
+    Floats,
+    Floats32,
+    Hypothesis,
+    Ints,
+    S,
+    SourceBatch,
+    StepModel,
+    best_of,
+)
 from seq2seq.search.scores import SUPPRESSED, Normalization, checked_caps, divisors
 from seq2seq.search.step import Stepper
-from seq2seq.search.top_k import best_of
 from seq2seq.search.trace import Lines
 
 _BLOCK = 32  # random numbers are made for so many steps at once

@@ -44,13 +44,9 @@ def length_caps(source_lengths: npt.ArrayLike, max_ratio: float, max_extra: int)
 def coverage_penalties(attended_NS: Floats, lengths_N: Ints) -> Floats:
     """How much of its source each translation leaves out (Wu et al. 2016, equation 14).
 
-    Args:
-        attended_NS: The attention that each source position got, summed over all steps (N, S).
-        lengths_N: Positions of each source, eos counted (N,); the rest is padding.
-
-    Returns:
-        The sum over positions of ``log(min(attended, 1))``, which is 0 or below (N,). An attention
-        of exactly 0 counts as the least float32, so that the penalty stays finite.
+    It is the sum over a source's positions, so many with eos, of ``log(min(attended, 1))``, which
+    is 0 or below; what each got is summed over all steps. An attention of exactly 0 counts as the
+    least float32, so that the penalty stays finite.
     """
     penalty_NS = np.log(np.clip(attended_NS, np.finfo(np.float32).tiny, 1.0))
     real_NS = np.arange(attended_NS.shape[1]) < lengths_N[:, None]

@@ -25,26 +25,20 @@ from seq2seq.search.model import (
     Ints,
     S,
     StepModel,
+    best_of,
     check_numbers,
 )
-from seq2seq.search.top_k import best_of
 
 
 class BestTokens(NamedTuple):
-    """The best next tokens of each row.
+    """The best next tokens of each row, best first by log-probabilities after rules.
 
-    Attributes:
-        adjusted_Nk: Log-probabilities after rules, which tokens are ranked by, best first; -inf:
-            impossible.
-        log_prob_Nk: The model's own; the same array where there are no rules.
-        token_Nk: The tokens.
-        truncated_N: Marks rows that have to end at their cap where eos was not the best; None: no
-            row is at its cap.
-        attention_NS: As in ``Candidates``.
+    Rows are truncated that have to end at their cap where eos was not the best; None: no row is at
+    its cap.
     """
 
-    adjusted_Nk: Floats
-    log_prob_Nk: Floats
+    adjusted_Nk: Floats  # after rules; -inf: impossible
+    log_prob_Nk: Floats  # the model's own; the same array where there are no rules
     token_Nk: Ints
     truncated_N: Bools | None
     attention_NS: Floats32 | None
@@ -70,21 +64,9 @@ class AllTokens(NamedTuple):
 class Stepper(Generic[S]):
     """Steps a model under suppressed tokens, rules and length caps.
 
-    At its cap a row has to end. Where a rule forbids eos just then (a prefix is not complete, an
-    avoided word would be), it may go on until the rule allows it, at most to ``last_B``.
-
-    Args:
-        model: The model.
-        caps_B: The most tokens of each sentence's translation, eos not counted.
-        suppress: Tokens that are never taken.
-        rules: What else changes the choice, one after another.
-        phrases: What translations have to hold; one of the rules.
-
-    Attributes:
-        last_B: The most tokens that a translation has in any case.
-
-    Raises:
-        Seq2SeqError: If a token of ``suppress`` is outside the vocabulary.
+    At its cap (eos not counted) a row has to end. Where a rule forbids eos just then (a prefix is
+    not complete, an avoided word would be), it may go on until the rule allows it, at most to
+    ``last_B``. Rules change the choice one after another; ``phrases`` is one of them.
     """
 
     def __init__(
@@ -108,21 +90,10 @@ class Stepper(Generic[S]):
     def best(
         self, state: S, parent_N: Ints, token_N: Ints, sentence_N: Ints, length: int, k: int
     ) -> tuple[BestTokens, S]:
-        """Feeds a token to each row and finds the k best next ones.
+        """Feeds a token to each row, of so many tokens, and finds the k best next ones.
 
-        Args:
-            state: The state before.
-            parent_N: The row of ``state`` that each row goes on from.
-            token_N: The token that it is fed.
-            sentence_N: The sentence that it belongs to.
-            length: How many tokens it has.
-            k: How many candidates are wanted.
-
-        Returns:
-            The best next tokens, and the state after.
-
-        Raises:
-            ModelError: If the model's log-probabilities are NaN.
+        Each goes on from a row of ``state``, its parent, and belongs to a sentence. The state after
+        comes too. It is a ModelError if the model's log-probabilities are NaN.
         """
         if self._rules:
             return self._best_under_rules(state, parent_N, token_N, sentence_N, k)

@@ -18,20 +18,12 @@ from seq2seq.search.scores import coverage_penalties
 
 
 class End(NamedTuple):
-    """Where a hypothesis ended.
-
-    Attributes:
-        score: What it is ranked by.
-        log_prob: The sum of its log-probabilities, that of eos counted.
-        length: How many tokens it has, which is the step that it ended at.
-        row: Its row at that step.
-        truncated: As in ``Hypothesis``.
-    """
+    """Where a hypothesis ended, otherwise as ``Hypothesis``."""
 
     score: float
     log_prob: float
-    length: int
-    row: int
+    length: int  # how many tokens it has, which is the step that it ended at
+    row: int  # its row at that step
     truncated: bool
 
 
@@ -48,11 +40,7 @@ def ends_at(
 
 
 class Trace:
-    """Notes what each row of each step was fed, and the row of the step before that it came from.
-
-    Args:
-        keep_attention: Whether hypotheses keep their attention.
-    """
+    """Notes what each row of each step was fed, and the row before that it came from."""
 
     def __init__(self, *, keep_attention: bool) -> None:
         self._keep_attention = keep_attention
@@ -65,11 +53,7 @@ class Trace:
             self._attention.append(required_attention(attention_NS))
 
     def add(self, parent_N: Ints, token_N: Ints, sum_N: Floats) -> None:
-        """Notes the rows that go on from a step.
-
-        Each has the row of that step which it comes from, the token that it goes on with, and the
-        sum of its log-probabilities, that token counted.
-        """
+        """Notes the rows that go on from a step: each one's parent, token and sum with it."""
         self._steps.append((parent_N, token_N, sum_N))
 
     def hypotheses(self, ends: Sequence[End], positions: Sequence[int]) -> list[Hypothesis]:
@@ -134,15 +118,8 @@ class Coverage:
 class Lines:
     """Rows that never branch: each becomes one hypothesis, and leaves the batch when it ends.
 
-    Args:
-        positions_L: How many positions the source of each line has, eos counted.
-        divisor_of: What a sum of log-probabilities is divided by, for each length.
-        coverage: Weight of the coverage penalty.
-        keep_attention: Whether hypotheses keep their attention.
-
-    Attributes:
-        line_N: The line of each row that is left, in rising order.
-        length: How many tokens each of them has.
+    The source of each line has so many positions, eos counted. ``line_N`` is the line of each row
+    that is left, in rising order, and ``length`` the number of tokens that each of them has.
     """
 
     def __init__(
@@ -168,8 +145,7 @@ class Lines:
     ) -> tuple[Ints, Ints]:
         """Takes the next token of each row; gives the rows that go on, and their tokens.
 
-        ``ends_N`` marks rows that end with this token, which does not become part of them, and
-        ``truncated_N`` those of them that are truncated (None: none is).
+        ``ends_N`` marks rows that end with this token, which does not become part of them.
         """
         self._trace.attend(attention_NS)
         if self._coverage is not None:

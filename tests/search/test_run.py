@@ -22,7 +22,7 @@ from seq2seq.search import (
     run_search,
 )
 from seq2seq.search.constraints.pieces import PieceTable
-from seq2seq.search.top_k import best_of
+from seq2seq.search.model import best_of
 
 
 def model_of(vocab_size: int = 12, *, eos: float = 0.0) -> ScriptedModel:

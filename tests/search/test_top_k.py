@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seq2seq.search.top_k import best_of
+from seq2seq.search.model import best_of
 
 
 @pytest.mark.parametrize("size", [1, 5, 64, 1000, 8000])

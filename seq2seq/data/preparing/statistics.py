@@ -24,21 +24,12 @@ if TYPE_CHECKING:
 _PERCENTILES = (50, 90, 99)
 
 
-# ---------------------------------------------------------------------------------------------
-# The report
-
-
 @dataclass(frozen=True)
 class Side:
     """One side of a split: its pieces, and how many a line has.
 
-    Attributes:
-        tokens: All pieces, without bos and eos.
-        unknown: Those that are unk.
-        p50: Half of the lines have at most so many pieces.
-        p90: Nine lines in ten have at most so many.
-        p99: 99 lines in a hundred have at most so many.
-        longest: The pieces of the longest line.
+    Of all pieces, without bos and eos, some are unknown. 50, 90 and 99 lines in a hundred have at
+    most so many pieces.
     """
 
     tokens: int
@@ -77,17 +68,11 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Split(Corpus):
-    """One split: "train", "val" or "test".
-
-    Attributes:
-        source: The source side.
-        target: The target side.
-        corpora: The same for each corpus, in the recipe's order, where the recipe lists several.
-    """
+    """One split: "train", "val" or "test"."""
 
     source: Side
     target: Side
-    corpora: tuple[Corpus, ...] = ()
+    corpora: tuple[Corpus, ...] = ()  # each, in the recipe's order, where that lists several
 
     def parts(self) -> Iterator[tuple[str, Corpus]]:
         """Yields each corpus, or the split itself, with what to call it."""
@@ -99,17 +84,11 @@ class Split(Corpus):
 
 @dataclass(frozen=True)
 class PrepareReport:
-    """The whole of it.
-
-    Attributes:
-        splits: Train, val and, where there is one, test.
-        seconds: From beginning to end.
-        peak_memory: Bytes: the most that this process held, and the largest of its children.
-    """
+    """The whole of it: train, val and, where there is one, test."""
 
     splits: tuple[Split, ...]
-    seconds: float
-    peak_memory: int
+    seconds: float  # from beginning to end
+    peak_memory: int  # bytes: the most that this process held, and the largest of its children
 
     def to_json(self) -> dict[str, Any]:
         """The report in plain values, which ``from_json`` reads."""
@@ -175,10 +154,6 @@ def report_table(report: PrepareReport) -> Group:
     notes.append(f"{report.seconds:.1f} seconds, {report.peak_memory / 2**20:,.0f} MiB at most")
     tables = [pairs, dropped, tokens] if dropped.row_count else [pairs, tokens]
     return Group(*tables, *notes)
-
-
-# ---------------------------------------------------------------------------------------------
-# Counting
 
 
 class SideCounter:
@@ -261,19 +236,11 @@ class CorpusCount:
 
 @dataclass
 class SplitCount:
-    """What is known of a split so far.
-
-    Attributes:
-        split: Its name.
-        seen: The pairs that there were, if repeated ones are dropped.
-        several: Whether the recipe lists several corpora.
-        counters: The pieces of either side.
-        counts: What is known of each of its corpora.
-    """
+    """What is known of a split so far: the pieces of either side, and each of its corpora."""
 
     split: str
-    seen: Seen | None
-    several: bool = False
+    seen: Seen | None  # the pairs that there were, if repeated ones are dropped
+    several: bool = False  # whether the recipe lists several corpora
     counters: tuple[SideCounter, SideCounter] = field(
         default_factory=lambda: (SideCounter(), SideCounter())
     )

@@ -38,21 +38,13 @@ _NOTES = b"notes"
 
 @dataclass(frozen=True)
 class Notes:
-    """What was found out about a batch.
-
-    Attributes:
-        read: Pairs that came in.
-        dropped: What the rules dropped.
-        replaced: Kept pairs in which bytes that are not UTF-8 were replaced.
-        replaced_line: The line of the first of them.
-        digests: The kept pairs' hashes in hexadecimal digits, if repeated pairs are looked for.
-    """
+    """What was found out about a batch; see ``Corpus``."""
 
     read: int
     dropped: tuple[Dropped, ...] = ()
     replaced: int = 0
     replaced_line: int | None = None
-    digests: str = ""
+    digests: str = ""  # the kept pairs' hashes in hexadecimal, if repeated pairs are looked for
 
     def to_metadata(self) -> dict[bytes, bytes]:
         """Packs the notes, to go with a batch through a stream."""
@@ -77,12 +69,7 @@ class Result(NamedTuple):
 
 
 class Work:
-    """What is done to each batch.
-
-    Args:
-        cleaning: By which rules pairs are dropped; None: they are clean, and of ``RAW_SCHEMA``.
-        tokenizers: One a side; None: they are not tokenized.
-    """
+    """What is done to each batch: its pairs are cleaned, where they have to be, and tokenized."""
 
     def __init__(self, cleaning: Cleaning | None, tokenizers: Tokenizers | None) -> None:
         self.cleaning = cleaning

@@ -72,13 +72,9 @@ def worked(
 
 
 class Crew:
-    """Processes that stay, each working on one batch at a time.
+    """Processes that stay, ``size`` at once, each working on one batch at a time.
 
-    Args:
-        work: What is done to each batch.
-        folder: Where the tokenizers are saved.
-        size: How many may work at once.
-        joins: Whether this process is one of those that work.
+    This one ``joins`` in or not. The others find the tokenizers in the folder.
     """
 
     def __init__(self, work: Work, folder: Path, size: int, *, joins: bool = True) -> None:

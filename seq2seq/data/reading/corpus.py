@@ -264,11 +264,7 @@ class HubRows:
 
     ``datasets`` can tell where a stream is and go on from there. What it tells was wrong in some of
     its releases once a stream had been taken up, so it is believed only where it moves; else the
-    rows are passed over by their number.
-
-    Args:
-        source: The recipe's table.
-        mark: Where to begin, from ``mark`` of an earlier reading; None: at the beginning.
+    rows are passed over by their number. Reading begins at a mark of an earlier one, if any.
     """
 
     def __init__(self, source: HubSource, mark: Mapping[str, Any] | None = None) -> None:

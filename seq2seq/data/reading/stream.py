@@ -120,12 +120,9 @@ class _HubReader(_Reader):
 
 
 class Streams:
-    """All training corpora of a recipe, a buffer at a time.
+    """All training corpora of a recipe, a buffer at a time, from a mark of an earlier reading on.
 
-    Args:
-        data: The recipe's table.
-        buffer: Rows of a buffer, nearly: each corpus's share of them is rounded.
-        mark: Where to begin, from ``mark`` of an earlier reading; None: at the beginning.
+    A buffer has nearly so many rows: each corpus's share of them is rounded.
     """
 
     def __init__(self, data: Data, buffer: int = _TURN, mark: Mark | None = None) -> None:

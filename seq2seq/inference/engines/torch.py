@@ -20,8 +20,7 @@ from seq2seq.models.decoder import DecoderState
 from seq2seq.models.translation import TranslationModel
 from seq2seq.models.weights import load_tensors
 from seq2seq.nn.attention import Memory
-from seq2seq.search.model import Candidates, Distribution, Floats32, Ints, SourceBatch
-from seq2seq.search.top_k import best_of
+from seq2seq.search.model import Candidates, Distribution, Floats32, Ints, SourceBatch, best_of
 from seq2seq.storage.layout import WEIGHTS
 
 

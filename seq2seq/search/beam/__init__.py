@@ -76,30 +76,16 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     """Translates a batch, following the ``beam`` best hypotheses of each sentence.
 
-    Args:
-        model: The model.
-        source: The sentences (B).
-        beam: How many hypotheses of a sentence are followed.
-        n_best: How many translations of a sentence are wanted, at most ``beam``.
-        max_lengths: The most tokens of each translation, eos not counted (B,).
-        normalization: How scores are made from sums of log-probabilities.
-        suppress: Tokens that are never taken.
-        rules: What else changes the choice, one after another.
-        coverage: Weight of the coverage penalty in scores.
-        keep_attention: Whether hypotheses keep their attention.
-        groups: Parts of the beam that are kept different; divides ``beam``.
-        diversity: What a token's log-probability is lowered by in the choice, for each time that a
-            group before has chosen it at this step.
-        phrases: What translations have to hold; one of the rules.
+    Arguments are as in :class:`~seq2seq.search.SearchOptions`, and besides: ``max_lengths``, the
+    most tokens of each translation, eos not counted (B,); ``suppress``, tokens that are never
+    taken; ``rules``, which change the choice one after another; and ``phrases``, one of the rules,
+    what translations have to hold. ``diversity`` is what a token's log-probability is lowered by in
+    the choice, for each time that a group before has chosen it at this step.
 
-    Returns:
-        For each sentence up to ``n_best`` hypotheses, best first, and at least one: where the model
-        leaves no possible translation (all tokens -inf), the best prefix with a score of -inf.
-
-    Raises:
-        Seq2SeqError: If ``beam``, ``n_best``, ``groups``, ``max_lengths`` or ``suppress`` do not
-            fit, or the model has no attention where that is needed.
-        ModelError: If the model's log-probabilities are NaN.
+    Each sentence gets up to ``n_best`` hypotheses, best first, and at least one: where the model
+    leaves no possible translation (all tokens -inf), the best prefix with a score of -inf. It is a
+    Seq2SeqError if arguments do not fit, or the model has no attention where that is needed, and a
+    ModelError if its log-probabilities are NaN.
     """
     check_sizes(beam, n_best, groups)
     caps = checked_caps(max_lengths, len(source))

@@ -23,19 +23,14 @@ from seq2seq.search.trace import Coverage, End, Trace, ends_at
 class Ranked:
     """The best candidates of A beams, C each, best first.
 
-    Attributes:
-        sum_AC: The sums of the model's own log-probabilities; -inf: impossible.
-        token_AC: The tokens that they add.
-        row_AC: The rows that they extend.
-        is_end_AC: Where the token is eos.
-        overdue_AC: Marks hypotheses that only go on because phrases are missing: stopping early
-            need not wait for them. None: there are none.
+    Overdue hypotheses only go on because phrases are missing: stopping early need not wait for
+    them. None: there are none.
     """
 
-    sum_AC: Floats
-    token_AC: Ints
-    row_AC: Ints
-    is_end_AC: Bools
+    sum_AC: Floats  # the sums of the model's own log-probabilities; -inf: impossible
+    token_AC: Ints  # the tokens that they add
+    row_AC: Ints  # the rows that they extend
+    is_end_AC: Bools  # where the token is eos
     overdue_AC: Bools | None = None
 
     def is_plain(self, width: int) -> bool:
@@ -66,13 +61,7 @@ class Ranked:
 
 
 class BeamState:
-    """Up to W hypotheses, best first, of each beam under way.
-
-    Args:
-        beam_A: The beams.
-        count_A: How many rows each has.
-        sum_N: The sum of log-probabilities of each row.
-    """
+    """Up to W hypotheses, best first, of each beam under way, and the sum of each."""
 
     def __init__(self, beam_A: Ints, count_A: Ints, sum_N: Floats) -> None:
         self.beam_A = beam_A
@@ -148,21 +137,13 @@ class BeamState:
 class Finished:
     """The best finished hypotheses of each beam, up to ``width``, best first.
 
-    Args:
-        caps_B: The most tokens of each beam's translations.
-        positions_B: How many positions the source of each has, eos counted.
-        width: Hypotheses that a beam follows.
-        wanted: How many of a beam's hypotheses are wanted, at most ``width``.
-        divisor_of: What a sum of log-probabilities is divided by, for each length.
-
-    Attributes:
-        any: Whether there are any yet.
+    Of these ``wanted`` are wanted. A beam's source has so many positions, eos counted.
     """
 
     def __init__(
         self, caps_B: Ints, positions_B: Ints, width: int, wanted: int, divisor_of: Floats
     ) -> None:
-        self.any = False
+        self.any = False  # whether there are any yet
         self._caps_B = caps_B
         self._positions_B = positions_B
         self._width = width

@@ -21,7 +21,7 @@ from seq2seq.search.constraints.text import (
 from seq2seq.search.constraints.tokens import Rule
 from seq2seq.search.model import Ints
 
-__all__ = ["ConstraintRules", "Constraints", "check_constraints", "make_rules", "restore_prefix"]
+__all__ = ["Constraints", "check_constraints", "make_rules", "restore_prefix"]
 
 
 @dataclass(frozen=True)
@@ -55,21 +55,6 @@ def check_constraints(constraints: Constraints, pieces: PieceTable) -> None:
                 )
 
 
-@dataclass(frozen=True)
-class ConstraintRules:
-    """The constraints of a batch as rules.
-
-    Args:
-        caps_B: The most tokens of each translation, with room for prefixes and forced phrases.
-        rules: The rules, in the order in which they are applied.
-        phrases: That of forced phrases, which the beam has to know; None: there are none.
-    """
-
-    caps_B: Ints
-    rules: Sequence[Rule]
-    phrases: ForcedPhrases | None
-
-
 def make_rules(
     constraints_B: Sequence[Constraints],
     pieces: PieceTable,
@@ -77,12 +62,13 @@ def make_rules(
     *,
     max_length: int | None,
     sampling: bool,
-) -> ConstraintRules:
+) -> tuple[Ints, list[Rule], ForcedPhrases | None]:
     """Makes rules of the constraints of a batch; those that cannot be kept are refused.
 
-    ``caps_B`` are the most tokens of each translation as they are without constraints; the rules
-    come with caps that leave room for prefixes and phrases, up to ``max_length``. Sampling allows
-    no forced phrases.
+    ``caps_B`` are the most tokens of each translation as they are without constraints. Returned
+    are the caps with room for prefixes and forced phrases, up to ``max_length``; the rules in the
+    order in which they are applied; and that of forced phrases, which the beam has to know, if
+    there are any. Sampling allows none.
     """
     matchers_B = [_matcher(one, pieces, max_length, sampling) for one in constraints_B]
     needed_B = [
@@ -104,7 +90,7 @@ def make_rules(
         rules.append(phrases)
     if any(one.prefix for one in constraints_B):  # last, as it undoes what leaves no way on
         rules.append(Prefixes([one.prefix for one in constraints_B], pieces))
-    return ConstraintRules(caps_B, rules, phrases)
+    return caps_B, rules, phrases
 
 
 def _matcher(

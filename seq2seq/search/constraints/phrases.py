@@ -30,15 +30,9 @@ _MET = -1
 
 
 class PhraseMatcher:
-    """Follows how far hypotheses are with the phrases that one translation has to hold.
+    """Follows how far hypotheses are with the phrases (of at least one piece) to be held.
 
-    Args:
-        phrases: Their pieces; each has at least one.
-        pieces: The target's pieces.
-
-    Attributes:
-        start: Where a hypothesis without tokens is.
-        total: The pieces of all phrases.
+    ``start`` is where a hypothesis without tokens is, ``total`` the pieces of all phrases.
     """
 
     def __init__(self, phrases: Sequence[Sequence[int]], pieces: PieceTable) -> None:
@@ -67,7 +61,7 @@ class PhraseMatcher:
 
     def _step(self, number: int, count: int, last: int | None, token: int) -> int:
         phrase, failures = self._phrases[number], self._failures[number]
-        if count == _MET or (count == len(phrase) and not self._breaks(number, token)):
+        if self._is_for_good(number, count, bool(self._pieces.continues_V[token])):
             return _MET
         while count and (count == len(phrase) or phrase[count] != token):
             count = failures[count]
@@ -80,17 +74,15 @@ class PhraseMatcher:
         key = matched, continues
         if key not in self._outside:
             self._outside[key] = tuple(
-                _MET
-                if count == _MET
-                or (count == len(self._phrases[n]) and not (continues and self._ends_in_word[n]))
-                else 0
-                for n, count in enumerate(matched)
+                _MET if self._is_for_good(number, count, continues) else 0
+                for number, count in enumerate(matched)
             )
         return self._outside[key]
 
-    def _breaks(self, number: int, token: int) -> bool:
-        """Whether a token goes on with the last word of a phrase."""
-        return self._ends_in_word[number] and bool(self._pieces.continues_V[token])
+    def _is_for_good(self, number: int, count: int, continues: bool) -> bool:
+        """Whether a phrase is met for good, after a token that may go on with a word or not."""
+        is_complete = count == len(self._phrases[number])
+        return count == _MET or (is_complete and not (continues and self._ends_in_word[number]))
 
     def _may_begin(self, number: int, last: int | None) -> bool:
         """Whether a phrase may begin after a token: not within a word."""
@@ -102,26 +94,17 @@ class PhraseMatcher:
         A way may go on with the word that a complete phrase ends with ("Hunde", then the rest of
         "Hundehütte"), which is then needed again; or leave that alone, and begin once more.
         """
-        incomplete = [
-            number
-            for number, count in enumerate(matched)
-            if count not in (_MET, len(self._phrases[number]))
-        ]
-        needed = sum(len(self._phrases[number]) for number in incomplete)
+        lengths = [len(phrase) for phrase in self._phrases]
+        complete = [n for n, count in enumerate(matched) if count == lengths[n]]
+        incomplete = [n for n, count in enumerate(matched) if count not in (_MET, lengths[n])]
+        needed = sum(lengths[number] for number in incomplete)
+        breakable = sum(lengths[number] for number in complete if self._ends_in_word[number])
         ways = []
         for number in incomplete:
             for count in {matched[number], 0}:
-                lost = self._lost(matched, self._phrases[number][count])
-                ways.append((needed - count + lost, number, count))
+                breaks = self._pieces.continues_V[self._phrases[number][count]]
+                ways.append((needed - count + (breakable if breaks else 0), number, count))
         return ways
-
-    def _lost(self, matched: Matched, token: int) -> int:
-        """The pieces of complete phrases that a token breaks."""
-        return sum(
-            len(self._phrases[number])
-            for number, count in enumerate(matched)
-            if count == len(self._phrases[number]) and self._breaks(number, token)
-        )
 
     def is_met(self, matched: Matched) -> bool:
         """Whether all phrases are held, so that the translation may end."""
@@ -185,12 +168,9 @@ def _failure_function(phrase: tuple[int, ...]) -> list[int]:
 class _State:
     """How far a row is."""
 
-    matched: Matched
+    matched: Matched = ()
     last: int | None = None  # its last token, if it has any
     overdue: bool = False  # the model would have ended it already, but phrases were missing
-
-
-_WITHOUT_PHRASES = _State(())
 
 
 @dataclass(frozen=True)
@@ -208,20 +188,12 @@ class ForcedPhrases:
 
     They win against rules that come before them: a phrase once begun may be completed whatever
     those forbid, and so may it be begun where there is no room for anything else. Only avoided
-    phrases win against them, and the translation gets longer instead.
-
-    Args:
-        matchers_B: What each sentence's translation has to hold; None: nothing.
-        caps_B: The most tokens of each sentence's translation, at least as many as its phrases
-            have.
-        avoided: The rule that wins against them; None: there is none.
+    phrases win against them, and the translation gets longer instead. A sentence without phrases
+    has no matcher; the caps of the others have room for theirs.
     """
 
     def __init__(
-        self,
-        matchers_B: Sequence[PhraseMatcher | None],
-        caps_B: Ints,
-        avoided: Rule | None = None,
+        self, matchers_B: Sequence[PhraseMatcher | None], caps_B: Ints, avoided: Rule | None = None
     ) -> None:
         self._matchers_B = matchers_B
         self._caps_B = caps_B
@@ -240,7 +212,7 @@ class ForcedPhrases:
         left_N = self._caps_B[rows.sentence_N] - rows.tokens_NT.shape[1]
         before, self._states = self._states, {}
         self._matcher_N = [self._matchers_B[sentence] for sentence in sentences]
-        self._state_N = [_WITHOUT_PHRASES] * len(sentences)
+        self._state_N = [_State()] * len(sentences)
         for row, (sentence, matcher) in enumerate(zip(sentences, self._matcher_N, strict=True)):
             if matcher is None:
                 continue
@@ -284,13 +256,7 @@ class ForcedPhrases:
         )
 
     def allocate(
-        self,
-        sum_AC: Floats,
-        token_AC: Ints,
-        row_AC: Ints,
-        sentence_A: Ints,
-        width: int,
-        rows: int,
+        self, sum_AC: Floats, token_AC: Ints, row_AC: Ints, sentence_A: Ints, width: int, rows: int
     ) -> tuple[Ints, Bools, Bools]:
         """Allocates the beams of sentences with phrases, ``width`` hypotheses each.
 

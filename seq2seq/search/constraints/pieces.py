@@ -11,8 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,20 +44,15 @@ def is_word_character(character: str) -> bool:
 
 
 class PieceIndex:
-    """Finds pieces by their spelling.
-
-    Args:
-        spellings: The spelling of each piece (V); pieces with none are never found.
-    """
+    """Finds pieces by their spelling; those with none are never found."""
 
     def __init__(self, spellings: Sequence[bytes]) -> None:
         found = sorted((spelling, piece) for piece, spelling in enumerate(spellings) if spelling)
         self._spellings = [spelling for spelling, _ in found]
         self._pieces = np.array([piece for _, piece in found], dtype=np.int64)
-        by_spelling = defaultdict(list)
+        self._by_spelling: dict[bytes, list[int]] = {}
         for spelling, piece in found:
-            by_spelling[spelling].append(piece)
-        self._by_spelling: Mapping[bytes, Sequence[int]] = dict(by_spelling)
+            self._by_spelling.setdefault(spelling, []).append(piece)
         self._longest = max(map(len, self._spellings), default=0)
 
     def spelled(self, text: bytes) -> Sequence[int]:

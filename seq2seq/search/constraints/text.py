@@ -20,6 +20,7 @@ from seq2seq.search.constraints.tokens import Rows
 from seq2seq.search.model import Floats32, Ints
 
 _CACHED = 1024  # prefixes and phrases: sentences often share them
+_CHARACTER = re.compile(rb"[^\x80-\xbf][\x80-\xbf]*")  # in UTF-8
 
 
 class Prefixes:
@@ -32,11 +33,7 @@ class Prefixes:
     A character that no piece can spell is stood for by the unknown piece, one for as many as come
     one after the other; :func:`restore_prefix` puts the characters back. The rule comes after all
     others, and undoes them where they leave no way to go on with the prefix: then longer pieces go
-    before shorter ones.
-
-    Args:
-        prefix_B: What each sentence's translation begins with; empty: anything.
-        pieces: The target's pieces.
+    before shorter ones. Where a sentence's prefix is empty, anything may come.
     """
 
     def __init__(self, prefix_B: Sequence[str], pieces: PieceTable) -> None:
@@ -127,19 +124,13 @@ class _Splits:
 
     def _ways(self, at: int) -> list[tuple[int, int]]:
         """Pieces that may come at a place, and the place that they lead to."""
-        left, index = self.text[at:], self._pieces.index
-        ways = [(piece, at + length) for piece, length in index.starts_of(left)]
-        ways += [
-            (piece, len(self.text))
-            for piece in index.beginning_with(left).tolist()
-            if self._pieces.spelling_V[piece] != left
-        ]
+        left, pieces = self.text[at:], self._pieces
+        ways = [(piece, at + length) for piece, length in pieces.index.starts_of(left)]
+        longer = pieces.index.beginning_with(left).tolist()
+        ways += [(one, len(self.text)) for one in longer if pieces.spelling_V[one] != left]
         # A space that is spelled as a byte is not dropped from the beginning of a text.
-        return [
-            (piece, end)
-            for piece, end in ways
-            if not (self._pieces.is_byte_V[piece] and self._pieces.spelling_V[piece] == b" ")
-        ]
+        spaces = [n for n, _ in ways if pieces.is_byte_V[n] and pieces.spelling_V[n] == b" "]
+        return [way for way in ways if way[0] not in spaces]
 
     def choices(self, at: int) -> tuple[Ints, Floats32]:
         """What may come at a place: the pieces, and the bytes of the text that each covers."""
@@ -148,9 +139,7 @@ class _Splits:
                 ways = [(UNK, end)]
             else:
                 least = self._unknown[at]
-                ways = [
-                    (piece, end) for piece, end in self._ways(at) if self._unknown[end] == least
-                ]
+                ways = [way for way in self._ways(at) if self._unknown[way[1]] == least]
             self._choices[at] = (
                 np.array([piece for piece, _ in ways], dtype=np.int64),
                 np.array([end - at for _, end in ways], dtype=np.float32),
@@ -181,12 +170,8 @@ def _splits(pieces: PieceTable, text: bytes) -> _Splits:
 
 def _next_character(text: bytes, at: int) -> int:
     """Where the character that begins at a place ends; 0 if none begins there."""
-    if text[at] & 0xC0 == 0x80:
-        return 0
-    at += 1
-    while at < len(text) and text[at] & 0xC0 == 0x80:
-        at += 1
-    return at
+    found = _CHARACTER.match(text, at)
+    return found.end() if found else 0
 
 
 class AvoidedPhrases:
@@ -202,11 +187,6 @@ class AvoidedPhrases:
     For this to be possible, it is forbidden where no piece could go on with the word, and one step
     before the length cap. So in a row that kept this rule so far, there is always something left
     that it allows: the end, or a piece that goes on with a word.
-
-    Args:
-        avoided_B: The phrases that each sentence's translation does not hold.
-        pieces: The target's pieces.
-        caps_B: The most tokens of each translation.
     """
 
     def __init__(
@@ -215,9 +195,7 @@ class AvoidedPhrases:
         self._pieces = pieces
         self._caps_B = caps_B
         self._ends_word_V = ~pieces.continues_V | pieces.is_byte_V
-        self._forbidden: dict[
-            tuple[tuple[AvoidedPhrase, ...], tuple[_TextEnd, ...], bool], Ints
-        ] = {}
+        self._forbidden: dict[tuple[_Phrases, _TextEnds, bool], Ints] = {}
         self._phrases_B = [
             tuple(avoided_phrase(pieces, one) for one in sorted(set(map(pieces.phrase, avoided))))
             for avoided in avoided_B
@@ -238,11 +216,7 @@ class AvoidedPhrases:
             log_probs_NV[row, self._forbidden[key]] = -np.inf
 
     def _find_forbidden(
-        self,
-        text: bytes,
-        phrases: tuple[AvoidedPhrase, ...],
-        ends: tuple[_TextEnd, ...],
-        may_go_on: bool,
+        self, text: bytes, phrases: _Phrases, ends: _TextEnds, may_go_on: bool
     ) -> Ints:
         """The pieces that may not come after a text."""
         forbidden, left_open, must_go_on = _combined(phrases, ends)
@@ -254,7 +228,7 @@ class AvoidedPhrases:
             forbidden.update(np.flatnonzero(self._ends_word_V).tolist())
         return np.array(sorted(forbidden), dtype=np.int64)
 
-    def _can_go_on(self, phrases: tuple[AvoidedPhrase, ...], ends: tuple[_TextEnd, ...]) -> bool:
+    def _can_go_on(self, phrases: _Phrases, ends: _TextEnds) -> bool:
         """Whether a piece could go on with the word, and end or leave open no phrase in turn."""
         forbidden, left_open, _ = _combined(phrases, ends)
         goes_on_V = ~self._ends_word_V
@@ -277,14 +251,12 @@ class _Effect(NamedTuple):
     must_go_on: bool  # the text ends with the phrase: only what goes on with the word may follow
 
 
-def _text_ends(phrases: Sequence[AvoidedPhrase], text: bytes) -> tuple[_TextEnd, ...]:
+def _text_ends(phrases: _Phrases, text: bytes) -> _TextEnds:
     text = _one_space(text)
     return tuple([phrase.end_of(text) for phrase in phrases])
 
 
-def _combined(
-    phrases: Sequence[AvoidedPhrase], ends: Sequence[_TextEnd]
-) -> tuple[set[int], set[int], bool]:
+def _combined(phrases: _Phrases, ends: _TextEnds) -> tuple[set[int], set[int], bool]:
     """The effects of pieces on several phrases as one."""
     forbidden, left_open, must_go_on = set[int](), set[int](), False
     for phrase, end in zip(phrases, ends, strict=True):
@@ -365,6 +337,10 @@ class AvoidedPhrase:
                 left_open |= not after
             start = text.find(self._phrase, start + 1)
         return False, left_open
+
+
+_Phrases = tuple[AvoidedPhrase, ...]
+_TextEnds = tuple[_TextEnd, ...]
 
 
 @lru_cache(maxsize=_CACHED)

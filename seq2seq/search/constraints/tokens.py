@@ -19,37 +19,22 @@ from seq2seq.search.model import Floats32, Ints
 
 @dataclass(frozen=True)
 class Rows:
-    """The hypotheses of a step.
-
-    Args:
-        sentence_N: Which sentence of the batch each row belongs to.
-        tokens_NT: Its tokens so far, bos not counted; all rows of a step have as many.
-        log_prob_NV: The model's own log-probabilities of what may come next, before any rule.
-    """
+    """The hypotheses of a step, each of a sentence of the batch."""
 
     sentence_N: Ints
-    tokens_NT: Ints
-    log_prob_NV: Floats32
+    tokens_NT: Ints  # so far, bos not counted; all rows of a step have as many
+    log_prob_NV: Floats32  # the model's own, of what may come next, before any rule
 
 
 class Rule(Protocol):
     """Changes log-probabilities before the choice."""
 
     def apply(self, rows: Rows, log_probs_NV: Floats32) -> None:
-        """Changes them in place.
-
-        Args:
-            rows: The hypotheses.
-            log_probs_NV: What may come next (N, V); -inf forbids a token.
-        """
+        """Changes what may come next (N, V) in place; -inf forbids a token."""
 
 
 class MinLength:
-    """Forbids the end before a number of tokens.
-
-    Args:
-        least_B: The fewest tokens of each sentence's translation, eos not counted.
-    """
+    """Forbids the end before a number of tokens, eos not counted, for each sentence."""
 
     def __init__(self, least_B: Ints) -> None:
         self._least_B = least_B
@@ -61,11 +46,7 @@ class MinLength:
 
 
 class NoRepeatNgram:
-    """Forbids any n-gram to come twice in a translation (Paulus et al. 2018).
-
-    Args:
-        size: Tokens of an n-gram, 1 or more.
-    """
+    """Forbids any n-gram of a size, 1 or more, to come twice (Paulus et al. 2018)."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -87,8 +68,7 @@ class NoRepeatNgram:
 class RepetitionPenalty:
     """Makes what has come already less likely (Keskar et al. 2019).
 
-    Args:
-        factor: Its log-probability is multiplied by this; above 1, since that is negative.
+    Its log-probability is multiplied by a factor above 1, since that is negative.
     """
 
     def __init__(self, factor: float) -> None:

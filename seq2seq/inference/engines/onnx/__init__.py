@@ -21,9 +21,8 @@ from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.inference.shortlist import SelectedHead, Shortlist, ShortlistHead
 from seq2seq.processors import usable_processors
 from seq2seq.recipe import Model
-from seq2seq.search.model import Candidates, Distribution, Floats32, Ints, SourceBatch
+from seq2seq.search.model import Candidates, Distribution, Floats32, Ints, SourceBatch, best_of
 from seq2seq.search.scores import SUPPRESSED
-from seq2seq.search.top_k import best_of
 from seq2seq.storage.layout import BODIES, ENCODER, OUTPUT, SHORTLIST, STEPS
 
 Arrays = Mapping[str, Any]
