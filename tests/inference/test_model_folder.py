@@ -307,7 +307,7 @@ number = 0
 while True:
     number += 1
     run.publish(weights[number % 2], {"update": number % 2})
-    time.sleep(0.2)
+    time.sleep(0.7)  # a reader on a busy machine needs as long
 """
 
 

@@ -109,7 +109,7 @@ def test_the_loop_and_preparing_are_measured(tmp_path: Path) -> None:
         share, between = loop.turn(ready_first)
         assert share < 1
         assert 0 < between < 1
-    assert [name for name, *_ in loop.calls] == ["gradient", "step"] * 11
+    assert [name for name, *_ in loop.calls] == ["update"] * 11
 
     side = Side(tmp_path / "train.en", tmp_path / "train.de")
     val = Side(tmp_path / "val.en", tmp_path / "val.de")

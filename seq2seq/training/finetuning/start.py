@@ -288,11 +288,16 @@ def _merged(theirs: Section, ours: Section) -> dict[str, Any]:
     for key in ours.model_fields_set:
         there, here = getattr(theirs, key), getattr(ours, key)
         if isinstance(here, Section):
-            both = type(here) is type(there)
-            values[key] = _merged(there, here) if both else here.model_dump()
+            values[key] = _merged(there, here) if _alike(there, here) else here.model_dump()
         else:
             values[key] = here
     return values
+
+
+def _alike(there: Any, here: Section) -> bool:
+    """Whether two tables have the same keys; one cell's are not another's."""
+    kinds = getattr(there, "kind", None), getattr(here, "kind", None)
+    return type(here) is type(there) and kinds[0] == kinds[1]
 
 
 def _tokenizer_table(source: SourceModel, data: Path | None) -> dict[str, Any]:

@@ -384,6 +384,10 @@ def test_bad_origins(place: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="damaged: its sha256 is not the one in card"):
         tuned(place, tmp_path / "run", init_from=damaged)
     weights.unlink()
+    with pytest.raises(ModelError, match=r"an exported model has no weights\.safetensors"):
+        tuned(place, tmp_path / "run", init_from=damaged)
+    for graph in damaged.glob("*.onnx"):
+        graph.unlink()
     with pytest.raises(ModelError, match="a run that has not reached its first validation"):
         tuned(place, tmp_path / "run", init_from=damaged)
     assert not (tmp_path / "run").exists()
@@ -554,11 +558,11 @@ def test_a_run_that_publishes_meanwhile_is_read_again(
     del about["own_sha256"]
     card.write_text(json.dumps({**about, "weights_sha256": "of the update before"}))
     monkeypatch.setattr(
-        "seq2seq.training.finetuning.source_model.time.sleep", lambda _: card.write_bytes(whole)
+        "seq2seq.inference.model_folder.time.sleep", lambda _: card.write_bytes(whole)
     )
     origin = SourceModel.read(general)
     assert (origin.update, origin.digest) == (update_of(place), about["weights_sha256"])
     card.write_text(json.dumps({**about, "weights_sha256": "of another"}))
-    monkeypatch.setattr("seq2seq.training.finetuning.source_model.time.sleep", lambda _: None)
+    monkeypatch.setattr("seq2seq.inference.model_folder.time.sleep", lambda _: None)
     with pytest.raises(ModelError, match="damaged: its sha256 is not the one in card"):
         SourceModel.read(general)
