@@ -11,7 +11,11 @@ from seq2seq.errors import ModelError
 from seq2seq.storage import checked_json
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text("aä\u2028\n"),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_subnormal=False)
+    | st.text("aä\u2028\n"),
     lambda below: st.lists(below) | st.dictionaries(st.text("abc"), below),
     max_leaves=6,
 )

@@ -16,8 +16,8 @@ import sys
 from pathlib import Path
 
 import seq2seq
+from seq2seq.storage import atomic
 from seq2seq.training.monitoring.monitor import Monitor, Silent, Step
-from seq2seq.training.run import checkpoint
 
 
 class Countdown:
@@ -52,13 +52,13 @@ def main() -> None:
     countdown = Countdown(int(number))
     monitor = Deadly(countdown) if what == "update" else Silent()
     if what == "sync":
-        real = checkpoint.sync
+        real = atomic.sync
 
         def counted(path: Path) -> None:
             countdown()
             real(path)
 
-        checkpoint.sync = counted
+        atomic.sync = counted
     begin = first[0] if first else None
     seq2seq.train(recipe, run, data=data, init_from=begin, threads=1, monitor=monitor)
 

@@ -58,7 +58,7 @@ def main() -> None:
     def updated(self: Trainer, work: Any) -> None:
         if own == 0:
             with seen.open("a", encoding="utf-8") as file:
-                pairs = [one.tolist() for one in work.batches]
+                pairs = [one.tolist() for one in work.all_indices]
                 file.write(json.dumps([self.state.update, pairs]) + "\n")
         real_update(self, work)
 

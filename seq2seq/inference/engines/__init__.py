@@ -10,6 +10,7 @@ Shapes: B sentences, A sentences in memory, W most rows of one sentence, N rows,
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ from seq2seq.search.model import Floats32, Ints
 from seq2seq.storage.layout import SHORTLIST, STEPS
 
 logger = logging.getLogger("seq2seq")
+
+# Importing ONNX Runtime reports to its maker unless this is set; no network is used unasked.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 ENGINES = ("auto", "onnx", "torch")
 """What a user may ask for."""
