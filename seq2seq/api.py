@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from seq2seq.data import Progress
     from seq2seq.data.dataset import PreparedData
     from seq2seq.recipe import Recipe
-    from seq2seq.training.monitoring.monitor import Monitor
+    from seq2seq.training.monitoring import Monitor
     from seq2seq.training.state import TrainingResult
 
 
@@ -55,7 +55,7 @@ def prepare(
         from seq2seq.data.preparing.prepare import prepare as run
 
         if init_from is not None:
-            from seq2seq.training.finetuning.start import prepared_with
+            from seq2seq.training.finetuning import prepared_with
 
             read = prepared_with(read, Path(init_from))
     folder = Path("data", read.name) if output is None else Path(output)
@@ -101,8 +101,8 @@ def train(
     """
     read = _as_recipe(recipe)
     with _training_packages("training"):
-        from seq2seq.report.write import LivePage
-        from seq2seq.training.finetuning.start import Begin
+        from seq2seq.report import LivePage
+        from seq2seq.training.finetuning import Begin
         from seq2seq.training.session import train as loop
     folder = Path("runs", read.name) if run is None else Path(run)
     prepared = None if data is None else Path(data)
@@ -143,22 +143,14 @@ def write_report(
     """
     with _training_packages("a report"):
         import_module("seq2seq.report.page")  # what draws the page is missed here, not later
-        from seq2seq.report.write import write_report as write
+        from seq2seq.report import write_report as write
     return write(run, output, data=None if data is None else Path(data))
 
 
 def _as_recipe(recipe: Recipe | str | Path) -> Recipe:
-    from seq2seq.recipe.files import load_recipe, recipe_from_toml, recipe_to_toml
+    from seq2seq.recipe.files import checked, load_recipe
 
-    if isinstance(recipe, str | Path):
-        return load_recipe(str(recipe))
-    checked = recipe_from_toml(recipe_to_toml(recipe), recipe.name)  # the cells' own keys, too
-    # The rest stays as it was made: fine-tuning asks which keys were given.
-    sides = {
-        side: given.model_copy(update={"cell": getattr(checked.model, side).cell})
-        for side, given in (("encoder", recipe.model.encoder), ("decoder", recipe.model.decoder))
-    }
-    return recipe.model_copy(update={"model": recipe.model.model_copy(update=sides)})
+    return load_recipe(str(recipe)) if isinstance(recipe, str | Path) else checked(recipe)
 
 
 @contextmanager

@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import typer
 
 from seq2seq.cli import INTERRUPTED, verb_begins
+from seq2seq.data import can_redraw
 from seq2seq.errors import Seq2SeqError, is_out_of_memory
+from seq2seq.processors import started_by_torchrun
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -191,8 +193,7 @@ def is_first_process() -> bool:
 
 def _number(name: str) -> int:
     """This process's RANK or LOCAL_RANK; 0 where torchrun started no others beside it."""
-    several = os.environ.get("WORLD_SIZE", "1") != "1" and "RANK" in os.environ
-    return int(os.environ.get(name, "0")) if several else 0
+    return int(os.environ.get(name, "0")) if started_by_torchrun() else 0
 
 
 # ---------------------------------------------------------------------------------------------
@@ -214,8 +215,7 @@ def progress() -> LineProgress:
 
     Its tasks come one after another, each started once and finished once.
     """
-    redraws = os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
-    return BarProgress() if sys.stderr.isatty() and redraws else LineProgress()
+    return BarProgress() if can_redraw(sys.stderr) else LineProgress()
 
 
 class LineProgress:

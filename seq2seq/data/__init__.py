@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import os
+from typing import Protocol, TextIO
 
 
 class Progress(Protocol):
@@ -29,3 +30,8 @@ class Silent(Progress):
 
     def finish(self) -> None:
         """Does nothing."""
+
+
+def can_redraw(stream: TextIO) -> bool:
+    """Whether a stream goes to a terminal that understands more than text."""
+    return stream.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")

@@ -91,9 +91,10 @@ class Batch:
     def __getitem__(self, chosen: slice | Ints) -> Batch:
         return Batch(self.indices[chosen], self.rows[chosen], self.split)
 
-    def ids(self, dataset: PairDataset) -> tuple[Ragged, Ragged]:
+    def ids(self, dataset: PairDataset | None = None) -> tuple[Ragged, Ragged]:
         """Source and target ids; the data set has those that were not split anew."""
         if self.split is None:
+            assert dataset is not None
             return dataset.ids(self.indices)
         source, target = self.split
         return source.take(self.rows), target.take(self.rows)
@@ -119,6 +120,18 @@ def cut(widths: Ints, bounds: Bounds) -> list[slice]:
         slices.append(slice(begin, begin + count))
         begin += count
     return slices
+
+
+def widest(widths: Ints, bounds: Bounds) -> Ints:
+    """The places of the widest pairs, of as many as fit into a batch."""
+    order = np.argsort(-widths, kind="stable")
+    return order[cut(widths[order], bounds)[0]]
+
+
+def padded_tokens(source: Ragged, target: Ragged) -> int:
+    """Pieces of a batch's matrices, padding counted."""
+    lengths = np.diff(source.offsets), np.diff(target.offsets)
+    return len(lengths[0]) * sum(int(side.max()) for side in lengths)
 
 
 def length_batches(widths: Ints, bounds: Bounds) -> Iterator[Ints]:
@@ -202,15 +215,10 @@ class BatchOrder:
         first = Batch(indices, np.arange(len(indices)), split)
         if split is not None:  # which has more pieces: fewer pairs fit
             widths = np.maximum(*(np.diff(side.offsets) for side in split)) + 1
-            order = np.argsort(-widths, kind="stable")
-            first = first[order[cut(widths[order], self.bounds)[0]]]
+            first = first[widest(widths, self.bounds)]
         plans = self._plan(0, 0, self._blocks(0)[: POOL // BLOCK])
-        fullest = max(plans, key=self._padded, default=first)
+        fullest = max(plans, key=lambda one: padded_tokens(*one.ids(self.dataset)), default=first)
         return [first, fullest]
-
-    def _padded(self, batch: Batch) -> int:
-        source, target = (ids.offsets for ids in batch.ids(self.dataset))
-        return len(batch) * int(np.diff(source).max() + np.diff(target).max())
 
     def drawn(self, place: Place = Place()) -> Iterator[tuple[Batch, Place]]:
         """Batches from a place on, without end, each with the place after it.

@@ -17,7 +17,7 @@ import tomli_w
 from pydantic import ValidationError
 
 from seq2seq.errors import RecipeError, did_you_mean
-from seq2seq.recipe import Model, Recipe
+from seq2seq.recipe import Recipe
 from seq2seq.recipe.base import Assignment, Checks, Section, Table, says_none, tables_in
 from seq2seq.recipe.packaged import packaged_recipes, with_absolute_paths, without_phrasebook
 from seq2seq.recipe.problems import further_problems, problems_of
@@ -78,6 +78,21 @@ def recipe_from_toml(
         RecipeError: If it is not TOML, or anything in it is wrong; all problems at once.
     """
     return _read(text, origin, base, (), cells=cells, stored=True)
+
+
+def checked(recipe: Recipe) -> Recipe:
+    """A recipe whose cells' own keys are checked, too; what was left out still counts as that."""
+    found: Recipe = _given_as(recipe, recipe_from_toml(recipe_to_toml(recipe), recipe.name))
+    return found
+
+
+def _given_as(given: Section, found: Section) -> Any:
+    """The values found, those of them set that were given."""
+    values = {
+        key: _given_as(getattr(given, key), value) if isinstance(value, Section) else value
+        for key, value in found
+    }
+    return type(found).model_construct(_fields_set=given.model_fields_set, **values)
 
 
 def recipe_to_toml(recipe: Recipe) -> str:
@@ -146,7 +161,7 @@ def _read(
     if assignments:
         _make_paths_absolute(table, Path.cwd())
     if cells:
-        _name_cells(table)
+        _make_sides(table)
     for section, inner in tables_in(Recipe, table):
         for key, field in section.model_fields.items():
             if inner.get(key) == "none" and says_none(field):
@@ -161,13 +176,11 @@ def _read(
     return recipe
 
 
-def _name_cells(table: Table) -> None:
-    """Writes the default cells down, so that their own keys get defaults too."""
+def _make_sides(table: Table) -> None:
+    """Makes tables of both sides, so that the default cells get their own keys, too."""
     model = table.setdefault("model", {})
     for side in ("encoder", "decoder") if isinstance(model, dict) else ():
-        inner = model.setdefault(side, {})
-        if isinstance(inner, dict):
-            inner.setdefault("cell", Model.model_fields[side].default.cell.kind)
+        model.setdefault(side, {})
 
 
 def _parse(text: str, origin: str) -> Table:

@@ -56,7 +56,7 @@ class Cell(Section):
             mark = f"{OWN_KEYS}{cell.kind}"
             found = [{**one, "loc": (mark, *one["loc"])} for one in error.errors(include_url=False)]
             raise ValidationError.from_exception_data(error.title, found) from None  # type: ignore[arg-type]
-        return handler({"kind": cell.kind, **own})
+        return cls.model_construct(_fields_set=cell.model_fields_set, kind=cell.kind, **own)
 
     def options(self) -> Section:
         """The cell's own options; its module, and torch, are imported for it.

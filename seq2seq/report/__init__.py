@@ -1,1 +1,87 @@
-"""The page of a run: ``report.html``, one file that needs nothing else to be read."""
+"""The report of a run, made while it trains and when it is asked for."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from seq2seq.data.dataset import PreparedData
+from seq2seq.data.preparing.statistics import PrepareReport
+from seq2seq.errors import DataError, ModelError
+from seq2seq.inference.engines.torch import load_model
+from seq2seq.inference.model_folder import ModelFolder
+from seq2seq.report.record import RunRecord
+from seq2seq.storage.atomic import write_text
+from seq2seq.storage.layout import EXAMPLES, REPORT
+from seq2seq.tasks import task_for
+from seq2seq.training.evaluation import Evaluator
+from seq2seq.training.monitoring.session_log import write_examples
+from seq2seq.training.precision import resolve_precision
+
+_SHARE = 0.01  # of the time that training takes, at most
+
+
+class LivePage:
+    """Makes the page at the end of a session, and after validations where that costs little.
+
+    Args:
+        pause: Seconds from the beginning of a session before the first page.
+    """
+
+    def __init__(self, pause: float = 60.0) -> None:
+        self._due = time.monotonic() + pause
+
+    def __call__(self, run: Path, final: bool) -> None:
+        """Makes a run's page, or leaves it for later unless ``final`` says that there is none."""
+        begun = time.monotonic()
+        if not final and begun < self._due:
+            return
+        _write(run / REPORT, RunRecord.read(run))
+        ended = time.monotonic()
+        self._due = ended + (ended - begun) / _SHARE
+
+
+def write_report(
+    run: str | Path, output: str | Path | None = None, *, data: Path | None = None
+) -> Path:
+    """Makes the page of a run; see ``api.write_report``."""
+    folder = Path(run)
+    record = RunRecord.read(folder)
+    path = folder / REPORT if output is None else Path(output)
+    if not path.parent.is_dir():
+        raise ModelError(f"{path.parent}: no such folder: the report cannot be written there")
+    if data is not None:
+        report = _make_examples(record, data)
+        record = replace(RunRecord.read(folder), data=report)
+    _write(path, record)
+    return path
+
+
+def _write(path: Path, record: RunRecord) -> None:
+    from seq2seq.report.page import render  # what it draws with takes a second to load
+
+    write_text(path, render(record))
+
+
+def _make_examples(record: RunRecord, data: Path) -> PrepareReport:
+    """Translates the validation set with the run's model, greedily, as validation does."""
+    folder = record.path
+    model = ModelFolder.open(folder)
+    prepared = PreparedData.open(data)
+    if record.data_digest != prepared.digest:
+        raise DataError(
+            f"{data}: {folder} was trained on other data: give --data the folder it was started "
+            "with"
+        )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = load_model(model).to(device)
+    precision = resolve_precision(model.recipe.training.precision, device)
+    task = task_for(model.recipe)
+    evaluator = Evaluator(task, model.recipe, model.tokenizers, precision)
+    found = evaluator.predictions(network, prepared.val)
+    examples = task.examples(evaluator.network(network), prepared.val, found)
+    write_examples(folder / EXAMPLES, examples, int(record.card["update"]))
+    return prepared.report

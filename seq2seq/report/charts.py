@@ -50,27 +50,14 @@ _STYLE: Any = {
 
 @dataclass(frozen=True)
 class Chart:
-    """A picture of some curves.
-
-    Attributes:
-        title: What it shows, in words.
-        svg: The picture.
-    """
+    """A picture of some curves: what it shows, and SVG."""
 
     title: str
     svg: str
 
 
 def charts(run: RunRecord, metrics: Sequence[Metric]) -> list[Chart]:
-    """Draws a run's curves.
-
-    Args:
-        run: The run.
-        metrics: The task's.
-
-    Returns:
-        Those that there is anything to draw of.
-    """
+    """Draws a run's curves and its task's metrics; those that have points."""
     steps, checks = run.of_kind("train"), run.of_kind("validation")
     best = run.card.get("update")
     parts = dict.fromkeys(part for step in steps for part in step.get("update_ratio") or {})

@@ -14,24 +14,17 @@ from markupsafe import Markup
 from seq2seq import __version__
 from seq2seq.recipe.files import recipe_to_toml
 from seq2seq.report.charts import charts
-from seq2seq.report.record import Json, RunRecord
+from seq2seq.report.record import RunRecord
 from seq2seq.report.text import redacted, shared_recipe, visible
 from seq2seq.report.timeline import events, sessions, standing
-from seq2seq.tasks import task_for
-from seq2seq.training.monitoring.monitor import clock
+from seq2seq.tasks import Json, task_for
+from seq2seq.training.monitoring import clock
 
 _ROWS = 40  # validations shown; of a long run the last ones, and the best
 
 
 def render(run: RunRecord) -> str:
-    """Makes a run's page.
-
-    Args:
-        run: The run.
-
-    Returns:
-        HTML that fetches nothing. It is a function of the run's files alone.
-    """
+    """Makes a run's page: HTML that fetches nothing, a function of the run's files alone."""
     state, why = standing(run)
     task = task_for(run.recipe)
     steps = run.of_kind("train")
@@ -89,15 +82,7 @@ def _number(value: Any, digits: int = 2) -> str:
 
 
 def marked(hypothesis: str, reference: str) -> Markup:
-    """Marks the words of a hypothesis that the reference has not, in this order.
-
-    Args:
-        hypothesis: The text to mark.
-        reference: What it is held against.
-
-    Returns:
-        HTML, all of the text escaped.
-    """
+    """Marks the words of a hypothesis that the reference has not, in this order; escaped HTML."""
     ours, theirs = hypothesis.split(" "), reference.split(" ")
     pieces: list[Markup] = []
     for what, begin, end, _, _ in difflib.SequenceMatcher(

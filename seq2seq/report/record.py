@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from seq2seq.data.dataset import read_manifest
 from seq2seq.data.preparing.statistics import PrepareReport
@@ -24,10 +23,9 @@ from seq2seq.storage.layout import (
     checkpoint_folders,
 )
 from seq2seq.storage.lock import is_locked
+from seq2seq.tasks import Json
 from seq2seq.training.monitoring.session_log import EXAMPLES_FORMAT
 from seq2seq.training.run.journal import Journal
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -35,8 +33,6 @@ class RunRecord:
     """A run, as far as its files tell.
 
     Attributes:
-        path: Its folder.
-        recipe: What it trains.
         data_digest: The hash of the data that it was begun on.
         records: The journal's.
         card: The model's card; empty before the first validation.
@@ -62,18 +58,7 @@ class RunRecord:
 
     @classmethod
     def read(cls, path: str | Path) -> RunRecord:
-        """Reads a run's folder.
-
-        Args:
-            path: The folder.
-
-        Returns:
-            What it holds.
-
-        Raises:
-            ModelError: If it is no run's folder, or a file in it is damaged.
-            RecipeError: If its recipe cannot be used.
-        """
+        """Reads a run's folder; raises ``ModelError`` where it holds no run or is damaged."""
         folder = Path(path)
         if not (folder / RUN).is_file():
             what = "holds no run (it has no run.json)" if folder.is_dir() else "no such folder"

@@ -18,12 +18,8 @@ _PATH = re.compile(
 def visible(text: str) -> str:
     """Shows what would be invisible, or would move what is around it.
 
-    Args:
-        text: Any text.
-
-    Returns:
-        The same with control characters as pictures (U+2400 and on), and others of their kind,
-        direction marks among them, by number.
+    Control characters become pictures (U+2400 and on), others of their kind, direction marks among
+    them, numbers.
     """
     return "".join(map(_shown, text))
 
@@ -45,26 +41,15 @@ def _shown(character: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """Shortens absolute paths to their last part: folders' names may be people's.
+    """Shortens absolute paths to their last part, since folders' names may be people's.
 
-    Args:
-        text: A message.
-
-    Returns:
-        The same, ``/home/me/runs/one/last`` being ``…/last``.
+    So ``/home/me/runs/one/last`` becomes ``…/last``.
     """
     return _PATH.sub("…/", text)
 
 
 def shared_recipe(toml: str) -> str:
-    """A recipe as it may be shared.
-
-    Args:
-        toml: The recipe's text.
-
-    Returns:
-        Its values, absolute paths shortened and control characters shown.
-    """
+    """A recipe as it may be shared: absolute paths shortened, control characters shown."""
 
     def walk(value: Any) -> Any:
         if isinstance(value, dict):

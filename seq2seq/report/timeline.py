@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from seq2seq.report.record import Json, RunRecord
+from seq2seq.report.record import RunRecord
 from seq2seq.report.text import redacted
+from seq2seq.tasks import Json
 
 _SKIPPED = 20  # skipped updates that are listed
 _LINES = 8  # of a skipped batch
@@ -13,15 +14,9 @@ _LINES = 8  # of a skipped batch
 
 @dataclass(frozen=True)
 class Session:
-    """From a call of ``train`` to its end.
+    """From a call of ``train`` to its end, which was killed or is under way if ``ended`` is empty.
 
-    Attributes:
-        began: When, as ISO 8601 in UTC.
-        first: The update that it went on from.
-        ended: When; empty of one that was killed or is under way.
-        last: The last update that it is known to have made.
-        how: How it ended, in words.
-        environment: Where it ran.
+    ``first`` is the update that it went on from, ``last`` the last that it is known to have made.
     """
 
     began: str
@@ -119,13 +114,9 @@ def _begun_with(record: Json) -> str:
 
 
 def standing(run: RunRecord) -> tuple[str, str]:
-    """How a run stands.
+    """How a run stands, and why in words.
 
-    Args:
-        run: The run.
-
-    Returns:
-        One of "finished", "running", "stopped", "failed" and "killed", and why in words.
+    It is one of "finished", "running", "stopped", "failed" and "killed".
     """
     if why := run.state.get("stopped"):
         return "finished", redacted(str(why))

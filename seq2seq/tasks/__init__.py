@@ -65,13 +65,7 @@ class PaddedBatch(Protocol):
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure of the predictions for the validation set.
-
-    Attributes:
-        key: Its name in ``metrics.jsonl``.
-        label: Its name for people.
-        title: The title of its curve.
-    """
+    """A figure of the predictions: its key in ``metrics.jsonl``, its label, its curve's title."""
 
     key: str
     label: str
@@ -80,13 +74,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Network:
-    """A model with what is needed to predict with it.
-
-    Attributes:
-        model: The model.
-        tokenizers: What it was trained with.
-        precision: The type for its matrix products.
-    """
+    """A model with what is needed to predict with it; ``precision``: of its matrix products."""
 
     model: nn.Module
     tokenizers: Tokenizers
@@ -107,14 +95,9 @@ class Validation(Protocol):
 
 @dataclass(frozen=True)
 class Section:
-    """A section of a run's page.
+    """A section of a run's page: anchor ``name``, ``title`` in the list of sections, heading.
 
-    Attributes:
-        name: Its anchor.
-        title: Its name in the list of sections.
-        heading: Its heading.
-        template: What follows the heading, in Jinja; everything that is inserted is escaped.
-        values: What the template inserts.
+    ``template``, in Jinja, follows the heading and inserts ``values``, which are escaped.
     """
 
     name: str
@@ -126,13 +109,7 @@ class Section:
 
 @dataclass(frozen=True)
 class TaskReport:
-    """A task's part of a run's page.
-
-    Attributes:
-        figures: Names and values for the headline.
-        notes: Lines below it, such as how a figure was computed.
-        sections: Between the curves and the data.
-    """
+    """A task's part of a run's page: figures and notes in the headline, and sections."""
 
     figures: Sequence[tuple[str, float]] = ()
     notes: Sequence[str] = ()
@@ -200,14 +177,7 @@ class Task(Protocol):
 
 
 def task_for(recipe: Recipe) -> Task:
-    """Finds the task of a recipe.
-
-    Args:
-        recipe: The recipe. So far all recipes are for translation; no key says so.
-
-    Returns:
-        Its task.
-    """
+    """The task of a recipe: so far all recipes are for translation, and no key says so."""
     from seq2seq.tasks.translation import Translation
 
     return Translation(recipe)

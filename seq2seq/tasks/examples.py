@@ -26,13 +26,7 @@ _END = "∎"
 
 @dataclass(frozen=True)
 class Translations:
-    """What a validation translated, line by line.
-
-    Attributes:
-        sources: The lines.
-        references: Their given translations.
-        hypotheses: The model's.
-    """
+    """What a validation translated, line by line."""
 
     sources: Sequence[str]
     references: Sequence[str]
@@ -42,16 +36,10 @@ class Translations:
 def examples_of(
     translations: Translations, model: StepModel[Any], tokenizers: Tokenizers
 ) -> dict[str, Any]:
-    """Chooses the examples of a validation.
+    """Chooses the examples of a validation, whose translations the model has made.
 
-    Args:
-        translations: All of them.
-        model: Who made them, for its attention.
-        tokenizers: Its tokenizers.
-
-    Returns:
-        Plain values: "lines", "chrf" and its "signature", the "histogram" of the lines' chrF, the
-        "best" and the "worst" translations, and maps of "attention".
+    They are plain values: "lines", "chrf" and its "signature", the "histogram" of the lines' chrF,
+    the "best" and the "worst" translations, and maps of "attention".
     """
     scores = sentence_chrf(translations.hypotheses, translations.references)
     order = _ranked(translations, scores)
@@ -115,15 +103,8 @@ def attention_map(
 ) -> dict[str, Any] | None:
     """Where a model looks in a source while it is made to say a hypothesis.
 
-    Args:
-        source: The source.
-        hypothesis: What it says.
-        model: The model.
-        tokenizers: Its tokenizers.
-
-    Returns:
-        "source" and "target" words, the end counted, and "weights": for each target word the share
-        of its attention on each source word. None of a model without attention.
+    It has "source" and "target" words, the end counted, and "weights": for each target word the
+    share of its attention on each source word. None for a model without attention.
     """
     (read,) = tokenizers.source.encode([source])
     (said,) = tokenizers.target.encode([hypothesis])

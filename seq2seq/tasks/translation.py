@@ -94,14 +94,7 @@ class Translation:
         return {BLEU.key: bleu(predictions, references)}
 
     def value(self, found: Validation) -> float:
-        """BLEU, 0 where it is below 1: which of such translations is better is chance. Or the loss.
-
-        Args:
-            found: The validation.
-
-        Returns:
-            The early-stopping metric of the recipe, larger being better.
-        """
+        """The loss, negated, or BLEU; 0 for one below 1, of which the better one is chance."""
         if self.recipe.training.early_stopping.metric == "bleu":
             score = found.metrics[BLEU.key]
             assert score is not None  # the recipe is checked for this

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from seq2seq.errors import is_out_of_memory
 from seq2seq.recipe import Recipe
 from seq2seq.tasks import Network, PaddedBatch, Task
 from seq2seq.text.tokenizer import Tokenizers
-from seq2seq.training.distributed.group import ProcessGroup
+from seq2seq.training.distributed import ProcessGroup
 
 _LEAST_TOKENS = 4096  # of a batch: without gradients there is room for so many
 _ROWS = 128  # predicted at a time
@@ -32,10 +32,8 @@ Found = TypeVar("Found")
 class Forgetting:
     """What became of the validation set of the run that a model is fine-tuned from.
 
-    Attributes:
-        now: What was found on it.
-        before: What was found before the first update, as ``metrics.jsonl`` has it; empty: this
-            is before it.
+    ``before`` is what ``metrics.jsonl`` has of it before the first update; empty: this is before
+    it.
     """
 
     now: Validated
@@ -61,13 +59,10 @@ class Forgetting:
 class Validated:
     """What a validation found.
 
-    Attributes:
-        loss: Negative log-likelihood a target token, in nats, without smoothing.
-        metrics: The task's metrics by their keys; None where they were not asked for.
-        seconds: How long it took.
-        predictions: What the metrics were computed of, row by row, or None.
-        old: Of a fine-tuned model: what was found on the old validation set; else None.
-        labels: The names of the metrics for people.
+    Attributes: loss: Negative log-likelihood a target token, in nats, without smoothing. metrics:
+    The task's metrics by their keys; None where they were not asked for. predictions: What the
+    metrics were computed of, row by row, or None. old: Of a fine-tuned model: what was found on the
+    old validation set; else None. labels: The names of the metrics for people.
     """
 
     loss: float
@@ -86,18 +81,6 @@ class Validated:
     def bleu(self) -> float | None:
         """BLEU of greedy translations (13a, cased), or None where there is none."""
         return self.metrics.get("bleu")
-
-    def beside(self, old: Validated, first: Mapping[str, Any] | None) -> Validated:
-        """Adds what was found on the old validation set.
-
-        Args:
-            old: It.
-            first: The record of what was found there before the first update; None: this is it.
-
-        Returns:
-            All of it.
-        """
-        return replace(self, old=Forgetting(old, first or {}))
 
     def record(self) -> dict[str, Any]:
         """The figures as ``metrics.jsonl`` has them."""
@@ -119,12 +102,8 @@ class Validated:
 class Evaluator:
     """Measures models on data sets.
 
-    Attributes:
-        task: Says how.
-        recipe: For how large batches are, and how many rows are predicted.
-        tokenizers: Of both sides.
-        precision: The type for matrix products.
-        group: The processes that share the work; all get the same figures. None: this one alone.
+    The recipe says how large batches are, and how many rows are predicted. All processes of
+    ``group`` share the work and get the same figures.
     """
 
     task: Task
@@ -138,15 +117,7 @@ class Evaluator:
         return Network(model, self.tokenizers, self.precision)
 
     def evaluate(self, model: nn.Module, dataset: PairDataset) -> Validated:
-        """Measures a model.
-
-        Args:
-            model: The model; it is put into evaluation mode.
-            dataset: Such as the validation set.
-
-        Returns:
-            The figures, the same for all processes.
-        """
+        """Measures a model on a data set; the figures are the same for all processes."""
         begun = time.monotonic()
         with self.group.interruptible_together():
             own_loss = self.loss(model, dataset)
@@ -169,12 +140,7 @@ class Evaluator:
     def loss(self, model: nn.Module, dataset: PairDataset) -> tuple[float, int]:
         """This process's part of a data set's loss: of every ``world``-th batch.
 
-        Args:
-            model: The model; it is put into evaluation mode.
-            dataset: All of its rows count.
-
-        Returns:
-            The sum of the negative log-likelihood, in nats, and how many targets it is of.
+        The sum of the negative log-likelihood, in nats, and how many targets it is of.
         """
         model.eval()
         loss = self.task.loss(model)
@@ -223,15 +189,7 @@ class Evaluator:
 
 
 def with_less_memory(attempt: Callable[[int], Found], rows: int) -> Found:
-    """Tries something with half as many rows at a time, again and again, until memory suffices.
-
-    Args:
-        attempt: Takes the rows that may be taken at a time.
-        rows: How many are tried first.
-
-    Returns:
-        What the attempt gives that does not run out of memory.
-    """
+    """Tries something with half as many rows at a time, and again, until memory suffices."""
     while True:
         try:
             return attempt(rows)

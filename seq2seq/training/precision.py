@@ -1,4 +1,4 @@
-"""How torch computes: in which type, and whether always by the same way."""
+"""How a training computes: its random seeds, in which type, and whether always by the same way."""
 
 from __future__ import annotations
 
@@ -10,6 +10,22 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+
+DROPOUT, SAMPLING = 1, 2
+"""What random streams are for; see ``mixed``."""
+
+
+def mixed(seed: int, purpose: int, number: int, rank: int = 0) -> int:
+    """A seed, of 31 bits, for one of many random streams of a process.
+
+    By splitmix64's finalizer: near seeds, far streams; two purposes have nothing in common.
+    """
+    purpose += rank << 8
+    value = seed * 0x9E3779B97F4A7C15 + purpose * 0xD1B54A32D192ED03 + number
+    value &= 0xFFFFFFFFFFFFFFFF
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+    return (value ^ (value >> 31)) & 0x7FFFFFFF
 
 
 def bound_primitive_cache() -> None:
@@ -35,16 +51,10 @@ def give_back_memory() -> None:
 
 @contextmanager
 def same_bits(wanted: bool) -> Iterator[None]:
-    """Holds torch to algorithms that give the same bits every time.
+    """Holds torch to algorithms that give the same bits every time, if that is wanted.
 
     Without it they are the same from run to run on a processor, too, with the same number of
-    threads; a GPU adds up in whatever order its threads arrive.
-
-    Args:
-        wanted: Whether; False: everything stays as it is.
-
-    Yields:
-        Nothing; afterwards torch is as it was.
+    threads; a GPU adds up in whatever order its threads arrive. Afterwards torch is as it was.
     """
     if not wanted:
         yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -13,17 +13,18 @@ from seq2seq.data.dataset import PreparedData
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import recipe_from_toml, recipe_to_toml
 from seq2seq.storage.layout import DATA
-from seq2seq.tasks import task_for
-from seq2seq.training.batches.choice import batches_for
-from seq2seq.training.distributed.group import ProcessGroup
+from seq2seq.tasks import Task, task_for
+from seq2seq.training.batches import Batches
+from seq2seq.training.batches.prepared import PreparedBatches
+from seq2seq.training.batches.streamed import StreamedBatches
+from seq2seq.training.distributed import ProcessGroup
 from seq2seq.training.distributed.torch_group import check_same, process_group
 from seq2seq.training.evaluation import Evaluator
-from seq2seq.training.finetuning.start import Begin, FineTuning, fine_tuning
-from seq2seq.training.monitoring.monitor import Monitor, Silent, default_monitor
-from seq2seq.training.monitoring.session_log import Page
-from seq2seq.training.monitoring.tensorboard import check_installed
+from seq2seq.training.finetuning import Begin, FineTuning, fine_tuning
+from seq2seq.training.monitoring import Monitor, Silent, default_monitor
+from seq2seq.training.monitoring.session_log import Page, check_installed
 from seq2seq.training.precision import bound_primitive_cache, same_bits
-from seq2seq.training.run.folder import RunFolder
+from seq2seq.training.run import RunFolder
 from seq2seq.training.run.writer import RunWriter
 from seq2seq.training.state import TrainingResult
 from seq2seq.training.trainer import Trainer
@@ -43,30 +44,9 @@ def train(
     progress: Progress | None = None,
     page: Page | None = None,
 ) -> TrainingResult:
-    """Trains a model, or goes on where an earlier call was stopped.
+    """Trains a model, or goes on where an earlier call was stopped; see ``api.train``.
 
-    Args:
-        recipe: The recipe.
-        run: The run's folder.
-        data: A prepared folder; None: the recipe's data is prepared into ``run/data`` first.
-        threads: Processor threads; None: torch's own choice.
-        deterministic: Whether torch is held to algorithms that give the same bits each time, and a
-            run is not gone on with where the bits could differ.
-        changed_data: Whether to go on with what was prepared, where the corpus has changed since.
-        begin: The model that training begins with; None: it begins with nothing.
-        monitor: Told of progress; None: a progress bar in a terminal, plain lines elsewhere.
-        progress: Told how far preparing is; None: nobody.
-        page: Makes the run's page, after validations and at the end; None: there is none.
-
-    Returns:
-        How it ended.
-
-    Raises:
-        RecipeError: If the recipe cannot be built.
-        DataError: If the data cannot be used or does not fit the recipe.
-        ModelError: If the folder holds something else, or no checkpoint can be read.
-        TrainingError: If the numbers went wrong for too long.
-        MissingExtraError: If TensorBoard is wanted and not installed.
+    With ``changed_data`` it goes on with what was prepared, where the corpus has changed since.
     """
     bound_primitive_cache()
     if recipe.training.tensorboard:
@@ -110,7 +90,7 @@ def _trained(
 ) -> TrainingResult:
     """Puts a trainer together and lets it train."""
     updater = Updater(recipe, prepared.tokenizers, group)
-    batches = batches_for(prepared, recipe, updater.task, group.share)
+    batches = batches_for(prepared, recipe, updater.task, group)
     monitor.unit = batches.unit
     evaluator = Evaluator(updater.task, recipe, prepared.tokenizers, updater.precision, group)
     run = None
@@ -130,12 +110,21 @@ def _trained(
     )
     trainer.resume()
     with group.stop_on_signals() as stop:
-        recorded = nullcontext() if run is None else run.recorded(lambda: trainer.state, stop)
+        recorded: AbstractContextManager[None] = nullcontext()
+        if run is not None:
+            recorded = run.log.session(recipe, lambda: trainer.state, stop, run.environment)
         with recorded:
             if run is not None and not trainer.state.stopped:
                 run.note_changed_data(changed, trainer.state.update)
             trainer.train(stop)
     return TrainingResult.of(path, trainer.state)
+
+
+def batches_for(prepared: PreparedData, recipe: Recipe, task: Task, group: ProcessGroup) -> Batches:
+    """The batches that a recipe asks for; all processes of a group ask for them together."""
+    if recipe.data.stream is None:
+        return PreparedBatches(prepared, recipe, task.collate, group.share)
+    return StreamedBatches(prepared, recipe, task.collate, group.share, group.exchange())
 
 
 def _resolved(

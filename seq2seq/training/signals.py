@@ -16,12 +16,8 @@ class Interrupted(KeyboardInterrupt):
 class StopRequest:
     """Whether a signal has asked training to save and end.
 
-    Args:
-        alone: Whether this process ends by itself. If not, it ends when it has agreed with others.
-
-    Attributes:
-        asked: The name of the signal that came; empty while there was none.
-        by: The name of the signal by which training ends; empty while it does not.
+    ``asked`` names the signal that came, ``by`` the one by which training ends; both are empty
+    before. ``alone``: this process ends by itself; if not, when it has agreed with others.
     """
 
     NAMES = ("SIGTERM", "SIGINT")
@@ -38,11 +34,7 @@ class StopRequest:
     def interruptible(self) -> Iterator[None]:
         """A context for work that changes nothing before its end: a signal need not wait for it.
 
-        Yields:
-            Nothing.
-
-        Raises:
-            Interrupted: When the first signal comes, or if it has come before.
+        Raises ``Interrupted`` when the first signal comes, or if it has come before.
         """
         before, self._interruptible = self._interruptible, True
         try:
@@ -53,15 +45,10 @@ class StopRequest:
             self._interruptible = before
 
     def ask(self, number: int) -> None:
-        """Notes a signal that has come.
+        """Notes a signal that has come; the first raises ``Interrupted`` in interruptible work.
 
-        Args:
-            number: The signal's.
-
-        Raises:
-            Interrupted: If it is the first, and interruptible work is under way.
-            KeyboardInterrupt: If it is not the first. Of several processes none may insist: a
-                signal to all of them can come twice, and who started them kills them in time.
+        A second one raises ``KeyboardInterrupt``, but not in one of several processes: a signal to
+        all of them can come twice, and who started them kills them in time.
         """
         if self.asked:
             if self._alone:
@@ -82,12 +69,8 @@ class StopRequest:
 def stop_on_signals(*, alone: bool = True) -> Iterator[StopRequest]:
     """Turns the first SIGINT or SIGTERM into a request, the second into KeyboardInterrupt.
 
-    Args:
-        alone: Whether this process ends by itself; see ``StopRequest``.
-
-    Yields:
-        The request. In a thread other than the main one signals cannot be caught, and it is never
-        set.
+    In a thread other than the main one signals cannot be caught, and the request is never set.
+    ``alone``: see ``StopRequest``.
     """
     request = StopRequest(alone=alone)
 

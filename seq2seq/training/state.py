@@ -9,7 +9,7 @@ from typing import Any
 
 from seq2seq.data.batching import Place
 from seq2seq.recipe.training import Plateau, Training
-from seq2seq.training.optim.rules import learning_rate
+from seq2seq.training.optim import learning_rate
 
 
 @dataclass
@@ -21,14 +21,11 @@ class TrainingState:
         place: The next batch.
         tokens: Target tokens seen.
         seconds: Time spent in training, over all sessions.
-        best: The best value of the early-stopping metric.
-        best_loss: The validation loss there.
-        best_update: The update it was at.
+        best: The best value of the early-stopping metric; the loss and the update were those there.
         stale: Validations since then.
         reductions: How often the plateau schedule cut the rate.
         plateau: Validations without improvement since the last cut.
-        skipped: Updates skipped for numbers that were not finite.
-        skipped_in_row: The same, since the last good one.
+        skipped: Updates skipped for numbers that were not finite; ``in_row``: since a good one.
         rollbacks: How often training went back to an earlier checkpoint's weights; each time halves
             the learning rate.
         halved: Batches that did not fit into memory, and were taken in parts.
@@ -61,16 +58,9 @@ class TrainingState:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> TrainingState:
-        """The state again.
+        """The state again; what older versions did not know has its default.
 
-        Args:
-            values: From ``to_json``; what older versions did not know has its default.
-
-        Returns:
-            The state.
-
-        Raises:
-            ValueError: If values are missing, or are unknown to this version.
+        Raises ``ValueError`` if values are missing, or are unknown to this version.
         """
         unknown = values.keys() - {f.name for f in fields(cls)}
         if missing := {"update", "place"} - values.keys():
@@ -81,12 +71,7 @@ class TrainingState:
 
 
 class Plan:
-    """The recipe's training table, asked where a training stands.
-
-    Args:
-        options: The table.
-        epoch_pairs: The pairs of an epoch.
-    """
+    """The recipe's training table, asked where a training of so many pairs an epoch stands."""
 
     def __init__(self, options: Training, epoch_pairs: int) -> None:
         self.options, self._epoch_pairs = options, max(1, epoch_pairs)
@@ -167,17 +152,13 @@ class Plan:
 class TrainingResult:
     """How a training ended.
 
-    Attributes:
-        run: Its folder.
-        finished: False if a signal ended it: the same command resumes it.
-        stopped: Why it ended.
-        updates: Updates done, over all sessions.
-        skipped: Updates skipped for numbers that were not finite.
-        halved: Batches that did not fit into memory, and were taken in parts.
-        rollbacks: How often training went back to an earlier checkpoint, at half the rate.
-        seconds: Time spent, over all sessions.
-        best: The best validation's record ("update", "loss", "bleu", ...); None if there was none.
-        start: The record of the weights that fine-tuning began with; None where it did not.
+    Attributes: run: Its folder. finished: False if a signal ended it: the same command resumes it.
+    stopped: Why it ended. updates: Updates done, over all sessions. skipped: Updates skipped for
+    numbers that were not finite. halved: Batches that did not fit into memory, and were taken in
+    parts. rollbacks: How often training went back to an earlier checkpoint, at half the rate.
+    seconds: Time spent, over all sessions. best: The best validation's record ("update", "loss",
+    "bleu", ...); None if there was none. start: The record of the weights that fine-tuning began
+    with; None where it did not.
     """
 
     run: Path

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,13 @@ from seq2seq.recipe import Recipe
 from seq2seq.recipe.training import LastK
 from seq2seq.storage.layout import CHECKPOINTS, LAST, METRICS
 from seq2seq.tasks import PaddedBatch
-from seq2seq.training.batches.base import Batches, UpdateBatches
-from seq2seq.training.distributed.group import ProcessGroup
-from seq2seq.training.evaluation import Evaluator, Validated
-from seq2seq.training.finetuning.start import FineTuning
+from seq2seq.training.batches import Batches, UpdateBatches
+from seq2seq.training.distributed import ProcessGroup
+from seq2seq.training.evaluation import Evaluator, Forgetting, Validated
+from seq2seq.training.finetuning import FineTuning
+from seq2seq.training.monitoring import Monitor, Step
 from seq2seq.training.monitoring.metrics import Interval
-from seq2seq.training.monitoring.monitor import Monitor, Step
-from seq2seq.training.optim.rules import Evaluation
+from seq2seq.training.optim import Evaluation
 from seq2seq.training.precision import give_back_memory
 from seq2seq.training.run.checkpoint import Checkpoint
 from seq2seq.training.run.writer import RunWriter
@@ -45,44 +46,29 @@ LOG_EVERY = 20  # updates a record of metrics.jsonl
 TIDY_EVERY = 100  # updates; it takes a fifth of a second
 
 
+@dataclass(eq=False)
 class Trainer:
     """Trains a model, in one of the processes that train together.
 
-    All processes go through the same steps and take the same decisions; only rank 0 has the run's
-    folder and writes anything.
-
-    Args:
-        recipe: The recipe.
-        prepared: The prepared data.
-        path: The run's folder, for messages.
-        run: Writes the run; None: this process is not rank 0.
-        updater: The model, and how its weights change.
-        batches: What each update learns from.
-        evaluator: Measures weights.
-        monitor: Told of progress.
-        group: The processes that train together.
-        tuning: Where the first weights come from; None: from nothing.
+    All processes go through the same steps and take the same decisions; only rank 0 has a ``run``,
+    and writes anything. ``path`` is the run's folder, for messages; ``tuning`` says where the first
+    weights come from, None: from nothing.
     """
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        prepared: PreparedData,
-        path: Path,
-        *,
-        run: RunWriter | None,
-        updater: Updater,
-        batches: Batches,
-        evaluator: Evaluator,
-        monitor: Monitor,
-        group: ProcessGroup,
-        tuning: FineTuning | None = None,
-    ) -> None:
-        self.recipe, self.options, self.prepared = recipe, recipe.training, prepared
-        self.path, self.run = path, run
-        self.updater, self.batches, self.evaluator = updater, batches, evaluator
-        self.monitor, self.group, self.tuning = monitor, group, tuning
-        self.plan = Plan(recipe.training, len(batches))
+    recipe: Recipe
+    prepared: PreparedData
+    path: Path
+    run: RunWriter | None
+    updater: Updater
+    batches: Batches
+    evaluator: Evaluator
+    monitor: Monitor
+    group: ProcessGroup
+    tuning: FineTuning | None = None
+
+    def __post_init__(self) -> None:
+        self.options = self.recipe.training
+        self.plan = Plan(self.options, len(self.batches))
         self.state = TrainingState()
         self._clock = time.monotonic()
 
@@ -91,11 +77,7 @@ class Trainer:
     def train(self, stop: StopRequest) -> None:
         """Trains until the recipe's end, early stopping, or a signal.
 
-        Args:
-            stop: Set by a signal.
-
-        Raises:
-            TrainingError: If the numbers stay wrong, or memory does not suffice.
+        Raises ``TrainingError`` if the numbers stay wrong, or memory does not suffice.
         """
         if self.state.stopped:
             self.monitor.say(f"this run has already finished: {self.state.stopped}")
@@ -140,7 +122,10 @@ class Trainer:
                     give_back_memory()
                 self._validate_or_save()
         if self.plan.reason_to_stop(self.state):
-            self._finish()
+            if isinstance(self.options.average, LastK):
+                self._try_mean(self.options.average.count)
+            self.state.stopped = self.plan.reason_to_stop(self.state)
+            self._save()
 
     def _rehearse(self) -> None:
         """Tries the largest batches first: better now than after an hour."""
@@ -167,13 +152,6 @@ class Trainer:
                 self._save()
                 self.monitor.say(f"saved at update {self.state.update}; {RESUME}")
             raise
-
-    def _finish(self) -> None:
-        """Averages where the recipe says so, and closes the run."""
-        if isinstance(self.options.average, LastK):
-            self._try_mean(self.options.average.count)
-        self.state.stopped = self.plan.reason_to_stop(self.state)
-        self._save()
 
     # -- an update --------------------------------------------------------------------------
 
@@ -308,7 +286,8 @@ class Trainer:
         self.monitor.validating(len(self.tuning.old.pairs))
         found = self.tuning.old.evaluate(self.evaluator, model)
         history = self.state.history
-        return result.beside(found, history[0].get("old") if history else None)
+        first = (history[0].get("old") if history else None) or {}
+        return replace(result, old=Forgetting(found, first))
 
     def _remember(self, result: Validated, best: bool, **more: Any) -> dict[str, Any]:
         """Keeps, logs and shows what a validation found."""

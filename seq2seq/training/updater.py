@@ -24,23 +24,19 @@ from seq2seq.recipe import Recipe
 from seq2seq.recipe.training import Ema
 from seq2seq.tasks import PaddedBatch, task_for
 from seq2seq.text.tokenizer import Tokenizers
-from seq2seq.training.distributed.group import ProcessGroup
+from seq2seq.training.distributed import ProcessGroup
 from seq2seq.training.monitoring.metrics import Movement, gpu_memory, memory
-from seq2seq.training.optim.rules import Evaluation, NotFiniteError, UpdateRule, build_rule
-from seq2seq.training.precision import resolve_precision
+from seq2seq.training.optim import Evaluation, NotFiniteError, UpdateRule, build_rule
+from seq2seq.training.precision import DROPOUT, mixed, resolve_precision
 from seq2seq.training.run.checkpoint import Tensors
-from seq2seq.training.seeds import DROPOUT, mixed
 
 
 @dataclass(frozen=True)
 class Update:
     """What an update has found and done.
 
-    Attributes:
-        found: Loss and gradient of its batch; where the update was skipped, those that were not
-            finite.
-        movement: Norm of the change over norm of the weights, by part of the network; empty where
-            it was not asked for or the update was skipped.
+    ``found`` is not finite where it was skipped. ``movement``, where it was asked for, is the norm
+    of the change over the norm of the weights, by part of the network.
     """
 
     found: Evaluation
@@ -50,10 +46,7 @@ class Update:
 class Updater:
     """The tensors of a training, and how they change.
 
-    Args:
-        recipe: The recipe; its seed decides the first weights.
-        tokenizers: They give the vocabulary sizes.
-        group: The processes that train together; None: this one alone.
+    The recipe's seed decides the first weights; without a group this process trains alone.
     """
 
     def __init__(
@@ -82,18 +75,9 @@ class Updater:
     ) -> Update:
         """Moves the weights, and the average after them; not where numbers are not finite.
 
-        Args:
-            batches: This process's batches.
-            number: The update's, from 1; with the recipe's seed it decides dropout.
-            rate: The learning rate.
-            measured: Whether to measure how far the weights move.
-
-        Returns:
-            What it has found, the same in all processes.
-
-        Raises:
-            TooLargeError: If a single pair does not fit into memory.
-            Interrupted: If a signal came to a process alone; then nothing has changed.
+        The update's number, from 1, and the recipe's seed decide dropout. What is found is the same
+        in all processes. Raises ``TooLargeError`` if a single pair does not fit into memory, and
+        ``Interrupted`` if a signal came to a process alone; then nothing has changed.
         """
         objective = self.objective(batches, mixed(self.seed, DROPOUT, number - 1, self.group.rank))
         try:
@@ -114,16 +98,9 @@ class Updater:
         return BatchObjective(self, batches, seed, int(tokens))
 
     def rehearse(self, batch: PaddedBatch) -> int:
-        """Finds out whether a batch fits into memory, and changes nothing.
+        """Finds out how often a batch must be halved to fit into memory, and changes nothing.
 
-        Args:
-            batch: The batch.
-
-        Returns:
-            How often it had to be halved.
-
-        Raises:
-            TooLargeError: If a single pair does not fit.
+        Raises ``TooLargeError`` if a single pair does not fit.
         """
         state = torch.random.get_rng_state()
         reserved: list[Tensor] = []
@@ -144,25 +121,16 @@ class Updater:
             torch.cuda.empty_cache()
 
     def tensors(self) -> dict[str, Tensors]:
-        """All tensors, by the file of a checkpoint that holds them.
-
-        Returns:
-            "model", "optimizer", and "average" where there is one.
-        """
+        """All tensors, by the file of a checkpoint that holds them."""
         groups = {"model": tensors_of(self.model), "optimizer": self.rule.state()}
         if self.average is not None:
             groups["average"] = tensors_of(self.evaluated)
         return groups
 
     def restore(self, groups: dict[str, Tensors], origin: Path) -> None:
-        """Puts back what ``tensors`` gave.
+        """Puts back what ``tensors`` gave; ``origin`` is where they are from, for messages.
 
-        Args:
-            groups: The tensors.
-            origin: Where they are from, for messages.
-
-        Raises:
-            ModelError: If they do not fit the recipe.
+        Raises ``ModelError`` if they do not fit the recipe.
         """
         load_tensors(self.model, groups["model"], origin)
         if self.average is not None:
@@ -181,15 +149,8 @@ class BatchObjective:
 
     A batch that does not fit into memory is halved, and the evaluation begun again: being a sum,
     the gradient is the same, but for what dropout draws. Later evaluations begin with the halves.
-
-    Args:
-        updater: Has the model.
-        batches: This process's batches.
-        seed: Decides dropout.
-        tokens: Target tokens of all processes.
-
-    Attributes:
-        first: What the first call of ``gradient`` found.
+    ``tokens`` counts the targets of all processes, ``first`` is what the first call of ``gradient``
+    found.
     """
 
     def __init__(
@@ -204,12 +165,13 @@ class BatchObjective:
 
     def loss(self) -> float:
         """See ``Objective``."""
-        sums, _ = self._sums_of_parts(self._forward_only)
+        sums, _ = self._sums(self._forward)
         return float(self._group.all_gather([sums]).sum()) / self._tokens
 
     def gradient(self) -> Evaluation:
         """See ``Objective``."""
-        loss, nll = self._sums_of_parts(self._accumulate)
+        self._updater.model.zero_grad(set_to_none=True)
+        loss, nll = self._sums(self._backward)
         limit = self._updater.options.clip_norm or math.inf
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
         gpu = gpu_memory(self._device)
@@ -243,60 +205,50 @@ class BatchObjective:
 
     def rehearse(self) -> int:
         """Goes forward and backward in this process alone; how often a batch was halved."""
-        self._sums_of_parts(self._accumulate)
+        self._updater.model.zero_grad(set_to_none=True)
+        self._sums(self._backward)
         return len(self._parts) - self._batches
 
-    def _sums_of_parts(self, work: Callable[[], Tensor]) -> tuple[float, float]:
-        """Both losses' sums, by work on ever smaller parts until they fit into memory."""
+    def _sums(self, work: Callable[[PaddedBatch, bool], Tensor]) -> tuple[float, float]:
+        """Both losses' sums, by work on parts, halved until each fits into memory.
+
+        The work is told which part is the last: with it the processes add up their gradients.
+        """
         while True:
             torch.manual_seed(self._seed)
             self._updater.model.train()
-            try:
-                loss, nll = work().tolist()
-            except _OutOfMemory as error:
-                failed = error.part
+            self._others_wait = False
+            total = torch.zeros(2, device=self._device)
+            for index, part in enumerate(self._parts):
+                try:
+                    total += work(part.batch, index == len(self._parts) - 1)
+                except Exception as error:
+                    if self._others_wait or not is_out_of_memory(error):
+                        raise
+                    failed = index
+                    break
             else:
+                loss, nll = total.tolist()
                 return loss, nll
             self._updater.free_gradients()  # not in the except block: its traceback holds tensors
             self._parts[failed : failed + 1] = self._parts[failed].halves()
 
-    def _forward_only(self) -> Tensor:
-        total = torch.zeros(2, device=self._device)
-        for index, part in enumerate(self._parts):
-            try:
-                with torch.no_grad(), self._autocast():
-                    losses = self._updater.own_loss(self._tensors(part.batch))
-                total += torch.stack(losses)
-            except Exception as error:
-                if is_out_of_memory(error):
-                    raise _OutOfMemory(index) from error
-                raise
-        return total
+    def _forward(self, batch: PaddedBatch, last: bool) -> Tensor:
+        with torch.no_grad(), self._autocast():
+            losses = self._updater.own_loss(self._tensors(batch))
+        return torch.stack(losses)
 
-    def _accumulate(self) -> Tensor:
-        """Adds up the gradients of all parts, each divided by the count of tokens."""
-        self._updater.model.zero_grad(set_to_none=True)
-        total = torch.zeros(2, device=self._device)
-        self._others_wait = False
-        for index, part in enumerate(self._parts):
-            last = index == len(self._parts) - 1  # with it the processes add up their gradients
-            try:
-                with nullcontext() if last else self._group.no_sync(self._updater.shared_loss):
-                    total += self._backward(part.batch)
-            except Exception as error:
-                if is_out_of_memory(error) and not self._others_wait:
-                    raise _OutOfMemory(index) from error
-                raise
-        return total
-
-    def _backward(self, batch: PaddedBatch) -> Tensor:
-        tensors = self._tensors(batch)
-        with self._autocast():
-            loss, nll = self._updater.shared_loss(tensors)
-        self._others_wait = self._group.will_sync(self._updater.shared_loss)
-        # The processes' gradients are averaged, not added up.
-        (loss / (self._tokens / self._group.world_size)).backward()
-        return torch.stack([loss.detach(), nll])
+    def _backward(self, batch: PaddedBatch, last: bool) -> Tensor:
+        """Adds up gradients, divided by the count of tokens."""
+        shared_loss = self._updater.shared_loss
+        with nullcontext() if last else self._group.no_sync(shared_loss):
+            tensors = self._tensors(batch)
+            with self._autocast():
+                loss, nll = shared_loss(tensors)
+            self._others_wait = self._group.will_sync(shared_loss)
+            # The processes' gradients are averaged, not added up.
+            (loss / (self._tokens / self._group.world_size)).backward()
+            return torch.stack([loss.detach(), nll])
 
     def _tensors(self, batch: PaddedBatch) -> Any:
         return self._updater.task.tensors(batch, self._device)
@@ -310,12 +262,7 @@ class MovingAverage:
     """An exponential moving average of a model's weights (Polyak and Juditsky 1992).
 
     Early on the average forgets faster than ``decay``, so that it does not lag behind the first,
-    quick progress. Buffers of integers are copied.
-
-    Args:
-        model: The model that is trained.
-        copy: A model of the same make that holds the average.
-        decay: The share that the average keeps at each update, in the long run.
+    quick progress. Buffers of integers are copied. ``copy``, of the model's make, holds it.
     """
 
     def __init__(self, model: nn.Module, copy: nn.Module, decay: float) -> None:
@@ -325,11 +272,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Takes the model's weights in.
-
-        Args:
-            step: The update that made them, from 1.
-        """
+        """Takes in the model's weights, which update ``step``, from 1, has made."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for average, current in self._pairs:
             if average.is_floating_point():
@@ -339,23 +282,12 @@ class MovingAverage:
 
 
 class TooLargeError(Exception):
-    """A single pair that does not fit into memory.
-
-    Args:
-        batch: Which of the update's batches it is in.
-        row: Which row of that batch it is.
-    """
+    """A single pair, a row of one of the update's batches, that does not fit into memory."""
 
     def __init__(self, batch: int, row: int) -> None:
         super().__init__()
         self.batch = batch
         self.row = row
-
-
-class _OutOfMemory(Exception):  # noqa: N818 (it is handled, never shown)
-    def __init__(self, part: int) -> None:
-        super().__init__()
-        self.part = part
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from seq2seq.cli.app import main
 from seq2seq.inference.engines import check_engine
 from seq2seq.inference.translator import Translator
 from seq2seq.text.tokenizer import Tokenizers, train_tokenizers
-from seq2seq.training.monitoring.monitor import Silent
+from seq2seq.training.monitoring import Silent
 
 WORDS = "ein Hund läuft über die grüne Wiese und zwei Kinder spielen am Wasser".split()
 

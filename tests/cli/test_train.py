@@ -7,7 +7,7 @@ import pytest
 
 import seq2seq
 from seq2seq.errors import TrainingError
-from seq2seq.training.finetuning.start import Begin
+from seq2seq.training.finetuning import Begin
 from seq2seq.training.state import TrainingResult
 
 BEST = {"update": 1000, "loss": 1.23456, "bleu": 34.567, "epoch": 2.0}

@@ -288,7 +288,7 @@ import sys, time
 from pathlib import Path
 from safetensors.torch import load_file
 from seq2seq.inference.model_folder import ModelFolder
-from seq2seq.training.run.folder import RunFolder
+from seq2seq.training.run import RunFolder
 
 run, *origins = map(Path, sys.argv[1:])
 replace = Path.replace

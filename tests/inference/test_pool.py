@@ -18,7 +18,7 @@ from seq2seq.errors import ModelError, Seq2SeqError
 from seq2seq.inference.pool import TranslatorPool
 from seq2seq.inference.translator import Translator
 from seq2seq.search import Wish
-from seq2seq.training.monitoring.monitor import Silent
+from seq2seq.training.monitoring import Silent
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from support.tiny import write_recipe
 
 import seq2seq
-from seq2seq.training.monitoring.monitor import Silent
+from seq2seq.training.monitoring import Silent
 
 LINES = ["The dog sleeps.", "The old man reads a book.", "We see the house."]
 SETTINGS = ["training.updates=20", "training.early_stopping.patience=9"]

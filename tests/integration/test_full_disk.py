@@ -15,9 +15,9 @@ from support.tiny import write_recipe
 import seq2seq
 from seq2seq.errors import TrainingError
 from seq2seq.storage.layout import checkpoint_folders
-from seq2seq.training.monitoring.monitor import Silent, Step
+from seq2seq.training.monitoring import Silent, Step
+from seq2seq.training.run import RunFolder
 from seq2seq.training.run.checkpoint import load_checkpoint
-from seq2seq.training.run.folder import RunFolder
 from seq2seq.training.state import Plan
 
 

@@ -9,7 +9,7 @@ from support.tiny import write_corpus
 
 import seq2seq
 from seq2seq.recipe.packaged import packaged_recipes
-from seq2seq.training.monitoring.monitor import Silent
+from seq2seq.training.monitoring import Silent
 
 RECIPES = sorted(packaged_recipes())
 

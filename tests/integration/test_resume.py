@@ -12,7 +12,7 @@ from support.processes import run_python
 from support.tiny import AVERAGE, write_recipe
 
 import seq2seq
-from seq2seq.training.monitoring.monitor import Silent
+from seq2seq.training.monitoring import Silent
 
 
 @pytest.fixture(scope="module")

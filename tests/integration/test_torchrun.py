@@ -16,7 +16,7 @@ from support.processes import start, torchrun
 from support.tiny import write_recipe
 
 import seq2seq
-from seq2seq.training.monitoring.monitor import Silent, Step
+from seq2seq.training.monitoring import Silent, Step
 from seq2seq.training.run.checkpoint import load_checkpoint
 
 STILL = ["training.precision=float32", "model.encoder.dropout=0.0", "model.decoder.dropout=0.0"]

@@ -20,7 +20,7 @@ from seq2seq.recipe.files import recipe_from_toml
 from seq2seq.search import Hypothesis, SourceBatch, beam_search, greedy, length_caps
 from seq2seq.tasks.translation import to_batch
 from seq2seq.text.tokenizer import Tokenizers
-from seq2seq.training.monitoring.monitor import Silent
+from seq2seq.training.monitoring import Silent
 
 MODELS = {
     "lstm": ["model.decoder.state_feeding=true", "training.epochs=8"],

@@ -9,7 +9,7 @@ import pytest
 from support.quickstart import pairs
 
 import seq2seq
-from seq2seq.training.monitoring.monitor import Silent
+from seq2seq.training.monitoring import Silent
 
 WORDS = ["red", "blue", "green", "black", "white", "brown", "pink", "grey"]
 

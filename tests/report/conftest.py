@@ -7,7 +7,7 @@ import pytest
 from support.tiny import tiny_recipe
 
 import seq2seq
-from seq2seq.training.monitoring.monitor import Silent
+from seq2seq.training.monitoring import Silent
 
 
 @pytest.fixture(scope="session")

@@ -122,6 +122,7 @@ def test_the_card_is_complete(trained: Path) -> None:
     assert card["parameters"] == sum(one.size for one in weights.values())
     assert sum(card["parameters_of"].values()) == card["parameters"]
     assert card["pairs"] == {"train": 300, "val": 20}
+    assert examples["update"] == card["update"]
     assert card["validation"]["chrf"] == examples["chrf"]
     assert card["chrf_signature"] == f"greedy, {examples['signature']}"
     assert card["versions"]["sentencepiece"] == version("sentencepiece")

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq.report import write as live
-from seq2seq.report.write import LivePage
+from seq2seq.report import LivePage, write_report
 from seq2seq.training.monitoring.session_log import SessionLog
 from seq2seq.training.run.journal import Journal
 
@@ -67,6 +66,6 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="No space left"):
-        live.write_report(copied)
+        write_report(copied)
     assert (copied / "report.html").read_bytes() == before
     assert not list(copied.glob(".partial*"))

@@ -20,7 +20,7 @@ from support.tiny import write_recipe
 
 from seq2seq.data.preparing.prepare import prepare
 from seq2seq.recipe.files import load_recipe
-from seq2seq.training.optim.rules import learning_rate
+from seq2seq.training.optim import learning_rate
 from seq2seq.training.run.checkpoint import load_checkpoint
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import seq2seq
 from seq2seq.storage import atomic
-from seq2seq.training.monitoring.monitor import Monitor, Silent, Step
+from seq2seq.training.monitoring import Monitor, Silent, Step
 
 
 class Countdown:

@@ -27,11 +27,11 @@ from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import load_recipe
 from seq2seq.tasks import task_for
 from seq2seq.training.batches.prepared import PreparedBatches
-from seq2seq.training.distributed.group import ProcessGroup
+from seq2seq.training.distributed import ProcessGroup
 from seq2seq.training.distributed.torch_group import process_group
 from seq2seq.training.evaluation import Evaluator
+from seq2seq.training.precision import DROPOUT, mixed
 from seq2seq.training.run.checkpoint import Checkpoint
-from seq2seq.training.seeds import DROPOUT, mixed
 from seq2seq.training.state import TrainingState
 from seq2seq.training.updater import Updater
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seq2seq.training.monitoring.monitor import Silent
+from seq2seq.training.monitoring import Silent
 
 
 class Told(Silent):

@@ -31,7 +31,7 @@ from seq2seq.recipe import Recipe
 from seq2seq.tasks import Metric, Network, Section, Task, TaskReport, Validation, task_for
 from seq2seq.tasks import translation as first_task
 from seq2seq.text.tokenizer import Tokenizers
-from seq2seq.training.monitoring.monitor import Step
+from seq2seq.training.monitoring import Step
 
 MANY = 9
 SETTINGS = [

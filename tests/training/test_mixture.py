@@ -16,7 +16,7 @@ from seq2seq.errors import ModelError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import load_recipe
 from seq2seq.training.batches.prepared import PreparedBatches
-from seq2seq.training.monitoring.monitor import Silent
+from seq2seq.training.monitoring import Silent
 from seq2seq.training.session import train
 
 

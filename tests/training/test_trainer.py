@@ -25,13 +25,13 @@ from seq2seq.errors import DataError, ModelError, TrainingError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import load_recipe, recipe_to_toml
 from seq2seq.tasks import task_for
-from seq2seq.training.batches.base import UpdateBatches
+from seq2seq.training.batches import UpdateBatches
 from seq2seq.training.batches.prepared import PreparedBatches
 from seq2seq.training.evaluation import Evaluator, Validated
-from seq2seq.training.monitoring.monitor import Monitor, Silent
-from seq2seq.training.optim.rules import Evaluation, FirstOrder, NotFiniteError
+from seq2seq.training.monitoring import Monitor, Silent
+from seq2seq.training.optim import Evaluation, FirstOrder, NotFiniteError
+from seq2seq.training.run import RunFolder
 from seq2seq.training.run.checkpoint import load_checkpoint, save_checkpoint
-from seq2seq.training.run.folder import RunFolder
 from seq2seq.training.session import train
 from seq2seq.training.state import TrainingResult
 from seq2seq.training.updater import BatchObjective, Updater

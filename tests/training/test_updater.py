@@ -21,7 +21,7 @@ from seq2seq.models.weights import tensors_of
 from seq2seq.recipe import Training
 from seq2seq.recipe.files import load_recipe
 from seq2seq.training import updater as module
-from seq2seq.training.optim.rules import Objective
+from seq2seq.training.optim import Objective
 from seq2seq.training.session import train
 from seq2seq.training.state import TrainingResult
 from seq2seq.training.updater import Updater

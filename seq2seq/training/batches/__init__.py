@@ -1,1 +1,167 @@
-"""Batches: what each update of a training learns from."""
+"""Batches: what each update of a training learns from, and a process's part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from seq2seq.data.batching import Batch, Ints, Place
+from seq2seq.data.dataset import Ragged
+from seq2seq.tasks import PaddedBatch
+
+_SHOWN = 20  # lines of a batch, in messages
+
+Collate = Callable[[Ragged, Ragged], PaddedBatch]
+"""Makes a batch of the ids of some pairs; see ``Task.collate``."""
+
+Exchange = Callable[[bytes], list[bytes]]
+"""Gives every process's bytes to every process, by rank. It is called in a thread, as often and in
+the same order in each process."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """A process's part of an update, by its rank and the number of processes.
+
+    The batches themselves are divided among the processes where their number allows it, else each
+    process takes every ``world``-th pair of each batch; a batch is sorted by length, so that all
+    parts are about as long.
+    """
+
+    rank: int = 0
+    world: int = 1
+
+    def divides(self, batches: int) -> bool:
+        """Whether each process gets whole batches of an update of so many."""
+        return batches % self.world == 0
+
+    def of(self, batches: list[Batch]) -> list[Batch]:
+        """This process's part of an update's batches: never none.
+
+        Where no pair is left for it, one pair, which it reads and does not learn from: see
+        ``is_empty``.
+        """
+        if self.divides(len(batches)):
+            return batches[self.rank :: self.world]
+        parts = [batch[self.rank :: self.world] for batch in batches]
+        return [part for part in parts if len(part)] or [batches[0][:1]]
+
+    def is_empty(self, batches: list[Batch]) -> bool:
+        """Whether no pair is left for this process.
+
+        It then takes part in the update all the same, or the others would wait for it.
+        """
+        return not self.divides(len(batches)) and max(map(len, batches)) <= self.rank
+
+    def largest(self, batch: Batch, accumulate: int) -> Batch:
+        """This process's part of a batch, where an update has ``accumulate`` of them."""
+        return batch if self.divides(accumulate) else self.of([batch])[0]
+
+
+@dataclass(frozen=True)
+class UpdateBatches:
+    """The batches of one update.
+
+    Attributes: all_indices: The indices (B,) of each batch's pairs, of all processes. own_indices:
+    Those of each batch in this process's part. batches: The batches of ``own_indices``; without
+    targets where no pair was left. place: The place after the update. notes: What ``metrics.jsonl``
+    is to remember of a stream here; None: nothing.
+    """
+
+    all_indices: list[Ints]
+    own_indices: list[Ints]
+    batches: list[PaddedBatch]
+    place: Place
+    notes: dict[str, Any] | None = None
+
+
+def update_batches(
+    batches: list[Batch],
+    share: Share,
+    padded: Callable[[Batch], PaddedBatch],
+    after: Place,
+    notes: dict[str, Any] | None = None,
+) -> UpdateBatches:
+    """Makes this process's batches of an update; ``after`` and ``notes``: see ``UpdateBatches``."""
+    own = share.of(batches)
+    made = [padded(batch) for batch in own]
+    if share.is_empty(batches):
+        made = [one.without_targets() for one in made]
+    return UpdateBatches(
+        [one.indices for one in batches], [one.indices for one in own], made, after, notes
+    )
+
+
+class Batches(Protocol):
+    """The batches of a training, in an order that is a function of (seed, place).
+
+    The same place gives the same batches, whatever was read before; the number and order of updates
+    are the same for all processes. What an index means is the implementation's own affair; training
+    hands it back to ``provenance`` and ``sizes``.
+    """
+
+    unit: str
+    """What ``len`` counts the pairs of: "epoch" or "buffer"."""
+
+    def __len__(self) -> int:
+        """Counts pairs, also those that are too long to be trained on."""
+
+    def left_out(self) -> int:
+        """Counts the pairs that are too long to be trained on, as far as that is known."""
+
+    def largest(self) -> Iterator[tuple[Ints, PaddedBatch]]:
+        """This process's part of the batches that need the most memory, with their indices."""
+
+    def provenance(self, indices: Ints) -> Provenance:
+        """Tells where pairs come from; those of a stream must be in use."""
+
+    def sizes(self, index: int) -> tuple[int, int]:
+        """Counts the pieces of a pair's source and target."""
+
+    def updates(self, place: Place) -> Generator[UpdateBatches]:
+        """The batches of each update from a place on, without end, prefetched in a thread."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where pairs come from: lines of the training text.
+
+    Attributes: numbers: Line numbers (B,), from 1, in their corpora. corpora: The corpus of each;
+    None where there is but one.
+    """
+
+    numbers: Ints
+    corpora: list[str] | None = None
+
+    def in_words(self) -> str:
+        """The lines in words, some of many.
+
+        Such as "lines 3, 4 of the training text", or "line 3 of news; line 4 of talks".
+        """
+        if self.corpora is None:
+            return f"{_some(self.numbers, _SHOWN)} of the training text"
+        names = list(dict.fromkeys(self.corpora))
+        shown = max(1, _SHOWN // len(names))
+        where = np.array([names.index(corpus) for corpus in self.corpora])
+        return "; ".join(
+            f"{_some(self.numbers[where == number], shown)} of {name}"
+            for number, name in enumerate(names)
+        )
+
+    def record(self) -> dict[str, list[int] | list[str]]:
+        """The lines as ``metrics.jsonl`` has them, sorted."""
+        if self.corpora is None:
+            return {"lines": np.sort(self.numbers).tolist()}
+        both = sorted(zip(self.corpora, self.numbers.tolist(), strict=True))
+        return {"lines": [line for _, line in both], "corpora": [corpus for corpus, _ in both]}
+
+
+def _some(lines: Ints, most: int) -> str:
+    if len(lines) == 1:
+        return f"line {lines[0]}"
+    shown = ", ".join(str(line) for line in np.sort(lines)[:most])
+    more = f" and {len(lines) - most} more" if len(lines) > most else ""
+    return f"lines {shown}{more}"

@@ -8,24 +8,20 @@ from seq2seq.data.batching import Batch, BatchOrder, Bounds, Ints, Place, prefet
 from seq2seq.data.dataset import PreparedData, Ragged
 from seq2seq.recipe import Recipe
 from seq2seq.tasks import PaddedBatch
-from seq2seq.training.batches.base import (
+from seq2seq.training.batches import (
     Collate,
     Provenance,
     Share,
     UpdateBatches,
     update_batches,
 )
-from seq2seq.training.seeds import SAMPLING, mixed
+from seq2seq.training.precision import SAMPLING, mixed
 
 
 class PreparedBatches:
     """The batches of a prepared folder; see ``Batches``. No update spans two epochs.
 
-    Args:
-        prepared: The folder.
-        recipe: Its seed decides the order.
-        collate: Makes a batch of ids.
-        share: This process's part; None: all.
+    The recipe's seed decides their order; ``share`` None: all of them.
     """
 
     unit = "epoch"
@@ -46,31 +42,25 @@ class PreparedBatches:
         self._order = BatchOrder(prepared.train, bounds, recipe.seed, self._mixture, resplit)
 
     def __len__(self) -> int:
-        """Pairs of an epoch, those that are left out counted."""
         return len(self._train)
 
     def left_out(self) -> int:
-        """Counts the pairs that are too long to be trained on."""
         return self._order.left_out()
 
     def largest(self) -> Iterator[tuple[Ints, PaddedBatch]]:
-        """This process's part of the batches that need the most memory, with their indices."""
         for batch in self._order.largest():
             own = self._share.largest(batch, self._recipe.training.accumulate)
             yield own.indices, self._padded(own)
 
     def provenance(self, indices: Ints) -> Provenance:
-        """Tells where pairs come from."""
         corpora = None if self._mixture is None else self._mixture.names(indices)
         return Provenance(self._train.lines(indices), corpora)
 
     def sizes(self, index: int) -> tuple[int, int]:
-        """Counts the pieces of a pair's source and target."""
         source, target = self._train.lengths(index, index + 1)
         return int(source[0]), int(target[0])
 
     def updates(self, place: Place) -> Generator[UpdateBatches]:
-        """The batches of each update from a place on, without end, prefetched in a thread."""
         return prefetched(self._updates(place), "batches")
 
     def _updates(self, place: Place) -> Iterator[UpdateBatches]:

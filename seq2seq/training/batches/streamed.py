@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any
@@ -23,41 +23,47 @@ import numpy as np
 import pyarrow as pa
 
 from seq2seq.data.arrow import SCHEMA, flat_ids
-from seq2seq.data.batching import Batch, Bounds, Ints, Place, planned, prefetched, sampled
-from seq2seq.data.batching import cut as cut_batches
+from seq2seq.data.batching import (
+    Batch,
+    Bounds,
+    Ints,
+    Place,
+    padded_tokens,
+    planned,
+    prefetched,
+    sampled,
+    widest,
+)
 from seq2seq.data.dataset import PreparedData, Ragged
-from seq2seq.data.preparing.worker import Notes, Result
-from seq2seq.data.preparing.worker import Work as Making
+from seq2seq.data.preparing.worker import Notes, Result, Work
 from seq2seq.data.preparing.workers import WORTH_A_PROCESS, Crew
 from seq2seq.data.reading.stream import Mark, Streams, first_rows
 from seq2seq.errors import DataError
 from seq2seq.processors import usable_processors
 from seq2seq.recipe import Recipe
 from seq2seq.tasks import PaddedBatch
-from seq2seq.training.batches.base import Collate, Provenance, Share, UpdateBatches, update_batches
-from seq2seq.training.seeds import SAMPLING, mixed
-
-Exchange = Callable[[bytes], list[bytes]]
-"""Gives every process's bytes to every process, in the order of their ranks. It is called in a
-thread, as often and in the same order in each process."""
+from seq2seq.training.batches import (
+    Collate,
+    Exchange,
+    Provenance,
+    Share,
+    UpdateBatches,
+    update_batches,
+)
+from seq2seq.training.precision import SAMPLING, mixed
 
 _ROWS = 2**32  # more than a buffer has: an index says the buffer and the row in it
-_KEPT = 3  # buffers: the one that is learned from, the next, which is begun ahead, and the last
+_KEPT = 3  # buffers: the one that is learned from, the next, which is prefetched, and the last
 _HELPERS = 4
 _PATIENCE = 10.0  # seconds
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """Some pairs of a stream.
+    """Some pairs of a stream: their ids, their provenance, and their batches in the final order.
 
-    Attributes:
-        number: Which buffer, from 0.
-        mark: Where it begins in the sources, and what was counted before.
-        after: The same of the next one.
-        split: The ids of its sources and of its targets.
-        provenance: Where the pairs are from.
-        plan: Its batches, in their final order.
+    ``mark`` says where it begins in the sources, and what was counted before; ``after`` the same of
+    the next one.
     """
 
     number: int
@@ -76,12 +82,8 @@ class Buffer:
 class StreamedBatches:
     """The batches of a stream; see ``Batches``. No update spans two buffers.
 
-    Args:
-        prepared: The folder that has the tokenizers.
-        recipe: Where the pairs come from, and its seed, which decides their order.
-        collate: Makes a batch of ids.
-        share: This process's part; None: all.
-        exchange: See ``Exchange``; None: each process tokenizes all.
+    ``prepared`` has the tokenizers; the recipe says where the pairs come from, and its seed decides
+    their order. ``exchange`` None: each process tokenizes all.
     """
 
     unit = "buffer"
@@ -102,8 +104,8 @@ class StreamedBatches:
         self._size = recipe.data.stream.buffer
         self._exchange = exchange if self._share.world > 1 else None
         self._buffers: dict[int, Buffer] = {}
-        self._crew: Crew | None = None
-        self._making = Lock()
+        self._workers: Crew | None = None
+        self._working = Lock()  # held while a buffer is read and tokenized
         self._ended = False
 
     def __len__(self) -> int:
@@ -117,30 +119,27 @@ class StreamedBatches:
     def largest(self) -> Iterator[tuple[Ints, PaddedBatch]]:
         """This process's part of the largest batches of the first buffer, with their indices."""
         try:
-            buffer = next(self._made(Place(), alone=True))
+            buffer = next(self._buffers_from(Place(), alone=True))
         except BaseException:  # a signal, too
             self._dismiss()
             raise
         self._buffers[0] = buffer
         sources, targets = buffer.lengths()
-        widths = np.maximum(sources, targets) + 1
-        order = np.argsort(-widths, kind="stable")
-        order = order[widths[order] <= self._recipe.training.max_pieces + 1]
-        longest = order[cut_batches(widths[order], self._bounds)[0]]
-        fullest = max(buffer.plan, key=_padded_tokens)
+        lengths = np.maximum(sources, targets)
+        rows = np.flatnonzero(lengths <= self._recipe.training.max_pieces)
+        longest = rows[widest(lengths[rows] + 1, self._bounds)]
+        fullest = max(buffer.plan, key=lambda one: padded_tokens(*one.ids()))
         for batch in (Batch(longest, longest, buffer.split), fullest):
             own = self._share.largest(batch, self._recipe.training.accumulate)
             yield own.indices, self._padded(own)
 
     def provenance(self, indices: Ints) -> Provenance:
-        """Tells where pairs of buffers that are in use come from."""
         found = [(self._buffers[n // _ROWS].provenance, n % _ROWS) for n in indices.tolist()]
         numbers = np.array([lines.numbers[row] for lines, row in found], dtype=np.int64)
         corpora = [lines.corpora[row] for lines, row in found if lines.corpora is not None]
         return Provenance(numbers, corpora or None)
 
     def sizes(self, index: int) -> tuple[int, int]:
-        """Counts the pieces of a pair's source and target."""
         source, target = self._buffers[index // _ROWS].split
         return len(source[index % _ROWS]), len(target[index % _ROWS])
 
@@ -153,20 +152,20 @@ class StreamedBatches:
             yield from prefetched(self._updates(place), "batches")
         finally:
             # A buffer that is being made is finished first, if others wait for a part of it.
-            waited = self._exchange is not None and self._making.acquire(timeout=_PATIENCE)
+            waited = self._exchange is not None and self._working.acquire(timeout=_PATIENCE)
             self._ended = True
             if waited:
-                self._making.release()
+                self._working.release()
             self._dismiss()
 
     def _dismiss(self) -> None:
-        if self._crew is not None:
-            self._crew.close()
-            self._crew = None
+        if self._workers is not None:
+            self._workers.close()
+            self._workers = None
 
     def _updates(self, place: Place) -> Iterator[UpdateBatches]:
         pairs, accumulate = place.pairs, self._recipe.training.accumulate
-        for buffer in prefetched(self._made(place), "buffer"):
+        for buffer in prefetched(self._buffers_from(place), "buffer"):
             self._buffers[buffer.number] = buffer
             self._buffers.pop(buffer.number - _KEPT, None)
             plan = buffer.plan
@@ -182,9 +181,7 @@ class StreamedBatches:
                 notes = None
 
     def _padded(self, batch: Batch) -> PaddedBatch:
-        assert batch.split is not None
-        source, target = batch.split
-        return self._collate(source.take(batch.rows), target.take(batch.rows))
+        return self._collate(*batch.ids())
 
     def _plan(self, buffer: Buffer) -> list[Batch]:
         """The batches of a buffer, in their final order."""
@@ -223,7 +220,7 @@ class StreamedBatches:
     def _streams(self, mark: Mark | None) -> Streams:
         return Streams(self._recipe.data, self._size, mark)
 
-    def _made(self, place: Place, *, alone: bool = False) -> Iterator[Buffer]:
+    def _buffers_from(self, place: Place, *, alone: bool = False) -> Iterator[Buffer]:
         """The buffers from a place on, without end; alone: with no part made by others."""
         mark = place.mark
         first = self._buffers.get(0) if place.pool == 0 else None  # it was made for ``largest``
@@ -234,7 +231,7 @@ class StreamedBatches:
         counts = Counter[str]() if mark is None else Counter(mark["counts"])
         while True:
             number, begin = streams.number, {**streams.mark(), "counts": dict(counts)}
-            with self._making:
+            with self._working:
                 if self._ended:
                     return
                 found = streams.read()
@@ -265,17 +262,17 @@ class StreamedBatches:
 
     def _results(self, found: list[tuple[int, pa.RecordBatch]], *, alone: bool) -> list[Result]:
         blocks = [block for _, block in found]
-        if self._crew is None:
-            making = Making(self._recipe.cleaning, self._tokenizers)
+        if self._workers is None:
+            work = Work(self._recipe.cleaning, self._tokenizers)
             helpers = (
                 min(_HELPERS, usable_processors() // 2) if self._size >= WORTH_A_PROCESS else 0
             )
-            self._crew = Crew.of_helpers(making, self._folder, helpers)
+            self._workers = Crew.of_helpers(work, self._folder, helpers)
         if self._exchange is None or alone:
-            return self._crew(blocks)
+            return self._workers(blocks)
         rank, world = self._share.rank, self._share.world
         read = [len(blocks), *first_rows(found)]
-        own = _packed(self._crew(blocks[rank::world]), read)
+        own = _packed(self._workers(blocks[rank::world]), read)
         everyone = [_unpacked(one) for one in self._exchange(own)]
         for other, (theirs, _) in enumerate(everyone):
             if theirs != everyone[0][0]:
@@ -285,13 +282,6 @@ class StreamedBatches:
                     "of the hub needs a revision if it changes"
                 )
         return [everyone[n % world][1][n // world] for n in range(len(blocks))]
-
-
-def _padded_tokens(batch: Batch) -> int:
-    assert batch.split is not None
-    return len(batch) * sum(
-        int(np.diff(side.take(batch.rows).offsets).max()) for side in batch.split
-    )
 
 
 def _joined(columns: list[pa.ListArray]) -> Ragged:

@@ -31,10 +31,11 @@ from torch.nn.parallel import DistributedDataParallel
 from seq2seq import __version__
 from seq2seq.data.dataset import PreparedData
 from seq2seq.errors import DataError, Seq2SeqError, TrainingError
-from seq2seq.processors import usable_processors
-from seq2seq.training.distributed.group import ProcessGroup
+from seq2seq.processors import started_by_torchrun, usable_processors
+from seq2seq.training.batches import Exchange
+from seq2seq.training.distributed import ProcessGroup
 from seq2seq.training.run.checkpoint import Checkpoint
-from seq2seq.training.signals import Interrupted, StopRequest
+from seq2seq.training.signals import Interrupted
 from seq2seq.training.state import TrainingState
 
 TIMEOUT = timedelta(minutes=30)
@@ -46,11 +47,7 @@ _REPORTED, _TURN, _FAILED = "reported/", "turn/", "failed"  # keys and a value i
 class TorchGroup(ProcessGroup):
     """A group of several processes, over torch.distributed's default group.
 
-    Args:
-        store: The key-value store that the processes share.
-        rank: This process.
-        world_size: How many there are.
-        device: Where it computes.
+    ``store`` is the key-value store that they share.
     """
 
     def __init__(self, store: Store, rank: int, world_size: int, device: torch.device) -> None:
@@ -73,7 +70,7 @@ class TorchGroup(ProcessGroup):
     def all_gather_text(self, text: str) -> list[str]:
         own = text.encode()
         sizes = self.all_gather([len(own)])[:, 0].astype(int).tolist()
-        return [one.decode() for one in all_gather_bytes(own, sizes)]
+        return [one.decode() for one in _all_gather_bytes(own, sizes)]
 
     def broadcast(self, checkpoint: Checkpoint | None) -> Checkpoint | None:
         about, content = None, b""
@@ -104,6 +101,16 @@ class TorchGroup(ProcessGroup):
             data = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         dist.broadcast(data, 0)
         return data.numpy().tobytes()
+
+    def exchange(self) -> Exchange:
+        group = dist.new_group(backend="gloo", timeout=TIMEOUT)
+
+        def everyone(own: bytes) -> list[bytes]:
+            sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.world_size)]
+            dist.all_gather(sizes, torch.tensor([len(own)]), group)
+            return _all_gather_bytes(own, [int(size) for size in sizes], group)
+
+        return everyone
 
     def describe(self, threads: int) -> str:
         each = "a thread" if threads == 1 else f"{threads} threads"
@@ -149,9 +156,6 @@ class TorchGroup(ProcessGroup):
     def will_sync(self, module: nn.Module) -> bool:
         return bool(module.require_backward_grad_sync)
 
-    def stop_on_signals(self) -> AbstractContextManager[StopRequest]:
-        return self._stop_on_signals(alone=False)
-
     def interruptible_if_alone(self) -> AbstractContextManager[None]:
         return nullcontext()
 
@@ -167,11 +171,7 @@ class TorchGroup(ProcessGroup):
             raise Interrupted
 
     def report_once(self, error: Seq2SeqError) -> None:
-        """Lets one process print an error that several run into.
-
-        Args:
-            error: Marked as printed where another process prints it, or its cause.
-        """
+        """Marks an error as printed where another process prints it, or its cause."""
         key = _REPORTED + hashlib.sha256(str(error).encode()).hexdigest()
         follows = isinstance(error, _LostError)
         try:
@@ -211,7 +211,7 @@ def _is_lost(error: Exception) -> bool:
     )
 
 
-def all_gather_bytes(
+def _all_gather_bytes(
     own: bytes, sizes: Sequence[int], group: dist.ProcessGroup | None = None
 ) -> list[bytes]:
     """Gathers bytes of every process, by rank."""
@@ -225,13 +225,7 @@ def all_gather_bytes(
 def check_same(group: ProcessGroup, prepared: PreparedData) -> None:
     """Checks that all processes train on the same data, with the same versions.
 
-    Args:
-        group: The processes.
-        prepared: The data that this one has opened.
-
-    Raises:
-        DataError: If a process has other data than rank 0.
-        TrainingError: If a process is of another version than rank 0.
+    Raises ``DataError`` or ``TrainingError`` where one has others than rank 0.
     """
     about = {
         "host": socket.gethostname(),
@@ -257,15 +251,11 @@ def check_same(group: ProcessGroup, prepared: PreparedData) -> None:
 
 @contextmanager
 def process_group() -> Iterator[ProcessGroup]:
-    """Joins the processes that torchrun has started beside this one.
+    """Joins the processes that torchrun has started beside this one, if it has.
 
-    Yields:
-        The group; of this process alone where nothing says that there are others.
-
-    Raises:
-        TrainingError: If another process ends before this one, or there is no GPU for this one.
+    Raises ``TrainingError`` if another ends before this one, or there is no GPU for this one.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or "RANK" not in os.environ:
+    if not started_by_torchrun():
         yield ProcessGroup()
         return
     device = _device()

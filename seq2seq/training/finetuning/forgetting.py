@@ -17,11 +17,11 @@ from seq2seq.data.reading.corpus import source_files
 from seq2seq.errors import DataError, ModelError, Seq2SeqError
 from seq2seq.recipe import Data, Recipe
 from seq2seq.recipe.data import HubSource, LinesSource, Source
-from seq2seq.storage import checked_json
 from seq2seq.storage.atomic import file_digest, replacing
-from seq2seq.storage.layout import DATA, RUN, split_file
+from seq2seq.storage.layout import DATA, split_file
 from seq2seq.training.evaluation import Evaluator, Validated
 from seq2seq.training.finetuning.source_model import SourceModel
+from seq2seq.training.run import about_run
 
 _VAL = split_file("val")
 _HINT = "give it with --old-val SOURCE TARGET"
@@ -29,12 +29,7 @@ _HINT = "give it with --old-val SOURCE TARGET"
 
 @dataclass(frozen=True)
 class OldVal:
-    """The validation set of the run that a model comes from.
-
-    Attributes:
-        pairs: The set.
-        lines: How many of its lines that run has predicted; None: all.
-    """
+    """The validation set of an earlier run, which has predicted so many lines; None: all."""
 
     pairs: PairDataset
     lines: int | None
@@ -50,29 +45,22 @@ class OldVal:
 
 @dataclass
 class OldValSearch:
-    """The search for an earlier run's validation set.
+    """The search for an earlier run's validation set, which is copied to ``target``.
 
-    Attributes:
-        model: The run.
-        target: Where the set is copied to.
-        notes: What to tell the user of it.
+    ``notes`` are what to tell the user of it.
     """
 
     model: SourceModel
     target: Path
     notes: list[str] = field(default_factory=list)
 
-    def take_files(self, given: LinesSource) -> str:
+    def take_files(self, source: str, target: str) -> str:
         """Takes the set that the user names; says what it is."""
-        self._prepare(given)
-        return f"{given.source_path}, {given.target_path}"
+        self._prepare(LinesSource(source_path=source, target_path=target))
+        return f"{source}, {target}"
 
     def find(self) -> str | None:
-        """Looks in what the run prepared, then where its recipe says.
-
-        Returns:
-            What it is, in words; None: it was not found, which the notes say.
-        """
+        """Looks in what the run prepared, then where its recipe says; None: ``notes`` say why."""
         try:
             return self._in_prepared_data() or self._named_by_recipe()
         except Seq2SeqError as error:
@@ -149,17 +137,9 @@ class OldValSearch:
 
 
 def open_kept(path: Path, about: dict[str, Any]) -> PairDataset | None:
-    """Opens the set that a run has kept.
+    """Opens the set that a run has kept; None: the file is gone.
 
-    Args:
-        path: The file.
-        about: What ``describe`` gave when it was kept.
-
-    Returns:
-        The pairs; None: the file is gone.
-
-    Raises:
-        DataError: If it is damaged.
+    ``about`` is what ``describe`` gave; raises ``DataError`` if the file is damaged.
     """
     if not path.is_file():
         return None
@@ -188,9 +168,8 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _about(folder: Path) -> dict[str, Any]:
-    file = folder / RUN
     try:
-        return checked_json.read(file) if file.is_file() else {}
+        return about_run(folder)
     except ModelError:
         return {}  # of a run that only its model is taken from
 

@@ -19,8 +19,8 @@ from seq2seq.recipe import Recipe
 from seq2seq.storage.atomic import file_digest
 from seq2seq.storage.layout import SOURCE_TOKENIZER, TARGET_TOKENIZER, TOKENIZER, WEIGHTS
 from seq2seq.text.tokenizer import Tokenizers
+from seq2seq.training.run import differing_keys, in_words, shown
 from seq2seq.training.run.checkpoint import Tensors
-from seq2seq.training.run.folder import flat
 
 Shape = tuple[int, ...]
 
@@ -38,14 +38,8 @@ _HARMLESS = ("dropout", "word_dropout", "recurrent_init", "forget_bias")
 class SourceModel:
     """A trained model, to begin another training with.
 
-    Attributes:
-        folder: The run's or model's folder.
-        recipe: Its recipe.
-        tokenizers: Its tokenizers.
-        weights: What it published (an average, where its recipe has one), shared ones under each
-            of their names.
-        update: The update that they are of; None: it is not known.
-        digest: The SHA-256 of their file.
+    ``weights`` are what it published (an average, where its recipe has one), shared ones under each
+    of their names; ``digest`` is their file's SHA-256, and ``update`` None where it is not known.
     """
 
     folder: Path
@@ -59,15 +53,8 @@ class SourceModel:
     def read(cls, folder: Path) -> SourceModel:
         """Reads a run or model folder, also one in which a training is under way.
 
-        Args:
-            folder: The folder.
-
-        Returns:
-            The model, all of one update.
-
-        Raises:
-            ModelError: If there is no model with weights, or it is damaged.
-            RecipeError: If its recipe cannot be used.
+        Raises ``ModelError`` or ``RecipeError`` if there is no model with weights, or it is
+        damaged.
         """
 
         def read() -> tuple[ModelFolder, Tensors, str]:
@@ -85,11 +72,6 @@ class SourceModel:
             digest=digest,
         )
 
-    @property
-    def described(self) -> str:
-        """The folder and the update, in words."""
-        return described(str(self.folder), self.update)
-
     def tokenizer_files(self) -> dict[str, Any]:
         """The keys of a recipe's table [tokenizer] that name this tokenizer's files."""
         if self.tokenizers.joint:
@@ -102,13 +84,9 @@ class SourceModel:
         return {"joint": self.tokenizers.joint, **dict.fromkeys(_TOKENIZER_FILES), **files}
 
     def check_tokenizer(self, recipe: Recipe) -> None:
-        """Checks that a recipe asks for no other tokenizer, since the weights know this one's ids.
+        """Refuses a recipe that asks for another tokenizer: the weights know this one's ids.
 
-        Args:
-            recipe: The recipe. Keys that it does not give ask for nothing; sampling is its own.
-
-        Raises:
-            RecipeError: If it does; the message names each of the keys.
+        Keys that it does not give ask for nothing; sampling is its own.
         """
         ours, theirs = recipe.tokenizer, self.recipe.tokenizer
         problems = []
@@ -118,7 +96,7 @@ class SourceModel:
             here, there, name = getattr(ours, key), getattr(theirs, key), _TOKENIZER_FILES.get(key)
             if name is None and here != there:
                 problems.append(
-                    f"tokenizer.{key}: {_shown(here)} here and {_shown(there)} in {self.folder}, "
+                    f"tokenizer.{key}: {shown(here)} here and {shown(there)} in {self.folder}, "
                     "whose tokenizer is used: leave the key out, or give the same"
                 )
             if name and here and not _holds(Path(here), self.tokenizers.files.get(name)):
@@ -139,14 +117,10 @@ def described(folder: str, update: int | None) -> str:
 class Transfer:
     """Which weights of a source model fit another recipe, by name and shape.
 
-    Attributes:
-        taken: Tensors that begin with the source's weights.
-        fresh: Tensors that the source lacks.
-        reshaped: Tensors that have another shape there: there, and here.
-        left: The source's that are not taken.
-        weights: How many numbers are taken, and how many there are.
-        differing: Keys of the tables [model] that say what the weights mean and differ: there,
-            and here.
+    Attributes: taken: Tensors that begin with the source's weights. fresh: Tensors that the source
+    lacks. reshaped: Tensors that have another shape there: there, and here. left: The source's that
+    are not taken. weights: How many numbers are taken, and how many there are. differing: Keys of
+    [model] that say what the weights mean and differ: there, and here.
     """
 
     taken: tuple[str, ...]
@@ -160,15 +134,7 @@ class Transfer:
     def by(cls, recipe: Recipe, source: SourceModel) -> Transfer:
         """Compares a recipe's network with a model, by name and shape.
 
-        Args:
-            recipe: The recipe; its tokenizers are the model's.
-            source: The model.
-
-        Returns:
-            What fits.
-
-        Raises:
-            ModelError: If nothing that was learned fits but biases.
+        Raises ``ModelError`` if nothing that was learned fits but biases.
         """
         own = tensors_of(_network(recipe.model, source.tokenizers))
         shapes = {name: tuple(tensor.shape) for name, tensor in own.items()}
@@ -196,8 +162,9 @@ class Transfer:
         )
         if all(own[name].ndim < 2 for name in taken):
             raise ModelError(
-                f"none of the weights of {source.folder} fits the recipe: {found.keys()}: leave "
-                "these keys out of [model], and they are as they are there"
+                f"none of the weights of {source.folder} fits the recipe: "
+                f"{in_words(found.differing)}: leave these keys out of [model], and they are as "
+                "they are there"
             )
         return found
 
@@ -205,13 +172,6 @@ class Transfer:
     def whole(self) -> bool:
         """Whether every parameter begins with the model's weights."""
         return not self.fresh and not self.reshaped
-
-    def keys(self) -> str:
-        """The keys of [model] that differ, with both values, in words."""
-        return "; ".join(
-            f"{key} is {_shown(there)} there and {_shown(here)} here"
-            for key, (there, here) in self.differing.items()
-        )
 
     def line(self) -> str:
         """How much is taken and what is not, with some of the names, in one line."""
@@ -224,7 +184,7 @@ class Transfer:
             "left there": self.left,
         }
         told += "".join(f"; {what}: {_some(names)}" for what, names in groups.items() if names)
-        return f"{told}; {self.keys()}" if self.differing else told
+        return f"{told}; {in_words(self.differing)}" if self.differing else told
 
     def record(self) -> dict[str, Any]:
         """All of it as plain values, for JSON."""
@@ -257,13 +217,11 @@ def _under_all_names(model: ModelFolder, read: Tensors) -> Tensors:
 
 
 def _differing(theirs: Recipe, ours: Recipe) -> dict[str, tuple[Any, Any]]:
-    there, here = flat(theirs), flat(ours)
-    keys = [
-        key
-        for key in {**there, **here}
+    return {
+        key: values
+        for key, values in differing_keys(theirs, ours).items()
         if key.startswith("model.") and key.rpartition(".")[2] not in _HARMLESS
-    ]
-    return {k: (there.get(k), here.get(k)) for k in keys if there.get(k) != here.get(k)}
+    }
 
 
 def take(model: torch.nn.Module, weights: dict[str, Tensor], names: tuple[str, ...]) -> None:
@@ -283,7 +241,3 @@ def _holds(path: Path, content: bytes | None) -> bool:
 def _some(names: tuple[str, ...]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
-
-
-def _shown(value: Any) -> str:
-    return "not given" if value is None else repr(value)

@@ -24,13 +24,7 @@ _OLD = "old validation set"
 
 @dataclass(frozen=True)
 class Curve:
-    """A curve.
-
-    Attributes:
-        label: Its name, where a chart has more than one.
-        points: Updates and values, two rows.
-        dots: Whether each point is one to be seen.
-    """
+    """A curve: its label, updates and values in two rows, and whether points are to be seen."""
 
     label: str
     points: NDArray[np.float64]
@@ -44,18 +38,7 @@ def curve(
     scale: float = 1.0,
     dots: bool = False,
 ) -> Curve:
-    """Takes a figure out of records.
-
-    Args:
-        records: Of one kind; those without the figure are left out.
-        *keys: Where the figure is in each.
-        label: See :class:`Curve`.
-        scale: What it is multiplied by.
-        dots: See :class:`Curve`.
-
-    Returns:
-        The curve; it may have no points.
-    """
+    """The curve of a figure, found in each record by nested keys; it may have no points."""
     points = []
     for record in records:
         value: object = record
@@ -82,14 +65,7 @@ def metric_curves(validations: Sequence[dict[str, Any]], key: str) -> list[Curve
 
 
 def thinned(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Takes means of neighbouring points where there are more than can be seen.
-
-    Args:
-        points: Two rows.
-
-    Returns:
-        The same with at most some hundreds of columns; the last one is always kept.
-    """
+    """Takes means of neighbouring points where there are more than can be seen; keeps the last."""
     count = points.shape[1]
     if count <= _POINTS:
         return points
@@ -99,16 +75,7 @@ def thinned(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def draw(axes: Axes, curves: Sequence[Curve], colours: Sequence[str]) -> list[Curve]:
-    """Draws the curves that have points, with a legend if they are more than one.
-
-    Args:
-        axes: Where.
-        curves: The curves.
-        colours: One for each.
-
-    Returns:
-        Those that were drawn.
-    """
+    """Draws the curves that have points, with a legend for several, and returns them."""
     shown = [one for one in curves if one.points.shape[1]]
     for one, colour in zip(shown, colours, strict=False):
         seen = one.dots or one.points.shape[1] < 3
@@ -122,14 +89,7 @@ def draw(axes: Axes, curves: Sequence[Curve], colours: Sequence[str]) -> list[Cu
 def plot_curves(
     records: Sequence[dict[str, Any]], path: Path, title: str, metrics: Sequence[Metric]
 ) -> None:
-    """Draws loss, metrics and learning rate into ``curves.png``.
-
-    Args:
-        records: The journal's records.
-        path: The picture, a .png.
-        title: Shown above.
-        metrics: The task's.
-    """
+    """Draws loss, metrics and learning rate of a journal's records into a .png."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -24,15 +24,7 @@ class Interval:
         self._real, self._padded = 0, 0
 
     def add(self, nll: float, tokens: int, pairs: Sequence[PaddedBatch], seconds: float) -> None:
-        """Takes an update in.
-
-        Args:
-            nll: The sum of its negative log-likelihood; not finite: the update counts as time and
-                padding alone.
-            tokens: Its target tokens.
-            pairs: Its batches.
-            seconds: How long it took.
-        """
+        """Takes an update in; if ``nll``, a sum, is not finite, as time and padding alone."""
         if math.isfinite(nll):
             self.nll += nll
             self.tokens += tokens
@@ -63,9 +55,6 @@ class Movement:
     The norm of the change over the norm of the weights before, about 1e-3 where the learning rate
     fits. Weights that two parts share count where the network first names them. The weights are
     copied, which is why the loop measures only the updates that it logs.
-
-    Args:
-        model: The network.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -74,11 +63,7 @@ class Movement:
 
     @torch.no_grad()
     def ratios(self) -> dict[str, float]:
-        """The ratios, after the update.
-
-        Returns:
-            Of "all" and of each part that has weights other than zero.
-        """
+        """The ratios, after the update: of "all" and of each part that is not all zeros."""
         norm = torch.linalg.vector_norm
         moved = [norm(now - old) for (_, now), old in zip(self._now, self._before, strict=True)]
         sizes = [norm(old) for old in self._before]
@@ -95,14 +80,7 @@ class Movement:
 
 
 def part_of(name: str) -> str:
-    """The part of the network that a parameter belongs to.
-
-    Args:
-        name: Its full name, such as "decoder.attention.query.weight".
-
-    Returns:
-        One of ``PARTS``, or of another model's.
-    """
+    """The part of the network that a parameter belongs to: one of ``PARTS``, or another model's."""
     words = name.split(".")
     for inner in ("attention", "embedding"):
         if inner in words:

@@ -8,39 +8,38 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from seq2seq.errors import MissingExtraError
 from seq2seq.processors import usable_processors
 from seq2seq.recipe import Recipe
 from seq2seq.storage.atomic import write_text
 from seq2seq.storage.layout import EXAMPLES, TENSORBOARD
-from seq2seq.training.monitoring.tensorboard import TensorBoard
 from seq2seq.training.run.journal import Journal
 from seq2seq.training.signals import StopRequest
 from seq2seq.training.state import TrainingState
 
 EXAMPLES_FORMAT = 1
+_NOT_SCALARS = ("kind", "update", "time")
 
 Page = Callable[[Path, bool], None]
 """Makes the run's page: its folder, and whether nothing more will happen in this session."""
 
 
 class SessionLog:
-    """Writes what no number of the training depends on.
+    """Writes what no number of the training depends on, into the folder of a run.
 
-    Args:
-        run: The run's folder.
-        journal: Its ``metrics.jsonl``.
-        say: Shows a line.
-        page: Makes the run's page; None: there is none.
+    ``page`` makes the run's page; None: there is none.
     """
 
     def __init__(
@@ -58,14 +57,7 @@ class SessionLog:
     ) -> Iterator[None]:
         """Records when a session begins and how it ends; the training happens within.
 
-        Args:
-            recipe: For whether TensorBoard is wanted.
-            state: Asked at the beginning and at the end.
-            stop: Which signal ended it.
-            environment: What its numbers may depend on.
-
-        Yields:
-            Nothing.
+        ``stop`` says which signal ended it, ``environment`` what its numbers may depend on.
         """
         if state().stopped:  # nothing will happen
             yield
@@ -117,14 +109,9 @@ class SessionLog:
         make: Callable[[], dict[str, Any] | None] | None,
         update: int,
     ) -> dict[str, Any] | None:
-        """Keeps examples of what the weights predict that become the run's model.
+        """Keeps examples of what the weights of an update predict; None: there are none of these.
 
-        Args:
-            make: Makes them; None: nothing was predicted now.
-            update: The update that the weights are from.
-
-        Returns:
-            What is kept of these weights; None: nothing.
+        ``make`` makes them; None: nothing was predicted now.
         """
         path = self.run / EXAMPLES
         try:
@@ -158,16 +145,7 @@ class SessionLog:
 def write_examples(
     path: Path, examples: dict[str, Any] | None, update: int
 ) -> dict[str, Any] | None:
-    """Writes ``examples.json``.
-
-    Args:
-        path: The file.
-        examples: What the task wants shown of a validation; None: nothing is written.
-        update: The update that the weights are from.
-
-    Returns:
-        What was written.
-    """
+    """Writes ``examples.json``, if a task wants anything shown; what was written."""
     if examples is None:
         return None
     found = {"format": EXAMPLES_FORMAT, "update": update, **examples}
@@ -196,3 +174,42 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def check_installed() -> None:
+    """Checks that TensorBoard's package is there, before hours are spent."""
+    if find_spec("tensorboard") is None:
+        raise MissingExtraError("training.tensorboard", "tensorboard", "tensorboard")
+
+
+class TensorBoard:
+    """Writes event files into a folder; files of earlier sessions stay, and are read before.
+
+    ``first`` is the first update that this session makes: what TensorBoard has from there on, left
+    by a session that was killed, is shown no more.
+    """
+
+    def __init__(self, folder: Path, first: int) -> None:
+        check_installed()
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer = SummaryWriter(str(folder), purge_step=first)
+
+    def record(self, record: dict[str, Any]) -> None:
+        """Adds the numbers of a record of ``metrics.jsonl``; those of sessions have none."""
+        if record["kind"] not in ("train", "validation"):
+            return
+        for name, value in _scalars(record):
+            self.writer.add_scalar(f"{record['kind']}/{name}", value, record["update"])
+
+    def close(self) -> None:
+        """Waits for the disk."""
+        self.writer.close()
+
+
+def _scalars(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _scalars(value, f"{prefix}{name}/")
+        elif name not in _NOT_SCALARS and isinstance(value, int | float) and math.isfinite(value):
+            yield prefix + name, float(value)

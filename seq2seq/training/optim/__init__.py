@@ -1,1 +1,194 @@
-"""Update rules and learning-rate schedules."""
+"""Update rules and learning rates: how the weights move, given the loss of an update's batch.
+
+A rule works in two stages. ``evaluate`` asks the batch as often as it needs to: once for the
+gradient (SGD, Adam), twice (sharpness-aware minimization, Foret et al. 2021), or many times (a line
+search, conjugate gradients). ``apply`` then moves the weights. An update whose numbers are not
+finite, or that a signal interrupts, ends before ``apply``, so nothing has to be undone.
+
+A rule that needs products with the curvature adds a method to ``Objective``, over the loss that has
+second derivatives: ``models.loss.Losses(twice_differentiable=True)``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq.recipe.training import AdamW, Constant, Cosine, InverseSqrt, Plateau, Sgd, Training
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The loss and gradient of an update's batch at some weights, over all processes.
+
+    Attributes: loss: The mean smoothed loss, in nats a target token. nll: The sum of the negative
+    log-likelihood, in nats, of so many target tokens. norm: The gradient's norm, before clipping.
+    halved: How often a batch had to be halved to fit into memory. memory: The most bytes that a
+    process has held. gpu_memory: The most bytes that tensors have taken on a GPU; None where there
+    is none.
+    """
+
+    loss: float
+    nll: float
+    tokens: int
+    norm: float
+    halved: int = 0
+    memory: int = 0
+    gpu_memory: int | None = None
+
+    @property
+    def finite(self) -> bool:
+        """Whether the weights may move by it."""
+        return math.isfinite(self.loss) and math.isfinite(self.norm)
+
+
+class NotFiniteError(Exception):
+    """A gradient or its loss is infinite or not a number: the update is skipped."""
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        super().__init__()
+        self.evaluation = evaluation
+
+
+class Objective(Protocol):
+    """The mean loss over an update's target tokens, as a function of the model's weights.
+
+    Every evaluation has the same batches and the same dropout. Several processes evaluate
+    together, so all of them must make the same calls; all get the same values.
+    """
+
+    @property
+    def parameters(self) -> Sequence[nn.Parameter]:
+        """The weights. Change them only within ``trial``."""
+
+    def loss(self) -> float:
+        """The loss at the present weights, in nats a target token; it may be infinite or NaN."""
+
+    def gradient(self) -> Evaluation:
+        """Leaves the clipped gradient at the present weights in each parameter's ``grad``.
+
+        The loss found is that of ``loss``. Raises ``NotFiniteError`` if the gradient cannot be
+        used, which the rule lets pass.
+        """
+
+    def trial(self) -> AbstractContextManager[None]:
+        """A context in which weights may be changed; they are put back bit for bit at its end."""
+
+
+class UpdateRule(Protocol):
+    """Moves the weights; see the module."""
+
+    @property
+    def pending_copies(self) -> int:
+        """How many tensors of each weight's size it will allocate and keep, and has not yet."""
+
+    def evaluate(self, objective: Objective, rate: float) -> None:
+        """Evaluates the batch; afterwards the weights and the rule's state are as before."""
+
+    def apply(self, rate: float) -> None:
+        """Moves the weights by what ``evaluate`` has found, at the same learning rate."""
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the rule remembers between updates, for checkpoints."""
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Puts back what ``state`` gave."""
+
+
+class FirstOrder:
+    """A rule that needs one gradient an update: an optimizer of torch's, of one parameter group."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
+        self.optimizer = optimizer
+        self._names = [name for name, _ in model.named_parameters()]
+
+    @property
+    def pending_copies(self) -> int:
+        """One for momentum, two for Adam, until the first update."""
+        if self.optimizer.state:
+            return 0
+        if isinstance(self.optimizer, torch.optim.SGD):
+            return int(self.optimizer.param_groups[0]["momentum"] != 0.0)
+        return 2
+
+    def evaluate(self, objective: Objective, rate: float) -> None:
+        """Asks for the gradient."""
+        objective.gradient()
+
+    def apply(self, rate: float) -> None:
+        """Makes the optimizer's step."""
+        self.optimizer.param_groups[0]["lr"] = rate
+        self.optimizer.step()
+
+    def state(self) -> dict[str, Tensor]:
+        """The optimizer's tensors and numbers, by "<parameter>/<part>"."""
+        state: dict[int, dict[str, Any]] = self.optimizer.state_dict()["state"]
+        return {
+            f"{self._names[index]}/{part}": torch.as_tensor(value)
+            for index, parts in state.items()
+            for part, value in parts.items()
+            if value is not None
+        }
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Puts back what ``state`` gave; the learning rate is the trainer's."""
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            name, part = key.rsplit("/", 1)
+            state.setdefault(self._names.index(name), {})[part] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def build_rule(recipe: Training, model: nn.Module) -> UpdateRule:
+    """The recipe's update rule for a model's parameters, shared ones once."""
+    options, rate = recipe.optimizer, recipe.learning_rate
+    parameters = list(model.parameters())
+    optimizer: torch.optim.Optimizer
+    if isinstance(options, Sgd):
+        optimizer = torch.optim.SGD(
+            parameters,
+            lr=rate,
+            momentum=options.momentum,
+            nesterov=options.nesterov,
+            weight_decay=options.weight_decay,
+        )
+    else:
+        betas = (options.beta1, options.beta2)
+        common: dict[str, Any] = {"lr": rate, "betas": betas, "eps": options.eps, "fused": True}
+        if isinstance(options, AdamW):
+            common["weight_decay"] = options.weight_decay
+            optimizer = torch.optim.AdamW(parameters, **common)
+        else:
+            optimizer = torch.optim.Adam(parameters, **common)
+    return FirstOrder(optimizer, model)
+
+
+def learning_rate(
+    peak: float,
+    schedule: Constant | InverseSqrt | Cosine | Plateau,
+    *,
+    update: int,
+    progress: float,
+    reductions: int,
+) -> float:
+    """The rate of an update, counted from 1; every schedule rises linearly over its warm-up.
+
+    ``progress`` is the share of training that is done before it, 0 to 1; so the last update of a
+    cosine that falls to zero still moves the weights. ``reductions`` counts cuts by plateau.
+    """
+    rise = min(1.0, update / schedule.warmup) if schedule.warmup else 1.0
+    if isinstance(schedule, InverseSqrt):
+        return peak * min(rise, math.sqrt(schedule.warmup / update))
+    if isinstance(schedule, Cosine):
+        fall = 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+        return peak * rise * (schedule.floor + (1.0 - schedule.floor) * fall)
+    if isinstance(schedule, Plateau):
+        return peak * rise * schedule.factor**reductions
+    return peak * rise

@@ -1,1 +1,366 @@
-"""A run's folder: checkpoints, the published model, and what was measured."""
+"""A run's folder: the model-to-be, its checkpoints, and what was measured on the way.
+
+``recipe.toml``, ``tokenizer.model`` (or ``source.model`` and ``target.model``),
+``weights.safetensors`` and ``card.json`` make a model folder, so a run translates as soon as its
+first validation is done. Beside them: ``run.json`` (which data), ``checkpoints/``, the links
+``best`` and ``last`` into it, ``metrics.jsonl``, ``curves.png``, and ``data/`` where the run
+prepared its own.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from seq2seq.data.dataset import PreparedData
+from seq2seq.errors import ModelError, TrainingError
+from seq2seq.inference.model_folder import recipe_digest
+from seq2seq.recipe import Recipe
+from seq2seq.recipe.files import read_recipe_text, recipe_from_toml, recipe_to_toml
+from seq2seq.storage import checked_json
+from seq2seq.storage.atomic import clear_leftovers, replace_link, replacing, write_bytes
+from seq2seq.storage.layout import (
+    BEST,
+    CARD,
+    CHECKPOINTS,
+    DATA,
+    GRAPHS,
+    LAST,
+    METRICS,
+    OLD_VAL,
+    RECIPE,
+    RUN,
+    WEIGHTS,
+    checkpoint_folders,
+    checkpoint_name,
+    update_of,
+)
+from seq2seq.storage.lock import Lock
+from seq2seq.tasks import task_for
+from seq2seq.training.run.checkpoint import (
+    Checkpoint,
+    DamagedCheckpointError,
+    Tensors,
+    load_checkpoint,
+    save_checkpoint,
+    write_tensors,
+)
+from seq2seq.training.run.journal import Journal
+
+
+class RunFolder:
+    """The folder of one training, locked against other processes until it is closed.
+
+    It is made where it is missing. Raises ``ModelError`` if it is a file, holds something else or a
+    run of another recipe, or another process is training there. ``changed`` are keys of the recipe
+    that may differ from the run's, and do: there, and here.
+    """
+
+    def __init__(self, path: Path, recipe: Recipe) -> None:
+        self.path = path
+        self.recipe = recipe
+        self.checkpoints = path / CHECKPOINTS
+        self.journal = Journal(path / METRICS)
+        if path.exists() and not path.is_dir():
+            raise ModelError(f"{path} is a file: a run needs a folder of its own")
+        self._made = _make(path)
+        try:
+            self._lock = Lock(path)
+        except BaseException:
+            self._remove_made()
+            raise
+        try:
+            self.begun = (path / RUN).exists()
+            self._check_contents()
+            self.changed = self._check_recipe()
+            clear_leftovers(self.checkpoints)
+            clear_leftovers(path)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets other processes in; a folder that was made here and stayed empty goes."""
+        self._lock.release()
+        self._remove_made()
+
+    def _remove_made(self) -> None:
+        for folder in self._made:
+            try:
+                folder.rmdir()
+            except OSError:  # something is in it
+                return
+
+    def _check_contents(self) -> None:
+        """A folder without run.json is no run: whatever it holds is the user's."""
+        if self.begun:
+            return
+        early = {CHECKPOINTS, DATA, OLD_VAL}  # of a run that was killed before it wrote run.json
+        names = sorted(entry.name for entry in self.path.iterdir())
+        foreign = [name for name in names if name not in early and not name.startswith(".")]
+        if foreign:
+            raise ModelError(
+                f"{self.path} holds other things ({', '.join(foreign[:3])}) and no run: "
+                "give -o a new or empty folder"
+            )
+
+    def _check_recipe(self) -> dict[str, tuple[Any, Any]]:
+        """The keys that differ from the run's recipe, all of them such as may change."""
+        stored = self._stored_recipe()
+        if stored is None:
+            return {}
+        differing = differing_keys(stored, self.recipe)
+        free = may_change(self.recipe)
+        fixed = [key for key in differing if key not in free]
+        if fixed:
+            shown = in_words({key: differing[key] for key in fixed[:5]})
+            more = f" and {len(fixed) - 5} more" if len(fixed) > 5 else ""
+            raise ModelError(
+                f"{self.path} holds a run with a different recipe: {shown}{more}; "
+                "give -o a new folder, or train with the run's own recipe.toml"
+            )
+        return differing
+
+    def _stored_recipe(self) -> Recipe | None:
+        """The recipe that the run had last: run.json has it, with a checksum."""
+        copy = self.path / RECIPE
+        if (text := about_run(self.path).get("recipe")) is not None:
+            return recipe_from_toml(text, str(self.path / RUN))
+        if copy.is_file():  # a run of an older version
+            return recipe_from_toml(read_recipe_text(str(copy)), str(copy))
+        return None
+
+    def claim(self, prepared: PreparedData, init: dict[str, Any] | None = None) -> None:
+        """Writes what a new run begins with, or checks that a run goes on with its own data.
+
+        ``init`` says where the first weights are from. Raises ``ModelError`` for other data, and
+        ``TrainingError`` where the folder cannot be written.
+        """
+        file = self.path / RUN
+        if file.is_file() and about_run(self.path).get("data") != prepared.digest:
+            raise ModelError(
+                f"{self.path} was started on other data than {prepared.folder} holds: "
+                "give --data the folder it was started with, or -o a new folder"
+            )
+        text = recipe_to_toml(self.recipe)
+        about = {
+            "data": prepared.digest,
+            "inputs": prepared.manifest["inputs"],
+            "report": prepared.manifest["report"],
+            "recipe": text,
+            **({} if init is None else {"init": init}),
+        }
+        with self._writing("the run's first files"):
+            _put(file, checked_json.dumps(about))
+            for name, proto in prepared.tokenizers.files.items():
+                _put(self.path / name, proto)
+            _put(self.path / RECIPE, text.encode())
+
+    def latest(self, say: Callable[[str], None]) -> Checkpoint | None:
+        """The newest checkpoint that is whole; None for a new run.
+
+        Raises ``ModelError`` if none is whole, or the newest is of another version.
+        """
+        folders = checkpoint_folders(self.checkpoints)
+        for folder, checkpoint in _whole(folders, say):
+            for newer in folders[: folders.index(folder)]:
+                aside = newer.with_name("damaged-" + newer.name)
+                shutil.rmtree(aside, ignore_errors=True)
+                newer.rename(aside)
+            return checkpoint
+        if folders:
+            raise ModelError(
+                f"none of the {len(folders)} checkpoints in {self.checkpoints} can be read: "
+                "train into a new folder, or remove them to start over here"
+            )
+        return None
+
+    def good(self, before: int, say: Callable[[str], None]) -> Checkpoint | None:
+        """The newest checkpoint whose weights have proved good; None: none has finite weights.
+
+        ``before`` is the last update whose numbers were finite. A checkpoint right there is taken
+        only if there is no earlier one: its weights may be what went wrong.
+        """
+        folders = checkpoint_folders(self.checkpoints)
+        late = [one for one in folders if update_of(one) >= before]
+        for _, checkpoint in _whole([one for one in folders if one not in late] + late, say):
+            if all(bool(one.isfinite().all()) for one in checkpoint.groups["model"].values()):
+                return checkpoint
+        return None
+
+    def kept(self) -> str:
+        """Says what is left where training fails, as a part of a sentence."""
+        last = self.path / LAST
+        return f"the last checkpoint is {last}" if last.exists() else "nothing was saved"
+
+    def save(self, checkpoint: Checkpoint, keep: int, keep_validated: int) -> None:
+        """Writes a checkpoint, moves the links, and drops checkpoints no longer needed.
+
+        ``keep`` of the newest stay, and ``keep_validated`` of the newest that were validated.
+        """
+        with self._writing("a checkpoint"):
+            newest = save_checkpoint(self.checkpoints, checkpoint)
+            self._link(LAST, newest)
+        folders = checkpoint_folders(self.checkpoints)
+        needed = set(folders[:keep])
+        best = checkpoint.state.best_update
+        best_folder = self.checkpoints / checkpoint_name(best or 0)
+        if best is not None and best_folder in folders:
+            self._link(BEST, best_folder)
+            needed.add(best_folder)
+        history = checkpoint.state.history
+        validated = list(dict.fromkeys(record["update"] for record in history))
+        names = {checkpoint_name(update) for update in validated[-keep_validated:]}
+        for folder in folders:
+            if folder not in needed and not (keep_validated and folder.name in names):
+                shutil.rmtree(folder)
+
+    def _link(self, name: str, checkpoint: Path) -> None:
+        replace_link(self.path / name, Path(CHECKPOINTS) / checkpoint.name)
+
+    def saved_at(self, updates: list[int]) -> list[int]:
+        """Those of some updates whose checkpoints are there."""
+        return [one for one in updates if (self.checkpoints / checkpoint_name(one)).is_dir()]
+
+    def evaluated_weights(self, update: int) -> Tensors:
+        """The weights that were validated at an update."""
+        return load_checkpoint(self.checkpoints / checkpoint_name(update)).evaluated()
+
+    def published(self) -> int | None:
+        """The update whose weights the folder has now; None: there are none yet."""
+        card = self.path / CARD
+        if not card.is_file() or not (self.path / WEIGHTS).is_file():
+            return None
+        update = checked_json.read(card).get("update")
+        return update if isinstance(update, int) else None
+
+    def publish(self, weights: Tensors, card: dict[str, Any]) -> None:
+        """Makes weights the run's model, with a card of what is known of them."""
+        graphs = task_for(self.recipe).graphs(weights)
+        files = [self.path / name for name in (WEIGHTS, *graphs, CARD)]
+        with self._writing("the model"), replacing(*files) as (partial, *others, partial_card):
+            for path, content in zip(others, graphs.values(), strict=True):
+                path.write_bytes(content)
+            about = {
+                **card,
+                "recipe_sha256": recipe_digest(recipe_to_toml(self.recipe)),
+                "weights_sha256": write_tensors(partial, weights),
+                "files": {name: sha256(content).hexdigest() for name, content in graphs.items()},
+            }
+            partial_card.write_bytes(checked_json.dumps(about))
+        for name in set(GRAPHS) - set(graphs):  # of an earlier model; the card names none of them
+            (self.path / name).unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self, what: str) -> Iterator[None]:
+        """Says what is still whole, where the disk is full or gone."""
+        try:
+            yield
+        except (OSError, SafetensorError) as error:
+            free = shutil.disk_usage(self.path).free / 2**20
+            raise TrainingError(
+                f"training stopped: {what} could not be written to {self.path}: {error} "
+                f"({free:,.0f} MiB free); earlier checkpoints are intact: when the folder can be "
+                "written again, run the same command again to resume"
+            ) from error
+
+
+def _whole(folders: list[Path], say: Callable[[str], None]) -> Iterator[tuple[Path, Checkpoint]]:
+    """Those of some checkpoints that can be read, one after the other."""
+    for folder in folders:
+        try:
+            checkpoint = load_checkpoint(folder)
+        except DamagedCheckpointError as error:
+            say(f"warning: {error}; trying the one before")
+        else:
+            yield folder, checkpoint
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Writes a file in one step, unless it is there as it should be."""
+    if path.is_file() and path.read_bytes() == content:
+        return
+    write_bytes(path, content)
+
+
+def _make(folder: Path) -> list[Path]:
+    """Makes a folder and those above it; what was made, the deepest first."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def may_change(recipe: Recipe) -> set[str]:
+    """The keys that may change while a run goes on: how long it trains, how often it is measured.
+
+    Lines and BLEU of validations only where BLEU does not decide which weights are best: values of
+    before and after could not be compared.
+    """
+    keys = {
+        "epochs", "updates", "early_stopping.patience", "checkpoint_every", "keep_checkpoints",
+        "max_bad_updates", "validation.every",
+    }  # fmt: skip
+    if recipe.training.early_stopping.metric == "loss":
+        keys |= {"validation.bleu", "validation.lines"}
+    return {f"training.{key}" for key in keys}
+
+
+def about_run(folder: Path) -> dict[str, Any]:
+    """What ``run.json`` says, its checksum checked; empty where there is none."""
+    file = folder / RUN
+    return checked_json.read(file) if file.is_file() else {}
+
+
+def differing_keys(there: Recipe, here: Recipe) -> dict[str, tuple[Any, Any]]:
+    """The keys that make them recipes of two runs, with both values; None: not given."""
+    theirs, ours = _flat(there), _flat(here)
+    both = {key: (theirs.get(key), ours.get(key)) for key in {**ours, **theirs}}
+    return {key: values for key, values in both.items() if values[0] != values[1]}
+
+
+def in_words(differing: dict[str, tuple[Any, Any]]) -> str:
+    """Keys with their values there and here, in words."""
+    return "; ".join(
+        f"{key} is {shown(there)} there and {shown(here)} here"
+        for key, (there, here) in differing.items()
+    )
+
+
+def shown(value: Any) -> str:
+    """A key's value, in words."""
+    return "not given" if value is None else repr(value)
+
+
+def _flat(recipe: Recipe) -> dict[str, Any]:
+    """A recipe's values by key path: those that make it another run.
+
+    Without what is only shown, and without the corpora, whose content has a digest; how they are
+    mixed and streamed is no part of that digest.
+    """
+    found: dict[str, Any] = {}
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, below in value.items():
+                walk(f"{prefix}.{key}" if prefix else key, below)
+        elif value is not None:
+            found[prefix] = value
+
+    hidden = {"tensorboard"} & type(recipe.training).model_fields.keys()
+    walk("", recipe.model_dump(exclude={"data": {"train", "val", "test"}, "training": hidden}))
+    if isinstance(recipe.data.train, tuple):
+        for number, part in enumerate(recipe.data.train):
+            found[f"data.train[{number}].weight"] = part.weight
+    return found

@@ -35,10 +35,8 @@ class DamagedCheckpointError(ModelError):
 class Checkpoint:
     """All that a run needs to go on as if nothing had happened.
 
-    Attributes:
-        state: Where training stands.
-        groups: Tensors by file: "model", "optimizer", and "average" where there is one.
-        environment: What the numbers may depend on: versions, threads, precision.
+    ``groups`` are tensors by file: "model", "optimizer", and "average" where there is one;
+    ``environment`` is what numbers may depend on: versions, threads, precision.
     """
 
     state: TrainingState
@@ -51,15 +49,7 @@ class Checkpoint:
 
 
 def save_tensors(path: Path, tensors: Tensors) -> str:
-    """Writes a safetensors file, or replaces it in one step.
-
-    Args:
-        path: The file.
-        tensors: What it is to hold.
-
-    Returns:
-        Its SHA-256.
-    """
+    """Writes a safetensors file, or replaces it in one step; its SHA-256."""
     with replacing(path) as (partial,):
         return write_tensors(partial, tensors)
 
@@ -71,15 +61,7 @@ def write_tensors(path: Path, tensors: Tensors) -> str:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Writes a checkpoint, or replaces that of the same update.
-
-    Args:
-        folder: The run's checkpoints folder.
-        checkpoint: What to write.
-
-    Returns:
-        The new checkpoint's folder, named after its update.
-    """
+    """Writes a checkpoint, or replaces that of the same update; its folder."""
     final = folder / checkpoint_name(checkpoint.state.update)
     with new_folder(final, overwrite=True) as partial:
         sums = {
@@ -99,16 +81,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Reads a checkpoint, all of it checked.
 
-    Args:
-        path: Its folder.
-
-    Returns:
-        The checkpoint.
-
-    Raises:
-        DamagedCheckpointError: If a file is missing or damaged.
-        ModelError: If another version of the toolkit wrote it.
-        OSError: If the disk does not answer; that says nothing about the checkpoint.
+    Raises ``DamagedCheckpointError`` if a file is missing or damaged, ``ModelError`` if another
+    version wrote it, and ``OSError`` if the disk does not answer, which says nothing about the
+    checkpoint.
     """
     try:
         written = (path / STATE).read_bytes()

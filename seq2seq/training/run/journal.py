@@ -16,15 +16,8 @@ from seq2seq.storage.atomic import write_text
 class Journal:
     """Appends records to a file, and forgets those that a resumed run makes again.
 
-    Records of kind "session" are history, and stay.
-
-    Args:
-        path: The file.
-
-    Attributes:
-        reached: The last update that was forgotten; None: none was.
-        listener: Told of every record that is added.
-        say: Told in words where the file cannot be written.
+    Records of kind "session" are history, and stay. ``reached`` is the last update that was
+    forgotten, ``listener`` is told of every record, and ``say`` where the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,17 +54,6 @@ class Journal:
             self.reached = max(forgotten) or None
             write_text(self.path, "".join(json.dumps(record) + "\n" for record in kept))
 
-    def _keep_waiting(self, whole: int, error: OSError) -> None:
-        """A log is not worth a stopped training: it goes on, and tries again with each record."""
-        with contextlib.suppress(OSError):
-            os.truncate(self.path, whole)
-        if self.say is not None and not self._complained:
-            self.say(
-                f"warning: {self.path} cannot be written: {error}; its records are kept and "
-                "written later"
-            )
-        self._complained = True
-
     def append(self, record: dict[str, Any]) -> None:
         """Adds a record of plain values; it should have an "update"."""
         self._waiting.append(json.dumps(_finite(record)) + "\n")
@@ -79,8 +61,15 @@ class Journal:
         try:
             with self.path.open("a", encoding="utf-8", newline="\n") as file:
                 file.write("".join(self._waiting))
-        except OSError as error:
-            self._keep_waiting(whole, error)
+        except OSError as error:  # training goes on, and each record tries again
+            with contextlib.suppress(OSError):
+                os.truncate(self.path, whole)
+            if self.say is not None and not self._complained:
+                self.say(
+                    f"warning: {self.path} cannot be written: {error}; its records are kept and "
+                    "written later"
+                )
+            self._complained = True
         else:
             self._waiting, self._complained = [], False
         if self.listener is not None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -21,14 +20,13 @@ from seq2seq.recipe import Recipe
 from seq2seq.recipe.training import LastK
 from seq2seq.storage.layout import CURVES
 from seq2seq.training.evaluation import Evaluator, Validated
-from seq2seq.training.finetuning.start import FineTuning
+from seq2seq.training.finetuning import FineTuning
+from seq2seq.training.monitoring import Monitor
 from seq2seq.training.monitoring.curves import plot_curves
 from seq2seq.training.monitoring.metrics import PARTS, part_of
-from seq2seq.training.monitoring.monitor import Monitor
 from seq2seq.training.monitoring.session_log import Page, SessionLog
+from seq2seq.training.run import RunFolder
 from seq2seq.training.run.checkpoint import Checkpoint
-from seq2seq.training.run.folder import RunFolder
-from seq2seq.training.signals import StopRequest
 from seq2seq.training.state import TrainingState
 from seq2seq.training.updater import Updater
 
@@ -38,14 +36,7 @@ _PACKAGES = ("numpy", "sacrebleu", "safetensors", "sentencepiece")
 class RunWriter:
     """Writes into a run's folder; rank 0 alone has one.
 
-    Args:
-        folder: The folder.
-        prepared: The prepared data.
-        tuning: Where the first weights come from; None: from nothing.
-        evaluator: What has measured the weights that are published.
-        updater: What numbers may depend on.
-        monitor: Told of what could not be written.
-        page: Makes the run's page; None: there is none.
+    ``page`` makes the run's page; None: there is none.
     """
 
     def __init__(
@@ -67,12 +58,6 @@ class RunWriter:
         self._evaluator = evaluator
         self.environment = environment(updater.device, updater.precision, updater.group.world_size)
 
-    def recorded(
-        self, state: Callable[[], TrainingState], stop: StopRequest
-    ) -> AbstractContextManager[None]:
-        """A context for a session, whose beginning and end the journal records."""
-        return self.log.session(self.folder.recipe, state, stop, self.environment)
-
     def save(self, state: TrainingState, updater: Updater) -> None:
         """Writes a checkpoint."""
         checkpoint = Checkpoint(state, updater.tensors(), self.environment)
@@ -85,10 +70,7 @@ class RunWriter:
     ) -> None:
         """Makes weights the run's model, with a card and examples.
 
-        Args:
-            model: Has the weights.
-            record: What their validation found.
-            result: The same with the predictions; None: examples were kept before.
+        ``result`` has the predictions that ``record`` is of; None: examples were kept before.
         """
         recipe, prepared, task = self.folder.recipe, self._prepared, self._evaluator.task
         make = None
@@ -108,15 +90,9 @@ class RunWriter:
             self.publish(model, state.history[-1])
 
     def mean_of_validated(self, state: TrainingState, count: int) -> Checkpoint | None:
-        """Averages the weights that were validated last.
+        """Averages the weights of the last validations, so many at most.
 
-        Args:
-            state: Its history says when.
-            count: The most validations that are taken.
-
-        Returns:
-            The mean as group "model", and its "updates" as the environment; None: no checkpoint of
-            a validation is left.
+        They are group "model", and their "updates" the environment. None: no checkpoint is left.
         """
         own = [record for record in state.history if "mean_of_updates" not in record]
         updates = [record["update"] for record in own if record["update"]][-count:]
@@ -127,13 +103,9 @@ class RunWriter:
         return Checkpoint(state, {"model": mean}, {"updates": found})
 
     def check_environment(self, then: dict[str, Any]) -> None:
-        """Compares what numbers may depend on with what it was in the session before.
+        """Compares what numbers may depend on with what it was when a checkpoint was made.
 
-        Args:
-            then: That of the checkpoint.
-
-        Raises:
-            ModelError: If it differs and deterministic algorithms are asked for.
+        Raises ``ModelError`` if it differs and deterministic algorithms are asked for.
         """
         now = self.environment
         changed = {key: (old, now.get(key)) for key, old in then.items() if old != now.get(key)}
@@ -147,11 +119,7 @@ class RunWriter:
         self._say(f"warning: not bit for bit the same from here on: {_listed(changed)}")
 
     def show_changes(self, rate: float) -> None:
-        """Says which keys of the recipe have changed since the last session.
-
-        Args:
-            rate: The next learning rate, which may follow from them.
-        """
+        """Says which keys of the recipe have changed, and the learning rate that follows."""
         if changed := self.folder.changed:
             self._say(
                 f"the recipe has changed: {_listed(changed)}; the next learning rate by its "
@@ -185,14 +153,7 @@ def _listed(changed: dict[str, tuple[Any, Any]]) -> str:
 
 
 def mean_of(weights: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The plain mean of several sets of weights, summed in float64.
-
-    Args:
-        weights: At least one set; all have the same names, shapes and types.
-
-    Returns:
-        The mean; of what is no floating-point number, the last.
-    """
+    """The plain mean of sets of weights, summed in float64; of what is no float, the last."""
     total: dict[str, Tensor] = {}
     last: dict[str, Tensor] = {}
     count = 0
@@ -207,17 +168,7 @@ def mean_of(weights: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def environment(device: torch.device, precision: torch.dtype, processes: int = 1) -> dict[str, Any]:
-    """What a run's numbers may depend on besides recipe and data.
-
-    Args:
-        device: Where training runs.
-        precision: The type for matrix products.
-        processes: How many train together.
-
-    Returns:
-        Versions, device, precision, processes, threads of each, and whether torch is held to its
-        deterministic ways.
-    """
+    """What a run's numbers may depend on besides recipe and data."""
     return {
         "seq2seq": __version__,
         "torch": torch.__version__,
@@ -238,18 +189,9 @@ def model_card(
     about: dict[str, Any],
     environment: dict[str, Any],
 ) -> dict[str, Any]:
-    """A model's card.
+    """A model's card, as plain values.
 
-    Args:
-        recipe: What it was made by.
-        prepared: What it was made from.
-        model: The model.
-        record: What its validation found; its "update" names the weights.
-        about: What the task says of it; see ``Task.card``.
-        environment: What its numbers depend on, from ``environment``.
-
-    Returns:
-        Plain values for JSON.
+    ``record`` is what its validation found, ``about`` what the task says of it (see ``Task.card``).
     """
     mixture = prepared.mixture(recipe)
     mixed = {} if mixture is None else {"corpora": mixture.described()}

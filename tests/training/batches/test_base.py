@@ -17,25 +17,30 @@ import hashlib, sys
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
+import torch
 import torch.distributed as dist
 from seq2seq.data import arrow as storage
 from seq2seq.data.batching import Place
 from seq2seq.data.dataset import PreparedData
 from seq2seq.tasks import task_for
 from seq2seq.training.batches import streamed as stream_feed
-from seq2seq.training.batches.base import Share
-from seq2seq.training.batches.choice import batches_for
+from seq2seq.training.distributed import ProcessGroup
+from seq2seq.training.distributed.torch_group import TorchGroup
+from seq2seq.training.session import batches_for
 
 folder, store, rank, world = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 storage.BATCH_PAIRS = 150
 prepared = PreparedData.open(folder)
+group = ProcessGroup()
 if world > 1:
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
+    kept = dist.FileStore(store, world)
+    dist.init_process_group("gloo", store=kept, rank=rank, world_size=world)
+    group = TorchGroup(kept, rank, world, torch.device("cpu"))
 sent = []
 packed = stream_feed._packed
 stream_feed._packed = lambda results, read: sent.append(len(results)) or packed(results, read)
 recipe = prepared.recipe
-feed = batches_for(prepared, recipe, task_for(recipe), Share(rank, world))
+feed = batches_for(prepared, recipe, task_for(recipe), group)
 found = hashlib.sha256()
 with closing(feed.updates(Place())) as works:
     for work in islice(works, 120):

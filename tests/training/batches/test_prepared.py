@@ -13,7 +13,7 @@ from seq2seq.data.collate import collate
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.preparing.prepare import prepare
 from seq2seq.recipe.files import load_recipe
-from seq2seq.training.batches.base import Share, UpdateBatches
+from seq2seq.training.batches import Share, UpdateBatches
 from seq2seq.training.batches.prepared import PreparedBatches
 
 UPDATES = 40  # more than an epoch

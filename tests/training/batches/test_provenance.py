@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from seq2seq.training.batches.base import Provenance
+from seq2seq.training.batches import Provenance
 
 
 def test_lines_of_one_text() -> None:

@@ -28,11 +28,12 @@ from seq2seq.ids import BOS, EOS, PAD
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import load_recipe
 from seq2seq.tasks import task_for
+from seq2seq.training.batches import Share, UpdateBatches
 from seq2seq.training.batches import streamed as stream_feed
-from seq2seq.training.batches.base import Share, UpdateBatches
-from seq2seq.training.batches.choice import batches_for
 from seq2seq.training.batches.prepared import PreparedBatches
 from seq2seq.training.batches.streamed import Exchange, StreamedBatches
+from seq2seq.training.distributed import ProcessGroup
+from seq2seq.training.session import batches_for
 
 START = Place()
 ENDLESS = ["training.epochs=none", "training.updates=9", "training.validation.every=3"]
@@ -113,12 +114,13 @@ def until(feed: StreamedBatches, buffer: int, place: Place = START) -> list[Upda
 def test_the_recipe_chooses_the_feed(made: tuple[Path, PreparedData]) -> None:
     folder, prepared = made
     recipe = streamed(folder)
-    feed = batches_for(prepared, recipe, task_for(recipe))
+    feed = batches_for(prepared, recipe, task_for(recipe), ProcessGroup())
     assert isinstance(feed, StreamedBatches)
     assert (len(feed), feed.unit, feed.left_out()) == (1024, "buffer", 0)
     recipe = load_recipe(str(folder / "tiny.toml"))
     stored = prepare(recipe, folder / "stored")
-    assert isinstance(batches_for(stored, recipe, task_for(recipe)), PreparedBatches)
+    chosen = batches_for(stored, recipe, task_for(recipe), ProcessGroup())
+    assert isinstance(chosen, PreparedBatches)
 
 
 def test_buffers_hold_the_corpus_over_and_over(made: tuple[Path, PreparedData]) -> None:

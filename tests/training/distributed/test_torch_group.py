@@ -17,9 +17,9 @@ from support.tiny import tiny_recipe
 from seq2seq.data.batching import Place
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.preparing.prepare import prepare
-from seq2seq.training.distributed.group import ProcessGroup
+from seq2seq.training.distributed import ProcessGroup
 from seq2seq.training.distributed.torch_group import process_group
-from seq2seq.training.seeds import DROPOUT, SAMPLING, mixed
+from seq2seq.training.precision import DROPOUT, SAMPLING, mixed
 from seq2seq.training.state import TrainingState
 
 

@@ -23,14 +23,14 @@ from seq2seq.inference.engines.torch import load_model
 from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.metrics import bleu
 from seq2seq.recipe.data import Sampling
-from seq2seq.recipe.files import load_recipe
+from seq2seq.recipe.files import checked, load_recipe
 from seq2seq.recipe.training import Validation
 from seq2seq.report.record import RunRecord
 from seq2seq.tasks import task_for
 from seq2seq.training.evaluation import Evaluator
+from seq2seq.training.finetuning import adapted, prepared_with
 from seq2seq.training.finetuning.source_model import SourceModel, Transfer
-from seq2seq.training.finetuning.start import prepared_with
-from seq2seq.training.monitoring.monitor import Silent
+from seq2seq.training.monitoring import Silent
 
 Json = dict[str, Any]
 
@@ -391,6 +391,24 @@ def test_bad_origins(place: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="a run that has not reached its first validation"):
         tuned(place, tmp_path / "run", init_from=damaged)
     assert not (tmp_path / "run").exists()
+
+
+def test_what_the_recipe_leaves_out_of_a_cell_is_as_it_is_there(place: Path) -> None:
+    def cells(*given: str) -> list[dict[str, Any]]:
+        theirs = load_recipe(
+            str(place / "tiny.toml"),
+            ["model.encoder.cell='gru'", "model.decoder.cell={kind='lstm', forget_bias=0.5}"],
+        )
+        ours = checked(load_recipe(str(place / "domain.toml"), given))
+        model = adapted(ours, theirs, theirs.tokenizer.model_dump(), place).model
+        return [model.encoder.cell.model_dump(), model.decoder.cell.model_dump()]
+
+    gru, lstm = {"kind": "gru"}, {"kind": "lstm", "forget_bias": 0.5}
+    assert cells() == [gru, lstm]
+    assert cells("model.decoder.cell='lstm'") == [gru, lstm]
+    assert cells("model.encoder.cell='rnn'") == [{"kind": "rnn", "activation": "tanh"}, lstm]
+    assert cells("model.encoder.cell='lstm'") == [{"kind": "lstm", "forget_bias": 1.0}, lstm]
+    assert cells("model.decoder.cell='gru'") == [gru, gru]
 
 
 def test_the_old_set_is_found_by_the_recipe_where_the_run_has_no_data(

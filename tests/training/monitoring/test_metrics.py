@@ -9,6 +9,7 @@ from support.ragged import ragged
 from seq2seq.data.collate import collate
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe.files import load_recipe
+from seq2seq.training.monitoring import Step
 from seq2seq.training.monitoring.metrics import (
     PARTS,
     Interval,
@@ -17,7 +18,6 @@ from seq2seq.training.monitoring.metrics import (
     memory,
     part_of,
 )
-from seq2seq.training.monitoring.monitor import Step
 
 
 @pytest.fixture

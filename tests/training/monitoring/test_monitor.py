@@ -13,8 +13,9 @@ import termios
 
 import pytest
 
+from seq2seq.data import can_redraw
 from seq2seq.training.evaluation import Validated
-from seq2seq.training.monitoring.monitor import Monitor, Step, can_redraw, clock
+from seq2seq.training.monitoring import Monitor, Step, clock
 
 STEP = Step(
     update=4600,
@@ -94,7 +95,7 @@ def test_bars_are_for_terminals_that_can_redraw(
 
 SCRIPT = """
 import time
-from seq2seq.training.monitoring.monitor import Step, TerminalMonitor
+from seq2seq.training.monitoring import Step, TerminalMonitor
 STEP = {step!r}
 monitor = TerminalMonitor()
 monitor.step(STEP)

@@ -129,6 +129,14 @@ def test_examples_on_a_full_disk_stop_nothing(run: Run, monkeypatch: pytest.Monk
     assert run.said[0].endswith("could not be written: [Errno 28] No space left on device")
 
 
+def test_kept_examples_name_their_update(run: Run) -> None:
+    written = run.watch.examples(lambda: {"lines": 2}, 5)
+    kept = json.loads((run.watch.run / "examples.json").read_text(encoding="utf-8"))
+    assert kept == written == {"format": 1, "update": 5, "lines": 2}
+    assert run.watch.examples(None, 5) == kept
+    assert run.watch.examples(None, 6) is None
+
+
 @pytest.mark.parametrize(
     ("content", "found"),
     [(None, False), ("{", False), ("[]", False), ('{"update": 4}', False), ('{"update": 5}', True)],

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from seq2seq.errors import MissingExtraError
-from seq2seq.training.monitoring.tensorboard import TensorBoard, check_installed
+from seq2seq.training.monitoring.session_log import TensorBoard, check_installed
 
 
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:

@@ -13,7 +13,7 @@ from support.models import random_tensor
 from torch import nn
 
 from seq2seq.recipe import Training
-from seq2seq.training.optim.rules import FirstOrder, build_rule
+from seq2seq.training.optim import FirstOrder, build_rule
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "adam": {"kind": "adam"},

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from seq2seq.recipe.training import Constant, Cosine, InverseSqrt, Plateau
-from seq2seq.training.optim.rules import learning_rate
+from seq2seq.training.optim import learning_rate
 
 
 def rate(schedule: Any, update: int, progress: float = 0.0, reductions: int = 0) -> float:

@@ -20,8 +20,8 @@ from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.recipe.files import load_recipe, recipe_from_toml
 from seq2seq.storage.layout import CARD, GRAPHS, WEIGHTS
 from seq2seq.storage.lock import LOCK, Lock
-from seq2seq.training.monitoring.monitor import Silent
-from seq2seq.training.run.folder import RunFolder
+from seq2seq.training.monitoring import Silent
+from seq2seq.training.run import RunFolder
 from seq2seq.training.session import train
 from seq2seq.training.state import TrainingResult
 
