@@ -209,19 +209,18 @@ class BatchObjective:
         self._sums(self._backward)
         return len(self._parts) - self._batches
 
-    def _sums(self, work: Callable[[PaddedBatch, bool], Tensor]) -> tuple[float, float]:
-        """Both losses' sums, by work on parts, halved until each fits into memory.
-
-        The work is told which part is the last: with it the processes add up their gradients.
-        """
+    def _sums(self, work: Callable[[PaddedBatch], Tensor]) -> tuple[float, float]:
+        """Both losses' sums, by work on parts, halved until each fits into memory."""
         while True:
             torch.manual_seed(self._seed)
             self._updater.model.train()
             self._others_wait = False
             total = torch.zeros(2, device=self._device)
             for index, part in enumerate(self._parts):
+                last = index == len(self._parts) - 1  # with it the processes add up their gradients
                 try:
-                    total += work(part.batch, index == len(self._parts) - 1)
+                    with nullcontext() if last else self._group.no_sync(self._updater.shared_loss):
+                        total += work(part.batch)
                 except Exception as error:
                     if self._others_wait or not is_out_of_memory(error):
                         raise
@@ -233,22 +232,20 @@ class BatchObjective:
             self._updater.free_gradients()  # not in the except block: its traceback holds tensors
             self._parts[failed : failed + 1] = self._parts[failed].halves()
 
-    def _forward(self, batch: PaddedBatch, last: bool) -> Tensor:
+    def _forward(self, batch: PaddedBatch) -> Tensor:
         with torch.no_grad(), self._autocast():
             losses = self._updater.own_loss(self._tensors(batch))
         return torch.stack(losses)
 
-    def _backward(self, batch: PaddedBatch, last: bool) -> Tensor:
+    def _backward(self, batch: PaddedBatch) -> Tensor:
         """Adds up gradients, divided by the count of tokens."""
-        shared_loss = self._updater.shared_loss
-        with nullcontext() if last else self._group.no_sync(shared_loss):
-            tensors = self._tensors(batch)
-            with self._autocast():
-                loss, nll = shared_loss(tensors)
-            self._others_wait = self._group.will_sync(shared_loss)
-            # The processes' gradients are averaged, not added up.
-            (loss / (self._tokens / self._group.world_size)).backward()
-            return torch.stack([loss.detach(), nll])
+        tensors = self._tensors(batch)
+        with self._autocast():
+            loss, nll = self._updater.shared_loss(tensors)
+        self._others_wait = self._group.will_sync(self._updater.shared_loss)
+        # The processes' gradients are averaged, not added up.
+        (loss / (self._tokens / self._group.world_size)).backward()
+        return torch.stack([loss.detach(), nll])
 
     def _tensors(self, batch: PaddedBatch) -> Any:
         return self._updater.task.tensors(batch, self._device)
