@@ -25,7 +25,7 @@ UTILITIES = ("chrf", "bleu")
 _PIECES_A_LINE = 128
 
 # Sorting by length pays where there are many batches to sort into; more would only cost memory.
-_BATCHES_A_WINDOW = 16
+BATCHES_A_WINDOW = 16
 
 
 class Asked(TypedDict, total=False):
@@ -93,7 +93,7 @@ class Request:
     @property
     def window(self) -> int:
         """How many lines are read ahead and sorted by length."""
-        return self.batch_size * _BATCHES_A_WINDOW if self.batch_size > 1 else 1
+        return self.batch_size * BATCHES_A_WINDOW if self.batch_size > 1 else 1
 
     @property
     def searched(self) -> SearchOptions:

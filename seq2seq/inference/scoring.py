@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import islice
 
 from seq2seq.errors import Seq2SeqError
-from seq2seq.inference.request import batches, source_batch
+from seq2seq.inference.request import BATCHES_A_WINDOW, batches, source_batch
 from seq2seq.inference.results import ScoredTranslation
 from seq2seq.inference.translator import Translator
 from seq2seq.search import Normalization
@@ -17,8 +17,6 @@ from seq2seq.search.greedy import force
 
 Given = str | Sequence[str]
 """A translation: its text, or its pieces."""
-
-_BATCHES_A_WINDOW = 16
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ class Scorer:
             ModelError: If the model's numbers are broken.
         """
         waiting = iter(pairs)
-        while window := list(islice(waiting, self.batch_size * _BATCHES_A_WINDOW)):
+        while window := list(islice(waiting, self.batch_size * BATCHES_A_WINDOW)):
             yield from self._window(window)
 
     def _window(self, pairs: Sequence[tuple[str, Given]]) -> list[ScoredTranslation]:

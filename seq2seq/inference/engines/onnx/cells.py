@@ -1,4 +1,4 @@
-"""Recurrent cells as ONNX operators: the arithmetic of ``nn/cells.py``.
+"""Recurrent cells as ONNX operators: the arithmetic of ``nn/cells/``.
 
 Over a source the standard's own LSTM, GRU and RNN do it, which know padding and both directions. In
 a step of the decoder, inputs and state are joined, so that it is one linear map.
@@ -8,6 +8,7 @@ Shapes: B sentences, S source length, N rows, X inputs, H hidden, G gates x H.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -24,22 +25,20 @@ Parts = list[Tensor]
 """A state; part 0 is the output h."""
 
 
-class CellOp:
+class CellOp(ABC):
     """A kind of cell.
 
     Args:
         options: The recipe's table for it.
     """
 
-    kind: ClassVar[str]  # the standard's operator
-    gates: ClassVar[int] = 1
     parts: ClassVar[int] = 1
-    order: ClassVar[Sequence[int]] = (0,)  # where the standard's gates stand among torch's
 
     def __init__(self, options: Any) -> None:
         del options
         self.bound: float | None = 1.0  # of h
 
+    @abstractmethod
     def sequence(
         self, graph: Builder, x: Tensor, lengths: Tensor, reads: Sequence[Read], hidden: int
     ) -> tuple[Tensor, Parts]:
@@ -56,6 +55,48 @@ class CellOp:
             Outputs (S, directions, B, H), 0 at padding, and each part of the state after the last
             real token (directions, B, H).
         """
+
+    @abstractmethod
+    def given(self, graph: Builder, summary: Tensor, read: Read) -> Tensor:
+        """What an input that never changes gives to every step, (B, ``given_size``)."""
+
+    @abstractmethod
+    def given_size(self, read: Read, summary: int) -> int:
+        """The size of what ``given`` makes of an input of this size."""
+
+    @abstractmethod
+    def step(
+        self,
+        graph: Builder,
+        inputs: Sequence[Tensor],
+        state: Parts,
+        read: Read,
+        given: Tensor | None,
+    ) -> Parts:
+        """One time step.
+
+        Args:
+            graph: Where to.
+            inputs: The changing inputs, (N, X) together.
+            state: The state before, each part (N, H).
+            read: Reads the parameters.
+            given: What ``given`` made for each row; None: all inputs change.
+
+        Returns:
+            The state after.
+        """
+
+
+class StandardOp(CellOp):
+    """A cell that the standard has an operator for."""
+
+    kind: ClassVar[str]  # the standard's operator
+    gates: ClassVar[int] = 1
+    order: ClassVar[Sequence[int]] = (0,)  # where the standard's gates stand among torch's
+
+    def sequence(
+        self, graph: Builder, x: Tensor, lengths: Tensor, reads: Sequence[Read], hidden: int
+    ) -> tuple[Tensor, Parts]:
 
         def stacked(name: str) -> Floats32:
             return np.stack([self._ordered(read(name)) for read in reads])
@@ -99,12 +140,10 @@ class CellOp:
         return np.concatenate(rows), read("bias_ih") + read("bias_hh")
 
     def given(self, graph: Builder, summary: Tensor, read: Read) -> Tensor:
-        """What an input that never changes gives to every step, (B, ``given_size``)."""
         weight, bias = self.stacked(read, summary.size)
         return graph.linear([summary], weight[: summary.size], bias)
 
     def given_size(self, read: Read, summary: int) -> int:
-        """The size of what ``given`` makes of an input of this size."""
         return len(self.stacked(read, summary)[1])
 
     def step(
@@ -115,22 +154,11 @@ class CellOp:
         read: Read,
         given: Tensor | None,
     ) -> Parts:
-        """One time step.
-
-        Args:
-            graph: Where to.
-            inputs: The changing inputs, (N, X) together.
-            state: The state before, each part (N, H).
-            read: Reads the parameters.
-            given: What ``given`` made for each row; None: all inputs change.
-
-        Returns:
-            The state after.
-        """
         constant = read("weight_ih").shape[1] - sum(x.size for x in inputs)
         weight, bias = self.stacked(read, constant)
         return self._step(graph, inputs, state, weight[constant:], bias, given)
 
+    @abstractmethod
     def _step(
         self,
         graph: Builder,
@@ -141,7 +169,6 @@ class CellOp:
         row_bias: Tensor | None,
     ) -> Parts:
         """``step`` with what ``stacked`` made; a row's own bias takes the place of the bias."""
-        raise NotImplementedError
 
     def _total(
         self,
@@ -157,7 +184,7 @@ class CellOp:
         return graph.op("Add", total, row_bias, size=total.size)
 
 
-class RnnOp(CellOp):
+class RnnOp(StandardOp):
     """h' = f(W x + U h + b)."""
 
     kind = "RNN"
@@ -184,7 +211,7 @@ class RnnOp(CellOp):
         return [graph.op(self._activation, total, size=state[0].size, bound=self.bound)]
 
 
-class LstmOp(CellOp):
+class LstmOp(StandardOp):
     """Torch's gates are i, f, g, o; the standard's are i, o, f, g."""
 
     kind = "LSTM"
@@ -224,7 +251,7 @@ class LstmOp(CellOp):
         return [after, memory]
 
 
-class GruOp(CellOp):
+class GruOp(StandardOp):
     """Torch's gates are r, z, n; the standard's are z, r, n.
 
     The new gate needs its two halves apart. So that a step is one linear map all the same, they are
