@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 
 from seq2seq.inference.request import Request
-from seq2seq.inference.results import SPACE, Note, ScoredTranslation
+from seq2seq.inference.results import Note, ScoredTranslation
 from seq2seq.inference.segmentation import Line, Part, join_parts
 from seq2seq.search import Hypothesis, Normalization, divisors
 from seq2seq.search.constraints import restore_prefix
 from seq2seq.search.constraints.pieces import PieceTable
 from seq2seq.search.model import Floats, Floats32
+from seq2seq.text.sampling import SPACE
 from seq2seq.text.tokenizer import Tokenizer
 
 _TIMES = 3  # a phrase that stands there less often at the end may be meant

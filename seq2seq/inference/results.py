@@ -18,9 +18,7 @@ import numpy as np
 from seq2seq.errors import MissingExtraError, Seq2SeqError
 from seq2seq.search.model import Floats, Floats32, Hypothesis, Ints
 from seq2seq.storage.atomic import output_file, write_errors
-
-SPACE = "\u2581"
-"""How SentencePiece writes a space."""
+from seq2seq.text.sampling import SPACE
 
 _END = "</s>"
 _INCH = 0.28  # a piece, wide enough for its letters

@@ -28,7 +28,8 @@ _LONGEST = 24  # characters; longer words (or text without spaces) are split in 
 
 _NORMAL = 1  # the type of a piece: the others are unknown, control, user-defined, byte, unused
 _UNIGRAM, _BPE = 1, 2
-_SPACE = "▁"
+SPACE = "▁"
+"""How a piece shows the space that a word begins with."""
 _WORDS = struct.Struct("<16I")
 
 Split = tuple[int, ...]
@@ -45,7 +46,7 @@ class Sampler:
         self._scores = {piece: score for piece, score, kind in pieces if kind == _NORMAL}
         self._ids = {piece: n for n, (piece, _, kind) in enumerate(pieces) if kind == _NORMAL}
         self._fixed = np.array([kind != _NORMAL for _, _, kind in pieces])
-        self._begins = np.array([piece.startswith(_SPACE) for piece in self._pieces])
+        self._begins = np.array([piece.startswith(SPACE) for piece in self._pieces])
         self._longest = max(map(len, self._ids), default=1)
         self._remembered: dict[tuple[Split, float], list[Split | None]] = {}
 

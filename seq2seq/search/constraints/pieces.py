@@ -19,9 +19,9 @@ import numpy as np
 from seq2seq.errors import Seq2SeqError
 from seq2seq.ids import UNK
 from seq2seq.search.model import Bools, Ints
+from seq2seq.text.sampling import SPACE
 from seq2seq.text.tokenizer import Tokenizer
 
-_SPACE = "▁"
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 # Scripts without spaces: Thai, Lao, Burmese, Khmer, Japanese and Chinese. There is no telling where
@@ -151,14 +151,14 @@ class PieceTable:
 
     def _normalized(self, text: str) -> str:
         normalized = self.tokenizer.normalize(text)
-        if self.tokenizer.normalize("x").endswith(_SPACE):  # spaces end words instead
-            normalized = normalized.removesuffix(_SPACE)
-        return normalized.replace(_SPACE, " ")
+        if self.tokenizer.normalize("x").endswith(SPACE):  # spaces end words instead
+            normalized = normalized.removesuffix(SPACE)
+        return normalized.replace(SPACE, " ")
 
 
 def _spelling(name: str, shown: str) -> bytes:
-    is_control = not shown and name.strip(_SPACE)
-    return b"" if is_control else name.replace(_SPACE, " ").encode()
+    is_control = not shown and name.strip(SPACE)
+    return b"" if is_control else name.replace(SPACE, " ").encode()
 
 
 def _continues(spelling: bytes) -> bool:
