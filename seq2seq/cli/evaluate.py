@@ -47,7 +47,7 @@ def evaluate(
 
     The scores are sacreBLEU's BLEU, chrF and TER, with their signatures.
     """
-    from seq2seq.inference.results import Warnings, best_of
+    from seq2seq.inference.results import Warnings, best_translation
 
     check_together(searching, penalties, sampled, running)
     scoring.check()  # not only after an hour of translating
@@ -70,7 +70,7 @@ def evaluate(
     # Opened first: an output that cannot be written must not be found out after an hour.
     with files.write_lines(output) if output is not None else nullcontext() as file:
         for several in console.with_progress(found, len(sources), "translating"):
-            translations.append(best_of(several).text)
+            translations.append(best_translation(several).text)
             warnings.add(len(translations), several)
             if file is not None:
                 file.write(translations[-1])

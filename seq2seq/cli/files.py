@@ -136,7 +136,7 @@ def _formatted(
     format_: str, index: int, source: str, several: Sequence[ScoredTranslation]
 ) -> Iterator[str]:
     """The lines of a source line's translations: the best, all as Moses writes them, or JSON."""
-    from seq2seq.inference.results import best_of
+    from seq2seq.inference.results import best_translation
 
     if format_ == "nbest":
         yield from (f"{index} ||| {one.text} ||| {one.score:.6f}" for one in several)
@@ -145,7 +145,7 @@ def _formatted(
 
         yield json_line(translations_object(source, several))
     else:
-        yield best_of(several).text
+        yield best_translation(several).text
 
 
 @contextmanager
@@ -153,7 +153,7 @@ def write_translations(
     output: str, format_: str, alignments: str | None, attention: str | None, *, at_once: bool
 ) -> Iterator[Write]:
     """Opens the files; each appears under its name when it is complete, or not at all."""
-    from seq2seq.inference.results import best_of, pharaoh
+    from seq2seq.inference.results import best_translation, pharaoh
 
     with ExitStack() as stack:
         file = stack.enter_context(write_lines(output))
@@ -166,10 +166,10 @@ def write_translations(
             for line in _formatted(format_, written, source, several):
                 file.write(line)
             if links is not None:
-                links.write(pharaoh(best_of(several).alignment or []))
+                links.write(pharaoh(best_translation(several).alignment or []))
             written += 1
             if matrices is not None:
-                matrices(str(written), best_of(several))
+                matrices(str(written), best_translation(several))
             if at_once:
                 file.flush()
 

@@ -207,7 +207,7 @@ def translate(
         options=options,
         n_best=written.n_best,
         batch_size=1 if prompts else running.batch_size or 64,
-        wishes=(
+        constraints=(
             _read_constraints(constrained.constraints, constrained.prefix)
             if constrained.files
             else None

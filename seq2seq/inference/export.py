@@ -15,7 +15,7 @@ from safetensors.numpy import load, save
 
 from seq2seq.errors import ModelError, Seq2SeqError
 from seq2seq.ids import BOS, EOS
-from seq2seq.inference.engines import onnx as onnx_engine
+from seq2seq.inference.engines.onnx import OnnxEngine
 from seq2seq.inference.model_folder import ModelFolder, check_self_contained, read_published
 from seq2seq.recipe import Model
 from seq2seq.recipe.files import recipe_to_toml
@@ -187,7 +187,7 @@ def _tried(model: ModelFolder, trained: StepModel[Any] | None) -> dict[str, floa
     expected = None if trained is None else _distributions(trained, source, tokens)
     differences: dict[str, float] = {}
     for precision in STEPS:
-        engine = onnx_engine.load_engine(model, precision=precision, threads=1)
+        engine = OnnxEngine.load(model, precision=precision, threads=1)
         found = _distributions(engine, source, tokens)
         expected = found if expected is None else expected
         differences[precision] = float(np.abs(found - expected).mean())

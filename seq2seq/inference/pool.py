@@ -25,10 +25,10 @@ from typing import Any, TypeVar, Unpack
 from seq2seq.errors import Seq2SeqError
 from seq2seq.inference.model_folder import ModelFolder, read_published
 from seq2seq.inference.request import (
-    Asked,
     Request,
+    TranslateOptions,
     check_lines,
-    make_request,
+    request_and_constraints,
     search_options,
     windows,
 )
@@ -50,7 +50,7 @@ class _Window:
     """What a worker is given: some lines."""
 
     lines: list[str]
-    wishes: list[Constraints] | None
+    constraints: list[Constraints] | None
     first_line: int
     request: Request
 
@@ -164,27 +164,23 @@ class TranslatorPool:
             worker.pipe.close()
 
     def stream(
-        self,
-        lines: Iterable[str],
-        *,
-        wishes: Iterable[Constraints] | None = None,
-        **asked: Unpack[Asked],
+        self, lines: Iterable[str], **asked: Unpack[TranslateOptions]
     ) -> Iterator[list[ScoredTranslation]]:
         """Translates lines as they come, in constant memory."""
-        return self.run(lines, make_request(self.search_options, self.options, **asked), wishes)
+        return self.run(lines, *request_and_constraints(self.search_options, self.options, **asked))
 
     def run(
-        self, lines: Iterable[str], request: Request, wishes: Iterable[Constraints] | None = None
+        self,
+        lines: Iterable[str],
+        request: Request,
+        constraints: Iterable[Constraints] | None = None,
     ) -> Iterator[list[ScoredTranslation]]:
         """As ``Translator.run``."""
         check_lines(lines)
-        return self._results(iter(lines), None if wishes is None else iter(wishes), request)
-
-    def _results(
-        self, lines: Iterator[str], wishes: Iterator[Constraints] | None, request: Request
-    ) -> Iterator[list[ScoredTranslation]]:
         size = request.batch_size * _BATCHES_A_WINDOW
-        windows_left = (_Window(*one, request) for one in windows(lines, wishes, size))
+        return self._results(_Window(*one, request) for one in windows(lines, constraints, size))
+
+    def _results(self, windows_left: Iterator[_Window]) -> Iterator[list[ScoredTranslation]]:
         busy: dict[Connection, tuple[_Worker, int]] = {}
         waiting: dict[int, _Done] = {}  # by their number; those before are not done yet
         given = taken = 0
@@ -309,7 +305,7 @@ def _work(pipe: Connection, load: Callable[[], Translator]) -> None:
         try:
             translator = translator or load()
             found = translator.translate_window(
-                window.lines, window.request, wishes=window.wishes, first_line=window.first_line
+                window.lines, window.constraints, window.first_line, window.request
             )
             done = _Done(found, [*collected.messages])
         except Seq2SeqError as error:

@@ -20,7 +20,7 @@ import numpy as np
 
 from seq2seq.inference.request import Request
 from seq2seq.inference.results import Note, ScoredTranslation
-from seq2seq.inference.segmentation import Line, Part, join_parts
+from seq2seq.inference.segmentation import Line, Segment, join_segments
 from seq2seq.search import Hypothesis, Normalization, divisors
 from seq2seq.search.constraints import restore_prefix
 from seq2seq.search.constraints.pieces import PieceTable
@@ -40,7 +40,7 @@ _CUT = Note("cut", "it was ended at the length cap")
 
 @dataclass(frozen=True)
 class Answer:
-    """A hypothesis with its text: what a part of a line was translated to.
+    """A hypothesis with its text: what a segment of a line was translated to.
 
     Args:
         text: The translation.
@@ -65,7 +65,7 @@ class Answer:
 
 
 def answers_to(
-    parts: Sequence[Part],
+    segments: Sequence[Segment],
     found: Sequence[Sequence[Hypothesis]],
     target: Tokenizer,
     table: PieceTable | None,
@@ -82,10 +82,10 @@ def answers_to(
     ]
     texts = iter(target.decode([one.tokens for several in kept for one in several]))
     samples = request.options.sampling is not None
-    for part, several, shown in zip(parts, found, kept, strict=True):
+    for segment, several, shown in zip(segments, found, kept, strict=True):
         answers = [
             Answer(
-                _text(next(texts), cut, part, table),
+                _text(next(texts), cut, segment, table),
                 cut,
                 cut.score,
                 len(one.tokens) + 1,
@@ -105,8 +105,8 @@ def _without_loop(found: Hypothesis, begins_word: Callable[[int], bool]) -> Hypo
     return found if kept is None else cut_after(found, kept)
 
 
-def _text(decoded: str, found: Hypothesis, part: Part, table: PieceTable | None) -> str:
-    text, prefix = decoded, part.constraints.prefix
+def _text(decoded: str, found: Hypothesis, segment: Segment, table: PieceTable | None) -> str:
+    text, prefix = decoded, segment.constraints.prefix
     if prefix and table is not None:
         text = restore_prefix(decoded, prefix, found.tokens, table)
     return text.replace("\n", " ")  # a piece may hold a line break, which would make two lines
@@ -142,17 +142,17 @@ def translations_of(
     request: Request,
     pieces: tuple[Sequence[str], Sequence[str]] | None,
 ) -> list[ScoredTranslation]:
-    """Makes a line's translations of the answers to its parts."""
-    if not line.parts:
+    """Makes a line's translations of the answers to its segments."""
+    if not line.segments:
         return [_EMPTY]
-    if len(line.parts) == 1:
+    if len(line.segments) == 1:
         answers = answered[0]
     else:
         count = max(map(len, answered))
         rows = ([several[min(n, len(several) - 1)] for several in answered] for n in range(count))
         answers = [join_answers(row, request.options.normalization) for row in rows]
         if request.options.sampling is None or request.mbr is not None:
-            # By length, a line may rank higher than one that is made of better parts.
+            # By length, a line may rank higher than one that is made of better segments.
             answers = _different(sorted(answers, key=lambda one: -one.score))
     if pieces is None:
         return [
@@ -160,7 +160,7 @@ def translations_of(
             for one in answers
         ]
     source, target = pieces
-    read = [source[token] for part in line.parts for token in part.row]
+    read = [source[token] for segment in line.segments for token in segment.row]
     return [
         ScoredTranslation.of(
             one.text,
@@ -173,64 +173,65 @@ def translations_of(
     ]
 
 
-def join_answers(parts: Sequence[Answer], normalization: Normalization) -> Answer:
-    """Joins the answers to a line's parts, as if these had been translated in one go.
+def join_answers(answers: Sequence[Answer], normalization: Normalization) -> Answer:
+    """Joins the answers to a line's segments, as if these had been translated in one go.
 
-    Log-probabilities are added up, and each part's end counts for the length.
+    Log-probabilities are added up, and each segment's end counts for the length.
     """
-    if len(parts) == 1:
-        return parts[0]
-    several = [part.hypothesis for part in parts]
+    if len(answers) == 1:
+        return answers[0]
+    several = [answer.hypothesis for answer in answers]
     log_prob = math.fsum(one.log_prob for one in several)
     hypothesis = Hypothesis(
         tokens=tuple(token for one in several for token in one.tokens),
         log_prob=log_prob,
-        score=_joint_score(parts, log_prob, normalization),
+        score=_joint_score(answers, log_prob, normalization),
         truncated=any(one.truncated for one in several),
         token_log_probs=_joint_steps([one.token_log_probs for one in several]),
         attention=_joint_attention([one.attention for one in several]),
     )
-    ranked_by_search = all(part.score == part.hypothesis.score for part in parts)
-    score = sum(part.score for part in parts) / len(parts)  # a mean of utilities
+    ranked_by_search = all(answer.score == answer.hypothesis.score for answer in answers)
+    score = sum(answer.score for answer in answers) / len(answers)  # a mean of utilities
     return Answer(
-        join_parts([part.text for part in parts]),
+        join_segments([answer.text for answer in answers]),
         hypothesis,
         hypothesis.score if ranked_by_search else score,
-        sum(part.length for part in parts),
-        looped=any(part.looped for part in parts),
+        sum(answer.length for answer in answers),
+        looped=any(answer.looped for answer in answers),
     )
 
 
-def _joint_score(parts: Sequence[Answer], log_prob: float, normalization: Normalization) -> float:
+def _joint_score(answers: Sequence[Answer], log_prob: float, normalization: Normalization) -> float:
     """By the lengths that were searched: what was left out of a loop counts in the sum, too."""
-    total = sum(part.length for part in parts)
+    total = sum(answer.length for answer in answers)
     if not math.isfinite(log_prob):
         return log_prob
     table = divisors(normalization, total)
     coverage = math.fsum(
-        part.hypothesis.score - part.hypothesis.log_prob / table[part.length] for part in parts
+        answer.hypothesis.score - answer.hypothesis.log_prob / table[answer.length]
+        for answer in answers
     )
     return float(log_prob / table[total] + coverage)
 
 
-def _joint_steps(parts: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
-    if not all(parts):
+def _joint_steps(several: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    if not all(several):
         return ()
-    ends = math.fsum(part[-1] for part in parts)
-    return (*(value for part in parts for value in part[:-1]), ends)
+    ends = math.fsum(one[-1] for one in several)
+    return (*(value for one in several for value in one[:-1]), ends)
 
 
-def _joint_attention(parts: Sequence[Floats32 | None]) -> Floats32 | None:
-    """One matrix: each part looked at its own source alone, and all ends are one."""
-    whole = [part for part in parts if part is not None]
-    if len(whole) < len(parts):
+def _joint_attention(several: Sequence[Floats32 | None]) -> Floats32 | None:
+    """One matrix: each segment looked at its own source alone, and all ends are one."""
+    whole = [one for one in several if one is not None]
+    if len(whole) < len(several):
         return None
-    heights, widths = zip(*(np.subtract(part.shape, 1).tolist() for part in whole), strict=True)
+    heights, widths = zip(*(np.subtract(one.shape, 1).tolist() for one in whole), strict=True)
     joint = np.zeros((sum(heights) + 1, sum(widths) + 1), dtype=np.float32)
     row = column = 0
-    for part, height, width in zip(whole, heights, widths, strict=True):
-        joint[row : row + height, column : column + width] = part[:-1, :-1]
-        joint[row : row + height, -1] = part[:-1, -1]
+    for one, height, width in zip(whole, heights, widths, strict=True):
+        joint[row : row + height, column : column + width] = one[:-1, :-1]
+        joint[row : row + height, -1] = one[:-1, -1]
         row, column = row + height, column + width
     joint[-1, column - width : column] = whole[-1][-1, :-1]
     joint[-1, -1] = whole[-1][-1, -1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TypedDict
+from typing import TypedDict, Unpack
 
 import numpy as np
 
@@ -28,7 +28,7 @@ _PIECES_A_LINE = 128
 BATCHES_A_WINDOW = 16
 
 
-class Asked(TypedDict, total=False):
+class RequestOptions(TypedDict, total=False):
     """What a caller may ask for; all else is as the recipe says.
 
     Attributes:
@@ -52,19 +52,23 @@ class Asked(TypedDict, total=False):
     details: bool
 
 
+class TranslateOptions(RequestOptions, total=False):
+    """What a caller may ask for besides.
+
+    Attributes:
+        constraints: What each line's translation has to look like, one for each line.
+        wishes: The same, as it was called until version 0.3.
+    """
+
+    constraints: Iterable[Constraints] | None
+    wishes: Iterable[Constraints] | None
+
+
 @dataclass(frozen=True)
 class Request:
-    """How lines are to be translated: checked when it is made, and with nothing left open.
+    """How lines are to be translated: ``RequestOptions`` with nothing left open.
 
-    Args:
-        options: How to search.
-        batch_size: The most lines translated at once.
-        mbr: The utility that translations are chosen by; None: the search's score.
-        long: What is done with a line that is longer than the model was trained on.
-        details: Whether translations carry their tokens.
-
-    Raises:
-        Seq2SeqError: If something asked for is not allowed.
+    It is checked when it is made, and a ``Seq2SeqError`` says what is not allowed.
     """
 
     options: SearchOptions
@@ -139,7 +143,7 @@ def make_request(
     long: str | None = None,
     details: bool = False,
 ) -> Request:
-    """Puts together what a caller asks for and what the recipe says."""
+    """Puts together what a caller asks for (``RequestOptions``) and what the recipe says."""
     chosen = options or base
     chosen = replace(
         chosen,
@@ -149,17 +153,29 @@ def make_request(
     return Request(chosen, batch_size, mbr, long or recipe.long, details)
 
 
+def request_and_constraints(
+    base: SearchOptions,
+    recipe: Translation,
+    *,
+    constraints: Iterable[Constraints] | None = None,
+    wishes: Iterable[Constraints] | None = None,
+    **options: Unpack[RequestOptions],
+) -> tuple[Request, Iterable[Constraints] | None]:
+    """Splits ``TranslateOptions`` into how to translate, and the constraints on each line."""
+    return make_request(base, recipe, **options), wishes if constraints is None else constraints
+
+
 def check_lines(lines: Iterable[str]) -> None:
     """Refuses a single text (``Seq2SeqError``), of which each letter would be a line."""
     if isinstance(lines, str | bytes):
         raise Seq2SeqError("lines is a single string; give a list of lines, also of one: [line]")
 
 
-def check_without_texts(wishes: Sequence[Constraints], first_line: int) -> None:
-    """Checks that wishes give no text that a shortlist may have no pieces for."""
-    for number, constraints in enumerate(wishes, start=first_line):
-        if constraints.prefix or constraints.forced:
-            what = "a prefix" if constraints.prefix else "a forced phrase"
+def check_without_texts(constraints: Sequence[Constraints], first_line: int) -> None:
+    """Checks that constraints give no text that a shortlist may have no pieces for."""
+    for number, one in enumerate(constraints, start=first_line):
+        if one.prefix or one.forced:
+            what = "a prefix" if one.prefix else "a forced phrase"
             raise Seq2SeqError(
                 f"line {number}: has {what}, but a shortlist may lack its pieces: translate "
                 "without the shortlist"
@@ -167,19 +183,21 @@ def check_without_texts(wishes: Sequence[Constraints], first_line: int) -> None:
 
 
 def windows(
-    lines: Iterator[str], wishes: Iterator[Constraints] | None, size: int
+    lines: Iterable[str], constraints: Iterable[Constraints] | None, size: int
 ) -> Iterator[tuple[list[str], list[Constraints] | None, int]]:
     """Takes so many lines at a time, with their constraints and the number of the first."""
+    lines_left = iter(lines)
+    constraints_left = None if constraints is None else iter(constraints)
     count = 0
-    while window := list(islice(lines, size)):
-        count += len(window)
-        constraints = None if wishes is None else list(islice(wishes, len(window)))
-        if constraints is not None and len(constraints) < len(window):
-            found = count - len(window) + len(constraints)
+    while window := list(islice(lines_left, size)):
+        own = None if constraints_left is None else list(islice(constraints_left, len(window)))
+        if own is not None and len(own) < len(window):
+            found = count + len(own)
             counted = "1 line" if found == 1 else f"{found:,} lines"
             raise Seq2SeqError(f"there are constraints for {counted}, but there are more lines")
-        yield window, constraints, count - len(window) + 1
-    if wishes is not None and next(wishes, None) is not None:
+        yield window, own, count + 1
+        count += len(window)
+    if constraints_left is not None and next(constraints_left, None) is not None:
         raise Seq2SeqError(
             f"there are constraints for more lines than the {count:,} that there are"
         )

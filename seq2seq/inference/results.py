@@ -106,7 +106,7 @@ class ScoredTranslation:
         return word_alignment(self.attention, self.source_tokens, self.tokens)
 
 
-def best_of(several: Sequence[ScoredTranslation]) -> ScoredTranslation:
+def best_translation(several: Sequence[ScoredTranslation]) -> ScoredTranslation:
     """Chooses one translation; samples come as they were drawn, all others best first."""
     return several[0] if len(several) == 1 else max(several, key=lambda one: one.score)
 

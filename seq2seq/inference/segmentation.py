@@ -1,4 +1,4 @@
-"""Lines as a translator reads them: in one part, or in several if the model takes no longer ones.
+"""Lines as a translator reads them: one segment each, or several if the model takes no longer ones.
 
 A line is split at the ends of sentences; a sentence that is still too long at commas, then between
 words, and a word that is too long anywhere. Parts are as long as they may be, so that the model
@@ -33,11 +33,11 @@ _BYTES = 4  # a character that the tokenizer does not know may become so many pi
 
 
 def split_line(line: str, limit: int, count: Count) -> list[str]:
-    """Splits a line into parts of at most ``limit`` pieces, none empty or all white space.
+    """Splits a line into segments of at most ``limit`` pieces, none empty or all white space.
 
     Joined, with the white space that stood between them, they are the line.
     """
-    return [part for part in (raw.strip() for raw in _split(line, limit, count, 0)) if part]
+    return [one for one in (raw.strip() for raw in _split(line, limit, count, 0)) if one]
 
 
 def _split(text: str, limit: int, count: Count, level: int) -> list[str]:
@@ -46,18 +46,18 @@ def _split(text: str, limit: int, count: Count, level: int) -> list[str]:
         return [text[begin : begin + size] for begin in range(0, len(text), size)]
     units = _units(text, _CUTS[level])
     sizes = count(units)
-    parts: list[str] = []
+    segments: list[str] = []
     gathered, size = "", 0
     for unit, pieces in zip(units, sizes, strict=True):
         if gathered and size + pieces > limit:
-            parts.append(gathered)
+            segments.append(gathered)
             gathered, size = "", 0
         if pieces > limit:
             *whole, last = _split(unit, limit, count, level + 1)
-            parts += whole
+            segments += whole
             unit, pieces = last, count([last])[0]  # noqa: PLW2901 - what is left to gather
         gathered, size = gathered + unit, size + pieces
-    return [*parts, gathered] if gathered else parts
+    return [*segments, gathered] if gathered else segments
 
 
 def _units(text: str, cut: re.Pattern[str]) -> list[str]:
@@ -65,12 +65,12 @@ def _units(text: str, cut: re.Pattern[str]) -> list[str]:
     return [text[begin:end] for begin, end in pairwise(places) if begin < end]
 
 
-def join_parts(parts: Sequence[str]) -> str:
-    """Joins the translations of a line's parts."""
+def join_segments(segments: Sequence[str]) -> str:
+    """Joins the translations of a line's segments."""
     joined = ""
-    for part in parts:
-        spaced = joined and part and not (_writes_no_spaces(joined[-1], part[0]))
-        joined += f" {part}" if spaced else part
+    for segment in segments:
+        spaced = joined and segment and not (_writes_no_spaces(joined[-1], segment[0]))
+        joined += f" {segment}" if spaced else segment
     return joined
 
 
@@ -83,7 +83,7 @@ def _writes_no_spaces(before: str, after: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Part:
+class Segment:
     """What is translated at once: of the line of a number, its pieces without eos."""
 
     line: int
@@ -93,9 +93,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Line:
-    """What was read of a line: mostly one part, none if it has no words."""
+    """What was read of a line: mostly one segment, none if it has no words."""
 
-    parts: Sequence[Part]
+    segments: Sequence[Segment]
     notes: tuple[Note, ...] = ()
 
 
@@ -104,7 +104,7 @@ class Reader:
 
     Args:
         tokenizer: The source's tokenizer.
-        longest: The most pieces of a part.
+        longest: The most pieces of a segment.
         long: What is done with a line that has more: "split", "truncate" or "keep".
     """
 
@@ -114,11 +114,11 @@ class Reader:
         self._long = long
 
     def read(
-        self, lines: Sequence[str], wishes: Sequence[Constraints] | None, first: int
+        self, lines: Sequence[str], constraints: Sequence[Constraints] | None, first: int
     ) -> list[Line]:
-        """Reads some lines."""
+        """Reads some lines, the first of them with the number ``first``."""
         rows = self._tokenizer.encode(lines)
-        constraints = wishes or [_FREE] * len(lines)
+        constraints = constraints or [_FREE] * len(lines)
         return [
             self._line(number, *read)
             for number, read in enumerate(zip(lines, rows, constraints, strict=True), start=first)
@@ -135,25 +135,28 @@ class Reader:
         if "\ufffd" in line:
             notes.append(Note("invalid", "it has U+FFFD in the place of what could not be read"))
         if len(row) <= self._longest or self._long == "keep":
-            return Line([Part(number, row, constraints)], tuple(notes))
-        parts, note = self._shortened(Part(number, row, constraints), line)
-        return Line(parts, (*notes, note))
+            return Line([Segment(number, row, constraints)], tuple(notes))
+        segments, note = self._shortened(Segment(number, row, constraints), line)
+        return Line(segments, (*notes, note))
 
-    def _shortened(self, whole: Part, line: str) -> tuple[list[Part], Note]:
+    def _shortened(self, whole: Segment, line: str) -> tuple[list[Segment], Note]:
         """What is made of a line that is too long."""
         row, constraints = whole.row, whole.constraints
         why = f"{len(row)} pieces, but the model takes at most {self._longest}"
         if self._long == "truncate":
             kept = replace(whole, row=row[: self._longest])
             return [kept], Note("truncated", f"{why}: the rest was left out")
-        if constraints.forced:  # there is no telling in which part a phrase belongs
+        if constraints.forced:  # there is no telling in which segment a phrase belongs
             text = f"{why}: it was not split, as its translation has to hold phrases"
             return [whole], Note("whole", text)
         rows = self._tokenizer.encode(split_line(line, self._longest, self._count))
         first, *others = [one for one in rows if one]
         rest = replace(constraints, prefix="")
-        parts = [replace(whole, row=first), *(Part(whole.line, other, rest) for other in others)]
-        return parts, Note("split", f"{why}: it was translated in {len(parts)} parts")
+        segments = [
+            replace(whole, row=first),
+            *(Segment(whole.line, other, rest) for other in others),
+        ]
+        return segments, Note("split", f"{why}: it was translated in {len(segments)} parts")
 
     def _count(self, texts: Sequence[str]) -> list[int]:
         return [len(row) for row in self._tokenizer.encode(texts)]

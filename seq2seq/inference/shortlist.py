@@ -12,6 +12,7 @@ of a batch's lists, k candidates a row.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +25,7 @@ from safetensors.numpy import save
 
 from seq2seq.errors import ModelError
 from seq2seq.ids import EOS, UNK
-from seq2seq.search.model import Bools, Floats32, Ints, best_of
+from seq2seq.search.model import Bools, Floats32, Ints, top_k
 from seq2seq.storage import atomic
 
 # Logits of so many rows are made at once: they stay in the cache until their best are found.
@@ -158,18 +159,17 @@ class SelectedHead:
         self._column_BL = column_BL if len(mask_BU) > 1 else None  # one list is the whole union
 
     def best(
-        self, readout_NE: Floats32, sentence_N: Ints, k: int, bias: Floats32 | None = None
+        self, readout_NE: Floats32, sentence_N: Ints, k: int, suppress: Sequence[int] = ()
     ) -> tuple[Floats32, Ints]:
         """The log-probabilities of each row's k best tokens, best first, and the tokens, (N, k).
 
-        Where a row's list has fewer than k, tokens outside it follow, with -inf. The bias (1, V) is
-        added before the choice.
+        Where a row's list has fewer than k, tokens outside it follow, with -inf; so do suppressed
+        ones.
         """
         if k > self._sizes_B[sentence_N].min():
             log_probs_NV = self.log_probs(readout_NE, sentence_N)
-            if bias is not None:
-                log_probs_NV += bias
-            return best_of(log_probs_NV, k)
+            log_probs_NV[:, list(suppress)] -= np.inf
+            return top_k(log_probs_NV, k)
         values_Nk = np.empty((len(readout_NE), k), dtype=np.float32)
         tokens_Nk = np.empty((len(readout_NE), k), dtype=np.int64)
         for start in range(0, len(readout_NE), _ROWS_AT_ONCE):
@@ -177,10 +177,9 @@ class SelectedHead:
             sentence_R = sentence_N[rows]
             logits_RL = self._logits(readout_NE[rows], sentence_R)
             total_R1 = _log_total(logits_RL)
-            if bias is not None:
-                bias_BL = bias[0, self._tokens_BL[:, : logits_RL.shape[1]]]
-                logits_RL += bias_BL[sentence_R]
-            best_Rk, place_Rk = best_of(logits_RL, k)
+            barred_BL = np.isin(self._tokens_BL[:, : logits_RL.shape[1]], suppress)
+            logits_RL[barred_BL[sentence_R]] -= np.inf
+            best_Rk, place_Rk = top_k(logits_RL, k)
             values_Nk[rows] = best_Rk - total_R1
             tokens_Nk[rows] = self._tokens_BL[sentence_R[:, None], place_Rk]
         return values_Nk, tokens_Nk

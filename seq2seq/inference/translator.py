@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
@@ -17,18 +18,18 @@ from seq2seq.inference.engines import check_engine, check_precision, check_short
 from seq2seq.inference.model_folder import ModelFolder, read_published
 from seq2seq.inference.postprocess import answers_to, translations_of
 from seq2seq.inference.request import (
-    Asked,
     Request,
+    TranslateOptions,
     batches,
     check_lines,
     check_without_texts,
-    make_request,
+    request_and_constraints,
     search_options,
     source_batch,
     windows,
 )
-from seq2seq.inference.results import ScoredTranslation, Warnings, best_of
-from seq2seq.inference.segmentation import Part, Reader
+from seq2seq.inference.results import ScoredTranslation, Warnings, best_translation
+from seq2seq.inference.segmentation import Reader, Segment
 from seq2seq.recipe import Translation
 from seq2seq.search import Constraints, Hypothesis, StepModel, run_search
 from seq2seq.search.constraints.pieces import PieceTable
@@ -162,21 +163,14 @@ class Translator:
             warns=True,
         )
 
-    def translate(
-        self,
-        lines: Iterable[str],
-        *,
-        wishes: Iterable[Constraints] | None = None,
-        **asked: Unpack[Asked],
-    ) -> list[str]:
+    def translate(self, lines: Iterable[str], **asked: Unpack[TranslateOptions]) -> list[str]:
         """Translates lines.
 
         Args:
             lines: The lines; one that is empty or all white space gives an empty line.
-            wishes: What each line's translation has to look like; None: nothing is asked for.
             **asked: How to translate, where it is not as the recipe says: ``options``, ``beam``,
-                ``batch_size``, ``mbr`` and ``long``, as in
-                :class:`~seq2seq.inference.request.Asked`.
+                ``batch_size``, ``mbr``, ``long`` and ``constraints``, as in
+                :class:`~seq2seq.inference.request.TranslateOptions`.
 
         Returns:
             A translation for each line.
@@ -187,18 +181,14 @@ class Translator:
         """
         warnings = Warnings(logger.warning, loops=self.warns)
         texts = []
-        for number, several in enumerate(self.stream(lines, wishes=wishes, **asked), start=1):
-            texts.append(best_of(several).text)
+        for number, several in enumerate(self.stream(lines, **asked), start=1):
+            texts.append(best_translation(several).text)
             warnings.add(number, several)
         warnings.finish()
         return texts
 
     def translate_nbest(
-        self,
-        lines: Iterable[str],
-        *,
-        wishes: Iterable[Constraints] | None = None,
-        **asked: Unpack[Asked],
+        self, lines: Iterable[str], **asked: Unpack[TranslateOptions]
     ) -> list[list[ScoredTranslation]]:
         """As ``translate``, but up to ``n_best`` translations a line, with scores and tokens.
 
@@ -206,14 +196,10 @@ class Translator:
         ``mbr`` all candidates are given, by their expected utility.
         """
         asked["details"] = True
-        return list(self.stream(lines, wishes=wishes, **asked))
+        return list(self.stream(lines, **asked))
 
     def stream(
-        self,
-        lines: Iterable[str],
-        *,
-        wishes: Iterable[Constraints] | None = None,
-        **asked: Unpack[Asked],
+        self, lines: Iterable[str], **asked: Unpack[TranslateOptions]
     ) -> Iterator[list[ScoredTranslation]]:
         """Translates lines as they come, in constant memory, as ``translate_nbest`` does.
 
@@ -221,77 +207,76 @@ class Translator:
         none is, and each line is answered before the next is read. The translations carry their
         tokens only where ``details`` are asked for.
         """
-        return self.run(lines, make_request(self.search_options, self.options, **asked), wishes)
+        return self.run(lines, *request_and_constraints(self.search_options, self.options, **asked))
 
     def run(
-        self, lines: Iterable[str], request: Request, wishes: Iterable[Constraints] | None = None
+        self,
+        lines: Iterable[str],
+        request: Request,
+        constraints: Iterable[Constraints] | None = None,
     ) -> Iterator[list[ScoredTranslation]]:
         """Translates lines as ``stream`` does, by a request that was made before."""
         check_lines(lines)
-        return self._windows(iter(lines), None if wishes is None else iter(wishes), request)
-
-    def _windows(
-        self, lines: Iterator[str], wishes: Iterator[Constraints] | None, request: Request
-    ) -> Iterator[list[ScoredTranslation]]:
-        for window, constraints, first_line in windows(lines, wishes, request.window):
-            yield from self.translate_window(
-                window, request, wishes=constraints, first_line=first_line
-            )
+        return chain.from_iterable(
+            self.translate_window(*window, request)
+            for window in windows(lines, constraints, request.window)
+        )
 
     def translate_window(
         self,
         lines: Sequence[str],
+        constraints: Sequence[Constraints] | None,
+        first_line: int,
         request: Request,
-        *,
-        wishes: Sequence[Constraints] | None = None,
-        first_line: int = 1,
     ) -> list[list[ScoredTranslation]]:
-        """Translates some lines of many."""
+        """Translates some lines of many, the first of them with the number ``first_line``."""
         if self.has_shortlist:
-            check_without_texts(wishes or (), first_line)
+            check_without_texts(constraints or (), first_line)
         reader = Reader(self.tokenizers.source, self.longest, request.long)
-        read = reader.read(lines, wishes, first_line)
-        parts = [part for line in read for part in line.parts]
-        table = self._table if wishes and any(wishes) else None
-        found = self._search(parts, table, request)
-        answers = answers_to(parts, found, self.tokenizers.target, table, request)
+        read = reader.read(lines, constraints, first_line)
+        segments = [segment for line in read for segment in line.segments]
+        table = self._table if constraints and any(constraints) else None
+        found = self._search(segments, table, request)
+        answers = answers_to(segments, found, self.tokenizers.target, table, request)
         pieces = (self._source_pieces, self._target_pieces) if request.details else None
         return [
-            translations_of(line, [next(answers) for _ in line.parts], request, pieces)
+            translations_of(line, [next(answers) for _ in line.segments], request, pieces)
             for line in read
         ]
 
     def _search(
-        self, parts: Sequence[Part], table: PieceTable | None, request: Request
+        self, segments: Sequence[Segment], table: PieceTable | None, request: Request
     ) -> list[list[Hypothesis]]:
-        """Batches apart with wishes and without: rules of few sentences must not slow all down."""
-        found: list[list[Hypothesis]] = [[] for _ in parts]
+        """Batches segments with constraints by themselves, as their rules slow all of a batch."""
+        found: list[list[Hypothesis]] = [[] for _ in segments]
         for constrained in (False, True):
-            chosen = [i for i, part in enumerate(parts) if bool(part.constraints) is constrained]
-            lengths = [len(parts[i].row) + 1 for i in chosen]
+            chosen = [
+                i for i, segment in enumerate(segments) if bool(segment.constraints) is constrained
+            ]
+            lengths = [len(segments[i].row) + 1 for i in chosen]
             for batch in batches(lengths, request.batch_size):
                 members = [chosen[i] for i in batch]
-                hypotheses = self._search_batch([parts[i] for i in members], table, request)
+                hypotheses = self._search_batch([segments[i] for i in members], table, request)
                 for i, several in zip(members, hypotheses, strict=True):
                     found[i] = several
         return found
 
     def _search_batch(
-        self, parts: Sequence[Part], table: PieceTable | None, request: Request
+        self, segments: Sequence[Segment], table: PieceTable | None, request: Request
     ) -> list[list[Hypothesis]]:
-        source = source_batch([part.row for part in parts])
-        wishes = [part.constraints for part in parts] if parts[0].constraints else None
+        source = source_batch([segment.row for segment in segments])
+        constraints = [one.constraints for one in segments] if segments[0].constraints else None
         try:
             return run_search(
-                self.model, source, request.searched, constraints=wishes, pieces=table
+                self.model, source, request.searched, constraints=constraints, pieces=table
             )
         except Seq2SeqError as error:
-            if wishes is None:
+            if constraints is None:
                 raise
-            if len(parts) == 1:
-                raise Seq2SeqError(f"line {parts[0].line}: {error}") from None
-            for part in sorted(parts, key=lambda part: part.line):  # whose were they?
-                self._search_batch([part], table, request)
+            if len(segments) == 1:
+                raise Seq2SeqError(f"line {segments[0].line}: {error}") from None
+            for segment in sorted(segments, key=lambda segment: segment.line):  # whose were they?
+                self._search_batch([segment], table, request)
             raise
 
     @cached_property

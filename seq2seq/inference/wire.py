@@ -26,12 +26,12 @@ class Job:
 
     Attributes:
         lines: The lines.
-        wishes: What each one's translation has to look like; None: nothing is asked for.
+        constraints: What each one's translation has to look like; None: nothing is asked for.
         request: How to translate them.
     """
 
     lines: tuple[str, ...]
-    wishes: tuple[Constraints, ...] | None
+    constraints: tuple[Constraints, ...] | None
     request: Request
 
 
@@ -52,14 +52,14 @@ def read_job(written: str | bytes, recipe: Translation, where: str, *, most_line
     for line in lines:
         if "\n" in line:
             raise Seq2SeqError(f"{where}: a text has a line end in it: give a list of lines")
-    wishes = None
-    if (constraints := given.get("constraints")) is not None:
-        every = constraints if isinstance(constraints, list) else [constraints] * len(lines)
+    constraints = None
+    if (found := given.get("constraints")) is not None:
+        every = found if isinstance(found, list) else [found] * len(lines)
         if len(every) != len(lines):
             raise Seq2SeqError(
                 f"{where}: has {len(every)} constraints for {len(lines)} lines: give one a line"
             )
-        wishes = tuple(constraints_of(one, f"{where}: constraints") for one in every)
+        constraints = tuple(constraints_of(one, f"{where}: constraints") for one in every)
     base = search_options(recipe)
     options = _options(base, given.get("options", {}), f"{where}: options")
     rest: dict[str, Any] = {
@@ -71,7 +71,7 @@ def read_job(written: str | bytes, recipe: Translation, where: str, *, most_line
         request = make_request(base, recipe, options=options, **rest)
     except Seq2SeqError as error:
         raise Seq2SeqError(f"{where}: {error}") from None
-    return Job(tuple(lines), wishes, request)
+    return Job(tuple(lines), constraints, request)
 
 
 def read_object(written: str | bytes, where: str, remedy: str = "") -> dict[str, Any]:

@@ -17,7 +17,7 @@ from seq2seq.search.model import (
     Ints,
     SourceBatch,
     StepModel,
-    best_of,
+    top_k,
 )
 
 
@@ -75,17 +75,15 @@ class Ensemble:
         parent_N: Ints,
         token_N: Ints,
         k: int,
-        bias: Floats32 | None = None,
+        suppress: Sequence[int] = (),
     ) -> tuple[Candidates, tuple[Any, ...]]:
-        """As :meth:`StepModel.step`; the bias is added to the average."""
+        """As :meth:`StepModel.step`."""
         if len(self._models) == 1:
-            candidates, after = self._models[0].step(state[0], parent_N, token_N, k, bias)
+            candidates, after = self._models[0].step(state[0], parent_N, token_N, k, suppress)
             return candidates, (after,)
         distribution, states = self.distribution(state, parent_N, token_N)
-        scores_NV = distribution.log_probs
-        if bias is not None:
-            scores_NV += bias
-        return Candidates(*best_of(scores_NV, k), distribution.attention), states
+        distribution.log_probs[:, list(suppress)] -= np.inf
+        return Candidates(*top_k(distribution.log_probs, k), distribution.attention), states
 
     def distribution(
         self, state: tuple[Any, ...], parent_N: Ints, token_N: Ints

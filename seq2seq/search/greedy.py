@@ -15,7 +15,7 @@ from seq2seq.search.constraints.tokens import Rule
 from seq2seq.search.model import Hypothesis, S, SourceBatch, StepModel, check_numbers
 from seq2seq.search.scores import SUPPRESSED, Normalization, checked_caps, divisors
 from seq2seq.search.step import Stepper
-from seq2seq.search.trace import Lines
+from seq2seq.search.trace import Paths
 
 
 def greedy(
@@ -43,21 +43,21 @@ def greedy(
         return []
     stepper = Stepper(model, caps, suppress, rules)
     divisor_of = divisors(normalization or NoNormalization(), int(stepper.last_B.max()) + 1)
-    lines = Lines(source.lengths, divisor_of, coverage=coverage, keep_attention=keep_attention)
+    paths = Paths(source.lengths, divisor_of, coverage=coverage, keep_attention=keep_attention)
     state = model.start(source)
     parent_N, token_N = np.arange(len(source)), np.full(len(source), BOS, dtype=np.int64)
     while len(parent_N):
-        best, state = stepper.best(state, parent_N, token_N, lines.line_N, lines.length, 1)
+        best, state = stepper.best(state, parent_N, token_N, paths.path_N, paths.length, 1)
         log_prob_N, token_N = best.log_prob_Nk[:, 0], best.token_Nk[:, 0]
         ends_N, truncated_N = token_N == EOS, best.truncated_N
         if np.minimum.reduce(log_prob_N) == -math.inf:
             stuck_N = log_prob_N == -math.inf
             ends_N |= stuck_N
             truncated_N = stuck_N if truncated_N is None else stuck_N | truncated_N
-        parent_N, token_N = lines.advance(
+        parent_N, token_N = paths.advance(
             token_N, log_prob_N, best.attention_NS, ends_N, truncated_N
         )
-    return lines.hypotheses()
+    return paths.hypotheses()
 
 
 def force(
@@ -93,14 +93,14 @@ def force(
             "allowed"
         )
     divisor_of = divisors(normalization, labels_BT.shape[1])
-    lines = Lines(source.lengths, divisor_of, coverage=coverage, keep_attention=keep_attention)
+    paths = Paths(source.lengths, divisor_of, coverage=coverage, keep_attention=keep_attention)
     state = model.start(source)
     parent_N, token_N = np.arange(len(source)), np.full(len(source), BOS, dtype=np.int64)
     while len(parent_N):
         distribution, state = model.distribution(state, parent_N, token_N)
-        token_N = labels_BT[lines.line_N, lines.length]
+        token_N = labels_BT[paths.path_N, paths.length]
         log_prob_N = distribution.log_probs[np.arange(len(token_N)), token_N]
         check_numbers(log_prob_N)
-        ends_N = lengths_B[lines.line_N] == lines.length
-        parent_N, token_N = lines.advance(token_N, log_prob_N, distribution.attention, ends_N)
-    return lines.hypotheses()
+        ends_N = lengths_B[paths.path_N] == paths.length
+        parent_N, token_N = paths.advance(token_N, log_prob_N, distribution.attention, ends_N)
+    return paths.hypotheses()

@@ -3,7 +3,7 @@
 Anything that fits :class:`StepModel` can be searched: a torch model, another engine, an ensemble,
 a scripted fake in a test. The engine does the heavy part (log-softmax, the k best, moving states)
 where its states live; the search decides which rows go on. An engine without a fast way of its own
-finds the k best by ``best_of``.
+finds the k best by ``top_k``.
 
 Shapes: B sentences, S source length, N rows (hypotheses under way, of all sentences), k candidates
 a row, V vocabulary.
@@ -89,7 +89,7 @@ class StepModel(Protocol[S]):
         """Encodes the sources: the state before any token was fed, in which row i is sentence i."""
 
     def step(
-        self, state: S, parent_N: Ints, token_N: Ints, k: int, bias: Floats32 | None = None
+        self, state: S, parent_N: Ints, token_N: Ints, k: int, suppress: Sequence[int] = ()
     ) -> tuple[Candidates, S]:
         """Feeds one token to each of N rows.
 
@@ -99,8 +99,8 @@ class StepModel(Protocol[S]):
                 repeated and moved; the first step feeds bos to the rows 0 to B - 1.
             token_N: The token that each new row is fed.
             k: How many candidates to return, at most V.
-            bias: Added to the log-probabilities before the k best are chosen, (1, V), each entry
-                0 or -inf. What is left is not normalized again.
+            suppress: Tokens that are not chosen: their log-probabilities are -inf. Those of the
+                others are not normalized again.
 
         Returns:
             The k best next tokens of each new row, and the state of the new rows.
@@ -152,7 +152,7 @@ def check_numbers(log_prob_N: npt.NDArray[np.floating]) -> None:
         )
 
 
-def best_of(scores_NV: Floats32, k: int) -> tuple[Floats32, Ints]:
+def top_k(scores_NV: Floats32, k: int) -> tuple[Floats32, Ints]:
     """The k <= V greatest of each row, equal ones by column, as values and columns (N, k) each.
 
     Partitioning whole rows would take longer than the matrix product that made them. So columns
@@ -178,7 +178,7 @@ def best_of(scores_NV: Floats32, k: int) -> tuple[Floats32, Ints]:
 
 
 def _some_best(scores_NV: Floats32, k: int) -> tuple[Floats32, Ints]:
-    """As ``best_of``, but of those equal to the last, any may be taken."""
+    """As ``top_k``, but of those equal to the last, any may be taken."""
     rows, size = scores_NV.shape
     groups = isqrt(k * size)
     members = size // groups

@@ -7,7 +7,7 @@ probability (the nucleus, Holtzman et al. 2020), and one of what is left is draw
 Random numbers are a function of the seed, the sentence's pieces and the number of the sample, one
 stream for each: the batch and the place in it change no sample.
 
-Shapes: B sentences, L lines (samples of all sentences), N lines under way, C candidates, V
+Shapes: B sentences, P paths (samples of all sentences), N paths under way, C candidates, V
 vocabulary.
 """
 
@@ -32,11 +32,11 @@ from seq2seq.search.model import (
     S,
     SourceBatch,
     StepModel,
-    best_of,
+    top_k,
 )
 from seq2seq.search.scores import SUPPRESSED, Normalization, checked_caps, divisors
 from seq2seq.search.step import Stepper
-from seq2seq.search.trace import Lines
+from seq2seq.search.trace import Paths
 
 _BLOCK = 32  # random numbers are made for so many steps at once
 
@@ -89,7 +89,7 @@ def sample(
         return []
     stepper = Stepper(model, caps, suppress, rules)
     random = _RandomNumbers(source, sampling.seed, samples)
-    lines = Lines(
+    paths = Paths(
         source.lengths.repeat(samples),
         divisors(normalization, int(stepper.last_B.max()) + 1),
         coverage=0.0,
@@ -100,10 +100,10 @@ def sample(
     token_N = np.full(len(source), BOS, dtype=np.int64)
     while len(parent_N):
         every, state = stepper.distribution(state, parent_N, token_N, sentence_N)
-        is_first = lines.length == 0
+        is_first = paths.length == 0
         if is_first:  # all samples of a sentence begin alike: the model steps once for all of them
             every = every.repeated(samples)
-        token_N = draw(every.adjusted_NV, sampling, random.numbers(lines.line_N, lines.length))
+        token_N = draw(every.adjusted_NV, sampling, random.numbers(paths.path_N, paths.length))
         row_N = np.arange(len(token_N))
         stuck_N = truncated_N = every.adjusted_NV[row_N, token_N] == -np.inf
         if every.must_end_N is not None:
@@ -112,13 +112,13 @@ def sample(
         impossible_N = every.adjusted_NV[row_N, token_N] == -np.inf
         log_prob_N = np.where(impossible_N, -np.inf, every.log_prob_NV[row_N, token_N])
         ends_N = (token_N == EOS) | stuck_N
-        parent_N, token_N = lines.advance(
+        parent_N, token_N = paths.advance(
             token_N, log_prob_N, every.attention_NS, ends_N, truncated_N
         )
-        sentence_N = lines.line_N // samples
+        sentence_N = paths.path_N // samples
         if is_first:
             parent_N = sentence_N
-    found = lines.hypotheses()
+    found = paths.hypotheses()
     return [found[start : start + samples] for start in range(0, len(found), samples)]
 
 
@@ -158,7 +158,7 @@ def draw(adjusted_NV: Floats32, sampling: Sampling, number_N: Floats) -> Ints:
             return _first_beyond(np.cumsum(weight_NV, axis=1), number_N)
         pairs = zip(weight_NV, number_N.tolist(), strict=True)
         return np.array([_draw_of_best(row, sampling.top_p, number) for row, number in pairs])
-    best_NC, token_NC = best_of(adjusted_NV, min(sampling.top_k, adjusted_NV.shape[1]))
+    best_NC, token_NC = top_k(adjusted_NV, min(sampling.top_k, adjusted_NV.shape[1]))
     sum_NC = np.cumsum(weights(best_NC), axis=1)
     # The last one kept is the first that the sum reaches top_p with.
     last_N1 = (sum_NC < sampling.top_p * sum_NC[:, -1:]).sum(axis=1, keepdims=True)
@@ -199,13 +199,13 @@ class _RandomNumbers:
                 key = hashlib.sha256(f"{seed} {number} ".encode() + sentence).digest()
                 philox = np.random.Philox(key=int.from_bytes(key[:16], "little"))
                 self._streams.append(np.random.Generator(philox))
-        self._number_LT = np.zeros((len(self._streams), 0))
+        self._number_PT = np.zeros((len(self._streams), 0))
 
-    def numbers(self, line_N: Ints, step: int) -> Floats:
+    def numbers(self, path_N: Ints, step: int) -> Floats:
         """The numbers of a step, from 0 up to 1 (N,); steps are asked for in order."""
         place = step % _BLOCK
         if place == 0:
-            self._number_LT = np.zeros((len(self._streams), _BLOCK))
-            for line in line_N.tolist():
-                self._number_LT[line] = self._streams[line].random(_BLOCK)
-        return np.asarray(self._number_LT[line_N, place])
+            self._number_PT = np.zeros((len(self._streams), _BLOCK))
+            for path in path_N.tolist():
+                self._number_PT[path] = self._streams[path].random(_BLOCK)
+        return np.asarray(self._number_PT[path_N, place])

@@ -17,7 +17,7 @@ import numpy as np
 from seq2seq.errors import Seq2SeqError
 from seq2seq.ids import EOS
 from seq2seq.search.constraints.phrases import ForcedPhrases
-from seq2seq.search.constraints.tokens import Rows, Rule
+from seq2seq.search.constraints.tokens import PartialHypotheses, Rule
 from seq2seq.search.model import (
     Bools,
     Floats,
@@ -25,8 +25,8 @@ from seq2seq.search.model import (
     Ints,
     S,
     StepModel,
-    best_of,
     check_numbers,
+    top_k,
 )
 
 
@@ -77,12 +77,16 @@ class Stepper(Generic[S]):
         rules: Sequence[Rule] = (),
         phrases: ForcedPhrases | None = None,
     ) -> None:
+        if suppress and (min(suppress) < 0 or max(suppress) >= model.vocab_size):
+            raise Seq2SeqError(
+                f"suppress holds {sorted(suppress)}; token ids from 0 to {model.vocab_size - 1} "
+                "are allowed"
+            )
         self.last_B = 2 * caps_B + 16 if rules else caps_B
         self._model = model
         self._caps_B = caps_B
         self._least_cap = int(caps_B.min())
-        self._suppress = list(suppress)
-        self._bias = suppression_bias(model.vocab_size, suppress)
+        self._suppress = tuple(suppress)
         self._rules = rules
         self._phrases = phrases
         self._tokens_NT: Ints | None = None
@@ -97,7 +101,7 @@ class Stepper(Generic[S]):
         """
         if self._rules:
             return self._best_under_rules(state, parent_N, token_N, sentence_N, k)
-        candidates, after = self._model.step(state, parent_N, token_N, k, self._bias)
+        candidates, after = self._model.step(state, parent_N, token_N, k, self._suppress)
         # In double precision, sums along a hypothesis stay exact to float32.
         log_prob_Nk, token_Nk = candidates.log_probs.astype(np.float64), candidates.tokens
         check_numbers(log_prob_Nk[:, 0])
@@ -125,18 +129,16 @@ class Stepper(Generic[S]):
     ) -> tuple[Floats, Ints]:
         """Leaves eos as the only candidate of rows at their cap.
 
-        Where eos is not among their candidates, the model is stepped once more with all else
-        forbidden. Most translations end well before their cap, so this is rare, and costs less than
-        a bias for each row at each step would.
+        Where eos is not among their candidates, the model is stepped once more with all other
+        tokens suppressed. Most translations end well before their cap, so this is rare.
         """
         is_end_Rk = token_Nk[capped_R] == EOS
         ends_R = np.where(is_end_Rk, log_prob_Nk[capped_R], -np.inf).max(axis=1)
         unknown_R = ~is_end_Rk.any(axis=1)
         if unknown_R.any():
-            only_eos = np.full((1, self._model.vocab_size), -np.inf, dtype=np.float32)
-            only_eos[0, EOS] = 0.0
             row_U = capped_R[unknown_R]
-            candidates, _ = self._model.step(state, parent_N[row_U], token_N[row_U], 1, only_eos)
+            others = [token for token in range(self._model.vocab_size) if token != EOS]
+            candidates, _ = self._model.step(state, parent_N[row_U], token_N[row_U], 1, others)
             check_numbers(candidates.log_probs[:, 0])
             ends_R[unknown_R] = candidates.log_probs[:, 0]
         log_prob_Nk, token_Nk = log_prob_Nk.copy(), token_Nk.copy()
@@ -156,7 +158,7 @@ class Stepper(Generic[S]):
             truncated_N = truncated_N & (adjusted_NV.argmax(axis=1) != EOS)
             adjusted_NV[ending_R] = -np.inf
             adjusted_NV[ending_R, EOS] = ends_R
-        adjusted_Nk, token_Nk = best_of(adjusted_NV, k)
+        adjusted_Nk, token_Nk = top_k(adjusted_NV, k)
         if self._phrases is not None:
             adjusted_Nk, token_Nk = self._phrases.add_candidates(adjusted_NV, adjusted_Nk, token_Nk)
         log_prob_Nk = np.take_along_axis(log_prob_NV, token_Nk, axis=1).astype(np.float64)
@@ -175,15 +177,15 @@ class Stepper(Generic[S]):
             self._tokens_NT = np.zeros((len(token_N), 0), dtype=np.int64)
         else:
             self._tokens_NT = np.column_stack([self._tokens_NT[parent_N], token_N])
-        rows = Rows(sentence_N, self._tokens_NT, log_prob_NV)
+        rows = PartialHypotheses(sentence_N, self._tokens_NT, log_prob_NV)
         adjusted_NV = log_prob_NV.copy()
-        adjusted_NV[:, self._suppress] = -np.inf
+        adjusted_NV[:, list(self._suppress)] = -np.inf
         for rule in self._rules:
             rule.apply(rows, adjusted_NV)
         must_end_N = self._must_end(rows, adjusted_NV)
         return AllTokens(adjusted_NV, log_prob_NV, must_end_N, distribution.attention), after
 
-    def _must_end(self, rows: Rows, adjusted_NV: Floats32) -> Bools | None:
+    def _must_end(self, rows: PartialHypotheses, adjusted_NV: Floats32) -> Bools | None:
         """Marks rows that are at their caps, and not kept from ending by a rule."""
         length = rows.tokens_NT.shape[1]
         if length < self._least_cap:
@@ -191,16 +193,3 @@ class Stepper(Generic[S]):
         waits_N = (adjusted_NV[:, EOS] == -np.inf) & (rows.log_prob_NV[:, EOS] > -np.inf)
         waits_N &= self.last_B[rows.sentence_N] > length
         return np.asarray((self._caps_B[rows.sentence_N] <= length) & ~waits_N)
-
-
-def suppression_bias(vocab_size: int, tokens: Sequence[int]) -> Floats32 | None:
-    """The bias that keeps tokens out of translations (1, V); None if there are none to keep out."""
-    if not tokens:
-        return None
-    if min(tokens) < 0 or max(tokens) >= vocab_size:
-        raise Seq2SeqError(
-            f"suppress holds {sorted(tokens)}; token ids from 0 to {vocab_size - 1} are allowed"
-        )
-    bias = np.zeros((1, vocab_size), dtype=np.float32)
-    bias[0, list(tokens)] = -np.inf
-    return bias

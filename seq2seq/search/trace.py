@@ -2,7 +2,7 @@
 
 Every search notes its steps in a :class:`Trace`; translations are only written out at the end.
 
-Shapes: N rows, L lines (rows that never branch), S source length, M translations.
+Shapes: N rows, P paths (rows that never branch), S source length, M translations.
 """
 
 from __future__ import annotations
@@ -115,25 +115,25 @@ class Coverage:
             self._attended_NS = self._attended_NS[parent_N]
 
 
-class Lines:
+class Paths:
     """Rows that never branch: each becomes one hypothesis, and leaves the batch when it ends.
 
-    The source of each line has so many positions, eos counted. ``line_N`` is the line of each row
+    The source of each path has so many positions, eos counted. ``path_N`` is the path of each row
     that is left, in rising order, and ``length`` the number of tokens that each of them has.
     """
 
     def __init__(
-        self, positions_L: Ints, divisor_of: Floats, *, coverage: float, keep_attention: bool
+        self, positions_P: Ints, divisor_of: Floats, *, coverage: float, keep_attention: bool
     ) -> None:
-        self.line_N = np.arange(len(positions_L))
+        self.path_N = np.arange(len(positions_P))
         self.length = 0
-        self._positions_L = positions_L
+        self._positions_P = positions_P
         self._divisor_of = divisor_of
-        self._everyone = self.line_N
-        self._sum_N = np.zeros(len(positions_L))
+        self._everyone = self.path_N
+        self._sum_N = np.zeros(len(positions_P))
         self._trace = Trace(keep_attention=keep_attention)
         self._coverage = Coverage(coverage) if coverage else None
-        self._ends: list[End | None] = [None] * len(positions_L)
+        self._ends: list[End | None] = [None] * len(positions_P)
 
     def advance(
         self,
@@ -155,7 +155,7 @@ class Lines:
         if np.logical_or.reduce(ends_N):
             self._end(np.flatnonzero(ends_N), truncated_N)
             parent_N = np.flatnonzero(~ends_N)
-            token_N, self.line_N = token_N[parent_N], self.line_N[parent_N]
+            token_N, self.path_N = token_N[parent_N], self.path_N[parent_N]
             self._sum_N = self._sum_N[parent_N]
             self._everyone = self._everyone[: len(parent_N)]
             if self._coverage is not None:
@@ -165,15 +165,15 @@ class Lines:
         return parent_N, token_N
 
     def _end(self, row_M: Ints, truncated_N: Bools | None) -> None:
-        line_M = self.line_N[row_M]
+        path_M = self.path_N[row_M]
         score_M = self._sum_N[row_M] / self._divisor_of[self.length + 1]
         if self._coverage is not None:
-            score_M += self._coverage.penalties(row_M, self._positions_L[line_M])
+            score_M += self._coverage.penalties(row_M, self._positions_P[path_M])
         ends = ends_at(self.length, row_M, self._sum_N[row_M], score_M, truncated_N)
-        for line, end in zip(line_M.tolist(), ends, strict=True):
-            self._ends[line] = end
+        for path, end in zip(path_M.tolist(), ends, strict=True):
+            self._ends[path] = end
 
     def hypotheses(self) -> list[Hypothesis]:
-        """The translations, one of each line, when all have ended."""
+        """The translations, one of each path, when all have ended."""
         ends = [end for end in self._ends if end is not None]
-        return self._trace.hypotheses(ends, self._positions_L.tolist())
+        return self._trace.hypotheses(ends, self._positions_P.tolist())

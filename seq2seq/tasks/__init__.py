@@ -178,12 +178,12 @@ class Task(Protocol):
 
 def task_for(recipe: Recipe) -> Task:
     """The task of a recipe: so far all recipes are for translation, and no key says so."""
-    from seq2seq.tasks.translation import Translation
+    from seq2seq.tasks.translation import TranslationTask
 
-    return Translation(recipe)
+    return TranslationTask(recipe)
 
 
 if TYPE_CHECKING:  # the type checker holds the first task to the protocol
-    from seq2seq.tasks.translation import Translation
+    from seq2seq.tasks.translation import TranslationTask
 
-    _: type[Task] = Translation
+    _: type[Task] = TranslationTask

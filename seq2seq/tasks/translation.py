@@ -32,7 +32,7 @@ BLEU = Metric("bleu", "BLEU", "BLEU of the validation set, greedy")
 _SIGNATURE = "greedy, sacreBLEU nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp"
 
 
-class Translation:
+class TranslationTask:
     """See ``Task``."""
 
     metrics: ClassVar[Sequence[Metric]] = (BLEU,)

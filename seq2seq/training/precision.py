@@ -73,13 +73,13 @@ def same_bits(wanted: bool) -> Iterator[None]:
         options.fill_uninitialized_memory = fill
 
 
-def resolve_precision(wish: str, device: torch.device) -> torch.dtype:
+def resolve_precision(asked: str, device: torch.device) -> torch.dtype:
     """What the recipe's ``training.precision`` means on a device: float32 or bfloat16.
 
     Weights and the optimizer's state are float32 either way.
     """
-    if wish != "auto":
-        return getattr(torch, wish)  # type: ignore[no-any-return]
+    if asked != "auto":
+        return getattr(torch, asked)  # type: ignore[no-any-return]
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:

@@ -159,7 +159,7 @@ class BatchObjective:
         self.parameters = list(updater.model.parameters())
         self.first: Evaluation | None = None
         self._updater, self._group, self._device = updater, updater.group, updater.device
-        self._parts = [Part(batch, number, 0) for number, batch in enumerate(batches)]
+        self._parts = [Microbatch(batch, number, 0) for number, batch in enumerate(batches)]
         self._batches, self._seed, self._tokens = len(batches), seed, tokens
         self._others_wait = False  # in the midst of a backward pass with this process
 
@@ -288,20 +288,20 @@ class TooLargeError(Exception):
 
 
 @dataclass(frozen=True)
-class Part:
+class Microbatch:
     """Some rows of a batch, and where they are in it."""
 
     batch: PaddedBatch
     number: int
     row: int
 
-    def halves(self) -> list[Part]:
+    def halves(self) -> list[Microbatch]:
         """Both halves; a single pair has none."""
         rows = len(self.batch)
         if rows == 1:
             raise TooLargeError(self.number, self.row)
         first, second = self.batch.halves()
         return [
-            Part(first, self.number, self.row),
-            Part(second, self.number, self.row + rows // 2),
+            Microbatch(first, self.number, self.row),
+            Microbatch(second, self.number, self.row + rows // 2),
         ]

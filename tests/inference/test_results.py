@@ -5,8 +5,8 @@ import pytest
 
 from seq2seq.inference.postprocess import Answer, cut_after, join_answers, translations_of
 from seq2seq.inference.request import Request
-from seq2seq.inference.results import Note, ScoredTranslation, Warnings, best_of
-from seq2seq.inference.segmentation import Line, Part
+from seq2seq.inference.results import Note, ScoredTranslation, Warnings, best_translation
+from seq2seq.inference.segmentation import Line, Segment
 from seq2seq.recipe.training import LengthNormalization, NoNormalization
 from seq2seq.search import Hypothesis, Sampling, SearchOptions, Wish
 
@@ -85,7 +85,7 @@ def test_the_best_of_samples_is_the_first_of_the_best() -> None:
         ScoredTranslation(text, score, -1.0, False)
         for text, score in (("a", -2.0), ("b", -1.0), ("c", -1.0))
     ]
-    assert best_of(several).text == "b"
+    assert best_translation(several).text == "b"
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_translations_of_a_split_line_are_in_order(
         [answer("a1", hypothesis([-0.5])), answer("a2", hypothesis([-0.6] * 10))],
         [answer("b1", hypothesis([-1.0] * 10)), answer("b2", hypothesis([-1.1]))],
     ]
-    parts = [Part(1, [5], Wish()), Part(1, [6], Wish())]
+    parts = [Segment(1, [5], Wish()), Segment(1, [6], Wish())]
     found = translations_of(Line(parts), answered, Request(options), None)
     assert [one.text for one in found] == expected
     assert sorted(one.score for one in found) == pytest.approx([-10.5 / 11, -7.1 / 11])
@@ -114,7 +114,7 @@ def test_no_translation_of_a_split_line_comes_twice() -> None:
         [answer("a b", hypothesis([-1.0])), answer("a", hypothesis([-2.0]))],
         [answer("c", hypothesis([-1.0])), answer("b c", hypothesis([-2.0]))],
     ]
-    parts = [Part(1, [5], Wish()), Part(1, [6], Wish())]
+    parts = [Segment(1, [5], Wish()), Segment(1, [6], Wish())]
     (found,) = translations_of(Line(parts), answered, Request(SearchOptions(n_best=2)), None)
     assert (found.text, found.log_prob) == ("a b c", -2.0)
 
@@ -128,7 +128,7 @@ def test_a_part_that_looped_counts_with_all_that_was_searched() -> None:
     assert joint.score == joint.hypothesis.score == pytest.approx(-25.0 / 52)
     assert joint.hypothesis.log_prob == -25.0
     (found,) = translations_of(
-        Line([Part(1, [5], Wish()), Part(1, [6], Wish())], (Note("split", "in two"),)),
+        Line([Segment(1, [5], Wish()), Segment(1, [6], Wish())], (Note("split", "in two"),)),
         [[parts[0]], [parts[1]]],
         Request(SearchOptions()),
         None,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2seq.inference.segmentation import join_parts, split_line
+from seq2seq.inference.segmentation import join_segments, split_line
 
 
 def words(texts: Sequence[str]) -> list[int]:
@@ -84,4 +84,4 @@ def test_a_line_without_end_is_quick() -> None:
     ],
 )
 def test_parts_are_joined_as_their_script_is_written(parts: list[str], line: str) -> None:
-    assert join_parts(parts) == line
+    assert join_segments(parts) == line

@@ -29,7 +29,7 @@ def job(**content: Any) -> Any:
 def test_a_request_is_what_translate_takes() -> None:
     found = job(text="a dog")
     assert found.lines == ("a dog",)
-    assert found.wishes is None
+    assert found.constraints is None
     assert found.request == make_request(search_options(RECIPE), RECIPE)
     found = job(
         text=["a dog", "a cat"],
@@ -48,11 +48,11 @@ def test_a_request_is_what_translate_takes() -> None:
         normalization=search_options(RECIPE).normalization,
     )
     assert found.request == Request(options, 2, "chrf", "keep", details=True)
-    assert found.wishes == (Wish("Der", (), ("Hund",)), Wish())
+    assert found.constraints == (Wish("Der", (), ("Hund",)), Wish())
     sampled = job(text="a", options={"n_best": 5, "sampling": {"seed": 7, "top_p": 0.9}})
     assert sampled.request.options.sampling == Sampling(seed=7, top_p=0.9)
     same = job(text=["a", "b"], constraints={"force": ["x"]})
-    assert same.wishes == (Wish(forced=("x",)),) * 2
+    assert same.constraints == (Wish(forced=("x",)),) * 2
 
 
 @pytest.mark.parametrize(

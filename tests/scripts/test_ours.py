@@ -22,9 +22,9 @@ class Listening(ScriptedModel):
 
     asked: list[Any]
 
-    def step(self, state: Any, parent_N: Any, token_N: Any, k: int, bias: Any = None) -> Any:
+    def step(self, state: Any, parent_N: Any, token_N: Any, k: int, suppress: Any = ()) -> Any:
         self.asked.append((state, parent_N.tolist(), token_N.tolist(), k))
-        return super().step(state, parent_N, token_N, k, bias)
+        return super().step(state, parent_N, token_N, k, suppress)
 
     def distribution(self, state: Any, parent_N: Any, token_N: Any) -> Any:
         self.asked.append((state, parent_N.tolist(), token_N.tolist(), 0))

@@ -40,8 +40,8 @@ from seq2seq.search import (
 from seq2seq.search.constraints.tokens import (
     MinLength,
     NoRepeatNgram,
+    PartialHypotheses,
     RepetitionPenalty,
-    Rows,
     Rule,
 )
 
@@ -258,7 +258,7 @@ class _NoEndBefore:
     def __init__(self, length: int) -> None:
         self._length = length
 
-    def apply(self, rows: Rows, log_probs_NV: np.ndarray) -> None:
+    def apply(self, rows: PartialHypotheses, log_probs_NV: np.ndarray) -> None:
         if rows.tokens_NT.shape[1] < self._length:
             log_probs_NV[:, EOS] = -np.inf
 

@@ -22,7 +22,7 @@ from seq2seq.search import (
     run_search,
 )
 from seq2seq.search.constraints.pieces import PieceTable
-from seq2seq.search.model import best_of
+from seq2seq.search.model import top_k
 
 
 def model_of(vocab_size: int = 12, *, eos: float = 0.0) -> ScriptedModel:
@@ -212,7 +212,7 @@ def test_a_cap_too_low_for_the_phrase_is_raised() -> None:
 def test_the_best_of_equal_ones_are_those_with_the_lowest_numbers(k: int, values: int) -> None:
     scores = np.random.default_rng(k).integers(0, values, (20, 300)).astype(np.float32)
     scores[scores == 0] = -1.0
-    best, columns = best_of(scores.copy(), k)
+    best, columns = top_k(scores.copy(), k)
     expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     np.testing.assert_array_equal(columns, expected)
     np.testing.assert_array_equal(best, np.take_along_axis(scores, expected, axis=1))

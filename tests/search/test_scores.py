@@ -6,7 +6,6 @@ import pytest
 from seq2seq.recipe import Translation
 from seq2seq.recipe.training import GnmtNormalization, LengthNormalization, NoNormalization
 from seq2seq.search import Normalization, divisors, length_caps
-from seq2seq.search.step import suppression_bias
 
 RULES: list[Normalization] = [
     NoNormalization(),
@@ -47,11 +46,3 @@ def test_length_caps_round_down() -> None:
     assert length_caps([0, 1, 2, 3], 1.5, 4).tolist() == [4, 5, 7, 8]
     assert length_caps(np.array([10]), 0.01, 1).tolist() == [1]
     assert length_caps([], 2.0, 1).tolist() == []
-
-
-def test_suppressing_is_a_bias() -> None:
-    assert suppression_bias(5, ()) is None
-    bias = suppression_bias(5, (1, 3))
-    assert bias is not None
-    assert bias.dtype == np.float32
-    assert bias.tolist() == [[0.0, -np.inf, 0.0, -np.inf, 0.0]]

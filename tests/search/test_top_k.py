@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seq2seq.search.model import best_of
+from seq2seq.search.model import top_k
 
 
 @pytest.mark.parametrize("size", [1, 5, 64, 1000, 8000])
@@ -16,7 +16,7 @@ def test_the_best_are_those_of_a_sort(size: int, k: int) -> None:
     tied[0] = -np.inf
     tied[1, size // 2 :] = -np.inf
     for scores in (plain, tied):
-        values, columns = best_of(scores.copy(), k)
+        values, columns = top_k(scores.copy(), k)
         np.testing.assert_array_equal(values, -np.sort(-scores, axis=1)[:, :k])
         np.testing.assert_array_equal(values, np.take_along_axis(scores, columns, axis=1))
         assert all(len(set(row)) == k for row in columns.tolist())

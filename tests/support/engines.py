@@ -21,7 +21,7 @@ from seq2seq.inference.shortlist import Shortlist, ShortlistHead
 from seq2seq.models.translation import TranslationModel
 from seq2seq.models.weights import tensors_of
 from seq2seq.recipe import Model
-from seq2seq.search import SourceBatch, StepModel
+from seq2seq.search import SUPPRESSED, SourceBatch, StepModel
 
 Weights = dict[str, NDArray[np.float32]]
 Make = Callable[[Model, Weights], StepModel[Any]]
@@ -117,17 +117,14 @@ STEPS: list[tuple[list[int], int, str]] = [
 ]
 
 
-def bias_of(kind: str, rng: np.random.Generator) -> NDArray[np.float32] | None:
+def suppressed(kind: str, rng: np.random.Generator) -> tuple[int, ...]:
     if kind == "none":
-        return None
-    bias = np.zeros((1, TARGET_SIZE), dtype=np.float32)
+        return ()
     if kind == "special":
-        bias[0, :EOS] = -np.inf
-    elif kind == "forced":
-        bias[:, :EOS] = bias[:, EOS + 1 :] = -np.inf
-    else:
-        bias[0, rng.integers(0, TARGET_SIZE)] = -np.inf
-    return bias
+        return SUPPRESSED
+    if kind == "forced":
+        return tuple(token for token in range(TARGET_SIZE) if token != EOS)
+    return (int(rng.integers(0, TARGET_SIZE)),)
 
 
 def assert_same_steps(ours: StepModel[Any], theirs: StepModel[Any], source: SourceBatch) -> None:
@@ -138,10 +135,10 @@ def assert_same_steps(ours: StepModel[Any], theirs: StepModel[Any], source: Sour
         parent_N = np.array(parents)
         if kind != "none" or k != TARGET_SIZE or len(parents) != len(source):
             token_N = rng.integers(0, TARGET_SIZE, len(parents))
-        bias = bias_of(kind, rng)
+        suppress = suppressed(kind, rng)
         before = states.copy()
         (mine, states[0]), (other, states[1]) = (
-            engine.step(state, parent_N, token_N, k, bias)
+            engine.step(state, parent_N, token_N, k, suppress)
             for engine, state in zip((ours, theirs), states, strict=True)
         )
         assert mine.log_probs.shape == mine.tokens.shape == (len(parents), k)

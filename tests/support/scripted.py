@@ -56,15 +56,13 @@ class ScriptedModel:
         parent_N: np.ndarray,
         token_N: np.ndarray,
         k: int,
-        bias: np.ndarray | None = None,
+        suppress: Sequence[int] = (),
     ) -> tuple[Candidates, tuple[Row, ...]]:
         assert 1 <= k <= self.vocab_size
         log_probs, attention, rows = self._feed(state, parent_N, token_N)
         self.widths.append(k)
-        if bias is not None:
-            assert bias.dtype == np.float32
-            assert bias.shape == (1, self.vocab_size)
-            log_probs = log_probs + bias
+        log_probs = log_probs.copy()
+        log_probs[:, list(suppress)] -= np.inf
         order = np.argsort(-log_probs, axis=1, kind="stable")[:, :k]
         best = np.take_along_axis(log_probs, order, axis=1).astype(np.float32)
         order.setflags(write=False)  # an engine may hand out arrays that are still its own

@@ -173,7 +173,7 @@ class Classification:
 
 @pytest.fixture
 def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Recipe, Path]:
-    monkeypatch.setattr(first_task, "Translation", Classification)
+    monkeypatch.setattr(first_task, "TranslationTask", Classification)
     recipe = tiny_recipe(tmp_path, SETTINGS)
     task: Task = task_for(recipe)
     assert isinstance(task, Classification)

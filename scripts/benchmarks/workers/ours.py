@@ -29,14 +29,14 @@ class Call:
         parents: The row that each row went on from.
         tokens: The token that each was fed.
         k: How many candidates were asked for; 0: the whole distribution.
-        bias: What forbids tokens.
+        suppress: Tokens that are not chosen.
     """
 
     state: int
     parents: Any
     tokens: Any
     k: int
-    bias: Any = None
+    suppress: Any = ()
 
 
 @dataclass
@@ -58,9 +58,9 @@ class Recorder:
         self.states.append((0, state))
         return state
 
-    def step(self, state: Any, parent_N: Any, token_N: Any, k: int, bias: Any = None) -> Any:
+    def step(self, state: Any, parent_N: Any, token_N: Any, k: int, suppress: Any = ()) -> Any:
         """As the engine's."""
-        return self._asked(state, Call(0, parent_N, token_N, k, bias))
+        return self._asked(state, Call(0, parent_N, token_N, k, suppress))
 
     def distribution(self, state: Any, parent_N: Any, token_N: Any) -> Any:
         """As the engine's."""
@@ -88,7 +88,7 @@ def ask(engine: Any, state: Any, call: Call) -> tuple[Any, Any]:
     """
     answer: tuple[Any, Any]
     if call.k:
-        answer = engine.step(state, call.parents, call.tokens, call.k, call.bias)
+        answer = engine.step(state, call.parents, call.tokens, call.k, call.suppress)
     else:
         answer = engine.distribution(state, call.parents, call.tokens)
     return answer

@@ -108,9 +108,9 @@ def load_engine(
                 f"{model.path}: the engine 'onnx' needs a model's ONNX graphs, which this run does "
                 f"not have: seq2seq export {model.path} -o MODEL"
             )
-        from seq2seq.inference.engines import onnx as onnx_engine
+        from seq2seq.inference.engines.onnx import OnnxEngine
 
-        return onnx_engine.load_engine(
+        return OnnxEngine.load(
             model, precision=precision or "float32", threads=threads, shortlist=shortlist
         )
     if only_onnx:
@@ -124,7 +124,7 @@ def load_engine(
 
 def _torch_engine(model: ModelFolder, threads: int | None) -> StepModel[Any]:
     try:
-        from seq2seq.inference.engines import torch as torch_engine
+        from seq2seq.inference.engines.torch import TorchEngine
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "torch":
             raise
@@ -135,7 +135,7 @@ def _torch_engine(model: ModelFolder, threads: int | None) -> StepModel[Any]:
             "needs torch: pip install 'seq2seq[train]'; or where torch is installed, make a model "
             f"that does without: seq2seq export {model.path} -o MODEL"
         ) from None
-    return torch_engine.load_engine(model, threads=threads)
+    return TorchEngine.load(model, threads=threads)
 
 
 def _choice(model: ModelFolder, *, only_onnx: bool) -> str:
@@ -178,7 +178,7 @@ def _has_gpu_driver() -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class RowLayout:
     """Rows laid out in a table: a line for each sentence in memory, W places a line.
 
     Attributes:
@@ -190,12 +190,12 @@ class Rows:
     memory_A: Ints
 
     @classmethod
-    def first(cls, sentences: int) -> Rows:
+    def first(cls, sentences: int) -> RowLayout:
         """One row for each sentence of a batch."""
         every = np.arange(sentences)
         return cls(every, every)
 
-    def moved(self, parent_N: Ints, least_used: float) -> Rows:
+    def moved(self, parent_N: Ints, least_used: float) -> RowLayout:
         """The rows after a step of the search, each going on from its parent.
 
         Memory is kept as it is, the same object, while more than ``least_used`` of its sentences
@@ -209,7 +209,7 @@ class Rows:
         used, size = len(active_A), len(self.memory_A)
         if used == size or used > least_used * size:
             active_A = self.memory_A
-        return Rows(sentence_N, active_A)
+        return RowLayout(sentence_N, active_A)
 
     @cached_property
     def lines(self) -> Ints:

@@ -5,6 +5,7 @@ Shapes: B sentences, N rows, S source length, V vocabulary, k candidates a row.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,13 +15,13 @@ import torch
 from safetensors.torch import load
 from torch import Tensor
 
-from seq2seq.inference.engines import Rows, widened
+from seq2seq.inference.engines import RowLayout, widened
 from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.models.decoder import DecoderState
 from seq2seq.models.translation import TranslationModel
 from seq2seq.models.weights import load_tensors
 from seq2seq.nn.attention import Memory
-from seq2seq.search.model import Candidates, Distribution, Floats32, Ints, SourceBatch, best_of
+from seq2seq.search.model import Candidates, Distribution, Floats32, Ints, SourceBatch, top_k
 from seq2seq.storage.layout import WEIGHTS
 
 
@@ -39,7 +40,7 @@ class EngineState:
     """
 
     decoder: DecoderState
-    rows: Rows
+    rows: RowLayout
     memory: Memory
     place_N: Tensor | None
     sources: Memory
@@ -72,8 +73,15 @@ class TorchEngine:
         self.model = model
         self.precision = precision
         self.vocab_size = model.output.out_features
-        self.source_vocab_size = model.encoder.embedding.table.num_embeddings
         self.device = model.output.weight.device
+
+    @classmethod
+    def load(cls, model: ModelFolder, *, threads: int | None = None) -> TorchEngine:
+        """The engine of a run or model folder; on a GPU if there is one."""
+        if threads is not None:
+            torch.set_num_threads(threads)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return cls(load_model(model).to(device))
 
     def _autocast(self) -> AbstractContextManager[None]:
         enabled = self.precision != torch.float32
@@ -86,7 +94,7 @@ class TorchEngine:
             ids_BS = torch.from_numpy(source.ids).to(self.device)
             lengths_B = torch.from_numpy(source.lengths).to(self.device)
             decoder, memory = self.model.start(ids_BS, lengths_B)
-        rows = Rows.first(len(source))
+        rows = RowLayout.first(len(source))
         return EngineState(decoder, rows, memory, None, memory, source.lengths)
 
     def step(
@@ -95,14 +103,13 @@ class TorchEngine:
         parent_N: Ints,
         token_N: Ints,
         k: int,
-        bias: Floats32 | None = None,
+        suppress: Sequence[int] = (),
     ) -> tuple[Candidates, EngineState]:
         """Feeds each row its token and finds the best next ones."""
         with torch.inference_mode(), self._autocast():
             logits_NV, attention, state = self._advance(state, parent_N, token_N)
             total_N1 = torch.logsumexp(logits_NV, dim=-1, keepdim=True)
-            if bias is not None:
-                logits_NV = logits_NV + torch.from_numpy(bias).to(self.device)
+            logits_NV[:, list(suppress)] -= torch.inf
             best_Nk, tokens_Nk = _best(logits_NV, k)
             log_probs_Nk = best_Nk - total_N1.cpu().numpy()
         return Candidates(log_probs_Nk, tokens_Nk, attention), state
@@ -172,7 +179,7 @@ def _best(logits_NV: Tensor, k: int) -> tuple[Floats32, Ints]:
     if tied_N.any():  # seldom in float32, often in bfloat16
         rows = np.flatnonzero(tied_N)
         tied_RV = logits_NV[torch.from_numpy(rows).to(logits_NV.device)].cpu().numpy()
-        best_Nk[rows, :k], tokens_Nk[rows, :k] = best_of(tied_RV, k)
+        best_Nk[rows, :k], tokens_Nk[rows, :k] = top_k(tied_RV, k)
     return best_Nk[:, :k], tokens_Nk[:, :k]
 
 
@@ -183,11 +190,3 @@ def load_model(model: ModelFolder) -> TranslationModel:
     network = TranslationModel(model.recipe.model, source.size, target.size)
     load_tensors(network, weights, model.path / WEIGHTS)
     return network.eval()
-
-
-def load_engine(model: ModelFolder, *, threads: int | None = None) -> TorchEngine:
-    """The engine of a run or model folder."""
-    if threads is not None:
-        torch.set_num_threads(threads)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return TorchEngine(load_model(model).to(device))

@@ -20,7 +20,7 @@ import numpy as np
 
 from seq2seq.ids import EOS, PAD
 from seq2seq.search.constraints.pieces import PieceTable, is_word_character
-from seq2seq.search.constraints.tokens import Rows, Rule
+from seq2seq.search.constraints.tokens import PartialHypotheses, Rule
 from seq2seq.search.model import Bools, Floats, Floats32, Ints
 
 # For each phrase, how many of its pieces the hypothesis ends with; _MET: it holds the phrase, and
@@ -202,7 +202,7 @@ class ForcedPhrases:
         self._state_N: list[_State] = []
         self._states: dict[tuple[int, tuple[int, ...]], _State] = {}
 
-    def apply(self, rows: Rows, log_probs_NV: Floats32) -> None:
+    def apply(self, rows: PartialHypotheses, log_probs_NV: Floats32) -> None:
         """Forbids ends before all phrases are held, and what would leave no room for them."""
         permitted_NV = rows.log_prob_NV
         if self._avoided is not None:

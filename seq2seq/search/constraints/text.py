@@ -16,7 +16,7 @@ import numpy as np
 
 from seq2seq.ids import UNK
 from seq2seq.search.constraints.pieces import PieceTable, is_word_character
-from seq2seq.search.constraints.tokens import Rows
+from seq2seq.search.constraints.tokens import PartialHypotheses
 from seq2seq.search.model import Floats32, Ints
 
 _CACHED = 1024  # prefixes and phrases: sentences often share them
@@ -42,7 +42,7 @@ class Prefixes:
             for prefix in prefix_B
         ]
 
-    def apply(self, rows: Rows, log_probs_NV: Floats32) -> None:
+    def apply(self, rows: PartialHypotheses, log_probs_NV: Floats32) -> None:
         """Forbids what is not the prefix, in rows that have not completed it."""
         length = rows.tokens_NT.shape[1]
         for row, sentence in enumerate(rows.sentence_N.tolist()):
@@ -201,7 +201,7 @@ class AvoidedPhrases:
             for avoided in avoided_B
         ]
 
-    def apply(self, rows: Rows, log_probs_NV: Floats32) -> None:
+    def apply(self, rows: PartialHypotheses, log_probs_NV: Floats32) -> None:
         """Forbids what would leave an avoided phrase in the text."""
         length = rows.tokens_NT.shape[1]
         for row, sentence in enumerate(rows.sentence_N.tolist()):

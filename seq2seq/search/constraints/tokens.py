@@ -18,7 +18,7 @@ from seq2seq.search.model import Floats32, Ints
 
 
 @dataclass(frozen=True)
-class Rows:
+class PartialHypotheses:
     """The hypotheses of a step, each of a sentence of the batch."""
 
     sentence_N: Ints
@@ -29,7 +29,7 @@ class Rows:
 class Rule(Protocol):
     """Changes log-probabilities before the choice."""
 
-    def apply(self, rows: Rows, log_probs_NV: Floats32) -> None:
+    def apply(self, rows: PartialHypotheses, log_probs_NV: Floats32) -> None:
         """Changes what may come next (N, V) in place; -inf forbids a token."""
 
 
@@ -39,7 +39,7 @@ class MinLength:
     def __init__(self, least_B: Ints) -> None:
         self._least_B = least_B
 
-    def apply(self, rows: Rows, log_probs_NV: Floats32) -> None:
+    def apply(self, rows: PartialHypotheses, log_probs_NV: Floats32) -> None:
         """Forbids eos where a row is too short."""
         short_N = rows.tokens_NT.shape[1] < self._least_B[rows.sentence_N]
         log_probs_NV[short_N, EOS] = -np.inf
@@ -51,7 +51,7 @@ class NoRepeatNgram:
     def __init__(self, size: int) -> None:
         self._size = size
 
-    def apply(self, rows: Rows, log_probs_NV: Floats32) -> None:
+    def apply(self, rows: PartialHypotheses, log_probs_NV: Floats32) -> None:
         """Forbids each token that would end an n-gram a row holds already."""
         tokens_NT, before = rows.tokens_NT, self._size - 1
         places = tokens_NT.shape[1] - before  # where the n-grams that a row holds begin
@@ -74,7 +74,7 @@ class RepetitionPenalty:
     def __init__(self, factor: float) -> None:
         self._factor = np.float32(factor)
 
-    def apply(self, rows: Rows, log_probs_NV: Floats32) -> None:
+    def apply(self, rows: PartialHypotheses, log_probs_NV: Floats32) -> None:
         """Multiplies the log-probability of each token that a row holds, once."""
         row_N1 = np.arange(len(log_probs_NV))[:, None]
         # Every value is read before one is written, so that a token that came twice counts once.

@@ -14,11 +14,11 @@ from support.engines import (
     SOURCE_SIZE,
     TARGET_SIZE,
     assert_same_steps,
-    bias_of,
     drawn,
     onnx_engine,
     random_engine,
     sources,
+    suppressed,
     weights_of,
 )
 from support.models import model_options, variant_name
@@ -31,7 +31,7 @@ from seq2seq.inference.engines.onnx.network import OnnxNetwork
 from seq2seq.inference.engines.torch import TorchEngine
 from seq2seq.inference.shortlist import Shortlist
 from seq2seq.recipe.training import LengthNormalization
-from seq2seq.search import SourceBatch, beam_search, greedy
+from seq2seq.search import SUPPRESSED, SourceBatch, beam_search, greedy
 
 
 @pytest.mark.parametrize(("attention", "feeding"), LOOKING)
@@ -119,12 +119,12 @@ def test_a_sentence_does_not_depend_on_its_batch(
 def test_the_best_are_those_of_the_distribution(precision: Precision) -> None:
     _, engine = pair(DECODERS[0], precision)
     source, rows, tokens = sources(), np.arange(4), np.full(4, BOS)
-    bias = bias_of("special", np.random.default_rng(0))
-    best, _ = engine.step(engine.start(source), rows, tokens, 4, bias)
+    best, _ = engine.step(engine.start(source), rows, tokens, 4, SUPPRESSED)
     every, _ = engine.distribution(engine.start(source), rows, tokens)
     assert every.log_probs.shape == (4, TARGET_SIZE)
-    assert bias is not None
-    expected = np.argsort(-(every.log_probs + bias), axis=1, kind="stable")[:, :4]
+    allowed = every.log_probs.copy()
+    allowed[:, SUPPRESSED] = -np.inf
+    expected = np.argsort(-allowed, axis=1, kind="stable")[:, :4]
     np.testing.assert_array_equal(best.tokens, expected)
     np.testing.assert_allclose(
         best.log_probs, np.take_along_axis(every.log_probs, expected, axis=1), atol=1e-6
@@ -235,9 +235,9 @@ def test_more_rows_than_are_done_at_once() -> None:
     theirs, ours = pair(DECODERS[0], "float32")
     source = sources(tuple(range(1, 41)))
     parent_N = np.repeat(np.arange(40), 4)
-    bias = bias_of("one", np.random.default_rng(5))
+    suppress = suppressed("one", np.random.default_rng(5))
     mine, other = (
-        engine.step(engine.start(source), parent_N, parent_N % 7 + 2, 3, bias)[0]
+        engine.step(engine.start(source), parent_N, parent_N % 7 + 2, 3, suppress)[0]
         for engine in (ours, theirs)
     )
     np.testing.assert_array_equal(mine.tokens, other.tokens)

@@ -19,7 +19,7 @@ from seq2seq.search import SUPPRESSED, Wish
 from seq2seq.search.constraints import check_constraints, restore_prefix
 from seq2seq.search.constraints.pieces import PieceTable, is_word_character
 from seq2seq.search.constraints.text import AvoidedPhrases, Prefixes, most_pieces
-from seq2seq.search.constraints.tokens import NoRepeatNgram, Rows, Rule
+from seq2seq.search.constraints.tokens import NoRepeatNgram, PartialHypotheses, Rule
 from seq2seq.text.tokenizer import Tokenizer
 
 TABLES = {kind: PieceTable.of(tokenizer(*kind)) for kind in KINDS}
@@ -33,7 +33,7 @@ texts = st.one_of(
 def allowed(rules: Sequence[Rule], tokens: Sequence[int], size: int, sentence: int = 0) -> set[int]:
     log_probs = np.full((1, size), -1.0, dtype=np.float32)
     tokens_NT = np.array([tokens], dtype=np.int64).reshape(1, -1)
-    rows = Rows(np.array([sentence]), tokens_NT, log_probs.copy())
+    rows = PartialHypotheses(np.array([sentence]), tokens_NT, log_probs.copy())
     log_probs[:, SUPPRESSED] = -np.inf
     for rule in rules:
         rule.apply(rows, log_probs)
@@ -176,7 +176,7 @@ def test_what_the_model_says_of_allowed_pieces_stays() -> None:
     pieces = TABLES["bpe", False]
     log_probs = np.random.default_rng(0).normal(size=(2, pieces.size)).astype(np.float32)
     before = log_probs.copy()
-    rows = Rows(np.array([0, 1]), np.zeros((2, 0), dtype=np.int64), log_probs.copy())
+    rows = PartialHypotheses(np.array([0, 1]), np.zeros((2, 0), dtype=np.int64), log_probs.copy())
     Prefixes(["der", ""], pieces).apply(rows, log_probs)
     kept = log_probs > -np.inf
     assert (log_probs[kept] == before[kept]).all()

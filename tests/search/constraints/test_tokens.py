@@ -9,8 +9,8 @@ from support.references import Change, least_length, no_repeats, repetitions
 from seq2seq.search.constraints.tokens import (
     MinLength,
     NoRepeatNgram,
+    PartialHypotheses,
     RepetitionPenalty,
-    Rows,
     Rule,
 )
 from seq2seq.search.scores import coverage_penalties
@@ -30,7 +30,7 @@ def test_rules_are_their_definitions(tokens: list[list[int]], data: st.DataObjec
         (RepetitionPenalty(factor), [repetitions(factor)] * len(tokens)),
     ]
     start = -np.random.default_rng(length).exponential(size=(len(tokens), VOCAB))
-    rows = Rows(sentence_N, np.array(tokens)[:, :length], start.astype(np.float32))
+    rows = PartialHypotheses(sentence_N, np.array(tokens)[:, :length], start.astype(np.float32))
     for rule, changes in pairs:
         ours, theirs = start.astype(np.float32), start.astype(np.float32)
         rule.apply(rows, ours)
@@ -41,7 +41,7 @@ def test_rules_are_their_definitions(tokens: list[list[int]], data: st.DataObjec
 
 def test_what_is_forbidden_stays_so_under_a_penalty() -> None:
     log_probs = np.array([[-np.inf, -1.0, -2.0, -3.0]], dtype=np.float32)
-    rows = Rows(np.array([0]), np.array([[0, 2, 2]]), log_probs.copy())
+    rows = PartialHypotheses(np.array([0]), np.array([[0, 2, 2]]), log_probs.copy())
     RepetitionPenalty(1.5).apply(rows, log_probs)
     assert log_probs.tolist() == [[-np.inf, -1.0, -3.0, -3.0]]
 

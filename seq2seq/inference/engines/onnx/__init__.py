@@ -8,7 +8,7 @@ embedding, V vocabulary, k candidates a row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,18 +16,19 @@ import onnxruntime
 from safetensors.numpy import load
 
 from seq2seq.errors import ModelError, Seq2SeqError
-from seq2seq.inference.engines import Rows, widened
+from seq2seq.inference.engines import RowLayout, widened
 from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.inference.shortlist import SelectedHead, Shortlist, ShortlistHead
 from seq2seq.processors import usable_processors
 from seq2seq.recipe import Model
-from seq2seq.search.model import Candidates, Distribution, Floats32, Ints, SourceBatch, best_of
+from seq2seq.search.model import Candidates, Distribution, Ints, SourceBatch, top_k
 from seq2seq.search.scores import SUPPRESSED
 from seq2seq.storage.layout import BODIES, ENCODER, OUTPUT, SHORTLIST, STEPS
 
 Arrays = Mapping[str, Any]
 
 _ALL = np.zeros(1, dtype=np.int64)  # as k: all tokens
+_SOURCES = ("values", "keys", "mask", "cell_bias", "readout_bias")
 _SHARED: list[int] = []  # how many threads all sessions of this process share, once it is known
 _LEAST_USED = 0.75  # of a memory's sentences; with fewer under way it is copied to a smaller one
 
@@ -46,7 +47,7 @@ class EngineState(NamedTuple):
     """
 
     states: Arrays
-    rows: Rows
+    rows: RowLayout
     memory: Arrays
     sources: Arrays
     lengths_B: Ints
@@ -90,7 +91,29 @@ class OnnxEngine:
             *(["attention"] if self._attends else []),
             *([] if head else ["log_probs", "tokens"]),
         ]
-        self._plain_bias: Floats32 | None = None
+
+    @classmethod
+    def load(
+        cls,
+        model: ModelFolder,
+        *,
+        precision: str = "float32",
+        threads: int | None = None,
+        shortlist: bool = False,
+    ) -> OnnxEngine:
+        """The engine of a model that has graphs."""
+        threads = threads or usable_processors()
+        head = _head(model) if shortlist else None
+        names = ENCODER, (BODIES if shortlist else STEPS)[precision]
+        graphs = [model.graph_file(name) for name in names]
+        try:
+            encoder, step = (open_session(graph, threads) for graph in graphs)
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            raise ModelError(
+                f"{model.path}: ONNX Runtime cannot use this model: {reason}"
+            ) from error
+        return cls(encoder, step, model.recipe.model, model.tokenizers.target.size, head)
 
     def start(self, source: SourceBatch) -> EngineState:
         """Encodes a batch."""
@@ -101,7 +124,7 @@ class OnnxEngine:
         states = {name: given.pop(name) for name in self._states if name != "fed"}
         if self._feeds:
             states["fed"] = np.zeros((len(source), self._embedding), dtype=np.float32)
-        rows = Rows.first(len(source))
+        rows = RowLayout.first(len(source))
         memory = self._placed(rows, {name: given[name] for name in given if name in _SOURCES})
         output = None if self._head is None else self._head.select(ids_BS, source.lengths)
         return EngineState(states, rows, memory, given, source.lengths, width, output)
@@ -112,18 +135,18 @@ class OnnxEngine:
         parent_N: Ints,
         token_N: Ints,
         k: int,
-        bias: Floats32 | None = None,
+        suppress: Sequence[int] = (),
     ) -> tuple[Candidates, EngineState]:
         """Feeds each row its token and finds the best next ones."""
         if state.output is not None:
             found, after = self._run(state, parent_N, token_N)
-            best = state.output.best(found["readout"], after.rows.sentence_N, k, bias)
+            best = state.output.best(found["readout"], after.rows.sentence_N, k, suppress)
             return Candidates(*best, found.get("attention")), after
-        if not self._is_plain(bias) or k > self.vocab_size - len(SUPPRESSED):
+        # The graph leaves out just the special tokens.
+        if tuple(suppress) != SUPPRESSED or k > self.vocab_size - len(SUPPRESSED):
             every, after = self.distribution(state, parent_N, token_N)
-            if bias is not None:
-                every.log_probs[:] += bias
-            return Candidates(*best_of(every.log_probs, k), every.attention), after
+            every.log_probs[:, list(suppress)] -= np.inf
+            return Candidates(*top_k(every.log_probs, k), every.attention), after
         found, after = self._run(state, parent_N, token_N, k=np.array([k], dtype=np.int64))
         return Candidates(found["log_probs"], found["tokens"], found.get("attention")), after
 
@@ -137,16 +160,6 @@ class OnnxEngine:
             return Distribution(log_probs, found.get("attention")), after
         found, after = self._run(state, parent_N, token_N, k=_ALL)
         return Distribution(found["log_probs"], found.get("attention")), after
-
-    def _is_plain(self, bias: Floats32 | None) -> bool:
-        """Whether a bias keeps out just the special tokens, which is what the graph does."""
-        if bias is None:
-            return False
-        if bias is not self._plain_bias:
-            if not np.array_equal(np.flatnonzero(bias[0]), SUPPRESSED):
-                return False
-            self._plain_bias = bias
-        return True
 
     def _run(
         self, state: EngineState, parent_N: Ints, token_N: Ints, **choice: Ints
@@ -162,7 +175,7 @@ class OnnxEngine:
         states = dict(zip(self._states, every, strict=False))
         return found, state._replace(states=states, rows=rows, memory=memory)
 
-    def _memory(self, state: EngineState, rows: Rows) -> Arrays:
+    def _memory(self, state: EngineState, rows: RowLayout) -> Arrays:
         """What the rows read of their sentences; dropped are those that no row needs."""
         memory = dict(state.memory)
         if rows.memory_A is not state.rows.memory_A:
@@ -172,36 +185,13 @@ class OnnxEngine:
             memory["mask"] = state.sources["mask"][rows.memory_A, :, :width]
         return self._placed(rows, memory)
 
-    def _placed(self, rows: Rows, memory: dict[str, Any]) -> Arrays:
+    def _placed(self, rows: RowLayout, memory: dict[str, Any]) -> Arrays:
         """Adds which sentence's memory each row reads."""
         if self._sums:
             memory["sentence"] = rows.sentence_N
         if self._attends:
             memory |= {"place": rows.places, "row": rows.table()}
         return memory
-
-
-_SOURCES = ("values", "keys", "mask", "cell_bias", "readout_bias")
-
-
-def load_engine(
-    model: ModelFolder,
-    *,
-    precision: str = "float32",
-    threads: int | None = None,
-    shortlist: bool = False,
-) -> OnnxEngine:
-    """The engine of an exported model."""
-    threads = threads or usable_processors()
-    head = _head(model) if shortlist else None
-    names = ENCODER, (BODIES if shortlist else STEPS)[precision]
-    graphs = [model.graph_file(name) for name in names]
-    try:
-        encoder, step = (open_session(graph, threads) for graph in graphs)
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(f"{model.path}: ONNX Runtime cannot use this model: {reason}") from error
-    return OnnxEngine(encoder, step, model.recipe.model, model.tokenizers.target.size, head)
 
 
 def _head(model: ModelFolder) -> ShortlistHead:
