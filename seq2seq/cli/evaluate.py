@@ -5,10 +5,8 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Annotated
 
-import typer
-
 from seq2seq.cli import console, files
-from seq2seq.cli.options import Model
+from seq2seq.cli.options import Model, argument, option
 from seq2seq.cli.score import Scoring
 from seq2seq.cli.search_options import (
     Lengths,
@@ -32,15 +30,11 @@ def evaluate(
     lengths: Lengths,
     running: RunningMany,
     scoring: Scoring,
-    source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="Text to translate; -: standard input.")
-    ],
-    reference: Annotated[str, typer.Argument(metavar="REFERENCE", help="Its translation.")],
+    source: Annotated[str, argument("SOURCE", "Text to translate; -: standard input.")],
+    reference: Annotated[str, argument("REFERENCE", "Its translation.")],
     output: Annotated[
         str | None,
-        typer.Option(
-            "-o", "--output", metavar="FILE", help="Also write the translations to a file."
-        ),
+        option("FILE", "Also write the translations to a file.", "-o", "--output"),
     ] = None,
 ) -> None:
     """Translate a test set and score it.

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from seq2seq.cli import console
+from seq2seq.cli.options import argument, option
 from seq2seq.errors import MissingExtraError
 
 EXAMPLE = console.example(
@@ -17,17 +16,13 @@ EXAMPLE = console.example(
 
 
 def export(
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="The folder of a run, or of a model with weights.")
-    ],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="MODEL", help="The folder to create.")
-    ],
+    run: Annotated[str, argument("RUN", "The folder of a run, or of a model with weights.")],
+    output: Annotated[Path, option("MODEL", "The folder to create.", "-o", "--output")],
     shortlist: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DATA",
-            help="Also learn from the prepared corpus DATA which target tokens each source token "
+        option(
+            "DATA",
+            "Also learn from the prepared corpus DATA which target tokens each source token "
             "may need (requires attention); translate --shortlist then considers no others.",
         ),
     ] = None,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seq2seq.cli import console, files
-from seq2seq.cli.options import Model, add_verb, excludes, verb_style
+from seq2seq.cli.options import Model, add_verb, argument, excludes, option, verb_style
 from seq2seq.cli.search_options import Running
 from seq2seq.errors import Seq2SeqError
 
@@ -33,30 +33,18 @@ ATTENTION_EXAMPLE = console.example(
 
 def attention(
     model: Model,
-    source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="Text to translate; -: standard input.")
-    ],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FOLDER", help="The folder for the pictures.")
-    ],
+    source: Annotated[str, argument("SOURCE", "Text to translate; -: standard input.")],
+    output: Annotated[Path, option("FOLDER", "The folder for the pictures.", "-o", "--output")],
     running: Running,
     target: Annotated[
         str | None,
-        typer.Argument(
-            metavar="TARGET",
-            help="Its translation.",
-            show_default="what the model itself translates",
-        ),
+        argument("TARGET", "Its translation.", show_default="what the model itself translates"),
     ] = None,
     beam: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", min=1, help="Keep N hypotheses at each step.  [default: the recipe's]"
-        ),
+        option("N", "Keep N hypotheses at each step.  [default: the recipe's]", min=1),
     ] = None,
-    count: Annotated[
-        int, typer.Option("--lines", metavar="N", min=1, help="Draw the first N lines.")
-    ] = 100,
+    count: Annotated[int, option("N", "Draw the first N lines.", "--lines", min=1)] = 100,
 ) -> None:
     """Draw what a model attends to: a picture for each line.
 

@@ -18,22 +18,36 @@ from typer.core import TyperCommand
 from seq2seq.cli import console
 from seq2seq.errors import Seq2SeqError
 
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="The folder of a model or a run.")]
-RecipeName = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="The name of a packaged recipe, or a TOML file.")
-]
+
+def argument(metavar: str, text: str, **more: Any) -> Any:
+    """An argument: what help calls it, and what it says of it."""
+    return typer.Argument(metavar=metavar, help=text, **more)
+
+
+def option(metavar: str, text: str, *names: str, **more: Any) -> Any:
+    """An option with a value: what help calls the value, and what it says of the option."""
+    return typer.Option(*names, metavar=metavar, help=text, **more)
+
+
+def flag(name: str, text: str) -> Any:
+    """An option without a value."""
+    return typer.Option(name, help=text)
+
+
+Model = Annotated[str, argument("MODEL", "The folder of a model or a run.")]
+RecipeName = Annotated[str, argument("RECIPE", "The name of a packaged recipe, or a TOML file.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Replace a value of the recipe, as in --set model.decoder.layers=2; can be repeated. "
+    option(
+        "KEY=VALUE",
+        "Replace a value of the recipe, as in --set model.decoder.layers=2; can be repeated. "
         "Paths are relative to the current folder.",
+        "--set",
     ),
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(metavar="N", min=1, help="Use N processor threads.  [default: all cores]"),
+    option("N", "Use N processor threads.  [default: all cores]", min=1),
 ]
 
 

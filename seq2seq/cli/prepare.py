@@ -7,10 +7,8 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from seq2seq.cli import console
-from seq2seq.cli.options import RecipeName, Settings
+from seq2seq.cli.options import RecipeName, Settings, flag, option
 
 EXAMPLE = console.example(
     "seq2seq prepare quickstart -o data/quickstart",
@@ -23,23 +21,19 @@ def prepare(
     recipe: RecipeName,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "-o", "--output", metavar="FOLDER", help="The folder to create.  [default: data/NAME]"
-        ),
+        option("FOLDER", "The folder to create.  [default: data/NAME]", "-o", "--output"),
     ] = None,
     assignments: Settings = None,
     processes: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Tokenize in N processes.  [default: all cores]"),
+        option("N", "Tokenize in N processes.  [default: all cores]", min=1),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the folder if it holds prepared data.")
+        bool, flag("--overwrite", "Replace the folder if it holds prepared data.")
     ] = False,
     init_from: Annotated[
         Path | None,
-        typer.Option(
-            metavar="RUN", help="Use the tokenizer of the run or model that is to be fine-tuned."
-        ),
+        option("RUN", "Use the tokenizer of the run or model that is to be fine-tuned."),
     ] = None,
 ) -> None:
     """Prepare a corpus for training.

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from seq2seq.cli import console
-from seq2seq.cli.options import RecipeName, Settings, add_verb, verb_style
+from seq2seq.cli.options import RecipeName, Settings, add_verb, flag, verb_style
 
 app = typer.Typer(
     help="List, show and check recipes.",
@@ -46,9 +46,7 @@ def show(
     assignments: Settings = None,
     full: Annotated[
         bool,
-        typer.Option(
-            "--full", help="Print every key with its value, defaults included (implied by --set)."
-        ),
+        flag("--full", "Print every key with its value, defaults included (implied by --set)."),
     ] = False,
 ) -> None:
     """Print a recipe.

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from seq2seq.cli import console
+from seq2seq.cli.options import argument, option
 
 EXAMPLE = console.example(
     "seq2seq report runs/quickstart", "seq2seq report runs/quickstart -o quickstart.html"
@@ -15,18 +14,16 @@ EXAMPLE = console.example(
 
 
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    run: Annotated[Path, argument("RUN", "A run's folder.")],
     output: Annotated[
         Path | None,
-        typer.Option(
-            "-o", "--output", metavar="FILE", help="The page to write.  [default: RUN/report.html]"
-        ),
+        option("FILE", "The page to write.  [default: RUN/report.html]", "-o", "--output"),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Take the examples from the validation set of this prepared folder, translated "
+        option(
+            "FOLDER",
+            "Take the examples from the validation set of this prepared folder, translated "
             "now.  [default: the examples that training saved]",
         ),
     ] = None,

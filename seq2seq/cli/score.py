@@ -10,10 +10,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from seq2seq.cli import console, files
-from seq2seq.cli.options import OptionGroup, check_choice
+from seq2seq.cli.options import OptionGroup, argument, check_choice, flag, option
 from seq2seq.cli.search_options import Penalties, Running
 from seq2seq.errors import Seq2SeqError
 from seq2seq.storage.lines import STANDARD, count_lines, name_of
@@ -34,30 +32,23 @@ class Scoring(OptionGroup):
 
     metric: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="bleu, chrf, chrf++ or ter; can be repeated.  [default: bleu, chrf and ter]",
+        option(
+            "NAME", "bleu, chrf, chrf++ or ter; can be repeated.  [default: bleu, chrf and ter]"
         ),
     ] = None
-    lowercase: Annotated[
-        bool, typer.Option("--lowercase", help="Ignore case in BLEU and chrF.")
-    ] = False
+    lowercase: Annotated[bool, flag("--lowercase", "Ignore case in BLEU and chrF.")] = False
     tokenize: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="BLEU's tokenizer: 13a, intl, char, zh, none, ja-mecab or ko-mecab.  "
-            "[default: 13a]",
+        option(
+            "NAME",
+            "BLEU's tokenizer: 13a, intl, char, zh, none, ja-mecab or ko-mecab.  [default: 13a]",
         ),
     ] = None
     bootstrap: Annotated[
         int,
-        typer.Option(
-            metavar="N",
-            help="Add 95 % confidence intervals from N bootstrap resamples; 1000 is usual.",
-        ),
+        option("N", "Add 95 % confidence intervals from N bootstrap resamples; 1000 is usual."),
     ] = 0
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+    json_: Annotated[bool, flag("--json", "Print JSON.")] = False
 
     def check(self) -> None:
         """Raises a ``Seq2SeqError`` for a metric, a tokenizer or a number that is not allowed."""
@@ -95,28 +86,27 @@ class Rescoring(OptionGroup):
 
     model: Annotated[
         str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="Score how likely MODEL finds TARGET, given SOURCE. Each line of output has "
+        option(
+            "MODEL",
+            "Score how likely MODEL finds TARGET, given SOURCE. Each line of output has "
             "log-probability, score and perplexity, separated by tabs. If TARGET ends in .jsonl, "
             "as written by translate --format jsonl, exactly its tokens are scored.",
         ),
     ] = None
     n_best: Annotated[
         bool,
-        typer.Option(
+        flag(
             "--n-best",
-            help="TARGET has lines of the form INDEX ||| TEXT, INDEX being the line of SOURCE, "
-            "from 0.",
+            "TARGET has lines of the form INDEX ||| TEXT, INDEX being the line of SOURCE, from 0.",
         ),
     ] = False
     format_: Annotated[
         str | None,
-        typer.Option(
-            "--format",
-            metavar="NAME",
-            help="text, or jsonl: a JSON object per line, with the tokens and their "
+        option(
+            "NAME",
+            "text, or jsonl: a JSON object per line, with the tokens and their "
             "log-probabilities.  [default: text]",
+            "--format",
         ),
     ] = None
 
@@ -124,16 +114,11 @@ class Rescoring(OptionGroup):
 def score(
     hypotheses: Annotated[
         str,
-        typer.Argument(
-            metavar="HYPOTHESES", help="Translations; -: standard input. With --model: the SOURCE."
-        ),
+        argument("HYPOTHESES", "Translations; -: standard input. With --model: the SOURCE."),
     ],
     references: Annotated[
         list[str],
-        typer.Argument(
-            metavar="REFERENCE",
-            help="One or more reference files. With --model: files of translations.",
-        ),
+        argument("REFERENCE", "One or more reference files. With --model: files of translations."),
     ],
     scoring: Scoring,
     rescoring: Rescoring,

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from seq2seq.cli.options import OptionGroup, Threads, check_choice, excludes, needs
+from seq2seq.cli.options import OptionGroup, Threads, check_choice, excludes, flag, needs, option
 from seq2seq.errors import Seq2SeqError
 
 if TYPE_CHECKING:
@@ -25,28 +23,22 @@ class Searching(OptionGroup):
 
     beam: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Keep N hypotheses at each step; 1: greedy.  [default: the recipe's]",
-        ),
+        option("N", "Keep N hypotheses at each step; 1: greedy.  [default: the recipe's]", min=1),
     ] = None
     groups: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
+        option(
+            "N",
+            "Split the beam into N groups that are kept different; N must divide the beam.",
             min=2,
-            help="Split the beam into N groups that are kept different; N must divide the beam.",
         ),
     ] = None
     diversity: Annotated[
         float | None,
-        typer.Option(
-            metavar="X", min=0.0, help="How strongly --groups are kept different.  [default: 0.5]"
-        ),
+        option("X", "How strongly --groups are kept different.  [default: 0.5]", min=0.0),
     ] = None
     allow_unknown: Annotated[
-        bool, typer.Option("--allow-unknown", help="Allow the unknown token in translations.")
+        bool, flag("--allow-unknown", "Allow the unknown token in translations.")
     ] = False
 
 
@@ -56,21 +48,21 @@ class Penalties(OptionGroup):
 
     length_penalty: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Divide scores by nothing (none), by length ** alpha (length), or by "
+        option(
+            "NAME",
+            "Divide scores by nothing (none), by length ** alpha (length), or by "
             "((5 + length) / 6) ** alpha (gnmt).  [default: the recipe's]",
         ),
     ] = None
-    alpha: Annotated[
-        float | None, typer.Option(metavar="X", min=0.0, help="The exponent of the length penalty.")
-    ] = None
+    alpha: Annotated[float | None, option("X", "The exponent of the length penalty.", min=0.0)] = (
+        None
+    )
     coverage: Annotated[
         float | None,
-        typer.Option(
-            metavar="X",
+        option(
+            "X",
+            "Weight of the penalty for source words left untranslated; needs attention.",
             min=0.0,
-            help="Weight of the penalty for source words left untranslated; needs attention.",
         ),
     ] = None
 
@@ -111,40 +103,36 @@ class Sampled(OptionGroup):
 
     sample: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Draw N translations of each line at random instead of searching. --format text "
+        option(
+            "N",
+            "Draw N translations of each line at random instead of searching. --format text "
             "writes the most probable of them, nbest and jsonl write all.",
+            min=1,
         ),
     ] = None
     temperature: Annotated[
         float | None,
-        typer.Option(
-            metavar="X",
-            help="Below 1: samples are safer and more alike; above 1: more varied.  [default: 1]",
+        option(
+            "X", "Below 1: samples are safer and more alike; above 1: more varied.  [default: 1]"
         ),
     ] = None
     top_k: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Sample from the N most probable tokens only."),
+        option("N", "Sample from the N most probable tokens only.", min=1),
     ] = None
     top_p: Annotated[
         float | None,
-        typer.Option(
-            metavar="X",
-            help="Sample only from the most probable tokens that together have probability X.",
-        ),
+        option("X", "Sample only from the most probable tokens that together have probability X."),
     ] = None
     seed: Annotated[
         int | None,
-        typer.Option(metavar="N", min=0, help="The random seed of the samples.  [default: 1]"),
+        option("N", "The random seed of the samples.  [default: 1]", min=0),
     ] = None
     mbr: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Of the samples or the n best, write the translation that agrees best with the "
+        option(
+            "NAME",
+            "Of the samples or the n best, write the translation that agrees best with the "
             "others, measured by chrf or bleu (minimum Bayes risk).",
         ),
     ] = None
@@ -186,35 +174,27 @@ class Sampled(OptionGroup):
 class Lengths(OptionGroup):
     """Lengths and repetition."""
 
-    min_length: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="At least N tokens.")
-    ] = None
-    max_length: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="At most N tokens.")
-    ] = None
+    min_length: Annotated[int | None, option("N", "At least N tokens.", min=0)] = None
+    max_length: Annotated[int | None, option("N", "At most N tokens.", min=1)] = None
     min_ratio: Annotated[
-        float | None, typer.Option(metavar="X", min=0.0, help="At least X tokens per source token.")
+        float | None, option("X", "At least X tokens per source token.", min=0.0)
     ] = None
     max_ratio: Annotated[
         float | None,
-        typer.Option(
-            metavar="X",
-            min=0.0,
-            help="At most X tokens per source token (plus the recipe's max_extra).",
-        ),
+        option("X", "At most X tokens per source token (plus the recipe's max_extra).", min=0.0),
     ] = None
-    no_repeat: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Never repeat a sequence of N tokens.")
-    ] = None
+    no_repeat: Annotated[int | None, option("N", "Never repeat a sequence of N tokens.", min=1)] = (
+        None
+    )
     repetition_penalty: Annotated[
         float | None,
-        typer.Option(metavar="X", help="Above 1: makes tokens less likely to come again."),
+        option("X", "Above 1: makes tokens less likely to come again."),
     ] = None
     long: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="What to do with lines longer than the model was trained on: split (into "
+        option(
+            "NAME",
+            "What to do with lines longer than the model was trained on: split (into "
             "sentences), truncate or keep.  [default: the recipe's]",
         ),
     ] = None
@@ -226,51 +206,44 @@ class Running(OptionGroup):
 
     with_: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
+            "MODEL",
+            "Another model with the same tokenizer, to translate together; can be repeated.",
             "--with",
-            metavar="MODEL",
-            help="Another model with the same tokenizer, to translate together; can be repeated.",
         ),
     ] = None
     combine: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Average the models' log-probabilities (log) or probabilities (probability).  "
+        option(
+            "NAME",
+            "Average the models' log-probabilities (log) or probabilities (probability).  "
             "[default: log]",
         ),
     ] = None
     weights: Annotated[
         str | None,
-        typer.Option(
-            metavar="X,X,...", help="The weight of each model, MODEL first.  [default: equal]"
-        ),
+        option("X,X,...", "The weight of each model, MODEL first.  [default: equal]"),
     ] = None
     engine: Annotated[
         str,
-        typer.Option(
-            metavar="NAME",
-            help="What runs the network: onnx, torch, or auto: onnx, but torch with a GPU.",
-        ),
+        option("NAME", "What runs the network: onnx, torch, or auto: onnx, but torch with a GPU."),
     ] = "auto"
     precision: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME", help="For exported models: float32 or int8.  [default: float32]"
-        ),
+        option("NAME", "For exported models: float32 or int8.  [default: float32]"),
     ] = None
     shortlist: Annotated[
         bool,
-        typer.Option(
+        flag(
             "--shortlist",
-            help="For exported models: consider only the target tokens that are likely for the "
+            "For exported models: consider only the target tokens that are likely for the "
             "source; faster.",
         ),
     ] = False
     threads: Threads = None
     batch_size: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Translate at most N lines at once.  [default: 64]"),
+        option("N", "Translate at most N lines at once.  [default: 64]", min=1),
     ] = None
 
     def check(self) -> None:
@@ -324,9 +297,7 @@ class RunningMany(Running):
 
     processes: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", min=1, help="Translate in N processes, each with --threads threads."
-        ),
+        option("N", "Translate in N processes, each with --threads threads.", min=1),
     ] = None
 
     def load_all(self, model: str) -> Translator | TranslatorPool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seq2seq.cli import INTERRUPTED, console
-from seq2seq.cli.options import RecipeName, Settings, Threads
+from seq2seq.cli.options import RecipeName, Settings, Threads, flag, option
 
 if TYPE_CHECKING:
     from seq2seq.training.state import TrainingResult
@@ -24,55 +24,50 @@ def train(
     recipe: RecipeName,
     data: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="A prepared folder.  [default: prepare first, inside the run's folder]",
-        ),
+        option("FOLDER", "A prepared folder.  [default: prepare first, inside the run's folder]"),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "-o", "--output", metavar="FOLDER", help="The run's folder.  [default: runs/NAME]"
-        ),
+        option("FOLDER", "The run's folder.  [default: runs/NAME]", "-o", "--output"),
     ] = None,
     assignments: Settings = None,
     threads: Threads = None,
     tensorboard: Annotated[
         bool,
-        typer.Option(
+        flag(
             "--tensorboard",
-            help="Also write TensorBoard logs; the same as --set training.tensorboard=true.",
+            "Also write TensorBoard logs; the same as --set training.tensorboard=true.",
         ),
     ] = False,
     deterministic: Annotated[
         bool,
-        typer.Option(
+        flag(
             "--deterministic",
-            help="Use only algorithms of torch that give the same bits every time, and refuse to "
+            "Use only algorithms of torch that give the same bits every time, and refuse to "
             "resume a run where the bits could differ.",
         ),
     ] = False,
     changed_data: Annotated[
         bool,
-        typer.Option(
+        flag(
             "--changed-data",
-            help="Resume although the corpus has changed since: with the data as it was prepared, "
+            "Resume although the corpus has changed since: with the data as it was prepared, "
             "or, if it is a stream, with the files as they are now.",
         ),
     ] = False,
     init_from: Annotated[
         Path | None,
-        typer.Option(
-            metavar="RUN",
-            help="Fine-tune: start from the weights and the tokenizer of a run or model, and "
+        option(
+            "RUN",
+            "Fine-tune: start from the weights and the tokenizer of a run or model, and "
             "measure how much is forgotten.",
         ),
     ] = None,
     old_val: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(
-            metavar="SOURCE TARGET",
-            help="With --init-from: the two files on which forgetting is measured.  [default: "
+        option(
+            "SOURCE TARGET",
+            "With --init-from: the two files on which forgetting is measured.  [default: "
             "RUN's own validation set]",
         ),
     ] = None,

@@ -12,11 +12,9 @@ from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from seq2seq.cli import console, files
 from seq2seq.cli.files import FORMATS, write_translations
-from seq2seq.cli.options import Model, OptionGroup, check_choice
+from seq2seq.cli.options import Model, OptionGroup, argument, check_choice, option
 from seq2seq.cli.search_options import (
     Lengths,
     Penalties,
@@ -51,16 +49,13 @@ class Constrained(OptionGroup):
 
     prefix: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Text that each translation begins with: one line for each line of INPUT.",
-        ),
+        option("FILE", "Text that each translation begins with: one line for each line of INPUT."),
     ] = None
     constraints: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE",
-            help="JSON Lines, one line for each line of INPUT, with any of "
+        option(
+            "FILE",
+            "JSON Lines, one line for each line of INPUT, with any of "
             '{"prefix": "...", "force": ["..."], "avoid": ["..."]}; or an empty line.',
         ),
     ] = None
@@ -86,45 +81,45 @@ class Written(OptionGroup):
 
     output: Annotated[
         str,
-        typer.Option(
+        option(
+            "FILE",
+            "The file to write; an existing one is replaced.",
             "-o",
             "--output",
-            metavar="FILE",
-            help="The file to write; an existing one is replaced.",
             show_default="standard output",
         ),
     ] = STANDARD
     format_: Annotated[
         str | None,
-        typer.Option(
-            "--format",
-            metavar="NAME",
-            help="text: one translation per line; nbest: INDEX ||| TEXT ||| SCORE for each "
+        option(
+            "NAME",
+            "text: one translation per line; nbest: INDEX ||| TEXT ||| SCORE for each "
             "translation, INDEX counting lines from 0; jsonl: a JSON object per line, with scores, "
             "tokens and alignments.  [default: text, or nbest with --n-best]",
+            "--format",
         ),
     ] = None
     n_best: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
+        option(
+            "N",
+            "Write the N best translations of each line, all different; there may be fewer.",
             min=1,
-            help="Write the N best translations of each line, all different; there may be fewer.",
         ),
     ] = None
     alignments: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Also write which word was translated from which: pairs i-j of source word i and "
+        option(
+            "FILE",
+            "Also write which word was translated from which: pairs i-j of source word i and "
             "target word j, from 0.",
         ),
     ] = None
     attention: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE.npz",
-            help="Also write the attention weights of each target token over the source tokens: a "
+        option(
+            "FILE.npz",
+            "Also write the attention weights of each target token over the source tokens: a "
             "matrix for each line, named by its number from 1.",
         ),
     ] = None
@@ -176,9 +171,9 @@ def translate(
     running: RunningMany,
     source: Annotated[
         str,
-        typer.Argument(
-            metavar="INPUT",
-            help="Text to translate, UTF-8, one sentence per line.",
+        argument(
+            "INPUT",
+            "Text to translate, UTF-8, one sentence per line.",
             show_default="standard input",
         ),
     ] = STANDARD,
