@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from seq2seq.errors import Seq2SeqError
-from seq2seq.ids import UNK
+from seq2seq.ids import SUPPRESSED, UNK
 from seq2seq.recipe.training import LengthNormalization
 from seq2seq.search.beam import beam_search, check_sizes
 from seq2seq.search.constraints import Constraints, make_rules
@@ -30,7 +31,7 @@ from seq2seq.search.model import (
     StepModel,
 )
 from seq2seq.search.sampling import Sampling, check_sampling, sample
-from seq2seq.search.scores import SUPPRESSED, Normalization, divisors, length_caps
+from seq2seq.search.trace import Normalization, divisors
 
 Wish = Constraints  # its public name
 
@@ -159,6 +160,15 @@ def run_search(
         phrases=phrases,
         **common,
     )
+
+
+def length_caps(source_lengths: npt.ArrayLike, max_ratio: float, max_extra: int) -> Ints:
+    """The most tokens of each translation (B,): ``max_ratio * length + max_extra``, rounded down.
+
+    Lengths do not count eos.
+    """
+    lengths = np.asarray(source_lengths, dtype=np.float64)
+    return np.floor(max_ratio * lengths + max_extra).astype(np.int64)
 
 
 def check_options(options: SearchOptions) -> None:

@@ -9,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from seq2seq.errors import Seq2SeqError
-from seq2seq.ids import BOS, EOS
+from seq2seq.ids import BOS, EOS, SUPPRESSED
 from seq2seq.recipe.training import NoNormalization
 from seq2seq.search.constraints.tokens import Rule
 from seq2seq.search.model import Hypothesis, S, SourceBatch, StepModel, check_numbers
-from seq2seq.search.scores import SUPPRESSED, Normalization, checked_caps, divisors
-from seq2seq.search.step import Stepper
-from seq2seq.search.trace import Paths
+from seq2seq.search.step import Stepper, checked_caps
+from seq2seq.search.trace import Normalization, Paths, divisors
 
 
 def greedy(

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Generic, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from seq2seq.errors import Seq2SeqError
 from seq2seq.ids import EOS
@@ -193,3 +194,16 @@ class Stepper(Generic[S]):
         waits_N = (adjusted_NV[:, EOS] == -np.inf) & (rows.log_prob_NV[:, EOS] > -np.inf)
         waits_N &= self.last_B[rows.sentence_N] > length
         return np.asarray((self._caps_B[rows.sentence_N] <= length) & ~waits_N)
+
+
+def checked_caps(max_lengths: npt.ArrayLike, sentences: int) -> Ints:
+    """The length caps that a search was given, as an array (B,); refused if they do not fit."""
+    caps = np.asarray(max_lengths, dtype=np.int64)
+    if caps.shape != (sentences,):
+        raise Seq2SeqError(
+            f"max_lengths has the shape {caps.shape}, but needs one length for each of "
+            f"{sentences} sentences: ({sentences},)"
+        )
+    if (caps < 0).any():
+        raise Seq2SeqError(f"max_lengths holds {caps.min()}; lengths of 0 or more are allowed")
+    return caps

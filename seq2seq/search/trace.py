@@ -1,4 +1,4 @@
-"""The rows of a search from step to step: their tokens, parents, sums and attention.
+"""The rows of a search from step to step: tokens, parents, sums, attention; and their scores.
 
 Every search notes its steps in a :class:`Trace`; translations are only written out at the end.
 
@@ -13,8 +13,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from seq2seq.recipe.training import GnmtNormalization, LengthNormalization, NoNormalization
 from seq2seq.search.model import Bools, Floats, Floats32, Hypothesis, Ints, required_attention
-from seq2seq.search.scores import coverage_penalties
+
+Normalization = NoNormalization | LengthNormalization | GnmtNormalization
 
 
 class End(NamedTuple):
@@ -37,6 +39,23 @@ def ends_at(
         End(score, total, length, row, truncated)
         for score, total, row, truncated in zip(*columns, strict=True)
     ]
+
+
+def divisors(normalization: Normalization, longest: int) -> Floats:
+    """What log-probabilities are divided by to give scores, for each length up to the longest.
+
+    The entry at a number of tokens, eos counted, is its divisor (longest + 1,). It never falls with
+    length; the beam's early stop rests on that.
+    """
+    length = np.arange(longest + 1, dtype=np.float64)
+    match normalization:
+        case NoNormalization():
+            return np.ones_like(length)
+        case LengthNormalization(alpha=alpha):
+            length[0] = 1.0  # no hypothesis has length 0, as eos counts; only keep it divisible
+            return np.asarray(length**alpha)
+        case GnmtNormalization(alpha=alpha):
+            return np.asarray(((5.0 + length) / 6.0) ** alpha)
 
 
 class Trace:
@@ -87,6 +106,19 @@ class Trace:
 
     def _attention_along(self, path: Sequence[int], positions: int) -> Floats32:
         return np.stack([self._attention[step][row, :positions] for step, row in enumerate(path)])
+
+
+def coverage_penalties(attended_NS: Floats, lengths_N: Ints) -> Floats:
+    """How much of its source each translation leaves out (Wu et al. 2016, equation 14).
+
+    It is the sum over a source's positions, so many with eos, of ``log(min(attended, 1))``, which
+    is 0 or below; what each got is summed over all steps. An attention of exactly 0 counts as the
+    least float32, so that the penalty stays finite.
+    """
+    penalty_NS = np.log(np.clip(attended_NS, np.finfo(np.float32).tiny, 1.0))
+    real_NS = np.arange(attended_NS.shape[1]) < lengths_N[:, None]
+    # One after another, unlike sum: to the last bit the same, whatever the padding.
+    return np.asarray(np.where(real_NS, penalty_NS, 0.0).cumsum(axis=1)[:, -1])
 
 
 class Coverage:

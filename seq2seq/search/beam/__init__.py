@@ -48,14 +48,13 @@ import numpy as np
 import numpy.typing as npt
 
 from seq2seq.errors import Seq2SeqError
-from seq2seq.ids import BOS
+from seq2seq.ids import BOS, SUPPRESSED
 from seq2seq.search.beam.state import BeamState, Finished, Ranked
 from seq2seq.search.constraints.phrases import ForcedPhrases
 from seq2seq.search.constraints.tokens import Rule
 from seq2seq.search.model import Bools, Hypothesis, S, SourceBatch, StepModel
-from seq2seq.search.scores import SUPPRESSED, Normalization, checked_caps, divisors
-from seq2seq.search.step import BestTokens, Stepper
-from seq2seq.search.trace import Coverage, Trace
+from seq2seq.search.step import BestTokens, Stepper, checked_caps
+from seq2seq.search.trace import Coverage, Normalization, Trace, divisors
 
 
 def beam_search(

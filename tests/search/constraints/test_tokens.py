@@ -13,7 +13,7 @@ from seq2seq.search.constraints.tokens import (
     RepetitionPenalty,
     Rule,
 )
-from seq2seq.search.scores import coverage_penalties
+from seq2seq.search.trace import coverage_penalties
 
 VOCAB = 7
 

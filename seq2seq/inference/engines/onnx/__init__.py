@@ -16,13 +16,13 @@ import onnxruntime
 from safetensors.numpy import load
 
 from seq2seq.errors import ModelError, Seq2SeqError
+from seq2seq.ids import SUPPRESSED
 from seq2seq.inference.engines import RowLayout, widened
 from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.inference.shortlist import SelectedHead, Shortlist, ShortlistHead
 from seq2seq.processors import usable_processors
 from seq2seq.recipe import Model
 from seq2seq.search.model import Candidates, Distribution, Ints, SourceBatch, top_k
-from seq2seq.search.scores import SUPPRESSED
 from seq2seq.storage.layout import BODIES, ENCODER, OUTPUT, SHORTLIST, STEPS
 
 Arrays = Mapping[str, Any]

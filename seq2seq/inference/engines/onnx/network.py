@@ -16,11 +16,11 @@ import numpy as np
 import onnx
 
 from seq2seq.errors import ModelError
+from seq2seq.ids import SUPPRESSED
 from seq2seq.inference.engines.onnx.builder import Builder, Precision, Tensor
 from seq2seq.inference.engines.onnx.cells import Parts, cell_op
 from seq2seq.recipe import Model
 from seq2seq.search.model import Floats32
-from seq2seq.search.scores import SUPPRESSED
 
 Weights = Mapping[str, Floats32]
 
