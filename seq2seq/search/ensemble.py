@@ -1,4 +1,7 @@
-"""Several models as one: at each step their opinions on the next token are averaged."""
+"""Several models as one: at each step their opinions on the next token are averaged.
+
+Shapes: N rows, S source length, V vocabulary.
+"""
 
 from __future__ import annotations
 

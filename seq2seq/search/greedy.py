@@ -1,4 +1,7 @@
-"""Searches that follow one hypothesis a sentence: the best token at each step, or a given one."""
+"""Searches that follow one hypothesis a sentence: the best token at each step, or a given one.
+
+Shapes: B sentences, N rows, k candidates a row, T tokens of the longest translation given.
+"""
 
 from __future__ import annotations
 

@@ -9,6 +9,8 @@ what it made of a word is then split anew.
 
 A word has ``_SPLITS`` splits, each a pure function of the word, its number and alpha, and chance
 picks one. That makes them worth remembering: in text, most words have been seen before.
+
+Shapes: W words.
 """
 
 from __future__ import annotations

@@ -8,17 +8,20 @@ What it does, for each sentence:
 2. A candidate that ends (with eos) is finished if it is among the first ``beam`` of that ranking.
    The first ``beam`` others are the live hypotheses of the next step.
 3. At the length cap eos is forced: all live hypotheses are finished, with its log-probability.
-4. The sentence is done when none is live, or when no live one can still be among the ``n_best``.
-   That is proved, not guessed: a sum of log-probabilities ``s <= 0`` only falls, and is divided at
-   most by the greatest divisor, that of the cap, so no end of this hypothesis scores above
-   ``s / divisor(cap + 1)``. If ``n_best`` finished ones score at least that much, nothing that is
-   still to come replaces them. Where scores are normalized by length, though, that bound is loose
-   and alone would often go on to the cap. So with ``beam`` or more finished, a guess is enough: the
-   live ones are given up if none, as it stands and by its own length, scores above the best
-   finished one. It does not look at ``n_best``, so asking for more never changes the best. A beam
-   of 1 is greedy search, and done when it has finished one.
-   (To stop at ``beam`` finished ones whatever they score, as is often done, loses the translation
-   where a model is sure of itself: ends without any chance then make up the beam's last places.)
+4. A sentence is done as soon as one of these holds:
+
+   a. No hypothesis is live.
+   b. No live hypothesis can get into the ``n_best``, for certain. Its sum ``s <= 0`` can only fall,
+      and no divisor is greater than that of the cap, so it cannot score above
+      ``s / divisor(cap + 1)``; and ``n_best`` finished ones score at least that much.
+   c. ``beam`` hypotheses are finished, and no live one, divided by the divisor of its present
+      length, scores above the best of them. This is a guess: with length normalization the bound of
+      b is loose, and the search would often go on to the cap. It does not look at ``n_best``, so
+      asking for more translations never changes the best one.
+   d. ``beam`` is 1, and a hypothesis is finished: this is greedy search.
+
+   Many toolkits stop at ``beam`` finished hypotheses, whatever they score. That can lose the best
+   translation: where a model is sure of itself, poor endings fill the last places of the beam.
 5. Finished hypotheses are ranked by normalized score; of equal ones, the first found goes first.
 
 Of each row the ``beam + 1`` best tokens are enough to know the ranking as far as it matters: a row
@@ -27,7 +30,7 @@ has at most ``beam`` tokens among the first ``beam`` non-eos ones, and if eos is
 
 Rules may change what the candidates are ranked by at a step. The sums stay the model's own, so
 nothing above changes. A coverage penalty is added to the score of what is finished; it is 0 or
-below, so the bound of rule 4 holds.
+below, so the bound of rule 4b holds.
 
 With ``groups`` (Vijayakumar et al. 2018) each group of a sentence is a beam of its own, of ``beam /
 groups`` hypotheses: it ranks, finishes and stops by itself, as above. It only sees at each step
@@ -38,6 +41,8 @@ what is outside is neither better than these nor made better. A group's stop nev
 ``n_best``, as those after it would see that.
 
 Nothing here mixes sentences, so a sentence's result does not depend on the batch that it is in.
+
+Shapes are explained in ``state.py``.
 """
 
 from __future__ import annotations

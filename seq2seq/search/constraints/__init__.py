@@ -1,4 +1,7 @@
-"""Constraints on a translation's text: its prefix, forced phrases and avoided phrases, as rules."""
+"""Constraints on a translation's text: its prefix, forced phrases and avoided phrases, as rules.
+
+Shapes: B sentences.
+"""
 
 from __future__ import annotations
 

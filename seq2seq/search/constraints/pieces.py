@@ -4,6 +4,8 @@ Spellings are bytes, as a piece may be one byte of a character. Texts that are c
 are normalized first as the tokenizer does it: by default to NFKC, with single spaces (nmt_nfkc).
 So "ﬁn" is "fin" and two spaces are one; upper and lower case differ, unless the tokenizer itself
 makes no difference.
+
+Shapes: V vocabulary.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Texts are compared as the tokenizer normalizes them (see ``pieces.py``), so case matters unless the
 tokenizer folds it.
+
+Shapes: B sentences, N rows, T tokens so far, V vocabulary.
 """
 
 from __future__ import annotations

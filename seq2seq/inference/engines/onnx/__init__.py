@@ -27,7 +27,7 @@ from seq2seq.storage.layout import BODIES, ENCODER, OUTPUT, SHORTLIST, STEPS
 
 Arrays = Mapping[str, Any]
 
-_ALL = np.zeros(1, dtype=np.int64)  # as k: all tokens
+_ALL_TOKENS = np.zeros(1, dtype=np.int64)  # k = 0: the graph gives the probabilities of all tokens
 _SOURCES = ("values", "keys", "mask", "cell_bias", "readout_bias")
 _SHARED: list[int] = []  # how many threads all sessions of this process share, once it is known
 _LEAST_USED = 0.75  # of a memory's sentences; with fewer under way it is copied to a smaller one
@@ -158,7 +158,7 @@ class OnnxEngine:
             found, after = self._run(state, parent_N, token_N)
             log_probs = state.output.log_probs(found["readout"], after.rows.sentence_N)
             return Distribution(log_probs, found.get("attention")), after
-        found, after = self._run(state, parent_N, token_N, k=_ALL)
+        found, after = self._run(state, parent_N, token_N, k=_ALL_TOKENS)
         return Distribution(found["log_probs"], found.get("attention")), after
 
     def _run(

@@ -6,6 +6,8 @@ bounded: recurrent outputs by 1, embeddings by their table. Nothing is measured 
 dynamic quantization would, so other sentences do not change the scale of one. What remains is the
 last bit of float32, which does depend on the size of a batch: seldom it tips an input to the next
 of its 8-bit values, and a log-probability then moves by some thousandths.
+
+Shapes: N rows, X input columns of a linear map, Y output columns.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from seq2seq.search.model import Floats32
 
 Weights = Mapping[str, Floats32]
 
-# Those that the fast choice leaves out have the first ids, so that leaving them out is no work.
+# The tokens that the graph never chooses have the first ids: what is left is one slice of columns.
 SPECIAL = len(SUPPRESSED)
 
 SOURCE_TABLE = "encoder.embedding.table.weight"
