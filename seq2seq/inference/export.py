@@ -159,7 +159,9 @@ def _gathered(
 
 
 def _trained(model: ModelFolder) -> StepModel[Any] | None:
-    """The network that was trained; None where torch is missing and the graphs are there."""
+    """The network that was trained; None where graphs do without it: torch or a cell is missing."""
+    if model.has_graphs and not model.recipe.model.parts_are_installed():
+        return None
     try:
         from seq2seq.inference.engines.torch import TorchEngine, load_model
     except ModuleNotFoundError:
@@ -172,8 +174,8 @@ def _trained(model: ModelFolder) -> StepModel[Any] | None:
 def _tried(model: ModelFolder, trained: StepModel[Any] | None) -> dict[str, float]:
     """Compares the graphs, as they were written, with the network that was trained.
 
-    Without torch, those in float32 are trusted by their checksums, and the others are compared with
-    them.
+    Without that network, those in float32 are trusted by their checksums, and the others are
+    compared with them.
     """
     random = np.random.default_rng(1)
     sizes = model.tokenizers.source.size, model.tokenizers.target.size

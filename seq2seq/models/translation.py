@@ -15,7 +15,7 @@ from seq2seq.models.bridge import Bridge
 from seq2seq.models.decoder import Decoder, DecoderState
 from seq2seq.models.encoder import Encoder
 from seq2seq.nn.attention import Memory
-from seq2seq.nn.cells import Cell
+from seq2seq.nn.cells import Cell, errors_naming
 from seq2seq.nn.initialization import (
     initialize_embedding,
     initialize_linear,
@@ -96,7 +96,8 @@ class TranslationModel(nn.Module):
         _initialize(self, rule, set())
         for side in (self.encoder, self.decoder):
             for cell in side.stack.first():
-                scale_inputs_for_embeddings(cell, side.embedding.table.embedding_dim)
+                with errors_naming(type(cell)):
+                    scale_inputs_for_embeddings(cell, side.embedding.table.embedding_dim)
         if tied:
             scale_readout_for_logits(self.decoder.readout)
 
@@ -136,7 +137,8 @@ def _initialize(module: nn.Module, rule: str, done: set[nn.Module]) -> None:
         return
     done.add(module)
     if isinstance(module, Cell):
-        module.reset_parameters(rule)
+        with torch.no_grad(), errors_naming(type(module)):
+            module.reset_parameters(rule)
         return
     if isinstance(module, nn.Embedding):
         initialize_embedding(module)

@@ -60,6 +60,7 @@ def initialize_embedding(embedding: nn.Embedding) -> None:
         embedding.weight[embedding.padding_idx].zero_()
 
 
+@torch.no_grad()
 def scale_inputs_for_embeddings(cell: Cell, size: int) -> None:
     """Makes the input weights of embeddings so large that gates read numbers near 1.
 

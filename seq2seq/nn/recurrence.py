@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from seq2seq.nn.cells import Cell, State, make_cell
+from seq2seq.nn.cells import Cell, State, errors_naming, make_cell
 from seq2seq.nn.dropout import Dropout
 from seq2seq.nn.rows import reverse_within
 from seq2seq.recipe import model as recipe
@@ -121,10 +121,11 @@ class RecurrentStack(nn.Module):
         runs = []
         for direction in range(len(self.layers[layer])):  # type: ignore[arg-type]
             cell = self._cell(layer, direction)
-            before = self._before(cell, inputs, state, direction)
-            if direction == 0:
-                runs.append(cell.sequence(inputs, before, lengths_B))
-            else:
+            with errors_naming(type(cell)):
+                before = self._before(cell, inputs, state, direction)
+                if direction == 0:
+                    runs.append(cell.sequence(inputs, before, lengths_B))
+                    continue
                 assert lengths_B is not None, "reading backwards needs lengths"
                 turned, after = cell.sequence(reverse_within(inputs, lengths_B), before, lengths_B)
                 runs.append((reverse_within(turned, lengths_B), after))
@@ -149,7 +150,8 @@ class RecurrentStack(nn.Module):
         below = x_NE if layer == 0 else self.dropout(x_NE)
         inputs = below if extra_NX is None else torch.cat([below, extra_NX], dim=-1)
         cell = self._cell(layer)
-        after = cell.step(cell.project(inputs), state)
+        with errors_naming(type(cell)):
+            after = cell.step(cell.project(inputs), state)
         return self._add(below, after[0], layer), after
 
     def _add(self, below: Tensor, outputs: Tensor, layer: int) -> Tensor:

@@ -66,10 +66,12 @@ class Checks:
     Attributes:
         counts: Tells from a rule's words whether it counts.
         cells: Whether the cells' own keys are checked, which imports torch.
+        names: Whether the packages with the named cells and attentions must be installed.
     """
 
     counts: Callable[[str], bool] = lambda words: True
     cells: bool = False
+    names: bool = True
 
 
 def checks_of(info: ValidationInfo) -> Checks:

@@ -69,7 +69,8 @@ def recipe_from_toml(
         text: TOML.
         origin: What error messages call the recipe, such as its path.
         base: The folder that paths in the text are relative to; None: they stay as they are.
-        cells: Whether the cells' own keys are checked, which imports torch, where it is installed.
+        cells: Whether cells and attentions are checked: that they are known, and a cell's own keys,
+            which imports torch, where it is installed. Only code that runs them needs that.
 
     Returns:
         The recipe.
@@ -143,7 +144,7 @@ def _read(
     cells: bool,
     stored: bool = False,
 ) -> Recipe:
-    cells = cells and own_keys_known()
+    checks = Checks(cells=cells and own_keys_known(), names=cells)
     table = _parse(text, origin)
     if stored and "data" in table:
         table["data"] = without_phrasebook(table["data"])
@@ -160,17 +161,17 @@ def _read(
         assignment.apply(table, Recipe)
     if assignments:
         _make_paths_absolute(table, Path.cwd())
-    if cells:
+    if checks.cells:
         _make_sides(table)
     for section, inner in tables_in(Recipe, table):
         for key, field in section.model_fields.items():
             if inner.get(key) == "none" and says_none(field):
                 inner[key] = None
     try:
-        recipe = Recipe.model_validate(table, context=Checks(cells=cells))
+        recipe = Recipe.model_validate(table, context=checks)
     except ValidationError as error:
         problems += problems_of(error, assignments)
-        problems += further_problems(table, error, assignments, cells=cells)
+        problems += further_problems(table, error, assignments, checks)
     if problems:
         raise RecipeError(origin, problems)
     return recipe

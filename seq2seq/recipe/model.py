@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from seq2seq.errors import ModelError
 from seq2seq.recipe.base import (
     OWN_KEYS,
     Fraction,
@@ -31,8 +32,8 @@ class Cell(Section):
     """A cell: its ``kind``, and beside it the keys of that cell's own ``Options``.
 
     Those stand in the cell's file, which imports torch. So they are checked, and completed by
-    their defaults, where a recipe is for training (``Checks.cells``); a trained model's table is
-    kept as it is stored.
+    their defaults, where a recipe is for training (``Checks.cells``). A trained model's table is
+    kept as it is stored, and its cell need not be installed: the model's graphs do without.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -41,8 +42,8 @@ class Cell(Section):
 
     @field_validator("kind")
     @classmethod
-    def _is_known(cls, kind: str) -> str:
-        return CELLS.check(kind)
+    def _is_known(cls, kind: str, info: ValidationInfo) -> str:
+        return CELLS.check(kind) if checks_of(info).names else kind
 
     @model_validator(mode="wrap")
     @classmethod
@@ -72,14 +73,21 @@ class Cell(Section):
 
 
 def options_class(kind: str) -> type[Section]:
-    """The ``Options`` of a cell, imported with its module."""
-    options: type[Section] = CELLS.load(kind).Options
+    """The ``Options`` of a cell, imported with its module; a ``ModelError`` if it has none."""
+    cell = CELLS.load(kind)
+    options = getattr(cell, "Options", None)
+    if not (isinstance(options, type) and issubclass(options, Section)):
+        raise ModelError(
+            f"{CELLS.described(cell)}: its Options must be a subclass of seq2seq.nn.cells.Section"
+        )
     return options
 
 
-def _check_attention(name: str) -> str:
+def _check_attention(name: str, info: ValidationInfo) -> str:
+    if name == "none" or not checks_of(info).names:
+        return name
     try:
-        return name if name == "none" else ATTENTIONS.check(name)
+        return ATTENTIONS.check(name)
     except ValueError as error:
         raise ValueError(str(error).replace("allowed: ", "allowed: none, ", 1)) from None
 
@@ -151,6 +159,12 @@ class Model(Section):
     decoder: Decoder = Decoder()
     tie: Literal["none", "output", "all"] = "output"
     recurrent_init: Literal["orthogonal", "uniform", "identity"] = "orthogonal"
+
+    def parts_are_installed(self) -> bool:
+        """Whether the packages are there that its cells and its attention come from."""
+        cells = {self.encoder.cell.kind, self.decoder.cell.kind}
+        attentions = {"none", *ATTENTIONS.names()}
+        return cells <= {*CELLS.names()} and self.decoder.attention in attentions
 
     def _broken_rules(self) -> dict[str, bool]:
         encoder, decoder = self.encoder, self.decoder

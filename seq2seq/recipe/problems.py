@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import reduce
 from operator import getitem
@@ -75,7 +75,7 @@ def problems_of(error: ValidationError, assignments: Sequence[Assignment] = ()) 
 
 
 def further_problems(
-    table: Table, error: ValidationError, assignments: Sequence[Assignment], *, cells: bool
+    table: Table, error: ValidationError, assignments: Sequence[Assignment], checks: Checks
 ) -> list[str]:
     """Finds the broken rules that pydantic did not look at, since something else is wrong there.
 
@@ -101,7 +101,7 @@ def further_problems(
         for path in sorted(wrong, key=len, reverse=True):  # what is within a table before it
             reduce(getitem, path[:-1], table).pop(path[-1])
         try:
-            Recipe.model_validate(table, context=Checks(counts, cells))
+            Recipe.model_validate(table, context=replace(checks, counts=counts))
         except ValidationError as found:
             error = found
         else:

@@ -31,6 +31,7 @@ class Registry:
         self.what = what
         self.group = group
         self.own = own
+        self._names: dict[type[Any], str] = {}  # of the classes that were loaded
 
     def names(self) -> tuple[str, ...]:
         """All names, the package's own first."""
@@ -45,7 +46,11 @@ class Registry:
         if name in self.own:  # other packages need not be looked at
             return name
         if name not in self.names():
-            raise ValueError(unknown_name(name, self.names()))
+            raise ValueError(
+                f"{unknown_name(name, self.names())}; a{'n' * (self.what[0] in 'aeiou')} "
+                f"{self.what} of another package is known once that package is installed (entry "
+                f"points {self.group!r})"
+            )
         self._offer(name)
         return name
 
@@ -55,9 +60,11 @@ class Registry:
             self.check(name)
             entry = self._offer(name)
         except ValueError as error:
-            raise ModelError(f"the {self.what} {error}") from None
+            words = str(error).replace("unknown name", f"unknown {self.what}", 1)
+            raise ModelError(words) from None
         own = self.own.get(name)
         if isinstance(own, type):
+            self._names[own] = name
             return own
         address = own or (entry.value if entry else "")
         try:
@@ -70,7 +77,16 @@ class Registry:
                 f"the {self.what} {name!r} ({address}, of the package {_package(entry)}) cannot be "
                 f"imported: {error}"
             ) from error
+        self._names[found] = name
         return found
+
+    def described(self, loaded: type[Any]) -> str:
+        """A class that was loaded, for messages: its name, its address and its package."""
+        name = self._names.get(loaded, "?")
+        entry = next((entry for entry in _offered(self.group) if entry.name == name), None)
+        package = _package(entry) if entry else loaded.__module__.partition(".")[0]
+        address = f"{loaded.__module__}:{loaded.__qualname__}"
+        return f"the {self.what} {name!r} ({address}, of the package {package})"
 
     def _offer(self, name: str) -> EntryPoint | None:
         """Another package's entry point of a name; None: it is one of the package's own."""

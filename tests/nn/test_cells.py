@@ -1,127 +1,21 @@
-"""The cells against torch's own modules, packed where rows are of unequal length."""
+"""What is special to one cell, and cells of other packages; laws of all: tests/conformance."""
 
 from __future__ import annotations
 
-import itertools
 import math
-from typing import Any
 
 import pytest
 import torch
-from support.models import lstm_in_bfloat16, random_cell, random_tensor, variant_name
+from support.models import lstm_in_bfloat16, model_options, random_cell, random_tensor
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from seq2seq.nn.cells import Cell, GatedCell, State
+from seq2seq.errors import ModelError
+from seq2seq.models.translation import TranslationModel
+from seq2seq.nn.cells import Cell, GatedCell, State, make_cell
+from seq2seq.nn.cells.lstm import LstmCell
 from seq2seq.nn.recurrence import RecurrentStack
 from seq2seq.recipe import model as recipe
 from seq2seq.recipe.registry import CELLS
-
-FUSED = [
-    {"kind": "lstm"},
-    {"kind": "gru"},
-    {"kind": "rnn", "activation": "tanh"},
-    {"kind": "rnn", "activation": "relu"},
-]
-every_fused = pytest.mark.parametrize("options", FUSED, ids=variant_name)
-
-
-def twin(ours: Cell, options: dict[str, Any]) -> nn.RNNBase:
-    """torch's module with our cell's weights."""
-    make: Any = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[options["kind"]]
-    more = {"nonlinearity": options["activation"]} if "activation" in options else {}
-    theirs: nn.RNNBase = make(ours.input_size, ours.hidden_size, batch_first=True, **more)
-    theirs = theirs.to(ours.weight_ih.dtype)
-    theirs.load_state_dict({f"{name}_l0": value for name, value in ours.state_dict().items()})
-    return theirs
-
-
-def run_twin(
-    theirs: nn.RNNBase, x_BTE: Tensor, start: State, lengths_B: Tensor | None = None
-) -> tuple[Tensor, State]:
-    """torch's outputs and final state, by the packed path where there are lengths."""
-    parts = tuple(part.unsqueeze(0) for part in start)
-    before = parts if len(parts) > 1 else parts[0]
-    if lengths_B is None:
-        outputs, after = theirs(x_BTE, before)
-    else:
-        packed = pack_padded_sequence(x_BTE, lengths_B, batch_first=True, enforce_sorted=False)
-        packed, after = theirs(packed, before)
-        outputs, _ = pad_packed_sequence(packed, batch_first=True, total_length=x_BTE.shape[1])
-    finals = after if isinstance(after, tuple) else (after,)
-    return outputs, tuple(part[0] for part in finals)
-
-
-def start_state(parts: int, batch: int, dtype: torch.dtype = torch.float64) -> State:
-    return tuple(torch.tanh(random_tensor(batch, 4, seed=9 + k, dtype=dtype)) for k in range(parts))
-
-
-def loss(outputs: Tensor, final: State, lengths_B: Tensor) -> Tensor:
-    """A sum to which every real output and every final value adds with a weight of its own."""
-    real = (torch.arange(outputs.shape[1]) < lengths_B[:, None])[..., None]
-    weighed = torch.where(real, outputs * random_tensor(*outputs.shape, seed=31), 0.0).sum()
-    return weighed + sum((part * random_tensor(*part.shape, seed=32)).sum() for part in final)
-
-
-@every_fused
-@pytest.mark.parametrize("way", ["sequence", "stepwise"])
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
-def test_outputs_and_states_are_those_of_torch(
-    options: dict[str, Any], way: str, dtype: torch.dtype, tolerance: float
-) -> None:
-    ours = random_cell(options, dtype=dtype)
-    x_BTE, start = random_tensor(3, 7, 3, dtype=dtype), start_state(ours.parts, 3, dtype)
-    outputs, final = getattr(ours, way)(x_BTE, start)
-    expected, after = run_twin(twin(ours, options), x_BTE, start)
-    torch.testing.assert_close(outputs, expected, rtol=0, atol=tolerance)
-    torch.testing.assert_close(final, after, rtol=0, atol=tolerance)
-
-
-@every_fused
-@pytest.mark.parametrize("way", ["sequence", "stepwise"])
-def test_every_mix_of_lengths_is_as_packed(options: dict[str, Any], way: str) -> None:
-    ours = random_cell(options)
-    theirs = twin(ours, options)
-    x_BTE, start = random_tensor(3, 5, 3), start_state(ours.parts, 3)
-    for lengths in itertools.product([1, 2, 5], repeat=3):
-        lengths_B = torch.tensor(lengths)
-        outputs, final = getattr(ours, way)(x_BTE, start, lengths_B)
-        expected, after = run_twin(theirs, x_BTE, start, lengths_B)
-        for row, length in enumerate(lengths):
-            torch.testing.assert_close(
-                outputs[row, :length], expected[row, :length], rtol=0, atol=1e-12
-            )
-        torch.testing.assert_close(final, after, rtol=0, atol=1e-12)
-
-
-@every_fused
-@pytest.mark.parametrize("way", ["sequence", "stepwise"])
-@pytest.mark.parametrize("lengths", [(4, 4, 4), (4, 1, 3), (1, 1, 1), (2, 4, 1)])
-def test_gradients_are_those_of_torch_packed(
-    options: dict[str, Any], way: str, lengths: tuple[int, ...]
-) -> None:
-    lengths_B = torch.tensor(lengths)
-    ours = random_cell(options)
-    theirs = twin(ours, options)
-    x_BTE = random_tensor(3, 4, 3).requires_grad_()
-    start = tuple(part.requires_grad_() for part in start_state(ours.parts, 3))
-    mine = torch.autograd.grad(
-        loss(*getattr(ours, way)(x_BTE, start, lengths_B), lengths_B),
-        [x_BTE, *start, *ours.parameters()],
-    )
-    expected = torch.autograd.grad(
-        loss(*run_twin(theirs, x_BTE, start, lengths_B), lengths_B),
-        [x_BTE, *start, *theirs.parameters()],
-    )
-    torch.testing.assert_close(mine, expected, rtol=0, atol=1e-11)
-
-
-def test_a_relu_network_is_one() -> None:
-    """Else the tests above could compare tanh with tanh."""
-    ours = random_cell({"kind": "rnn", "activation": "relu"})
-    outputs, _ = ours.sequence(random_tensor(3, 7, 3), start_state(1, 3))
-    assert outputs.min() == 0
-    assert outputs.max() > 1
 
 
 @pytest.mark.parametrize("grad", [True, False])
@@ -215,3 +109,57 @@ def test_a_new_cell_is_one_class(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.testing.assert_close(outputs[row, 0, 2:], final[row, 2:])
     outputs.sum().backward()
     assert all(parameter.grad is not None for parameter in stack.parameters())
+
+
+class ForgetsParts(GatedCell):
+    """A package's LSTM that does not say that its state is two tensors."""
+
+    gates = 4
+    step = LstmCell.step
+
+
+class PlainOptions(ForgetsParts):
+    class Options:
+        scale: float = 1.0
+
+
+class NoCell:
+    pass
+
+
+def test_a_foreign_cell_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CELLS.own, "other", ForgetsParts)
+    stack = RecurrentStack(recipe.Cell(kind="other"), 3, 4)
+    failed = (
+        r"the cell 'other' \(.*test_cells:ForgetsParts, of the package .*\) failed: "
+        r"ValueError: not enough values to unpack \(expected 2, got 1\) "
+        r"\(its class says parts = 1\); --debug shows where"
+    )
+    with pytest.raises(ModelError, match=failed):
+        stack(torch.zeros(2, 5, 3))
+    with pytest.raises(ModelError, match=failed):
+        stack.step(0, torch.zeros(2, 3), (torch.zeros(2, 4),))
+
+
+@pytest.mark.parametrize("cell", [PlainOptions, NoCell])
+def test_options_are_a_section(monkeypatch: pytest.MonkeyPatch, cell: type) -> None:
+    monkeypatch.setitem(CELLS.own, "other", cell)
+    wanted = rf"the cell 'other' .*{cell.__name__}.* its Options must be a subclass of seq2seq\.nn"
+    with pytest.raises(ModelError, match=wanted):
+        make_cell(recipe.Cell(kind="other"), 3, 4)
+
+
+class InPlace(MinimalGatedCell):
+    def reset_parameters(self, rule: str) -> None:
+        self.weight_hh.fill_(0.5)
+
+    def scale_inputs(self, size: int, factor: float) -> None:
+        self.weight_ih.fill_(factor)
+
+
+def test_nobody_needs_to_hold_no_grad(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CELLS.own, "in_place", InPlace)
+    model = TranslationModel(model_options({"cell": "in_place"}, {}), 9, 9)
+    cell = model.encoder.stack.first()[0]
+    assert torch.equal(cell.weight_hh, torch.full_like(cell.weight_hh, 0.5))
+    assert cell.weight_hh.requires_grad

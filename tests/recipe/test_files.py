@@ -36,6 +36,10 @@ from seq2seq.recipe.files import (
 )
 from seq2seq.recipe.problems import problems_of
 
+OTHERS = (
+    "; {} of another package is known once that package is installed (entry points 'seq2seq.{}')"
+)
+
 
 def message(*, text: str, origin: str = "r.toml") -> str:
     with pytest.raises(RecipeError) as caught:
@@ -182,14 +186,14 @@ def test_all_problems_at_once_in_plain_words() -> None:
         "  tokenizer.user_defined_symbols[0]: must be a string, not 1\n"
         "  tokenizer.sampling: must be a table, or 'none', not 3\n"
         "  model.encoder.cell.kind: unknown kind 'lstmm' (did you mean 'lstm'?); "
-        "allowed: rnn, gru, lstm\n"
+        f"allowed: rnn, gru, lstm{OTHERS.format('a cell', 'cells')}\n"
         "  model.encoder.layers: must be a whole number at least 1, not '2'\n"
         "  model.encoder.dropout: must be at least 0 and below 1, not 1.5\n"
         "  model.encoder.hid: unknown key (did you mean 'hidden'?); allowed: cell, embedding, "
         "hidden, layers, directions, dropout, word_dropout, residual, reverse\n"
         "  model.decoder.cell: must be a table, or the name of a kind, not 5\n"
         "  model.decoder.attention: unknown name 'dto' (did you mean 'dot'?); "
-        "allowed: none, dot, general, additive\n"
+        f"allowed: none, dot, general, additive{OTHERS.format('an attention', 'attentions')}\n"
         "  training.learning_rate: must be a finite number above 0, not inf\n"
         "  training.optimizer.kind: unknown kind 'adm' (did you mean 'adam'?); "
         "allowed: adam, adamw, sgd\n"
@@ -215,7 +219,8 @@ def test_all_problems_at_once_in_plain_words() -> None:
         ),
         (
             "model.encoder.cell = {kind = 'xx', forget_bias = 3}",
-            "model.encoder.cell.kind: unknown kind 'xx'; allowed: rnn, gru, lstm",
+            "model.encoder.cell.kind: unknown kind 'xx'; allowed: rnn, gru, lstm"
+            + OTHERS.format("a cell", "cells"),
         ),
         (
             "model.encoder.cell = {kind = 'gru', forget_bias = 3}",
@@ -347,7 +352,8 @@ def test_rules_are_checked_beside_other_problems() -> None:
         "vocab_size, character_coverage, byte_fallback, normalization, user_defined_symbols, "
         "max_lines, model, source_model, target_model, sampling\n"
         "  model.encoder: hidden = 3 must be even with directions = 'both'\n"
-        "  model.decoder.cell.kind: unknown kind 'xx'; allowed: rnn, gru, lstm\n"
+        "  model.decoder.cell.kind: unknown kind 'xx'; allowed: rnn, gru, lstm"
+        f"{OTHERS.format('a cell', 'cells')}\n"
         "  training.optimizer: nesterov = true needs momentum > 0\n"
         "  translation.beam: must be at least 1, not 0\n"
         "  tokenizer: source_model and target_model go together: give both or neither\n"

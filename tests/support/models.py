@@ -5,9 +5,10 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,17 +17,39 @@ from seq2seq.models.translation import Batch, TranslationModel
 from seq2seq.nn.cells import Cell, make_cell
 from seq2seq.recipe import Model
 from seq2seq.recipe import model as recipe
+from seq2seq.recipe.base import Section
 from seq2seq.recipe.registry import CELLS
 
-# Cells with options that change their arithmetic are tested with each; the others as they are.
-VARIANTS: dict[str, list[dict[str, Any]]] = {
-    "rnn": [{"activation": "tanh"}, {"activation": "relu"}],
-}
+
+def cell_variants(*, numbers: bool = False) -> list[dict[str, Any]]:
+    """Every registered cell with each choice that its options leave.
+
+    With ``numbers`` also as it is by its defaults, and with one number of its options after the
+    other moved.
+    """
+    found: list[dict[str, Any]] = []
+    for kind in CELLS.names():
+        options: type[Section] = CELLS.load(kind).Options
+        choices, moved = [], []
+        for name, field in options.model_fields.items():
+            default = field.default
+            if get_origin(field.annotation) is Literal:
+                choices += [{name: value} for value in get_args(field.annotation)]
+            elif isinstance(default, bool):
+                choices += [{name: False}, {name: True}]
+            elif isinstance(default, int | float):
+                moved += [{name: type(default)(value)} for value in (default + 1, default / 2)]
+        more = [one for one in moved if numbers and _is_allowed(options, one)]
+        found += [{"kind": kind, **one} for one in [*(choices or [{}]), *more]]
+    return found
 
 
-def cell_variants() -> list[dict[str, Any]]:
-    """Every registered cell, with every option that matters."""
-    return [{"kind": kind, **more} for kind in CELLS.names() for more in VARIANTS.get(kind, [{}])]
+def _is_allowed(options: type[Section], table: dict[str, Any]) -> bool:
+    try:
+        options.model_validate(table)
+    except ValidationError:  # out of its range
+        return False
+    return True
 
 
 def variant_name(options: dict[str, Any]) -> str:
@@ -55,10 +78,10 @@ def cell_options(options: dict[str, Any]) -> Any:
 
 
 def randomize(module: nn.Module, seed: int = 0, scale: float = 0.5) -> None:
-    """Gives every parameter, biases too, values that no rule would leave at zero."""
+    """Gives every learned parameter, biases too, values that no rule would leave at zero."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in module.parameters():
+        for parameter in filter(lambda one: one.requires_grad, module.parameters()):
             values = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
             parameter.copy_(values * scale)
 
@@ -71,7 +94,11 @@ def random_cell(
     dtype: torch.dtype = torch.float64,
     seed: int = 0,
 ) -> Cell:
+    """A cell whose every parameter matters; what it does not learn is as it is drawn."""
     cell = make_cell(cell_options(options), input_size, hidden_size).to(dtype)
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(seed)
+        cell.reset_parameters("orthogonal")
     randomize(cell, seed)
     return cell
 

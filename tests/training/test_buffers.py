@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from support.cells import ReservoirCell
 from support.models import model_options
 from support.tiny import write_recipe
 from support.told import Told
-from torch import Tensor, nn
+from torch import Tensor
 
 import seq2seq
 from seq2seq.data.dataset import PreparedData
@@ -22,44 +23,11 @@ from seq2seq.inference.engines.torch import load_model
 from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.models.translation import TranslationModel
 from seq2seq.models.weights import load_tensors, tensors_of
-from seq2seq.nn.cells import GatedCell, State
-from seq2seq.nn.initialization import recurrent_
 from seq2seq.recipe.files import load_recipe
 from seq2seq.recipe.registry import CELLS
 from seq2seq.tasks import translation
 from seq2seq.training.session import train
 from seq2seq.training.updater import MovingAverage
-
-
-class ReservoirCell(GatedCell):
-    """An echo state network (Jaeger 2001) with learned input weights: the recurrent ones are drawn.
-
-    They are a buffer; ``order``, of integers, and ``scale``, a parameter that is not learned, are
-    there to be kept as they are.
-    """
-
-    bound = 1.0
-
-    def __init__(self, input_size: int, hidden_size: int, options: Any = None) -> None:
-        super().__init__(input_size, hidden_size, options)
-        del self.weight_hh, self.bias_hh
-        self.register_buffer("reservoir", torch.zeros(hidden_size, hidden_size))
-        self.register_buffer("order", torch.arange(hidden_size))
-        self.scale = nn.Parameter(torch.ones(hidden_size), requires_grad=False)
-
-    @torch.no_grad()
-    def reset_parameters(self, rule: str) -> None:
-        self.weight_ih.uniform_(-0.5, 0.5)
-        self.bias_ih.zero_()
-        recurrent_(self.reservoir, rule, 1)
-        self.order.copy_(torch.randperm(self.hidden_size))
-        self.scale.uniform_(0.5, 1.0)
-
-    def step(self, projected_BG: Tensor, state: State) -> State:
-        (hidden,) = state
-        recurrent = nn.functional.linear(hidden[:, self.order], self.reservoir)
-        return (self.scale * torch.tanh(projected_BG + recurrent),)
-
 
 KEPT = ("reservoir", "order", "scale")
 SETTINGS = [
@@ -98,7 +66,7 @@ def kept(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-@pytest.mark.parametrize("average", ['"none"'])
+@pytest.mark.parametrize("average", ['"none"', '{kind="ema",decay=0.9}', '{kind="last",count=3}'])
 def test_what_is_not_learned_stays_as_it_was_drawn(
     corpus: tuple[Path, PreparedData], tmp_path: Path, average: str
 ) -> None:
@@ -162,7 +130,8 @@ def test_graphs_get_them_in_their_own_type(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_tensors_come_back_in_place_and_in_their_type(tmp_path: Path) -> None:
     ours, theirs = (ReservoirCell(3, 4) for _ in range(2))
-    theirs.reset_parameters("orthogonal")
+    with torch.no_grad():
+        theirs.reset_parameters("orthogonal")
     load_tensors(ours, tensors_of(theirs), tmp_path)
     assert all(torch.equal(one, tensors_of(theirs)[name]) for name, one in tensors_of(ours).items())
     assert ours.order.dtype == torch.int64

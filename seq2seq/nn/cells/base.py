@@ -10,6 +10,8 @@ Shapes: B batch, T time, E input size, H hidden size, G what a cell needs of a s
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
@@ -17,7 +19,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seq2seq.errors import RecipeError
+from seq2seq.errors import ModelError, RecipeError, Seq2SeqError, is_out_of_memory
 from seq2seq.nn.initialization import glorot_, recurrent_
 from seq2seq.recipe import model as recipe
 from seq2seq.recipe.base import Section
@@ -33,8 +35,11 @@ class Cell(nn.Module, ABC):
     A cell splits into the half that does not depend on the state (``project``, for all time steps
     at once) and the half that does (``step``). ``sequence`` runs a whole sequence; what is written
     here does it step by step and is right for every cell. Cells that torch has fused override it:
-    same parameters, same numbers, less time. An exported model runs ``project`` and ``step``, which
-    are traced: they are plain arithmetic on tensors.
+    same parameters, same numbers, less time.
+
+    An exported model runs ``project``, ``step`` and ``initial_state`` as torch's ONNX exporter
+    traces them: any arithmetic on tensors, indexing and loops over a fixed range among it, but no
+    branch on a tensor's values, nothing random and no numpy. The number of rows varies.
 
     Args:
         input_size: E.
@@ -46,7 +51,11 @@ class Cell(nn.Module, ABC):
         """The cell's keys in the recipe, beside ``kind``."""
 
     parts: ClassVar[int] = 1  # tensors in the state
-    bound: float | None = None  # what no number of h exceeds; None: nobody knows
+    bound: float | None = None
+    """What no number of h exceeds, so that exported models may round it to 8 bits.
+
+    Leave None if unsure: a wrong number makes exported int8 models wrong.
+    """
 
     def __init__(self, input_size: int, hidden_size: int, options: Any = None) -> None:
         super().__init__()
@@ -56,7 +65,9 @@ class Cell(nn.Module, ABC):
 
     @abstractmethod
     def reset_parameters(self, rule: str) -> None:
-        """Gives every parameter its first value.
+        """Gives every parameter its first value, in place; the caller holds ``torch.no_grad``.
+
+        What is drawn comes from torch's global generator, which the run's seed has set.
 
         Args:
             rule: How recurrent matrices begin: the recipe's ``model.recurrent_init``.
@@ -65,6 +76,8 @@ class Cell(nn.Module, ABC):
     @abstractmethod
     def scale_inputs(self, size: int, factor: float) -> None:
         """Multiplies the weights of the first inputs, which are embeddings and small at first.
+
+        In place; the caller holds ``torch.no_grad``.
 
         Args:
             size: How many inputs.
@@ -163,7 +176,6 @@ class GatedCell(Cell):
         self.bias_ih = nn.Parameter(torch.zeros(rows))
         self.bias_hh = nn.Parameter(torch.zeros(rows))
 
-    @torch.no_grad()
     def reset_parameters(self, rule: str) -> None:
         """Input weights after Glorot and Bengio, recurrent ones by the rule, biases zero."""
         glorot_(self.weight_ih, self.gates)
@@ -171,7 +183,6 @@ class GatedCell(Cell):
         self.bias_ih.zero_()
         self.bias_hh.zero_()
 
-    @torch.no_grad()
     def scale_inputs(self, size: int, factor: float) -> None:
         self.weight_ih[:, :size] *= factor
 
@@ -207,7 +218,7 @@ def make_cell(table: recipe.Cell, input_size: int, hidden_size: int) -> Cell:
         The cell, its parameters not yet initialized.
 
     Raises:
-        ModelError: If its class cannot be imported.
+        ModelError: If its class cannot be imported, or another package's fails.
         RecipeError: If it has no such keys.
     """
     try:
@@ -215,5 +226,23 @@ def make_cell(table: recipe.Cell, input_size: int, hidden_size: int) -> Cell:
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise RecipeError(f"table of the cell {table.kind!r}", problems) from None
-    made: Cell = CELLS.load(table.kind)(input_size, hidden_size, options)
+    kind = CELLS.load(table.kind)
+    with errors_naming(kind):
+        made: Cell = kind(input_size, hidden_size, options)
     return made
+
+
+@contextmanager
+def errors_naming(kind: type[Cell]) -> Iterator[None]:
+    """Errors of a cell of another package become a ``ModelError`` that names the cell."""
+    try:
+        yield
+    except Exception as error:
+        own = kind.__module__.startswith("seq2seq.")
+        if own or isinstance(error, Seq2SeqError) or is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f"{CELLS.described(kind)} failed: {type(error).__name__}: "
+            f"{' '.join(str(error).split())} (its class says parts = "
+            f"{getattr(kind, 'parts', '?')}); --debug shows where"
+        ) from error

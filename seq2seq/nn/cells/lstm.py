@@ -26,7 +26,6 @@ class LstmCell(GatedCell):
     parts = 2
     bound = 1.0
 
-    @torch.no_grad()
     def reset_parameters(self, rule: str) -> None:
         super().reset_parameters(rule)
         forget = slice(self.hidden_size, 2 * self.hidden_size)
@@ -35,9 +34,9 @@ class LstmCell(GatedCell):
     def step(self, projected_BG: Tensor, state: State) -> State:
         hidden, memory = state
         total = projected_BG + self.recur(hidden)
-        enter, forget, new, leave = total.chunk(4, dim=-1)
-        memory = torch.sigmoid(forget) * memory + torch.sigmoid(enter) * torch.tanh(new)
-        return torch.sigmoid(leave) * torch.tanh(memory), memory
+        input_, forget, candidate, output = total.chunk(4, dim=-1)
+        memory = torch.sigmoid(forget) * memory + torch.sigmoid(input_) * torch.tanh(candidate)
+        return torch.sigmoid(output) * torch.tanh(memory), memory
 
     def sequence(
         self, x_BTE: Tensor, state: State, lengths_B: Tensor | None = None

@@ -55,11 +55,7 @@ def test_graphs_give_the_numbers_of_torch(
     monkeypatch.setitem(CELLS.own, "minimal", MinimalCell)
     options = model_options(ENCODER, {**DECODER, "state_feeding": True})
     theirs = random_engine(options)
-    weights = weights_of(theirs)
-    weights |= {
-        name: value.numpy() for name, value in theirs.model.named_buffers() if "kept" in name
-    }
-    network = OnnxNetwork(options, weights)
+    network = OnnxNetwork(options, weights_of(theirs))
     step = network.step(precision)
     kinds = [node.op_type for node in step.graph.node]
     # Both halves of the first gate and of the new one, in each layer; the readout; the output.

@@ -222,8 +222,8 @@ class LstmOp(StandardOp):
     def stacked(self, read: Read, constant: int) -> tuple[Floats32, Floats32]:
         """As for every cell, but with the gates in the order i, f, o, g: the sigmoids together."""
         weight, bias = super().stacked(read, constant)
-        enter, forget, new, leave = np.split(np.arange(len(bias)), 4)
-        order = np.concatenate([enter, forget, leave, new])
+        input_, forget, candidate, output = np.split(np.arange(len(bias)), 4)
+        order = np.concatenate([input_, forget, output, candidate])
         return np.ascontiguousarray(weight[:, order]), bias[order]
 
     def _step(
@@ -238,16 +238,16 @@ class LstmOp(StandardOp):
         hidden, memory = state
         size = hidden.size
         total = self._total(graph, [*inputs, hidden], weight, bias, row_bias)
-        gates, new = graph.ops(
+        gates, candidate = graph.ops(
             "Split", total, graph.integers(3 * size, size), sizes=[3 * size, size], axis=-1
         )
         gates = graph.op("Sigmoid", gates)
-        enter, forget, leave = graph.ops(
+        input_, forget, output = graph.ops(
             "Split", gates, graph.integers(size, size, size), sizes=[size] * 3, axis=-1
         )
         kept = graph.op("Mul", forget, memory)
-        memory = graph.op("Add", kept, graph.op("Mul", enter, graph.op("Tanh", new)))
-        after = graph.op("Mul", leave, graph.op("Tanh", memory), size=size, bound=1.0)
+        memory = graph.op("Add", kept, graph.op("Mul", input_, graph.op("Tanh", candidate)))
+        after = graph.op("Mul", output, graph.op("Tanh", memory), size=size, bound=1.0)
         return [after, memory]
 
 

@@ -29,8 +29,9 @@ from seq2seq.errors import ModelError
 from seq2seq.inference.engines.onnx.builder import OPSET, Builder, Tensor
 from seq2seq.inference.engines.onnx.cells import CellOp, Parts, Read
 from seq2seq.models.weights import tensors_of
-from seq2seq.nn.cells import Cell, make_cell
+from seq2seq.nn.cells import Cell, errors_naming, make_cell
 from seq2seq.recipe import model as recipe
+from seq2seq.recipe.registry import CELLS
 
 Value = Tensor | Sequence[Tensor] | NDArray[Any]
 """In a graph, several tensors to be joined, or known now."""
@@ -176,9 +177,9 @@ def _trace(sized: _Sized, name: str) -> tuple[onnx.GraphProto, tuple[str, ...]]:
 
     The graph's inputs are the method's, then these tensors; no weight stands in it.
     """
-    cell = sized.make()
-    x = torch.zeros(_ROWS, cell.input_size)
-    with torch.no_grad():
+    with torch.no_grad(), errors_naming(sized.kind):
+        cell = sized.make()
+        x = torch.zeros(_ROWS, cell.input_size)
         state = cell.initial_state(_ROWS, x) if "step" in name else ()
         inputs = [cell.project(x) if name == "step" else x, *state]
     weights = tensors_of(cell)
@@ -198,12 +199,19 @@ def _trace(sized: _Sized, name: str) -> tuple[onnx.GraphProto, tuple[str, ...]]:
             )
     except torch.onnx.errors.OnnxExporterError as error:
         raise ModelError(
-            f"the cell {sized.kind.__name__}: {name} cannot be made into an ONNX graph: "
+            f"{CELLS.described(sized.kind)}: {name} cannot be made into an ONNX graph: "
             f"{str(error).splitlines()[0]}"
         ) from error
     finally:
         logging.disable(logged)
     assert program is not None
+    graph: onnx.GraphProto = program.model_proto.graph
+    for node in graph.node:
+        if any(one.type == onnx.AttributeProto.GRAPH for one in node.attribute):
+            raise ModelError(
+                f"{CELLS.described(sized.kind)}: {name} cannot be made into an ONNX graph: it has "
+                f"branches or loops of its own (the operator {node.op_type})"
+            )
     return shape_inference.infer_shapes(program.model_proto).graph, tuple(weights)
 
 
@@ -247,8 +255,6 @@ def _operator(
         values[node.output[0]] = linear
         return
     attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
-    if any(isinstance(value, onnx.GraphProto) for value in attributes.values()):
-        raise ModelError(f"a cell whose step has the ONNX operator {node.op_type} is not exported")
     tensors = ["" if value is None else _one(graph, value) for value in inputs]
     found = graph.ops(
         node.op_type,
