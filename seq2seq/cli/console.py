@@ -219,11 +219,7 @@ def progress() -> LineProgress:
 
 
 class LineProgress:
-    """Plain lines: one every few seconds, and one at the end of each task.
-
-    Args:
-        interval: Seconds between lines.
-    """
+    """Plain lines: one every ``interval`` seconds, and one at the end of each task."""
 
     def __init__(self, interval: float = 10.0) -> None:
         self.interval = interval

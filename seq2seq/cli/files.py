@@ -94,12 +94,7 @@ def counted(count: int) -> str:
 
 
 class Output:
-    """Where lines go.
-
-    Args:
-        name: What errors call it.
-        stream: The open file.
-    """
+    """Where lines go: an open file, and what errors call it."""
 
     def __init__(self, name: str, stream: IO[bytes]) -> None:
         self._name = name

@@ -66,11 +66,7 @@ class _Done:
 
 @dataclass(eq=False)
 class _Worker:
-    """A process, and this end of its pipe.
-
-    Attributes:
-        owes: Whether it works on a window that nobody waits for any more.
-    """
+    """A process, and this end of its pipe; ``owes``: what it works on nobody waits for any more."""
 
     process: BaseProcess
     pipe: Connection

@@ -26,7 +26,7 @@ from seq2seq.search.constraints import restore_prefix
 from seq2seq.search.constraints.pieces import PieceTable
 from seq2seq.search.model import Floats, Floats32
 from seq2seq.text.sampling import SPACE
-from seq2seq.text.tokenizer import Tokenizer
+from seq2seq.text.tokenizer import Tokenizer, Tokenizers
 
 _TIMES = 3  # a phrase that stands there less often at the end may be meant
 _SHORTEST = 6  # pieces: "ha ha ha" is no loop
@@ -140,9 +140,9 @@ def translations_of(
     line: Line,
     answered: Sequence[Sequence[Answer]],
     request: Request,
-    pieces: tuple[Sequence[str], Sequence[str]] | None,
+    tokenizers: Tokenizers | None,
 ) -> list[ScoredTranslation]:
-    """Makes a line's translations of the answers to its segments."""
+    """Makes a line's translations of the answers to its segments; in detail with tokenizers."""
     if not line.segments:
         return [_EMPTY]
     if len(line.segments) == 1:
@@ -154,23 +154,15 @@ def translations_of(
         if request.options.sampling is None or request.mbr is not None:
             # By length, a line may rank higher than one that is made of better segments.
             answers = _different(sorted(answers, key=lambda one: -one.score))
-    if pieces is None:
-        return [
-            ScoredTranslation.of(one.text, one.hypothesis, one.score, line.notes + one.notes)
-            for one in answers
-        ]
-    source, target = pieces
-    read = [source[token] for segment in line.segments for token in segment.row]
-    return [
-        ScoredTranslation.of(
-            one.text,
-            one.hypothesis,
-            one.score,
-            line.notes + one.notes,
-            (read, [target[token] for token in one.hypothesis.tokens]),
-        )
-        for one in answers
-    ]
+    found = []
+    for one in answers:
+        pieces = None
+        if tokenizers is not None:
+            row = [token for segment in line.segments for token in segment.row]
+            pieces = tokenizers.source.pieces(row), tokenizers.target.pieces(one.hypothesis.tokens)
+        notes = line.notes + one.notes
+        found.append(ScoredTranslation.of(one.text, one.hypothesis, one.score, notes, pieces))
+    return found
 
 
 def join_answers(answers: Sequence[Answer], normalization: Normalization) -> Answer:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -83,19 +83,16 @@ class ScoredTranslation:
         pieces: tuple[Sequence[str], Sequence[str]] | None = None,
     ) -> ScoredTranslation:
         """Makes a translation of a hypothesis, with pieces, the source's and its own, in detail."""
+        made = cls(text, score, found.log_prob, found.truncated, notes=notes)
         if pieces is None:
-            return cls(text, score, found.log_prob, found.truncated, notes=notes)
+            return made
         source, target = map(tuple, pieces)
-        return cls(
-            text,
-            score,
-            found.log_prob,
-            found.truncated,
-            target,
-            found.token_log_probs,
-            source,
-            found.attention,
-            notes,
+        return replace(
+            made,
+            tokens=target,
+            token_log_probs=found.token_log_probs,
+            source_tokens=source,
+            attention=found.attention,
         )
 
     @property
@@ -112,12 +109,7 @@ def best_translation(several: Sequence[ScoredTranslation]) -> ScoredTranslation:
 
 
 class Warnings:
-    """Makes warnings of the notes on many lines.
-
-    Args:
-        warn: Takes a warning.
-        loops: Whether to warn of translations that repeated themselves.
-    """
+    """Makes warnings of the notes on many lines, of those that looped if it is asked to."""
 
     def __init__(self, warn: Callable[[str], None], *, loops: bool = True) -> None:
         self._warn = warn

@@ -52,19 +52,11 @@ class Scorer:
             )
 
     def score(self, pairs: Iterable[tuple[str, Given]]) -> Iterator[ScoredTranslation]:
-        """Scores translations as they come, in constant memory.
+        """Scores translations of sources as they come, in order and in constant memory.
 
-        Args:
-            pairs: Source and translation, any number.
-
-        Yields:
-            What the model thinks of each, in order, with its tokens. An empty translation of an
-            empty line is sure, as it is when translating.
-
-        Raises:
-            Seq2SeqError: If the coverage penalty or attention is wanted of a model without it, or
-                a piece is none of the model's.
-            ModelError: If the model's numbers are broken.
+        An empty translation of an empty line is sure, as it is when translating. It is a
+        Seq2SeqError if the coverage penalty or attention is wanted of a model without it, or a
+        piece is none of the model's, and a ModelError if the model's numbers are broken.
         """
         waiting = iter(pairs)
         while window := list(islice(waiting, self.batch_size * BATCHES_A_WINDOW)):
@@ -110,10 +102,8 @@ class Scorer:
 
     @cached_property
     def _id_of(self) -> dict[str, int]:
-        tokenizer = self.translator.tokenizers.target
-        return {
-            piece: number for number, piece in enumerate(tokenizer.pieces(range(tokenizer.size)))
-        }
+        vocabulary = self.translator.tokenizers.target.vocabulary
+        return {piece: number for number, piece in enumerate(vocabulary)}
 
 
 def perplexity(log_prob: float, tokens: int) -> float:

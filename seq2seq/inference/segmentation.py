@@ -100,12 +100,9 @@ class Line:
 
 
 class Reader:
-    """Reads lines.
+    """Reads lines, as segments of at most ``longest`` pieces.
 
-    Args:
-        tokenizer: The source's tokenizer.
-        longest: The most pieces of a segment.
-        long: What is done with a line that has more: "split", "truncate" or "keep".
+    ``long`` says what is done with a line that has more: "split", "truncate" or "keep".
     """
 
     def __init__(self, tokenizer: Tokenizer, longest: int, long: str) -> None:

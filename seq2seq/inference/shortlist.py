@@ -88,7 +88,7 @@ class Shortlist:
             raise ModelError(f"{path}: cannot be written: {error.strerror}") from None
 
     def check_fits(self, source_size: int, target_size: int) -> None:
-        """Checks that a shortlist is one for a model."""
+        """Refuses (``ModelError``) a shortlist that is not one for a model."""
         ours, theirs = (self.source_size, self.target_size), (source_size, target_size)
         if ours != theirs:
             raise ModelError(
@@ -131,17 +131,12 @@ class ShortlistHead(NamedTuple):
 
 
 class SelectedHead:
-    """The output layer of a batch's sentences.
+    """The output layer of a batch's sentences: those columns that some of them may produce.
 
-    The columns of all sentences' tokens are multiplied, and each row takes those of its own list
-    from the product. Columns for each sentence by themselves would be a smaller product, but ten
-    times as many numbers to fetch: 64 sentences with lists of 500 have 3,000 different tokens.
-
-    Args:
-        output_VE: The output layer's matrix, a row a token.
-        bias_V: Its bias.
-        union_U: The tokens that any of the sentences may produce, ascending.
-        mask_BU: Which of them each sentence may.
+    The columns of all sentences' tokens (``union_U``, ascending) are multiplied, and each row takes
+    those of its own list (``mask_BU``) from the product. Columns for each sentence by themselves
+    would be a smaller product, but ten times as many numbers to fetch: 64 sentences with lists of
+    500 have 3,000 different tokens.
     """
 
     def __init__(

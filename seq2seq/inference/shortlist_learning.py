@@ -43,14 +43,8 @@ _MOST_CELLS = 2**24
 class PieceWeights:
     """How much attention target pieces gave to source pieces, summed over pairs.
 
-    Args:
-        source_size: Source pieces.
-        target_size: Target pieces.
-
-    Attributes:
-        key_C: source piece x ``target_size`` + target piece, ascending.
-        weight_C: The sums.
-        target_counts_V: How often each target piece came.
+    ``key_C`` is source piece x ``target_size`` + target piece, ascending, ``weight_C`` their sums,
+    and ``target_counts_V`` how often each target piece came.
     """
 
     def __init__(self, source_size: int, target_size: int) -> None:
@@ -168,8 +162,7 @@ def piece_weights(
 
 def same_pieces(tokenizers: Tokenizers) -> Ints:
     """Finds the target piece that is written as each source piece."""
-    source = tokenizers.source.pieces(range(tokenizers.source.size))
-    target = tokenizers.target.pieces(range(tokenizers.target.size))
+    source, target = tokenizers.source.vocabulary, tokenizers.target.vocabulary
     place = {piece: number for number, piece in enumerate(target) if number > EOS}
     found = [place.get(piece, -1) if number > EOS else -1 for number, piece in enumerate(source)]
     return np.array(found, dtype=np.int64)

@@ -238,9 +238,9 @@ class Translator:
         table = self._table if constraints and any(constraints) else None
         found = self._search(segments, table, request)
         answers = answers_to(segments, found, self.tokenizers.target, table, request)
-        pieces = (self._source_pieces, self._target_pieces) if request.details else None
+        tokenizers = self.tokenizers if request.details else None
         return [
-            translations_of(line, [next(answers) for _ in line.segments], request, pieces)
+            translations_of(line, [next(answers) for _ in line.segments], request, tokenizers)
             for line in read
         ]
 
@@ -282,11 +282,3 @@ class Translator:
     @cached_property
     def _table(self) -> PieceTable:
         return PieceTable.of(self.tokenizers.target)
-
-    @cached_property
-    def _source_pieces(self) -> list[str]:
-        return self.tokenizers.source.pieces(range(self.tokenizers.source.size))
-
-    @cached_property
-    def _target_pieces(self) -> list[str]:
-        return self.tokenizers.target.pieces(range(self.tokenizers.target.size))

@@ -22,13 +22,7 @@ _REQUEST = ("text", "constraints", "options", "mbr", "long", "batch_size", "deta
 
 @dataclass(frozen=True)
 class Job:
-    """What someone asks to have translated.
-
-    Attributes:
-        lines: The lines.
-        constraints: What each one's translation has to look like; None: nothing is asked for.
-        request: How to translate them.
-    """
+    """What someone asks to have translated: lines, the constraints on each or None, and how."""
 
     lines: tuple[str, ...]
     constraints: tuple[Constraints, ...] | None

@@ -40,9 +40,8 @@ _FATAL_ONLY = 3  # SentencePiece's log levels: 0 info, 1 warning, 2 error, 3 fat
 class Tokenizer:
     """One SentencePiece model: text to ids and back.
 
-    Args:
-        proto: The serialized model, as a ``.model`` file holds it.
-        origin: What error messages call it, usually its path.
+    ``proto`` is the model as a ``.model`` file holds it; messages call it ``origin``, usually its
+    path.
     """
 
     def __init__(self, proto: bytes, origin: str = "tokenizer") -> None:
@@ -82,13 +81,9 @@ class Tokenizer:
         return cls(proto, str(path))
 
     def encode(self, texts: Sequence[str] | Sequence[bytes]) -> list[list[int]]:
-        """Splits texts into pieces, the best split of each.
+        """Splits texts, or their UTF-8 (which saves encoding them), into the best pieces of each.
 
-        Args:
-            texts: The texts, or their UTF-8, which saves encoding them.
-
-        Returns:
-            The ids of each text, without bos and eos; none for a text that is empty or all space.
+        The ids come without bos and eos; a text that is empty or all space has none.
         """
         try:
             if len(texts) == 1:  # a list is given to a thread, which may have to wait for a core
@@ -112,18 +107,12 @@ class Tokenizer:
     ) -> tuple[Int32s, Int64s]:
         """Splits texts into other pieces, each split drawn by chance (subword regularization).
 
-        A pure function of its arguments: the same call gives the same splits, in any thread and
-        any process. See :mod:`seq2seq.text.sampling`.
-
-        Args:
-            values: The ids of all texts, one after another, as ``encode`` gives them.
-            offsets: n + 1 places; text i is ``values[offsets[i] : offsets[i + 1]]``.
-            alpha: For unigram, the smoothing of the distribution over splits (lower: more varied);
-                for BPE, the chance of dropping a merge (higher: more varied).
-            seed: Any whole number; its lowest 64 bits count.
-
-        Returns:
-            Values and offsets of the drawn splits.
+        The texts' ids stand one after another, text i being ``values[offsets[i] : offsets[i +
+        1]]``, and so do those returned. It is a pure function of its arguments: the same call gives
+        the same splits, in any thread and any process. ``alpha`` is, for unigram, the smoothing of
+        the distribution over splits (lower: more varied), for BPE, the chance of dropping a merge
+        (higher: more varied). Of ``seed`` the lowest 64 bits count. See
+        :mod:`seq2seq.text.sampling`.
         """
         return self._sampler.resplit(values, offsets, alpha, seed)
 
@@ -148,6 +137,11 @@ class Tokenizer:
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """Names pieces, as a vocabulary lists them (``▁`` stands for a space)."""
         return [self._processor.id_to_piece(int(number)) for number in ids]
+
+    @cached_property
+    def vocabulary(self) -> list[str]:
+        """The names of all pieces, by their ids."""
+        return self.pieces(range(self.size))
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ _GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 
 def check_engine(name: str) -> None:
-    """Checks an engine's name, raising ``Seq2SeqError`` if there is none of it."""
+    """Refuses (``Seq2SeqError``) the name of an engine that there is not."""
     if name == "numpy":
         raise Seq2SeqError(
             "engine is 'numpy', which there is no longer: use 'onnx', which is faster (or 'auto')"
@@ -53,13 +53,13 @@ def check_engine(name: str) -> None:
 
 
 def check_precision(name: str | None) -> None:
-    """Checks a precision's name, raising ``Seq2SeqError``; None is none asked for."""
+    """Refuses (``Seq2SeqError``) the name, if one is given, of a precision that there is not."""
     if name is not None and name not in PRECISIONS:
         raise Seq2SeqError(f"precision is {name!r}; allowed: {', '.join(PRECISIONS)}")
 
 
 def check_shortlists(models: Sequence[ModelFolder]) -> None:
-    """Checks that the models of an ensemble choose from the same tokens.
+    """Refuses (``ModelError``) models of an ensemble that choose from different tokens.
 
     Where one could not say a token, the others' opinion on it would not count.
     """
@@ -82,22 +82,12 @@ def load_engine(
     *,
     shortlist: bool = False,
 ) -> StepModel[Any]:
-    """Loads a model into an engine.
+    """Loads a model into one of ``ENGINES``, in one of ``PRECISIONS`` (None: float32).
 
-    Args:
-        model: The model's folder.
-        name: One of ``ENGINES``.
-        threads: The most processor threads to use; None: as many as the engine likes.
-        precision: One of ``PRECISIONS``; None: float32.
-        shortlist: Whether to choose from the exported model's shortlist.
-
-    Returns:
-        The engine.
-
-    Raises:
-        Seq2SeqError: If the engine does not have that precision, or the model no graphs.
-        ModelError: If the weights are damaged or do not fit.
-        MissingExtraError: If the engine's packages are not installed.
+    ``threads`` are the most to use (None: as many as the engine likes); with ``shortlist`` it
+    chooses from the exported model's shortlist. It is a Seq2SeqError if the engine does not have
+    that precision, or the model no graphs, a ModelError if the weights are damaged or do not fit,
+    and a MissingExtraError if the engine's packages are not installed.
     """
     only_onnx = shortlist or precision not in (None, "float32")
     if name == "auto":

@@ -62,11 +62,9 @@ class EngineState:
 
 
 class TorchEngine:
-    """A ``StepModel`` over a :class:`TranslationModel`.
+    """A ``StepModel`` over a :class:`TranslationModel`, put into evaluation mode at the start.
 
-    Args:
-        model: The model; put into evaluation mode while the engine works.
-        precision: The type for matrix products.
+    ``precision`` is the type for matrix products.
     """
 
     def __init__(self, model: TranslationModel, precision: torch.dtype = torch.float32) -> None:

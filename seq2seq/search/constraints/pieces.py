@@ -100,7 +100,7 @@ class PieceTable:
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> PieceTable:
         """Makes the table; for thousands of pieces it takes some hundredths of a second."""
-        names = tokenizer.pieces(range(tokenizer.size))
+        names = tokenizer.vocabulary
         # What a piece is shown as tells its kind: a control piece as nothing, a byte not by name.
         shown = tokenizer.decode([[piece] for piece in range(tokenizer.size)])
         is_byte = [

@@ -56,14 +56,9 @@ class EngineState(NamedTuple):
 
 
 class OnnxEngine:
-    """A ``StepModel`` over an exported model.
+    """A ``StepModel`` over a model's graphs.
 
-    Args:
-        encoder: The encoder's graph.
-        step: The step's graph; with a shortlist one that does not choose.
-        options: The recipe's model table.
-        vocab_size: V.
-        head: The output layer with a shortlist; None: the graph has its own.
+    With a shortlist ``head`` is the output layer, and the step's graph one that does not choose.
     """
 
     def __init__(

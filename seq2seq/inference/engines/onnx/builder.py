@@ -41,12 +41,9 @@ _INPUT_ZERO = 128
 
 @dataclass(frozen=True)
 class Tensor:
-    """A value in a graph.
+    """A value in a graph: its name, its last axis, and what none of its numbers exceeds in size.
 
-    Attributes:
-        name: Its name.
-        size: Its last axis.
-        bound: What none of its numbers exceeds in size; None: nobody knows.
+    None as bound: nobody knows.
     """
 
     name: str
@@ -55,11 +52,7 @@ class Tensor:
 
 
 class Builder:
-    """A graph under construction.
-
-    Args:
-        precision: Of the linear maps.
-    """
+    """A graph under construction; ``precision`` is that of the linear maps."""
 
     def __init__(self, precision: Precision = "float32") -> None:
         self.precision = precision
@@ -75,30 +68,13 @@ class Builder:
     def input(
         self, name: str, shape: Shape, *, integer: bool = False, bound: float | None = None
     ) -> Tensor:
-        """Declares an input.
-
-        Args:
-            name: Its name.
-            shape: Numbers, and names of sizes that vary.
-            integer: Whether it is int64, not float32.
-            bound: As in :class:`Tensor`.
-
-        Returns:
-            The input.
-        """
+        """Declares a float32 or int64 input; a shape has numbers, and names of sizes that vary."""
         self._inputs.append(_info(name, integer, shape))
         last = shape[-1]
         return Tensor(name, last if isinstance(last, int) else 0, bound)
 
     def output(self, tensor: Tensor, name: str, shape: Shape, *, integer: bool = False) -> None:
-        """Declares an output.
-
-        Args:
-            tensor: What it is.
-            name: Its name.
-            shape: As for ``input``.
-            integer: As for ``input``.
-        """
+        """Declares a tensor an output, under a name; otherwise as ``input``."""
         ours = any(tensor.name in node.output for node in self._nodes)
         if ours and tensor.name not in self._names:
             self._names[tensor.name] = name
@@ -107,14 +83,7 @@ class Builder:
         self._outputs.append(_info(name, integer, shape))
 
     def constant(self, value: NDArray[Any]) -> str:
-        """Stores an array; equal ones once.
-
-        Args:
-            value: The array.
-
-        Returns:
-            Its name.
-        """
+        """Stores an array, equal ones once, and gives its name."""
         value = np.ascontiguousarray(value) if value.ndim else value
         key = (value.dtype.str, value.tobytes(), value.shape)
         if key not in self._constants:
@@ -124,14 +93,7 @@ class Builder:
         return self._constants[key]
 
     def integers(self, *values: int) -> str:
-        """Stores a list of integers.
-
-        Args:
-            *values: The integers.
-
-        Returns:
-            Its name.
-        """
+        """Stores a list of integers, and gives its name."""
         return self.constant(np.array(values, dtype=np.int64))
 
     def op(
@@ -143,18 +105,10 @@ class Builder:
         domain: str = "",
         **attributes: Any,
     ) -> Tensor:
-        """Adds an operator with one output.
+        """Adds an operator of ONNX, or of ``CONTRIB``, and gives its one output.
 
-        Args:
-            kind: Its ONNX name.
-            *inputs: What it reads; "" leaves an optional input out.
-            size: Its output's last axis.
-            bound: Its output's bound.
-            domain: "" or ``CONTRIB``.
-            **attributes: Its attributes.
-
-        Returns:
-            Its output.
+        ``size`` is the output's last axis, ``bound`` its bound; "" as input leaves an optional one
+        out.
         """
         return self.ops(kind, *inputs, sizes=[size], bound=bound, domain=domain, **attributes)[0]
 
@@ -167,19 +121,7 @@ class Builder:
         domain: str = "",
         **attributes: Any,
     ) -> list[Tensor]:
-        """Adds an operator with several outputs.
-
-        Args:
-            kind: As for ``op``.
-            *inputs: As for ``op``.
-            sizes: The last axis of each output.
-            bound: The bound of all outputs.
-            domain: As for ``op``.
-            **attributes: As for ``op``.
-
-        Returns:
-            Its outputs.
-        """
+        """As ``op``, for several outputs: the last axis of each, and the bound of all."""
         number = next(self._numbers)
         names = [f"{kind}_{number}_{place}" for place in range(len(sizes))]
         sources = [source.name if isinstance(source, Tensor) else source for source in inputs]
@@ -189,15 +131,9 @@ class Builder:
     def linear(
         self, inputs: Sequence[Tensor], weight_XY: Floats32, bias_Y: Floats32 | None
     ) -> Tensor:
-        """A linear map of several inputs, as if they were joined.
+        """A linear map of several inputs (N, ...), X columns together, as if they were joined.
 
-        Args:
-            inputs: (N, ...) each, X together.
-            weight_XY: The weights.
-            bias_Y: The bias; None: there is none.
-
-        Returns:
-            (N, Y).
+        It gives (N, Y); a bias of None is none.
         """
         bounds = [x.bound for x in inputs if x.bound]
         if self.precision == "int8" and len(bounds) == len(inputs):
@@ -248,15 +184,9 @@ class Builder:
         return self.op("Concat", *inputs, axis=-1, size=sum(x.size for x in inputs))
 
     def branch(self, condition: Tensor, then: Builder, otherwise: Builder) -> list[Tensor]:
-        """Adds a choice between two parts that are built with this graph's values.
+        """Runs one of two parts, builders of outputs alone, by a boolean; gives the outputs.
 
-        Args:
-            condition: A boolean.
-            then: What runs if it is true: a builder of outputs alone.
-            otherwise: What runs if not; with as many outputs.
-
-        Returns:
-            The outputs of the part that runs.
+        Both have as many outputs, and use the values of this graph.
         """
         number = next(self._numbers)
         names = [f"If_{number}_{place}" for place in range(len(then._outputs))]
@@ -276,14 +206,9 @@ class Builder:
     ) -> list[Tensor]:
         """Runs a part once for each place along the first axis of some tensors.
 
-        Args:
-            body: Reads the states and one place of each scanned tensor, in this order; its outputs
-                are the states after, then what is collected.
-            states: Before the first run.
-            scanned: What is gone through.
-
-        Returns:
-            The states after the last run, and what was collected along a new first axis.
+        The part reads the states and one place of each scanned tensor, in this order; its outputs
+        are the states after, then what is collected. The same is given after the last run, with
+        what was collected along a new first axis.
         """
         number = next(self._numbers)
         names = [f"Scan_{number}_{place}" for place in range(len(body._outputs))]
@@ -303,11 +228,7 @@ class Builder:
         return self.input(f"local_{next(self._numbers)}", shape)
 
     def part(self) -> Builder:
-        """Begins a part for ``branch`` or ``scan``.
-
-        Returns:
-            A builder of the same names and constants, which stand in the graph around it.
-        """
+        """Begins a part for ``branch`` or ``scan``; this graph's names and constants hold in it."""
         part = Builder(self.precision)
         part._constants, part._weights = self._constants, self._weights
         part._numbers = self._numbers
@@ -318,11 +239,7 @@ class Builder:
         return helper.make_graph(self._nodes, name, self._inputs, self._outputs)
 
     def model(self) -> onnx.ModelProto:
-        """Finishes.
-
-        Returns:
-            The model, checked.
-        """
+        """Finishes; the model is checked."""
         graph = self._graph("seq2seq")
         graph.initializer.extend(self._weights)
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]

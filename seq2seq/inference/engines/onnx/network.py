@@ -45,13 +45,9 @@ class _Weights(dict[str, Floats32]):
 class OnnxNetwork:
     """A translation model's graphs.
 
-    Args:
-        options: The recipe's model table.
-        weights: By the names that torch gives them, each shared one under its first name.
-
-    Raises:
-        ModelError: If the model has a part that only torch knows; when a graph is made, if a
-            weight is missing.
+    The weights go by the names that torch gives them, each shared one under its first name. It is a
+    ModelError if the model has a part that only torch knows, and when a graph is made, if a weight
+    is missing.
     """
 
     def __init__(self, options: Model, weights: Weights) -> None:
@@ -66,15 +62,12 @@ class OnnxNetwork:
         self._memory_bound = None if bound is None else sums * bound
 
     def encoder(self) -> onnx.ModelProto:
-        """The graph that reads sources.
+        """The graph that reads sources; always in float32, as it is a small part of translating.
 
         Its inputs are ``ids`` (B, S) and ``lengths`` (B,). Its outputs are ``state_0`` and so on,
         every part of every decoder layer's first state (B, H); with an attention ``values`` (B, S,
         D), ``keys`` (B, S, K) and ``mask`` (B, 1, S), which is -inf at padding; with state feeding
         ``cell_bias`` (B, G) and ``readout_bias`` (B, E).
-
-        Returns:
-            The graph, always in float32: reading is a small part of translating.
         """
         graph = Builder()
         ids = graph.input("ids", ["B", "S"], integer=True)
@@ -170,7 +163,7 @@ class OnnxNetwork:
             graph.output(bias, "readout_bias", ["B", len(bias_E)])
 
     def step(self, precision: Precision, *, chooses: bool = True) -> onnx.ModelProto:
-        """The graph of one step.
+        """The graph of one step, with linear maps in the precision given.
 
         Its inputs are ``parent`` (N,), the row that each new row goes on from; ``token`` (N,);
         ``k`` (1,); ``state_0`` and so on; with an attention ``values``, ``keys`` and ``mask`` of
@@ -180,17 +173,10 @@ class OnnxNetwork:
         takes; with input feeding ``fed`` (N, E).
 
         Its outputs are ``log_probs`` and ``tokens``: the k best of each row (N, k), special tokens
-        left out; where ``k`` is 0, the log-probabilities of all tokens (N, V) and no tokens; one
-        that does not choose has neither these outputs nor ``k``.
-        Besides them ``readout`` (N, E), which with input feeding is what is fed next, the new
-        states ``next_0`` and so on, and with an attention ``attention`` (N, S).
-
-        Args:
-            precision: Of the linear maps.
-            chooses: Whether it has the output layer; with a shortlist that is another's work.
-
-        Returns:
-            The graph.
+        left out; where ``k`` is 0, the log-probabilities of all tokens (N, V) and no tokens. For a
+        shortlist the graph does not choose, and has neither these outputs nor ``k`` nor the output
+        layer. Besides them ``readout`` (N, E), which with input feeding is what is fed next, the
+        new states ``next_0`` and so on, and with an attention ``attention`` (N, S).
         """
         graph = Builder(precision)
         parent = graph.input("parent", ["N"], integer=True)
@@ -340,11 +326,7 @@ class OnnxNetwork:
         return graph.branch(wanted, best, every)
 
     def output_layer(self) -> tuple[Floats32, Floats32]:
-        """The output layer, for one who chooses without its graph.
-
-        Returns:
-            The matrix (V, E) and the bias (V,).
-        """
+        """The output layer for a shortlist: the matrix (V, E) and the bias (V,)."""
         table = "output.weight" if self.options.tie == "none" else self._target_table
         return self._weights[table], self._weights["output.bias"]
 
@@ -365,14 +347,7 @@ class OnnxNetwork:
 
 
 def check_supported(options: Model) -> None:
-    """Refuses models that have a part with no ONNX operators.
-
-    Args:
-        options: The recipe's model table.
-
-    Raises:
-        ModelError: If there is such a part.
-    """
+    """Refuses (``ModelError``) models that have a part with no ONNX operators."""
     attention = options.decoder.attention
     if attention not in ("none", *ATTENTIONS):
         raise ModelError(
