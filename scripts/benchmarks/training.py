@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.model import RECIPE
 from seq2seq.data.batching import BatchOrder, Bounds
-from seq2seq.data.collate import PaddedPairs, collate
+from seq2seq.data.collate import Batch, collate
 from seq2seq.data.dataset import PreparedData
 from seq2seq.ids import PAD
 from seq2seq.models.translation import TranslationModel
@@ -68,7 +68,7 @@ def cells() -> list[Cell]:
     ]
 
 
-def forward_products(model: TranslationModel, pairs: PaddedPairs) -> int:
+def forward_products(model: TranslationModel, pairs: Batch) -> int:
     """Counts the multiplications that a batch's forward pass needs, padding left out.
 
     Args:
@@ -80,7 +80,7 @@ def forward_products(model: TranslationModel, pairs: PaddedPairs) -> int:
         gradients of inputs and of weights), and each is two floating-point operations.
     """
     sources_B = pairs.source_lengths_B
-    targets_B = (pairs.labels_BT != PAD).sum(axis=1)
+    targets_B = (pairs.labels_BT != PAD).sum(dim=1)
     source, target = int(sources_B.sum()), int(targets_B.sum())
     total = model.output.weight.numel() * target
     for name, weight in model.named_parameters():
@@ -138,7 +138,7 @@ class Bench:
         self.updater = Updater(recipe, prepared.tokenizers)
         bounds = Bounds(BATCH_TOKENS, None, recipe.training.max_pieces)
         order = BatchOrder(prepared.train, bounds, recipe.seed)
-        self.batches: Iterator[PaddedPairs] = (
+        self.batches: Iterator[Batch] = (
             collate(*prepared.train.ids(batch.indices)) for batch, _ in order.drawn()
         )
         self.done = 0

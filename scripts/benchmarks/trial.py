@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.model import RECIPE
 from seq2seq.data.batching import BatchOrder, Bounds
-from seq2seq.data.collate import PaddedPairs, collate
+from seq2seq.data.collate import Batch, collate
 from seq2seq.data.dataset import PreparedData, Ragged
 from seq2seq.recipe.files import load_recipe
 from seq2seq.text.tokenizer import Tokenizers
@@ -58,7 +58,7 @@ class Trial:
         self.updater = Updater(recipe, tokenizers)
         bounds = Bounds(recipe.training.batch_tokens, None, recipe.training.max_pieces)
         order = BatchOrder(prepared.train, bounds, recipe.seed)
-        self.batches: Iterator[PaddedPairs] = (
+        self.batches: Iterator[Batch] = (
             collate(*self._drawn(prepared.train.ids(batch.indices), vocabulary))
             for batch, _ in order.drawn()
         )
@@ -93,7 +93,7 @@ class Trial:
         self._wait()
         return {"seconds": time.perf_counter() - begun, "tokens": tokens}
 
-    def _update(self, pairs: PaddedPairs) -> int:
+    def _update(self, pairs: Batch) -> int:
         self.done += 1
         return self.updater.update([pairs], self.done, 1e-3).found.tokens
 

@@ -72,7 +72,7 @@ class Bounds:
 
 
 @dataclass(frozen=True)
-class Batch:
+class IndexBatch:
     """Pairs that go together. Slicing chooses among them.
 
     Attributes:
@@ -88,8 +88,8 @@ class Batch:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, chosen: slice | Ints) -> Batch:
-        return Batch(self.indices[chosen], self.rows[chosen], self.split)
+    def __getitem__(self, chosen: slice | Ints) -> IndexBatch:
+        return IndexBatch(self.indices[chosen], self.rows[chosen], self.split)
 
     def ids(self, dataset: PairDataset | None = None) -> tuple[Ragged, Ragged]:
         """Source and target ids; the data set has those that were not split anew."""
@@ -150,7 +150,7 @@ def planned(
     split: tuple[Ragged, Ragged] | None,
     bounds: Bounds,
     chance: tuple[int, int, int],
-) -> list[Batch]:
+) -> list[IndexBatch]:
     """Sorts a pool of pairs (n,) into batches, in their final order.
 
     ``lengths`` are the pieces (n,) of their sources and of their targets, ``split`` their ids,
@@ -160,7 +160,9 @@ def planned(
     widths = np.maximum(sources, targets) + 1
     random = np.random.default_rng((_BATCHES, *chance))
     order = np.lexsort((random.random(len(indices)), sources, targets))
-    plan = [Batch(indices[order[one]], order[one], split) for one in cut(widths[order], bounds)]
+    plan = [
+        IndexBatch(indices[order[one]], order[one], split) for one in cut(widths[order], bounds)
+    ]
     return [plan[i] for i in random.permutation(len(plan))]
 
 
@@ -194,7 +196,7 @@ class BatchOrder:
             int(np.count_nonzero(np.maximum(*sides) > most)) for _, sides in _pools(self.dataset)
         )
 
-    def largest(self) -> list[Batch]:
+    def largest(self) -> list[IndexBatch]:
         """Finds the batches that need the most memory; none where every pair is left out.
 
         They are two: that of the longest pairs of all, and the one with the most padded tokens of
@@ -212,7 +214,7 @@ class BatchOrder:
             return []
         indices = longest[cut(longest[:, 0], self.bounds)[0], 1]
         split = self._split_anew(indices, 0, 0)
-        first = Batch(indices, np.arange(len(indices)), split)
+        first = IndexBatch(indices, np.arange(len(indices)), split)
         if split is not None:  # which has more pieces: fewer pairs fit
             widths = np.maximum(*(np.diff(side.offsets) for side in split)) + 1
             first = first[widest(widths, self.bounds)]
@@ -220,7 +222,7 @@ class BatchOrder:
         fullest = max(plans, key=lambda one: padded_tokens(*one.ids(self.dataset)), default=first)
         return [first, fullest]
 
-    def drawn(self, place: Place = Place()) -> Iterator[tuple[Batch, Place]]:
+    def drawn(self, place: Place = Place()) -> Iterator[tuple[IndexBatch, Place]]:
         """Batches from a place on, without end, each with the place after it.
 
         The last batch of an epoch leads to the beginning of the next. It is a DataError if every
@@ -239,7 +241,7 @@ class BatchOrder:
                 yield batch, Place(upcoming[0])
                 pairs = 0
 
-    def _all(self, place: Place) -> Iterator[tuple[int, int, int, Batch]]:
+    def _all(self, place: Place) -> Iterator[tuple[int, int, int, IndexBatch]]:
         """Epoch, pool, number in the pool, and the batch."""
         plans = self._plans(place)
         if self.resplit is not None:  # it takes a second or two a pool
@@ -250,7 +252,7 @@ class BatchOrder:
                 yield epoch, pool, number, plan[number]
             first = 0
 
-    def _plans(self, place: Place) -> Iterator[tuple[int, int, list[Batch]]]:
+    def _plans(self, place: Place) -> Iterator[tuple[int, int, list[IndexBatch]]]:
         """Epoch, pool, and all its batches."""
         first, found = place.pool, place.pairs > 0
         for epoch in count(place.epoch):
@@ -272,7 +274,7 @@ class BatchOrder:
         units = self.mixture.units(self.seed, epoch, BLOCK)
         return units[np.random.default_rng((_BLOCKS, self.seed, epoch)).permutation(len(units))]
 
-    def _plan(self, epoch: int, pool: int, blocks: Ints) -> list[Batch]:
+    def _plan(self, epoch: int, pool: int, blocks: Ints) -> list[IndexBatch]:
         """All batches of a pool, in their final order."""
         indices, sources, targets = self._lengths(blocks)
         if self.bounds.pieces is not None:

@@ -5,34 +5,34 @@ Shapes: B pairs of a batch, S source length, T target length, M target tokens.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from seq2seq.data.arrow import Ragged
 from seq2seq.ids import BOS, EOS, PAD
 
-Ints = NDArray[np.int64]
-
 
 @dataclass(frozen=True)
-class PaddedPairs:
-    """A batch as matrices, right-padded with PAD.
+class Batch:
+    """Pairs as matrices, right-padded with PAD; see ``tasks.PaddedBatch``.
 
     Attributes:
-        source_BS: Source ids and EOS.
+        source_BS: Source ids, each row ending with EOS.
         source_lengths_B: Real tokens of each row of ``source_BS``.
-        inputs_BT: BOS and target ids.
-        labels_BT: Target ids and EOS.
+        inputs_BT: What the decoder reads: BOS, then the target.
+        labels_BT: What it should predict: the target, then EOS.
         where_M: Flat indices into (B x T) of the real labels.
     """
 
-    source_BS: Ints
-    source_lengths_B: Ints
-    inputs_BT: Ints
-    labels_BT: Ints
-    where_M: Ints
+    source_BS: Tensor
+    source_lengths_B: Tensor
+    inputs_BT: Tensor
+    labels_BT: Tensor
+    where_M: Tensor
 
     def __len__(self) -> int:
         return len(self.source_lengths_B)
@@ -45,7 +45,7 @@ class PaddedPairs:
     @property
     def width(self) -> int:
         """Tokens of the longest row of either side, BOS or EOS counted."""
-        return int(max(self.source_BS.shape[1], self.labels_BT.shape[1]))
+        return max(self.source_BS.shape[1], self.labels_BT.shape[1])
 
     @property
     def tokens(self) -> int:
@@ -55,31 +55,40 @@ class PaddedPairs:
     @property
     def cells(self) -> int:
         """Places in the matrices of both sides, padding counted."""
-        return self.source_BS.size + self.labels_BT.size
+        return self.source_BS.numel() + self.labels_BT.numel()
 
-    def halves(self) -> tuple[PaddedPairs, PaddedPairs]:
+    def labels(self) -> Tensor:
+        """The real labels (M,)."""
+        return self.labels_BT.flatten()[self.where_M]
+
+    def to(self, device: torch.device) -> Batch:
+        """Moves all tensors to a device."""
+        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+    def halves(self) -> tuple[Batch, Batch]:
         """Cuts a batch of two pairs or more in two, each as if it had been made alone."""
         rows, width = self.inputs_BT.shape
-        targets = np.bincount(self.where_M // width, minlength=rows)
+        targets = torch.bincount(self.where_M // width, minlength=rows)
 
-        def part(begin: int, end: int) -> PaddedPairs:
+        def part(begin: int, end: int) -> Batch:
             source, target = (int(n[begin:end].max()) for n in (self.source_lengths_B, targets))
-            return PaddedPairs(
+            real = torch.arange(target) < targets[begin:end, None]
+            return Batch(
                 source_BS=self.source_BS[begin:end, :source],
                 source_lengths_B=self.source_lengths_B[begin:end],
                 inputs_BT=self.inputs_BT[begin:end, :target],
                 labels_BT=self.labels_BT[begin:end, :target],
-                where_M=np.flatnonzero(np.arange(target) < targets[begin:end, None]),
+                where_M=real.flatten().nonzero().flatten(),
             )
 
         return part(0, rows // 2), part(rows // 2, rows)
 
-    def without_targets(self) -> PaddedPairs:
+    def without_targets(self) -> Batch:
         """The same pairs with no label that counts: a loss and gradients of zero."""
         return replace(self, where_M=self.where_M[:0])
 
 
-def pad(rows: Ragged, *, before: int | None = None, after: int | None = None) -> Ints:
+def pad(rows: Ragged, *, before: int | None = None, after: int | None = None) -> NDArray[np.int64]:
     """A right-padded matrix (B, longest + added), with a token added before or after each row."""
     lengths = np.diff(rows.offsets)
     shift = int(before is not None)
@@ -94,14 +103,14 @@ def pad(rows: Ragged, *, before: int | None = None, after: int | None = None) ->
     return matrix
 
 
-def collate(source: Ragged, target: Ragged) -> PaddedPairs:
+def collate(source: Ragged, target: Ragged) -> Batch:
     """Turns the source and target ids of B pairs into the matrices that a model takes."""
     inputs = pad(target, before=BOS)
     real = np.arange(inputs.shape[1]) <= np.diff(target.offsets)[:, None]
-    return PaddedPairs(
-        source_BS=pad(source, after=EOS),
-        source_lengths_B=np.diff(source.offsets) + 1,
-        inputs_BT=inputs,
-        labels_BT=pad(target, after=EOS),
-        where_M=np.flatnonzero(real),
+    return Batch(
+        source_BS=torch.from_numpy(pad(source, after=EOS)),
+        source_lengths_B=torch.from_numpy(np.diff(source.offsets) + 1),
+        inputs_BT=torch.from_numpy(inputs),
+        labels_BT=torch.from_numpy(pad(target, after=EOS)),
+        where_M=torch.from_numpy(np.flatnonzero(real)),
     )

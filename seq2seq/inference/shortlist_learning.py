@@ -19,7 +19,7 @@ from torch import Tensor
 
 from seq2seq.data import Progress, Silent
 from seq2seq.data.batching import Bounds, length_batches
-from seq2seq.data.collate import PaddedPairs, collate
+from seq2seq.data.collate import Batch, collate
 from seq2seq.data.dataset import PairDataset, PreparedData
 from seq2seq.errors import DataError, Seq2SeqError
 from seq2seq.ids import EOS, UNK
@@ -151,9 +151,9 @@ def piece_weights(
         chosen = np.sort(np.random.default_rng(1).choice(len(pairs), most_pairs, replace=False))
     model.eval()
     progress.start("learning the shortlist", len(chosen))
-    for batch in _batches(pairs, chosen):
-        padded = collate(*pairs.ids(batch))
-        _count(sums, padded, _attention(model, padded))
+    for rows in _batches(pairs, chosen):
+        batch = collate(*pairs.ids(rows))
+        _count(sums, batch, _attention(model, batch))
         progress.advance(len(batch))
     sums.merge()
     progress.finish()
@@ -179,7 +179,7 @@ def _batches(pairs: PairDataset, chosen: Ints) -> Iterator[Ints]:
 
 
 @torch.inference_mode()
-def _attention(model: TranslationModel, padded: PaddedPairs) -> npt.NDArray[np.float32]:
+def _attention(model: TranslationModel, batch: Batch) -> npt.NDArray[np.float32]:
     """The weights of every target position (B, T, S), by teacher forcing."""
     device = model.output.weight.device
     seen: list[Tensor] = []
@@ -187,27 +187,25 @@ def _attention(model: TranslationModel, padded: PaddedPairs) -> npt.NDArray[np.f
     assert attention is not None
     hook = attention.register_forward_hook(lambda _, given, found: seen.append(found[1]))
     try:
-        state, memory = model.start(
-            torch.from_numpy(padded.source_BS).to(device), torch.from_numpy(padded.source_lengths_B)
-        )
+        state, memory = model.start(batch.source_BS.to(device), batch.source_lengths_B)
         # Of the readouts none is wanted: the weights are all there is to know.
         nowhere = torch.empty(0, dtype=torch.int64, device=device)
-        model.decoder(torch.from_numpy(padded.inputs_BT).to(device), state, memory, nowhere)
+        model.decoder(batch.inputs_BT.to(device), state, memory, nowhere)
     finally:
         hook.remove()
     weights: npt.NDArray[np.float32] = torch.cat(seen, dim=1).float().cpu().numpy()
     return weights
 
 
-def _count(sums: PieceWeights, padded: PaddedPairs, weights_BTS: npt.NDArray[np.float32]) -> None:
-    real_BT = np.zeros(padded.labels_BT.size, dtype=np.bool_)
-    real_BT[padded.where_M] = True
-    weights_BTS = weights_BTS * real_BT.reshape(padded.labels_BT.shape)[:, :, None]
+def _count(sums: PieceWeights, batch: Batch, weights_BTS: npt.NDArray[np.float32]) -> None:
+    source_BS, labels_BT = batch.source_BS.numpy(), batch.labels_BT.numpy()
+    real_BT = np.zeros(labels_BT.size, dtype=np.bool_)
+    real_BT[batch.where_M.numpy()] = True
+    weights_BTS = weights_BTS * real_BT.reshape(labels_BT.shape)[:, :, None]
     row, time, place = np.nonzero(weights_BTS >= _LEAST_WEIGHT)
     sums.add(
-        padded.source_BS[row, place],
-        padded.labels_BT[row, time],
+        source_BS[row, place],
+        labels_BT[row, time],
         weights_BTS[row, time, place].astype(np.float64),
     )
-    labels_M = padded.labels_BT.reshape(-1)[padded.where_M]
-    sums.target_counts_V += np.bincount(labels_M, minlength=sums.target_size)
+    sums.target_counts_V += np.bincount(batch.labels().numpy(), minlength=sums.target_size)

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seq2seq.models.translation import Batch, TranslationModel
+from seq2seq.data.collate import Batch
+from seq2seq.models.translation import TranslationModel
 
 ROWS = 256
 """Rows at a time: 256 x 8,000 logits stay in a processor's last-level cache."""

@@ -5,11 +5,9 @@ Shapes: B batch, S source length, T target length, E embedding, V vocabulary, M 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import torch
 from torch import Tensor, nn
 
+from seq2seq.data.collate import Batch
 from seq2seq.ids import PAD
 from seq2seq.models.bridge import Bridge
 from seq2seq.models.decoder import Decoder, DecoderState
@@ -23,49 +21,6 @@ from seq2seq.nn.initialization import (
     scale_readout_for_logits,
 )
 from seq2seq.recipe import Model
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Pairs as tensors, right-padded with PAD.
-
-    Attributes:
-        source_BS: Source ids, each row ending with EOS.
-        source_lengths_B: Real tokens of each source row.
-        inputs_BT: What the decoder reads: BOS, then the target.
-        labels_BT: What it should say: the target, then EOS.
-        where_M: Flat indices into (B x T) of the labels that are real.
-    """
-
-    source_BS: Tensor
-    source_lengths_B: Tensor
-    inputs_BT: Tensor
-    labels_BT: Tensor
-    where_M: Tensor
-
-    @property
-    def tokens(self) -> int:
-        """Target tokens to predict, EOS counted."""
-        return len(self.where_M)
-
-    def labels(self) -> Tensor:
-        """The real labels.
-
-        Returns:
-            (M,).
-        """
-        return self.labels_BT.flatten()[self.where_M]
-
-    def to(self, device: torch.device) -> Batch:
-        """Moves all tensors.
-
-        Args:
-            device: Where to.
-
-        Returns:
-            The batch there.
-        """
-        return Batch(*(getattr(self, field).to(device) for field in self.__dataclass_fields__))
 
 
 class TranslationModel(nn.Module):

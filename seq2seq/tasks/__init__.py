@@ -7,7 +7,7 @@ file here and nothing elsewhere. How they use it, in the order of a training:
 2. ``model = task.build_model(tokenizers)``, after the seed is set; ``loss = task.loss(model)``.
 3. ``task.collate`` makes a ``PaddedBatch`` of some rows, in the thread that prefetches. Where
    memory is short the batch is cut by ``halves``.
-4. ``total, shown = loss(task.tensors(batch, device))`` gives sums. They are added up over the
+4. ``total, shown = loss(batch.to(device))`` gives sums. They are added up over the
    batches and processes of an update and divided once, by the sum of ``batch.targets``.
 5. Validation sums the same on all rows, and, if ``task.predicts``, calls ``task.predict`` for this
    process's rows and ``task.measure`` for the predictions of all processes.
@@ -36,7 +36,7 @@ Json = dict[str, Any]
 
 
 class PaddedBatch(Protocol):
-    """Rows that go through the model together, as numpy arrays; ``len`` counts the rows."""
+    """Rows that go through the model together, as tensors; ``len`` counts the rows."""
 
     def __len__(self) -> int: ...
 
@@ -61,6 +61,9 @@ class PaddedBatch(Protocol):
 
     def without_targets(self) -> Self:
         """The same rows with a loss and gradients of zero."""
+
+    def to(self, device: torch.device) -> Self:
+        """Moves all tensors to a device."""
 
 
 @dataclass(frozen=True)
@@ -138,14 +141,11 @@ class Task(Protocol):
     def collate(self, source: Ragged, target: Ragged) -> PaddedBatch:
         """Makes a batch of the ids of some rows."""
 
-    def tensors(self, batch: Any, device: torch.device) -> Any:
-        """A batch as what ``loss`` takes."""
-
     def build_model(self, tokenizers: Tokenizers) -> nn.Module:
         """A new model, with weights drawn from torch's random numbers."""
 
     def loss(self, model: Any) -> nn.Module:
-        """A module from tensors to two sums: one to be minimized, and one to be shown.
+        """A module from a batch to two sums: one to be minimized, and one to be shown.
 
         The second is the negative log-likelihood, in nats, without any smoothing.
         """

@@ -14,7 +14,7 @@ from torch import nn
 
 from seq2seq.data import Progress
 from seq2seq.data.batching import Ints
-from seq2seq.data.collate import PaddedPairs, collate
+from seq2seq.data.collate import Batch, collate
 from seq2seq.data.dataset import PairDataset, PreparedData, Ragged
 from seq2seq.data.preparing.prepare import prepare
 from seq2seq.inference.engines.torch import TorchEngine
@@ -22,7 +22,7 @@ from seq2seq.inference.export import published_graphs
 from seq2seq.inference.translator import Translator
 from seq2seq.metrics import bleu
 from seq2seq.models.loss import Losses
-from seq2seq.models.translation import Batch, TranslationModel
+from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe import Recipe
 from seq2seq.tasks import Json, Metric, Network, Section, TaskReport, Validation
 from seq2seq.tasks.examples import Translations, examples_of
@@ -50,13 +50,9 @@ class TranslationTask:
         """Opens a prepared folder."""
         return PreparedData.open(folder)
 
-    def collate(self, source: Ragged, target: Ragged) -> PaddedPairs:
+    def collate(self, source: Ragged, target: Ragged) -> Batch:
         """Makes a batch of the ids of some pairs."""
         return collate(source, target)
-
-    def tensors(self, batch: PaddedPairs, device: torch.device) -> Batch:
-        """A batch as tensors."""
-        return to_batch(batch, device)
 
     def build_model(self, tokenizers: Tokenizers) -> TranslationModel:
         """A new model, with weights drawn from torch's random numbers."""
@@ -137,12 +133,6 @@ class TranslationTask:
         if self.recipe.model.decoder.attention != "none":
             sections.append(_section("attention", "Attention", examples))
         return TaskReport(figures, notes, sections)
-
-
-def to_batch(pairs: PaddedPairs, device: torch.device) -> Batch:
-    """A batch of pairs as tensors on a device."""
-    arrays = (getattr(pairs, name) for name in Batch.__dataclass_fields__)
-    return Batch(*(torch.from_numpy(array) for array in arrays)).to(device)
 
 
 def _engine(network: Network) -> TorchEngine:

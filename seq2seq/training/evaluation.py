@@ -148,9 +148,8 @@ class Evaluator:
         enabled = self.precision != torch.float32
 
         def sums(batch: PaddedBatch) -> tuple[float, int]:
-            tensors = self.task.tensors(batch, device)
             with torch.autocast(device.type, self.precision, enabled=enabled):
-                _, shown = loss(tensors)
+                _, shown = loss(batch.to(device))
             return float(shown), batch.targets
 
         total, count = 0.0, 0

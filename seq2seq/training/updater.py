@@ -1,8 +1,17 @@
 """One update of the weights, top to bottom: from its batches to the next weights.
 
-``Updater.update`` lets the update rule evaluate the batch, then apply what it has found.
-``BatchObjective`` is what the rule evaluates: forward and backward passes, gradients summed over
-processes and clipped, batches halved where memory is short.
+The calls of an update, in their order (``Trainer._update`` makes the first):
+
+1. ``Updater.update(batches, ...)`` makes a ``BatchObjective``: the loss of these batches, divided
+   by the target tokens of all processes.
+2. ``UpdateRule.evaluate`` (``optim``) asks it for ``BatchObjective.gradient``, once for SGD and Adam.
+3. ``gradient`` goes through the batches. For each, ``_backward`` runs the network and its loss
+   (``models.loss.Losses``: teacher forcing, then summed cross-entropy) and the backward pass. One
+   that does not fit into memory is halved, and the evaluation begins again.
+4. The last backward pass sums the gradients over all processes (DistributedDataParallel).
+5. ``gradient`` clips them by their norm, and gathers losses and counts from all processes. If the
+   loss or the norm is not finite, the update ends here and nothing has changed.
+6. ``UpdateRule.apply`` moves the weights; then the moving average, if there is one, follows them.
 """
 
 from __future__ import annotations
@@ -13,7 +22,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -234,21 +242,18 @@ class BatchObjective:
 
     def _forward(self, batch: PaddedBatch) -> Tensor:
         with torch.no_grad(), self._autocast():
-            losses = self._updater.own_loss(self._tensors(batch))
+            losses = self._updater.own_loss(batch.to(self._device))
         return torch.stack(losses)
 
     def _backward(self, batch: PaddedBatch) -> Tensor:
         """Adds up gradients, divided by the count of tokens."""
-        tensors = self._tensors(batch)
+        batch = batch.to(self._device)
         with self._autocast():
-            loss, nll = self._updater.shared_loss(tensors)
+            loss, nll = self._updater.shared_loss(batch)
         self._others_wait = self._group.will_sync(self._updater.shared_loss)
         # The processes' gradients are averaged, not added up.
         (loss / (self._tokens / self._group.world_size)).backward()
         return torch.stack([loss.detach(), nll])
-
-    def _tensors(self, batch: PaddedBatch) -> Any:
-        return self._updater.task.tensors(batch, self._device)
 
     def _autocast(self) -> AbstractContextManager[None]:
         precision = self._updater.precision

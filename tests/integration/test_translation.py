@@ -18,7 +18,6 @@ from seq2seq.inference.engines.torch import load_model
 from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.recipe.files import recipe_from_toml
 from seq2seq.search import Hypothesis, SourceBatch, beam_search, greedy, length_caps
-from seq2seq.tasks.translation import to_batch
 from seq2seq.text.tokenizer import Tokenizers
 from seq2seq.training.monitoring import Silent
 
@@ -93,7 +92,7 @@ def test_reported_scores_are_those_of_forced_scoring(run: Path, lines: list[str]
         assert len(found) == 3
         pairs = collate(ragged([source] * 3), ragged([list(one.tokens) for one in found]))
         with torch.no_grad():
-            forced = score(model, to_batch(pairs, torch.device("cpu")))
+            forced = score(model, pairs)
         reported = [one.log_prob for one in found]
         np.testing.assert_allclose(forced.numpy(), reported, rtol=1e-6, atol=1e-4)
 

@@ -20,8 +20,9 @@ from support.models import (
 )
 from torch import Tensor
 
+from seq2seq.data.collate import Batch
 from seq2seq.ids import BOS
-from seq2seq.models.translation import Batch, TranslationModel
+from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe import Model
 from seq2seq.recipe.registry import ATTENTIONS
 
@@ -317,7 +318,7 @@ def test_bfloat16_is_near_float32(cell: str, feeding: str) -> None:
 
 def test_a_batch_says_what_it_holds() -> None:
     batch = make_batch([([5, 6], [7, 8, 4]), ([5], [])])
-    assert batch.tokens == 5
+    assert batch.targets == 5
     assert batch.labels().tolist() == [7, 8, 4, 3, 3]
     moved = batch.to(torch.device("cpu"))
     assert all(

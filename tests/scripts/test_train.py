@@ -24,7 +24,6 @@ from seq2seq.data.collate import collate
 from seq2seq.data.preparing.prepare import prepare
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe.files import load_recipe
-from seq2seq.tasks.translation import to_batch
 
 SMALL = [
     f"model.{side}.{name}={size}"
@@ -43,7 +42,7 @@ def test_products_are_those_that_torch_counts(cell: str, feeding: str) -> None:
     rows = np.random.default_rng(1).integers(4, 11, (3, 5)).tolist()
     pairs = collate(ragged(rows), ragged([row[:4] for row in rows]))
     with FlopCounterMode(display=False) as counter:
-        model.output(model(to_batch(pairs, torch.device("cpu"))))
+        model.output(model(pairs))
     # Where a bias is folded into its product as one more column, torch counts that too.
     biases = sum(
         parameter.numel()

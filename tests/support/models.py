@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
+from seq2seq.data.collate import Batch
 from seq2seq.ids import BOS, EOS, PAD
-from seq2seq.models.translation import Batch, TranslationModel
+from seq2seq.models.translation import TranslationModel
 from seq2seq.nn.cells import Cell, make_cell
 from seq2seq.recipe import Model
 from seq2seq.recipe import model as recipe

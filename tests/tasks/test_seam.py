@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file
 from support.tiny import tiny_recipe
 from support.told import Told
@@ -47,8 +46,8 @@ SETTINGS = [
 class Rows:
     """Sources, and whether each is long; rows from ``counted`` on have no target."""
 
-    ids_BS: NDArray[np.int64]
-    many_B: NDArray[np.int64]
+    ids_BS: Tensor
+    many_B: Tensor
     counted: int
 
     def __len__(self) -> int:
@@ -68,7 +67,7 @@ class Rows:
 
     @property
     def cells(self) -> int:
-        return self.ids_BS.size
+        return self.ids_BS.numel()
 
     def halves(self) -> tuple[Rows, Rows]:
         middle = len(self) // 2
@@ -81,6 +80,9 @@ class Rows:
 
     def without_targets(self) -> Rows:
         return Rows(self.ids_BS, self.many_B, 0)
+
+    def to(self, device: torch.device) -> Rows:
+        return Rows(self.ids_BS.to(device), self.many_B.to(device), self.counted)
 
 
 class Classifier(nn.Module):
@@ -102,10 +104,9 @@ class Summed(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, batch: tuple[Tensor, Tensor, int]) -> tuple[Tensor, Tensor]:
-        ids_BS, many_B, counted = batch
-        logits = self.model(ids_BS)[:counted].float()
-        total = functional.cross_entropy(logits, many_B[:counted], reduction="sum")
+    def forward(self, batch: Rows) -> tuple[Tensor, Tensor]:
+        logits = self.model(batch.ids_BS)[: batch.counted].float()
+        total = functional.cross_entropy(logits, batch.many_B[: batch.counted], reduction="sum")
         return total, total.detach()
 
 
@@ -125,11 +126,8 @@ class Classification:
 
     def collate(self, source: Ragged, target: Ragged) -> Rows:
         many_B = (np.diff(source.offsets) > MANY).astype(np.int64)
-        return Rows(pad(source, after=EOS), many_B, len(many_B))
-
-    def tensors(self, batch: Rows, device: torch.device) -> Any:
-        ids_BS, many_B = torch.from_numpy(batch.ids_BS), torch.from_numpy(batch.many_B)
-        return ids_BS.to(device), many_B.to(device), batch.counted
+        ids_BS = torch.from_numpy(pad(source, after=EOS))
+        return Rows(ids_BS, torch.from_numpy(many_B), len(many_B))
 
     def build_model(self, tokenizers: Tokenizers) -> Classifier:
         return Classifier(tokenizers.source.size)
@@ -142,12 +140,12 @@ class Classification:
         self, network: Network, dataset: PairDataset, rows: Any, batch_size: int
     ) -> list[int]:
         batch = self.collate(*dataset.ids(rows))
-        answers: list[int] = network.model(torch.from_numpy(batch.ids_BS)).argmax(1).tolist()
+        answers: list[int] = network.model(batch.ids_BS).argmax(1).tolist()
         return answers
 
     def measure(self, predictions: Sequence[int], dataset: PairDataset) -> dict[str, float]:
         batch = self.collate(*dataset.ids(np.arange(len(predictions))))
-        return {"accuracy": float((batch.many_B == np.array(predictions)).mean())}
+        return {"accuracy": float((batch.many_B.numpy() == np.array(predictions)).mean())}
 
     def value(self, found: Validation) -> float:
         accuracy = found.metrics["accuracy"]
@@ -210,7 +208,7 @@ def test_another_task_is_trained_resumed_and_reported(
     val = PreparedData.open(data).val
     rows = Classification(recipe).collate(*val.ids(np.arange(len(val))))
     with torch.no_grad():
-        right = model(torch.from_numpy(rows.ids_BS)).argmax(1).numpy() == rows.many_B
+        right = (model(rows.ids_BS).argmax(1) == rows.many_B).numpy()
     card = json.loads((run / "card.json").read_text(encoding="utf-8"))
     assert card["validation"]["accuracy"] == max(one["accuracy"] for one in checks) == right.mean()
     assert card["many"] == MANY
@@ -244,14 +242,14 @@ def test_batches_of_another_task_are_halved(
     recipe, data = corpus
     whole, halved = tmp_path / "whole", tmp_path / "halved"
     seq2seq.train(recipe, whole, data=data, threads=1, monitor=Told())
-    real = Classification.tensors
+    real = Rows.to
 
-    def tensors(self: Classification, batch: Rows, device: torch.device) -> Any:
+    def to(batch: Rows, device: torch.device) -> Rows:
         if len(batch) > 12:
             raise MemoryError
-        return real(self, batch, device)
+        return real(batch, device)
 
-    monkeypatch.setattr(Classification, "tensors", tensors)
+    monkeypatch.setattr(Rows, "to", to)
     result = seq2seq.train(recipe, halved, data=data, threads=1, monitor=Told())
     assert result.halved > 0
     ours, theirs = journal(whole, "validation"), journal(halved, "validation")

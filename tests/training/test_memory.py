@@ -17,7 +17,7 @@ from torch import Tensor
 
 from seq2seq.cli.console import message_of
 from seq2seq.data.batching import POOL, BatchOrder, Bounds
-from seq2seq.data.collate import PaddedPairs, collate
+from seq2seq.data.collate import Batch, collate
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.preparing.prepare import prepare
 from seq2seq.errors import ModelError, TrainingError, is_out_of_memory
@@ -55,9 +55,9 @@ def small_memory(
     real: Callable[..., Tensor] = BatchObjective._backward
     failed: list[int] = []
 
-    def backward(self: BatchObjective, pairs: PaddedPairs) -> Tensor:
+    def backward(self: BatchObjective, pairs: Batch) -> Tensor:
         found = real(self, pairs)
-        size = pairs.source_BS.size + pairs.labels_BT.size
+        size = pairs.source_BS.numel() + pairs.labels_BT.numel()
         if len(pairs.source_lengths_B) > rows or size > numbers:
             failed.append(len(pairs.source_lengths_B))
             raise RuntimeError(NO_MEMORY)
@@ -119,7 +119,7 @@ def test_halves_are_batches_of_their_own(rows: int) -> None:
     found = collate(ragged(sources), ragged(targets)).halves()
     for part, cut in zip(found, (slice(0, middle), slice(middle, rows)), strict=True):
         expected = collate(ragged(sources[cut]), ragged(targets[cut]))
-        for name in PaddedPairs.__dataclass_fields__:
+        for name in Batch.__dataclass_fields__:
             np.testing.assert_array_equal(getattr(part, name), getattr(expected, name))
 
 
@@ -151,7 +151,7 @@ def test_a_single_pair_that_does_not_fit_is_named(
     longest = collate(*prepared.train.ids(np.array([3]))).source_BS.shape[1]
     real = BatchObjective._backward
 
-    def backward(self: BatchObjective, some: PaddedPairs) -> Tensor:
+    def backward(self: BatchObjective, some: Batch) -> Tensor:
         if len(some.where_M) == 5 or some.source_BS.shape[1] >= longest:
             raise RuntimeError(NO_MEMORY)
         return real(self, some)
@@ -221,9 +221,9 @@ def test_validation_takes_fewer_at_a_time(
     updater = Updater(recipe, prepared.tokenizers)
     evaluator = Evaluator(task_for(recipe), recipe, prepared.tokenizers, torch.float32)
     found = evaluator.evaluate(updater.model, prepared.val)
-    real, sizes = translation.to_batch, []
+    real, sizes = Batch.to, []
 
-    def to_batch(pairs: PaddedPairs, device: torch.device) -> object:
+    def to(pairs: Batch, device: torch.device) -> Batch:
         if len(pairs.source_lengths_B) > 4:
             raise RuntimeError(NO_MEMORY)
         return real(pairs, device)
@@ -236,7 +236,7 @@ def test_validation_takes_fewer_at_a_time(
             raise MemoryError
         return translate(self, lines, batch_size=batch_size, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(translation, "to_batch", to_batch)
+    monkeypatch.setattr(Batch, "to", to)
     monkeypatch.setattr(translation.Translator, "translate", translated)
     again = evaluator.evaluate(updater.model, prepared.val)
     assert math.isclose(found.loss, again.loss, rel_tol=1e-6)

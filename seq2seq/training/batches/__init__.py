@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from seq2seq.data.batching import Batch, Ints, Place
+from seq2seq.data.batching import IndexBatch, Ints, Place
 from seq2seq.data.dataset import Ragged
 from seq2seq.tasks import PaddedBatch
 
@@ -38,7 +38,7 @@ class Share:
         """Whether each process gets whole batches of an update of so many."""
         return batches % self.world == 0
 
-    def of(self, batches: list[Batch]) -> list[Batch]:
+    def of(self, batches: list[IndexBatch]) -> list[IndexBatch]:
         """This process's part of an update's batches: never none.
 
         Where no pair is left for it, one pair, which it reads and does not learn from: see
@@ -49,14 +49,14 @@ class Share:
         parts = [batch[self.rank :: self.world] for batch in batches]
         return [part for part in parts if len(part)] or [batches[0][:1]]
 
-    def is_empty(self, batches: list[Batch]) -> bool:
+    def is_empty(self, batches: list[IndexBatch]) -> bool:
         """Whether no pair is left for this process.
 
         It then takes part in the update all the same, or the others would wait for it.
         """
         return not self.divides(len(batches)) and max(map(len, batches)) <= self.rank
 
-    def largest(self, batch: Batch, accumulate: int) -> Batch:
+    def largest(self, batch: IndexBatch, accumulate: int) -> IndexBatch:
         """This process's part of a batch, where an update has ``accumulate`` of them."""
         return batch if self.divides(accumulate) else self.of([batch])[0]
 
@@ -79,9 +79,9 @@ class UpdateBatches:
 
 
 def update_batches(
-    batches: list[Batch],
+    batches: list[IndexBatch],
     share: Share,
-    padded: Callable[[Batch], PaddedBatch],
+    padded: Callable[[IndexBatch], PaddedBatch],
     after: Place,
     notes: dict[str, Any] | None = None,
 ) -> UpdateBatches:

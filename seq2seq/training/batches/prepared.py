@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 
-from seq2seq.data.batching import Batch, BatchOrder, Bounds, Ints, Place, prefetched, sampled
+from seq2seq.data.batching import BatchOrder, Bounds, IndexBatch, Ints, Place, prefetched, sampled
 from seq2seq.data.dataset import PreparedData, Ragged
 from seq2seq.recipe import Recipe
 from seq2seq.tasks import PaddedBatch
@@ -64,14 +64,14 @@ class PreparedBatches:
         return prefetched(self._updates(place), "batches")
 
     def _updates(self, place: Place) -> Iterator[UpdateBatches]:
-        batches: list[Batch] = []
+        batches: list[IndexBatch] = []
         for batch, after in self._order.drawn(place):
             batches.append(batch)
             if len(batches) == self._recipe.training.accumulate or after.pairs == 0:
                 yield update_batches(batches, self._share, self._padded, after)
                 batches = []
 
-    def _padded(self, batch: Batch) -> PaddedBatch:
+    def _padded(self, batch: IndexBatch) -> PaddedBatch:
         return self._collate(*batch.ids(self._train))
 
     def _resplit(

@@ -24,8 +24,8 @@ import pyarrow as pa
 
 from seq2seq.data.arrow import SCHEMA, flat_ids
 from seq2seq.data.batching import (
-    Batch,
     Bounds,
+    IndexBatch,
     Ints,
     Place,
     padded_tokens,
@@ -71,7 +71,7 @@ class Buffer:
     after: Mark
     split: tuple[Ragged, Ragged]
     provenance: Provenance
-    plan: list[Batch] = field(default_factory=list)
+    plan: list[IndexBatch] = field(default_factory=list)
 
     def lengths(self) -> tuple[Ints, Ints]:
         """The pieces (n,) of each source and target."""
@@ -129,7 +129,7 @@ class StreamedBatches:
         rows = np.flatnonzero(lengths <= self._recipe.training.max_pieces)
         longest = rows[widest(lengths[rows] + 1, self._bounds)]
         fullest = max(buffer.plan, key=lambda one: padded_tokens(*one.ids()))
-        for batch in (Batch(longest, longest, buffer.split), fullest):
+        for batch in (IndexBatch(longest, longest, buffer.split), fullest):
             own = self._share.largest(batch, self._recipe.training.accumulate)
             yield own.indices, self._padded(own)
 
@@ -180,10 +180,10 @@ class StreamedBatches:
                 yield update_batches(batches, self._share, self._padded, after, notes)
                 notes = None
 
-    def _padded(self, batch: Batch) -> PaddedBatch:
+    def _padded(self, batch: IndexBatch) -> PaddedBatch:
         return self._collate(*batch.ids())
 
-    def _plan(self, buffer: Buffer) -> list[Batch]:
+    def _plan(self, buffer: Buffer) -> list[IndexBatch]:
         """The batches of a buffer, in their final order."""
         sources, targets = buffer.lengths()
         rows = np.flatnonzero(np.maximum(sources, targets) <= self._recipe.training.max_pieces)

@@ -72,7 +72,7 @@ def test_shares_are_the_same_updates_dealt_out(
 def test_shares_of_a_batch_are_about_as_long(corpus: tuple[str, PreparedData]) -> None:
     wish = "training.batch_tokens=2000"
     first, second = (
-        sum(one.batches[0].source_BS.size for one in works(corpus, Share(rank, 2), wish))
+        sum(one.batches[0].source_BS.numel() for one in works(corpus, Share(rank, 2), wish))
         for rank in range(2)
     )
     assert first == pytest.approx(second, rel=0.15)
@@ -84,7 +84,7 @@ def test_a_process_without_a_pair_reads_one_and_learns_nothing(
     for work in works(corpus, Share(3, 4), "training.batch_pairs=3"):
         assert [one.tolist() for one in work.own_indices] == [work.all_indices[0][:1].tolist()]
         assert [len(one.where_M) for one in work.batches] == [0]
-        assert work.batches[0].source_BS.size > 0
+        assert work.batches[0].source_BS.numel() > 0
 
 
 def test_shares_begin_anywhere(corpus: tuple[str, PreparedData]) -> None:
@@ -131,6 +131,6 @@ def test_new_splits_are_sorted_by_their_own_lengths(corpus: tuple[str, PreparedD
     ]
     for one in [*drawn, *rehearsed]:
         rows = len(one.source_lengths_B)
-        assert rows == 1 or max(one.source_BS.size, one.labels_BT.size) <= bound
+        assert rows == 1 or max(one.source_BS.numel(), one.labels_BT.numel()) <= bound
     best = [work.batches[0] for work in works(corpus, Share())]
     assert sum(len(one.where_M) for one in drawn) != sum(len(one.where_M) for one in best)
