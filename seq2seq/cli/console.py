@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import typer
 
 from seq2seq.cli import INTERRUPTED, verb_begins
-from seq2seq.data import can_redraw
+from seq2seq.data import Progress, can_redraw
 from seq2seq.errors import Seq2SeqError, is_out_of_memory
 from seq2seq.processors import started_by_torchrun
 
@@ -211,14 +211,11 @@ def with_progress(found: Iterable[T], total: int | None, task: str) -> Iterator[
 
 
 def progress() -> LineProgress:
-    """Makes the progress display that fits where standard error goes; use it in a with statement.
-
-    Its tasks come one after another, each started once and finished once.
-    """
+    """The display that fits where standard error goes, to be used in a with statement."""
     return BarProgress() if can_redraw(sys.stderr) else LineProgress()
 
 
-class LineProgress:
+class LineProgress(Progress):
     """Plain lines: one every ``interval`` seconds, and one at the end of each task."""
 
     def __init__(self, interval: float = 10.0) -> None:
@@ -235,12 +232,10 @@ class LineProgress:
         pass
 
     def start(self, task: str, total: int | None) -> None:
-        """Begins a task of so many units, if anyone knows how many."""
         self.task, self.total, self.done = task, total, 0
         self.begun = self.shown = time.monotonic()
 
     def advance(self, count: int) -> None:
-        """Says that so many more units are done."""
         self.done += count
         now = time.monotonic()
         if now - self.shown >= self.interval:
@@ -248,7 +243,6 @@ class LineProgress:
             tell(f"{self.task}: {self.done:,}{self._of_total(now)}")
 
     def finish(self) -> None:
-        """Ends the task."""
         count = f" {self.done:,} in" if self.done else ""
         tell(f"{self.task}:{count} {time.monotonic() - self.begun:.1f} s")
 
@@ -283,19 +277,16 @@ class BarProgress(LineProgress):
         self.bar.stop()
 
     def start(self, task: str, total: int | None) -> None:
-        """Begins a task of so many units, if anyone knows how many."""
         super().start(task, total)
         self.bar.start()  # only while there is a task: training draws a bar of its own
         self.shown_task = self.bar.add_task(task, total=total)
 
     def advance(self, count: int) -> None:
-        """Says that so many more units are done."""
         self.done += count
         if self.shown_task is not None:
             self.bar.update(self.shown_task, advance=count)
 
     def finish(self) -> None:
-        """Ends the task."""
         if self.shown_task is not None:
             self.bar.remove_task(self.shown_task)
             self.shown_task = None

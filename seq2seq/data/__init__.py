@@ -1,13 +1,16 @@
-"""Data: corpora become prepared folders, and these become batches; and how long work reports it."""
+"""Data: corpora become prepared folders, and these become batches, and how far that work is."""
 
 from __future__ import annotations
 
 import os
-from typing import Protocol, TextIO
+from typing import TextIO
 
 
-class Progress(Protocol):
-    """Hears how far work is: tasks come one after another, each started and finished once."""
+class Progress:
+    """Reports how far work is; this one shows nothing, as a library call does.
+
+    Tasks come one after another, each started once and finished once.
+    """
 
     def start(self, task: str, total: int | None) -> None:
         """Begins a task ("reading train") of so many units; None if nobody knows how many."""
@@ -17,19 +20,6 @@ class Progress(Protocol):
 
     def finish(self) -> None:
         """Ends the task."""
-
-
-class Silent(Progress):
-    """Draws nothing: what a library call has where the command line has bars."""
-
-    def start(self, task: str, total: int | None) -> None:
-        """Does nothing."""
-
-    def advance(self, count: int) -> None:
-        """Does nothing."""
-
-    def finish(self) -> None:
-        """Does nothing."""
 
 
 def can_redraw(stream: TextIO) -> bool:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from seq2seq.data import Progress, Silent
+from seq2seq.data import Progress
 from seq2seq.data.batching import Bounds, length_batches
 from seq2seq.data.collate import Batch, collate
 from seq2seq.data.dataset import PairDataset, PreparedData
@@ -129,7 +129,7 @@ def learn_shortlist(
             raise Seq2SeqError(f"{name} is {value}; 1 or more is allowed")
     if frequent < 0:
         raise Seq2SeqError(f"frequent is {frequent}; 0 or more is allowed")
-    weights = piece_weights(model, pairs, most_pairs, progress or Silent())
+    weights = piece_weights(model, pairs, most_pairs, progress or Progress())
     return weights.shortlist(per_piece, frequent, same_pieces(tokenizers))
 
 

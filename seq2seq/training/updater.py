@@ -4,7 +4,7 @@ The calls of an update, in their order (``Trainer._update`` makes the first):
 
 1. ``Updater.update(batches, ...)`` makes a ``BatchObjective``: the loss of these batches, divided
    by the target tokens of all processes.
-2. ``UpdateRule.evaluate`` (``optim``) asks it for ``BatchObjective.gradient``, once for SGD and Adam.
+2. ``UpdateRule.evaluate`` (``optim``) asks it for its ``gradient``, once for SGD and Adam.
 3. ``gradient`` goes through the batches. For each, ``_backward`` runs the network and its loss
    (``models.loss.Losses``: teacher forcing, then summed cross-entropy) and the backward pass. One
    that does not fit into memory is halved, and the evaluation begins again.

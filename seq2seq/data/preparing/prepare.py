@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from seq2seq.data import Progress, Silent
+from seq2seq.data import Progress
 from seq2seq.data.arrow import RAW_SCHEMA, SCHEMA, Column, read_batches, writer
 from seq2seq.data.dataset import (
     PreparedData,
@@ -86,7 +86,7 @@ def prepare(
         return PreparedData.open(output)
     _check_output(output, overwrite)
     with _appearing(output) as folder:
-        one = _Preparation(recipe, folder, processes or usable_processors(), progress or Silent())
+        one = _Preparation(recipe, folder, processes or usable_processors(), progress or Progress())
         one.run(sources)
     return PreparedData.open(output, verify=False)
 

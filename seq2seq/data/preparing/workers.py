@@ -55,48 +55,48 @@ def worked(
     if processes < 2 or not sys.executable:
         yield from map(work, batches)
         return
-    with Crew(work, folder, processes) as crew:
+    with TokenizingPool(work, folder, processes) as pool:
         results: deque[Future[Result]] = deque()
         pairs = 0
         for batch in batches:
             pairs += batch.num_rows
-            if pairs > WORTH_A_PROCESS and len(crew.helpers) < processes - 1:
-                crew.add_helper()
-            results.append(crew.submit(batch))
-            most = 2 * processes + (0 if crew.ready else _SPARE)
+            if pairs > WORTH_A_PROCESS and len(pool.helpers) < processes - 1:
+                pool.add_helper()
+            results.append(pool.submit(batch))
+            most = 2 * processes + (0 if pool.ready else _SPARE)
             while results and (results[0].done() or len(results) > most):
                 yield results.popleft().result()
         while results:
             yield results.popleft().result()
-        crew.check()
+        pool.check()
 
 
-class Crew:
-    """Processes that stay, ``size`` at once, each working on one batch at a time.
+class TokenizingPool:
+    """Up to ``size`` processes that stay, each working on one batch at a time.
 
-    This one ``joins`` in or not. The others find the tokenizers in the folder.
+    With ``here`` this process is one of them. The others read the tokenizers from the folder.
     """
 
-    def __init__(self, work: Work, folder: Path, size: int, *, joins: bool = True) -> None:
+    def __init__(self, work: Work, folder: Path, size: int, *, here: bool = True) -> None:
         self._work = work
         self._folder = folder
         self._stack = ExitStack()
-        self._pool = ThreadPoolExecutor(size, thread_name_prefix="crew")
+        self._pool = ThreadPoolExecutor(size, thread_name_prefix="tokenizing")
         self._free = SimpleQueue[Worker]()
         self.helpers: list[_Helper] = []
         self._closed = False
-        if joins:
+        if here:
             self._free.put(work)
 
     @classmethod
-    def of_helpers(cls, work: Work, folder: Path, helpers: int) -> Crew:
-        """So many other processes; where there are to be none, this one works itself."""
+    def of_helpers(cls, work: Work, folder: Path, helpers: int) -> TokenizingPool:
+        """A pool of so many other processes; with none, this process works itself."""
         if not sys.executable:
             helpers = 0
-        crew = cls(work, folder, max(1, helpers), joins=not helpers)
+        pool = cls(work, folder, max(1, helpers), here=not helpers)
         for _ in range(helpers):
-            crew.add_helper()
-        return crew
+            pool.add_helper()
+        return pool
 
     @property
     def ready(self) -> bool:
@@ -137,7 +137,7 @@ class Crew:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._stack.close()
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> TokenizingPool:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -148,9 +148,9 @@ class Crew:
 class _Helper:
     """Another process, which is sent batches."""
 
-    def __init__(self, process: subprocess.Popen[bytes], complaints: IO[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], stderr: IO[bytes]) -> None:
         self._process = process
-        self._complaints = complaints
+        self._stderr = stderr
         self._batches: pa.ipc.RecordBatchStreamWriter | None = None
         self._results: pa.ipc.RecordBatchStreamReader | None = None
 
@@ -190,8 +190,8 @@ class _Helper:
         except subprocess.TimeoutExpired:
             self._process.kill()  # it may be waiting for us to read on
             code = self._process.wait()
-        self._complaints.seek(0)
-        lines = self._complaints.read().decode("utf-8", "replace").strip().splitlines()
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode("utf-8", "replace").strip().splitlines()
         if code < 0:
             reason = f"killed by {signal.Signals(-code).name} (out of memory?)"
         else:
@@ -212,12 +212,12 @@ def _helper(folder: Path, work: Work) -> Iterator[_Helper]:
     paths = [code_folder, *filter(None, [os.environ.get("PYTHONPATH")])]
     cleaning = None if work.cleaning is None else work.cleaning.model_dump()
     module = "seq2seq.data.preparing.worker"
-    with tempfile.TemporaryFile() as complaints:
+    with tempfile.TemporaryFile() as stderr:
         process = subprocess.Popen(
             [sys.executable, "-m", module, str(folder), json.dumps(cleaning)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=complaints,
+            stderr=stderr,
             # Its work is SentencePiece's, on one thread; arithmetic libraries need no pool.
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
             # Out of reach of signals to our group: they are for us, who end it, or not. It ends by
@@ -227,7 +227,7 @@ def _helper(folder: Path, work: Work) -> Iterator[_Helper]:
         try:
             for pipe in (process.stdin, process.stdout):
                 _widen(pipe)
-            yield _Helper(process, complaints)
+            yield _Helper(process, stderr)
         finally:
             process.kill()
             process.wait()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
-from seq2seq.data.batching import IndexBatch, Ints, Place
-from seq2seq.data.dataset import Ragged
+from seq2seq.data.batching import Bounds, IndexBatch, Ints, Place
+from seq2seq.data.dataset import PreparedData, Ragged
+from seq2seq.recipe import Recipe
 from seq2seq.tasks import PaddedBatch
 
 _SHOWN = 20  # lines of a batch, in messages
@@ -65,10 +67,12 @@ class Share:
 class UpdateBatches:
     """The batches of one update.
 
-    Attributes: all_indices: The indices (B,) of each batch's pairs, of all processes. own_indices:
-    Those of each batch in this process's part. batches: The batches of ``own_indices``; without
-    targets where no pair was left. place: The place after the update. notes: What ``metrics.jsonl``
-    is to remember of a stream here; None: nothing.
+    Attributes:
+        all_indices: The indices (B,) of each batch's pairs, of all processes.
+        own_indices: Those of each batch in this process's part.
+        batches: The batches of ``own_indices``; without targets where no pair was left.
+        place: The place after the update.
+        notes: What ``metrics.jsonl`` is to keep of a stream here; None: nothing.
     """
 
     all_indices: list[Ints]
@@ -78,51 +82,70 @@ class UpdateBatches:
     notes: dict[str, Any] | None = None
 
 
-def update_batches(
-    batches: list[IndexBatch],
-    share: Share,
-    padded: Callable[[IndexBatch], PaddedBatch],
-    after: Place,
-    notes: dict[str, Any] | None = None,
-) -> UpdateBatches:
-    """Makes this process's batches of an update; ``after`` and ``notes``: see ``UpdateBatches``."""
-    own = share.of(batches)
-    made = [padded(batch) for batch in own]
-    if share.is_empty(batches):
-        made = [one.without_targets() for one in made]
-    return UpdateBatches(
-        [one.indices for one in batches], [one.indices for one in own], made, after, notes
-    )
-
-
-class Batches(Protocol):
+class Batches(ABC):
     """The batches of a training, in an order that is a function of (seed, place).
 
     The same place gives the same batches, whatever was read before; the number and order of updates
-    are the same for all processes. What an index means is the implementation's own affair; training
-    hands it back to ``provenance`` and ``sizes``.
+    are the same for all processes. What an index means is each subclass's own affair; training
+    hands it back to ``provenance`` and ``sizes``. ``share`` None: this process trains alone.
     """
 
-    unit: str
+    unit: ClassVar[str]
     """What ``len`` counts the pairs of: "epoch" or "buffer"."""
 
+    def __init__(
+        self, prepared: PreparedData, recipe: Recipe, collate: Collate, share: Share | None = None
+    ) -> None:
+        options = recipe.training
+        self._recipe, self._collate, self._share = recipe, collate, share or Share()
+        self._tokenizers, self._accumulate = prepared.tokenizers, options.accumulate
+        self._bounds = Bounds(options.batch_tokens, options.batch_pairs, options.max_pieces)
+
+    @abstractmethod
     def __len__(self) -> int:
         """Counts pairs, also those that are too long to be trained on."""
 
+    @abstractmethod
     def left_out(self) -> int:
         """Counts the pairs that are too long to be trained on, as far as that is known."""
 
-    def largest(self) -> Iterator[tuple[Ints, PaddedBatch]]:
-        """This process's part of the batches that need the most memory, with their indices."""
-
+    @abstractmethod
     def provenance(self, indices: Ints) -> Provenance:
         """Tells where pairs come from; those of a stream must be in use."""
 
+    @abstractmethod
     def sizes(self, index: int) -> tuple[int, int]:
         """Counts the pieces of a pair's source and target."""
 
+    @abstractmethod
     def updates(self, place: Place) -> Generator[UpdateBatches]:
         """The batches of each update from a place on, without end, prefetched in a thread."""
+
+    def largest(self) -> Iterator[tuple[Ints, PaddedBatch]]:
+        """This process's part of the batches that need the most memory, with their indices."""
+        for batch in self._largest():
+            own = self._share.largest(batch, self._accumulate)
+            yield own.indices, self._padded(own)
+
+    @abstractmethod
+    def _largest(self) -> Sequence[IndexBatch]:
+        """The batches of all processes that need the most memory."""
+
+    @abstractmethod
+    def _padded(self, batch: IndexBatch) -> PaddedBatch:
+        """The matrices of a batch."""
+
+    def _update(
+        self, batches: list[IndexBatch], after: Place, notes: dict[str, Any] | None = None
+    ) -> UpdateBatches:
+        """Makes this process's part of an update, which ends at ``after``."""
+        own = self._share.of(batches)
+        made = [self._padded(batch) for batch in own]
+        if self._share.is_empty(batches):
+            made = [one.without_targets() for one in made]
+        return UpdateBatches(
+            [one.indices for one in batches], [one.indices for one in own], made, after, notes
+        )
 
 
 @dataclass(frozen=True)

@@ -4,42 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 
-from seq2seq.data.batching import BatchOrder, Bounds, IndexBatch, Ints, Place, prefetched, sampled
+from seq2seq.data.batching import BatchOrder, IndexBatch, Ints, Place, prefetched, sampled
 from seq2seq.data.dataset import PreparedData, Ragged
 from seq2seq.recipe import Recipe
 from seq2seq.tasks import PaddedBatch
-from seq2seq.training.batches import (
-    Collate,
-    Provenance,
-    Share,
-    UpdateBatches,
-    update_batches,
-)
+from seq2seq.training.batches import Batches, Collate, Provenance, Share, UpdateBatches
 from seq2seq.training.precision import SAMPLING, mixed
 
 
-class PreparedBatches:
-    """The batches of a prepared folder; see ``Batches``. No update spans two epochs.
-
-    The recipe's seed decides their order; ``share`` None: all of them.
-    """
+class PreparedBatches(Batches):
+    """Batches of a prepared folder. No update spans two epochs; the seed decides the order."""
 
     unit = "epoch"
 
     def __init__(
-        self,
-        prepared: PreparedData,
-        recipe: Recipe,
-        collate: Collate,
-        share: Share | None = None,
+        self, prepared: PreparedData, recipe: Recipe, collate: Collate, share: Share | None = None
     ) -> None:
-        options = recipe.training
-        bounds = Bounds(options.batch_tokens, options.batch_pairs, options.max_pieces)
-        self._train, self._tokenizers = prepared.train, prepared.tokenizers
-        self._recipe, self._collate, self._share = recipe, collate, share or Share()
+        super().__init__(prepared, recipe, collate, share)
+        self._train = prepared.train
         self._mixture = prepared.mixture(recipe)
         resplit = self._resplit if recipe.tokenizer.sampling else None
-        self._order = BatchOrder(prepared.train, bounds, recipe.seed, self._mixture, resplit)
+        self._order = BatchOrder(self._train, self._bounds, recipe.seed, self._mixture, resplit)
 
     def __len__(self) -> int:
         return len(self._train)
@@ -47,10 +32,8 @@ class PreparedBatches:
     def left_out(self) -> int:
         return self._order.left_out()
 
-    def largest(self) -> Iterator[tuple[Ints, PaddedBatch]]:
-        for batch in self._order.largest():
-            own = self._share.largest(batch, self._recipe.training.accumulate)
-            yield own.indices, self._padded(own)
+    def _largest(self) -> list[IndexBatch]:
+        return self._order.largest()
 
     def provenance(self, indices: Ints) -> Provenance:
         corpora = None if self._mixture is None else self._mixture.names(indices)
@@ -67,8 +50,8 @@ class PreparedBatches:
         batches: list[IndexBatch] = []
         for batch, after in self._order.drawn(place):
             batches.append(batch)
-            if len(batches) == self._recipe.training.accumulate or after.pairs == 0:
-                yield update_batches(batches, self._share, self._padded, after)
+            if len(batches) == self._accumulate or after.pairs == 0:
+                yield self._update(batches, after)
                 batches = []
 
     def _padded(self, batch: IndexBatch) -> PaddedBatch:

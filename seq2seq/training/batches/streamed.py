@@ -24,7 +24,6 @@ import pyarrow as pa
 
 from seq2seq.data.arrow import SCHEMA, flat_ids
 from seq2seq.data.batching import (
-    Bounds,
     IndexBatch,
     Ints,
     Place,
@@ -36,19 +35,19 @@ from seq2seq.data.batching import (
 )
 from seq2seq.data.dataset import PreparedData, Ragged
 from seq2seq.data.preparing.worker import Notes, Result, Work
-from seq2seq.data.preparing.workers import WORTH_A_PROCESS, Crew
+from seq2seq.data.preparing.workers import WORTH_A_PROCESS, TokenizingPool
 from seq2seq.data.reading.stream import Mark, Streams, first_rows
 from seq2seq.errors import DataError
 from seq2seq.processors import usable_processors
 from seq2seq.recipe import Recipe
 from seq2seq.tasks import PaddedBatch
 from seq2seq.training.batches import (
+    Batches,
     Collate,
     Exchange,
     Provenance,
     Share,
     UpdateBatches,
-    update_batches,
 )
 from seq2seq.training.precision import SAMPLING, mixed
 
@@ -79,11 +78,10 @@ class Buffer:
         return source, target
 
 
-class StreamedBatches:
-    """The batches of a stream; see ``Batches``. No update spans two buffers.
+class StreamedBatches(Batches):
+    """The batches of a stream. No update spans two buffers; the seed decides their order.
 
-    ``prepared`` has the tokenizers; the recipe says where the pairs come from, and its seed decides
-    their order. ``exchange`` None: each process tokenizes all.
+    Of ``prepared`` only the tokenizers are used. ``exchange`` None: each process tokenizes all.
     """
 
     unit = "buffer"
@@ -96,15 +94,12 @@ class StreamedBatches:
         share: Share | None = None,
         exchange: Exchange | None = None,
     ) -> None:
+        super().__init__(prepared, recipe, collate, share)
         assert recipe.data.stream is not None
-        options = recipe.training
-        self._recipe, self._collate, self._share = recipe, collate, share or Share()
-        self._folder, self._tokenizers = prepared.folder, prepared.tokenizers
-        self._bounds = Bounds(options.batch_tokens, options.batch_pairs, options.max_pieces)
-        self._size = recipe.data.stream.buffer
+        self._folder, self._size = prepared.folder, recipe.data.stream.buffer
         self._exchange = exchange if self._share.world > 1 else None
         self._buffers: dict[int, Buffer] = {}
-        self._workers: Crew | None = None
+        self._workers: TokenizingPool | None = None
         self._working = Lock()  # held while a buffer is read and tokenized
         self._ended = False
 
@@ -116,8 +111,8 @@ class StreamedBatches:
         """0: nobody knows yet. Pairs that are too long are counted as each buffer is made."""
         return 0
 
-    def largest(self) -> Iterator[tuple[Ints, PaddedBatch]]:
-        """This process's part of the largest batches of the first buffer, with their indices."""
+    def _largest(self) -> tuple[IndexBatch, IndexBatch]:
+        """Those of the first buffer."""
         try:
             buffer = next(self._buffers_from(Place(), alone=True))
         except BaseException:  # a signal, too
@@ -129,9 +124,7 @@ class StreamedBatches:
         rows = np.flatnonzero(lengths <= self._recipe.training.max_pieces)
         longest = rows[widest(lengths[rows] + 1, self._bounds)]
         fullest = max(buffer.plan, key=lambda one: padded_tokens(*one.ids()))
-        for batch in (IndexBatch(longest, longest, buffer.split), fullest):
-            own = self._share.largest(batch, self._recipe.training.accumulate)
-            yield own.indices, self._padded(own)
+        return IndexBatch(longest, longest, buffer.split), fullest
 
     def provenance(self, indices: Ints) -> Provenance:
         found = [(self._buffers[n // _ROWS].provenance, n % _ROWS) for n in indices.tolist()]
@@ -164,20 +157,20 @@ class StreamedBatches:
             self._workers = None
 
     def _updates(self, place: Place) -> Iterator[UpdateBatches]:
-        pairs, accumulate = place.pairs, self._recipe.training.accumulate
+        pairs = place.pairs
         for buffer in prefetched(self._buffers_from(place), "buffer"):
             self._buffers[buffer.number] = buffer
             self._buffers.pop(buffer.number - _KEPT, None)
             plan = buffer.plan
             first = place.batch if buffer.number == place.pool else 0
             notes: dict[str, Any] | None = None if first else self._notes(buffer)
-            for begin in range(first, len(plan), accumulate):
-                batches = plan[begin : begin + accumulate]
+            for begin in range(first, len(plan), self._accumulate):
+                batches = plan[begin : begin + self._accumulate]
                 pairs += sum(map(len, batches))
                 after = Place(0, buffer.number, begin + len(batches), pairs, buffer.mark)
                 if after.batch == len(plan):
                     after = Place(0, buffer.number + 1, 0, pairs, buffer.after)
-                yield update_batches(batches, self._share, self._padded, after, notes)
+                yield self._update(batches, after, notes)
                 notes = None
 
     def _padded(self, batch: IndexBatch) -> PaddedBatch:
@@ -267,7 +260,7 @@ class StreamedBatches:
             helpers = (
                 min(_HELPERS, usable_processors() // 2) if self._size >= WORTH_A_PROCESS else 0
             )
-            self._workers = Crew.of_helpers(work, self._folder, helpers)
+            self._workers = TokenizingPool.of_helpers(work, self._folder, helpers)
         if self._exchange is None or alone:
             return self._workers(blocks)
         rank, world = self._share.rank, self._share.world
