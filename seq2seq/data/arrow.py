@@ -108,15 +108,10 @@ def flat_ids(column: pa.ListArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[n
 
 @dataclass(frozen=True)
 class Ragged:
-    """Rows of different lengths, one after another.
+    """Rows of different lengths, one after another."""
 
-    Attributes:
-        values: All rows' values.
-        offsets: n + 1 places; row i is ``values[offsets[i] : offsets[i + 1]]``.
-    """
-
-    values: _Int32s
-    offsets: _Int64s
+    values: _Int32s  # all rows' values
+    offsets: _Int64s  # n + 1 places; row i is ``values[offsets[i] : offsets[i + 1]]``
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

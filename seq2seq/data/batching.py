@@ -39,51 +39,31 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """Where in the order of batches a run stands: the next batch to take.
-
-    Attributes:
-        epoch: From 0.
-        pool: From 0 in each epoch.
-        batch: From 0 in each pool.
-        pairs: Pairs of this epoch that lie before.
-        mark: Where a stream is to be read on from; None: nothing is streamed.
-    """
+    """Where in the order of batches a run stands: the next batch to take."""
 
     epoch: int = 0
-    pool: int = 0
-    batch: int = 0
-    pairs: int = 0
-    mark: dict[str, Any] | None = field(default=None, compare=False)
+    pool: int = 0  # in the epoch
+    batch: int = 0  # in the pool
+    pairs: int = 0  # of this epoch that lie before
+    mark: dict[str, Any] | None = field(default=None, compare=False)  # where a stream is read on
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """How large a batch may be.
+    """How large a batch may be."""
 
-    Attributes:
-        tokens: Bound of rows x longest side, BOS or EOS counted.
-        pairs: Bound of rows; None: none.
-        pieces: Pairs with a longer side are left out; None: none are.
-    """
-
-    tokens: int
-    pairs: int | None = None
-    pieces: int | None = None
+    tokens: int  # rows x longest side, BOS or EOS counted
+    pairs: int | None = None  # rows; None: any number
+    pieces: int | None = None  # pairs with a longer side are left out; None: none are
 
 
 @dataclass(frozen=True)
 class IndexBatch:
-    """Pairs that go together. Slicing chooses among them.
+    """Pairs that go together, by their indices. Slicing chooses among them."""
 
-    Attributes:
-        indices: Which pairs, (B,).
-        rows: Where they are in ``split``, (B,).
-        split: The pool's source and target ids, where they were split anew; else None.
-    """
-
-    indices: Ints
-    rows: Ints
-    split: tuple[Ragged, Ragged] | None = None
+    indices: Ints  # which pairs (B,)
+    rows: Ints  # where they are in ``split`` (B,)
+    split: tuple[Ragged, Ragged] | None = None  # the pool's ids, where they were split anew
 
     def __len__(self) -> int:
         return len(self.indices)

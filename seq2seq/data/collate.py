@@ -18,21 +18,13 @@ from seq2seq.ids import BOS, EOS, PAD
 
 @dataclass(frozen=True)
 class Batch:
-    """Pairs as matrices, right-padded with PAD; see ``tasks.PaddedBatch``.
+    """Pairs as matrices, right-padded with PAD; see ``tasks.PaddedBatch``."""
 
-    Attributes:
-        source_BS: Source ids, each row ending with EOS.
-        source_lengths_B: Real tokens of each row of ``source_BS``.
-        inputs_BT: What the decoder reads: BOS, then the target.
-        labels_BT: What it should predict: the target, then EOS.
-        where_M: Flat indices into (B x T) of the real labels.
-    """
-
-    source_BS: Tensor
-    source_lengths_B: Tensor
-    inputs_BT: Tensor
-    labels_BT: Tensor
-    where_M: Tensor
+    source_BS: Tensor  # source ids, each row ending with EOS
+    source_lengths_B: Tensor  # real tokens of each row of ``source_BS``
+    inputs_BT: Tensor  # what the decoder reads: BOS, then the target
+    labels_BT: Tensor  # what it should predict: the target, then EOS
+    where_M: Tensor  # flat indices into (B x T) of the real labels
 
     def __len__(self) -> int:
         return len(self.source_lengths_B)

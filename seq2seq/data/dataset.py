@@ -47,25 +47,15 @@ _PACKAGES = ("numpy", "pyarrow", "sentencepiece", "seq2seq")
 
 @dataclass(frozen=True)
 class PreparedData:
-    """A prepared folder, opened.
-
-    Attributes:
-        folder: The folder.
-        recipe: What it was made by.
-        tokenizers: One a side.
-        manifest: What it says of itself; see ``write_manifest``.
-        stored: The cleaned training pairs; None where they are streamed.
-        val: All validation pairs.
-        test: All test pairs, where the recipe names any.
-    """
+    """A prepared folder, opened."""
 
     folder: Path
-    recipe: Recipe
+    recipe: Recipe  # what it was made by
     tokenizers: Tokenizers
-    manifest: dict[str, Any]
-    stored: PairDataset | None
+    manifest: dict[str, Any]  # what it says of itself; see ``write_manifest``
+    stored: PairDataset | None  # the cleaned training pairs; None where they are streamed
     val: PairDataset
-    test: PairDataset | None
+    test: PairDataset | None  # None where the recipe names no test pairs
 
     @classmethod
     def open(cls, folder: Path, *, verify: bool = True) -> PreparedData:

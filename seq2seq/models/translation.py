@@ -5,6 +5,7 @@ Shapes: B batch, S source length, T target length, E embedding, V vocabulary, M 
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from seq2seq.data.collate import Batch

@@ -61,17 +61,11 @@ class Section(BaseModel):
 
 @dataclass(frozen=True)
 class Checks:
-    """What a validation looks at; the context of pydantic's.
+    """What a validation looks at; the context of pydantic's."""
 
-    Attributes:
-        counts: Tells from a rule's words whether it counts.
-        cells: Whether the cells' own keys are checked, which imports torch.
-        names: Whether the packages with the named cells and attentions must be installed.
-    """
-
-    counts: Callable[[str], bool] = lambda words: True
-    cells: bool = False
-    names: bool = True
+    counts: Callable[[str], bool] = lambda words: True  # whether a rule counts, from its words
+    cells: bool = False  # whether the cells' own keys are checked, which imports torch
+    names: bool = True  # whether the packages of the named cells, attentions must be installed
 
 
 def checks_of(info: ValidationInfo) -> Checks:

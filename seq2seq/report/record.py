@@ -30,31 +30,19 @@ from seq2seq.training.run.journal import Journal
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run, as far as its files tell.
-
-    Attributes:
-        data_digest: The hash of the data that it was begun on.
-        records: The journal's.
-        card: The model's card; empty before the first validation.
-        state: The training state of the newest checkpoint; empty before it.
-        environment: What the newest checkpoint says that its numbers depend on.
-        checkpoints: Bytes of each checkpoint by its name, oldest first.
-        examples: The best and worst translations; None: none are kept.
-        data: What preparing found out about the corpus; None: it is not known.
-        in_use: Whether a process is training there.
-    """
+    """A run, as far as its files tell."""
 
     path: Path
     recipe: Recipe
-    data_digest: str
-    records: list[Json]
-    card: Json
-    state: Json
-    environment: Json
-    checkpoints: dict[str, int]
-    examples: Json | None
-    data: PrepareReport | None
-    in_use: bool
+    data_digest: str  # hash of the data that it was begun on
+    records: list[Json]  # the journal's
+    card: Json  # the model's; empty before the first validation
+    state: Json  # the training state of the newest checkpoint; empty before it
+    environment: Json  # what the newest checkpoint says that its numbers depend on
+    checkpoints: dict[str, int]  # bytes of each checkpoint by its name, oldest first
+    examples: Json | None  # the best and worst translations, if any are kept
+    data: PrepareReport | None  # what preparing found out about the corpus, if it is known
+    in_use: bool  # whether a process is training there
 
     @classmethod
     def read(cls, path: str | Path) -> RunRecord:

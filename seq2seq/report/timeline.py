@@ -14,15 +14,12 @@ _LINES = 8  # of a skipped batch
 
 @dataclass(frozen=True)
 class Session:
-    """From a call of ``train`` to its end, which was killed or is under way if ``ended`` is empty.
-
-    ``first`` is the update that it went on from, ``last`` the last that it is known to have made.
-    """
+    """From a call of ``train`` to its end."""
 
     began: str
-    first: int
-    ended: str
-    last: int
+    first: int  # the update that it went on from
+    ended: str  # empty if it was killed or is under way
+    last: int  # the last update that it is known to have made
     how: str
     environment: Json
 

@@ -30,14 +30,10 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Forgetting:
-    """What became of the validation set of the run that a model is fine-tuned from.
-
-    ``before`` is what ``metrics.jsonl`` has of it before the first update; empty: this is before
-    it.
-    """
+    """What became of the validation set of the run that a model is fine-tuned from."""
 
     now: Validated
-    before: Mapping[str, Any]
+    before: Mapping[str, Any]  # its record before the first update; empty: this is before it
 
     def line(self) -> str:
         """The figures in words, with those of the beginning."""
@@ -57,20 +53,14 @@ class Forgetting:
 
 @dataclass(frozen=True)
 class Validated:
-    """What a validation found.
+    """What a validation found."""
 
-    Attributes: loss: Negative log-likelihood a target token, in nats, without smoothing. metrics:
-    The task's metrics by their keys; None where they were not asked for. predictions: What the
-    metrics were computed of, row by row, or None. old: Of a fine-tuned model: what was found on the
-    old validation set; else None. labels: The names of the metrics for people.
-    """
-
-    loss: float
-    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    loss: float  # negative log-likelihood a target token, in nats, without smoothing
+    metrics: Mapping[str, float | None] = field(default_factory=dict)  # None: not asked for
     seconds: float = 0.0
-    predictions: Sequence[Any] | None = None
-    old: Forgetting | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    predictions: Sequence[Any] | None = None  # what the metrics were computed of, row by row
+    old: Forgetting | None = None  # of a fine-tuned model: the old validation set
+    labels: Mapping[str, str] = field(default_factory=dict)  # the metrics' names for people
 
     @property
     def perplexity(self) -> float:

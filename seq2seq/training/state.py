@@ -14,43 +14,25 @@ from seq2seq.training.optim import learning_rate
 
 @dataclass
 class TrainingState:
-    """All that a checkpoint keeps besides tensors; only the trainer changes it.
+    """All that a checkpoint keeps besides tensors; only the trainer changes it."""
 
-    Attributes:
-        update: Updates tried so far; the random numbers of an update are a function of it.
-        place: The next batch.
-        tokens: Target tokens seen.
-        seconds: Time spent in training, over all sessions.
-        best: The best value of the early-stopping metric; the loss and the update were those there.
-        stale: Validations since then.
-        reductions: How often the plateau schedule cut the rate.
-        plateau: Validations without improvement since the last cut.
-        skipped: Updates skipped for numbers that were not finite; ``in_row``: since a good one.
-        rollbacks: How often training went back to an earlier checkpoint's weights; each time halves
-            the learning rate.
-        halved: Batches that did not fit into memory, and were taken in parts.
-        validated: Whether this state was saved right after a validation.
-        history: A record a validation.
-        stopped: Why training ended; empty while it has not.
-    """
-
-    update: int = 0
-    place: Place = field(default_factory=Place)
-    tokens: int = 0
-    seconds: float = 0.0
-    best: float | None = None
+    update: int = 0  # tried so far; the random numbers of an update are a function of it
+    place: Place = field(default_factory=Place)  # the next batch
+    tokens: int = 0  # target tokens seen
+    seconds: float = 0.0  # spent in training, over all sessions
+    best: float | None = None  # value of the early-stopping metric, and its loss and update
     best_loss: float | None = None
     best_update: int | None = None
-    stale: int = 0
-    reductions: int = 0
-    plateau: int = 0
-    skipped: int = 0
-    skipped_in_row: int = 0
-    rollbacks: int = 0
-    halved: int = 0
-    validated: bool = False
-    history: list[dict[str, Any]] = field(default_factory=list)
-    stopped: str = ""
+    stale: int = 0  # validations since the best
+    reductions: int = 0  # how often the plateau schedule cut the rate
+    plateau: int = 0  # validations without improvement since the last cut
+    skipped: int = 0  # updates whose numbers were not finite
+    skipped_in_row: int = 0  # since a good one
+    rollbacks: int = 0  # times back to an earlier checkpoint's weights; each halves the rate
+    halved: int = 0  # batches that did not fit into memory, and were taken in parts
+    validated: bool = False  # whether this was saved right after a validation
+    history: list[dict[str, Any]] = field(default_factory=list)  # a record a validation
+    stopped: str = ""  # why training ended; empty while it has not
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, which ``from_json`` reads."""
@@ -150,27 +132,18 @@ class Plan:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """How a training ended.
-
-    Attributes: run: Its folder. finished: False if a signal ended it: the same command resumes it.
-    stopped: Why it ended. updates: Updates done, over all sessions. skipped: Updates skipped for
-    numbers that were not finite. halved: Batches that did not fit into memory, and were taken in
-    parts. rollbacks: How often training went back to an earlier checkpoint, at half the rate.
-    seconds: Time spent, over all sessions. best: The best validation's record ("update", "loss",
-    "bleu", ...); None if there was none. start: The record of the weights that fine-tuning began
-    with; None where it did not.
-    """
+    """How a training ended; counts and seconds are over all its sessions."""
 
     run: Path
-    finished: bool
-    stopped: str
+    finished: bool  # False if a signal ended it: the same command resumes it
+    stopped: str  # why it ended
     updates: int
-    skipped: int
+    skipped: int  # updates whose numbers were not finite
     seconds: float
-    best: dict[str, Any] | None
-    halved: int = 0
-    rollbacks: int = 0
-    start: dict[str, Any] | None = None
+    best: dict[str, Any] | None  # the best validation's record ("update", "loss", "bleu", ...)
+    halved: int = 0  # batches that did not fit into memory, and were taken in parts
+    rollbacks: int = 0  # times back to an earlier checkpoint, at half the learning rate
+    start: dict[str, Any] | None = None  # the record of the weights that fine-tuning began with
 
     @classmethod
     def of(cls, run: Path, state: TrainingState) -> TrainingResult:

@@ -41,14 +41,10 @@ from seq2seq.training.run.checkpoint import Tensors
 
 @dataclass(frozen=True)
 class Update:
-    """What an update has found and done.
+    """What an update has found and done."""
 
-    ``found`` is not finite where it was skipped. ``movement``, where it was asked for, is the norm
-    of the change over the norm of the weights, by part of the network.
-    """
-
-    found: Evaluation
-    movement: dict[str, float] = field(default_factory=dict)
+    found: Evaluation  # not finite where the update was skipped
+    movement: dict[str, float] = field(default_factory=dict)  # where asked for; see ``Movement``
 
 
 class Updater:

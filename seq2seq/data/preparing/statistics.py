@@ -26,15 +26,11 @@ _PERCENTILES = (50, 90, 99)
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a split: its pieces, and how many a line has.
-
-    Of all pieces, without bos and eos, some are unknown. 50, 90 and 99 lines in a hundred have at
-    most so many pieces.
-    """
+    """One side of a split: its pieces, without bos and eos, and how many a line has."""
 
     tokens: int
     unknown: int
-    p50: int
+    p50: int  # the pieces that 50, 90 and 99 lines in a hundred do not exceed
     p90: int
     p99: int
     longest: int
@@ -47,23 +43,14 @@ class Side:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Pairs that were read together: a split, or one of the corpora of the training split.
-
-    Attributes:
-        name: What they are called.
-        read: Pairs in the input.
-        dropped: What cleaning dropped (train only).
-        kept: Pairs in the prepared file.
-        replaced: Kept pairs in which bytes that are not UTF-8 were replaced.
-        replaced_line: The line of the first of them.
-    """
+    """Pairs that were read together: a split, or one of the corpora of the training split."""
 
     name: str
-    read: int
-    dropped: tuple[Dropped, ...]
-    kept: int
-    replaced: int
-    replaced_line: int | None
+    read: int  # pairs in the input
+    dropped: tuple[Dropped, ...]  # by cleaning (train only)
+    kept: int  # pairs in the prepared file
+    replaced: int  # kept pairs in which bytes that are not UTF-8 were replaced
+    replaced_line: int | None  # the line of the first of them
 
 
 @dataclass(frozen=True)

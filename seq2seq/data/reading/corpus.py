@@ -37,15 +37,10 @@ _ROWS = 8192
 
 @dataclass(frozen=True)
 class Start:
-    """Where reading begins, if not at the beginning.
+    """Where reading begins, if not at the beginning."""
 
-    Attributes:
-        lines: Lines (or rows) before it.
-        offsets: Bytes before it, in each of a source's files; None: so many lines are passed over.
-    """
-
-    lines: int = 0
-    offsets: tuple[int, ...] | None = None
+    lines: int = 0  # lines (or rows) before it
+    offsets: tuple[int, ...] | None = None  # bytes before it in each file; None: lines are counted
 
     def of(self, file: int) -> Start:
         """Where to begin in one of a source's files, counted from 0."""

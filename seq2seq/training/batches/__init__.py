@@ -65,21 +65,13 @@ class Share:
 
 @dataclass(frozen=True)
 class UpdateBatches:
-    """The batches of one update.
+    """The batches of one update."""
 
-    Attributes:
-        all_indices: The indices (B,) of each batch's pairs, of all processes.
-        own_indices: Those of each batch in this process's part.
-        batches: The batches of ``own_indices``; without targets where no pair was left.
-        place: The place after the update.
-        notes: What ``metrics.jsonl`` is to keep of a stream here; None: nothing.
-    """
-
-    all_indices: list[Ints]
-    own_indices: list[Ints]
-    batches: list[PaddedBatch]
-    place: Place
-    notes: dict[str, Any] | None = None
+    all_indices: list[Ints]  # of each batch's pairs (B,), of all processes
+    own_indices: list[Ints]  # those in this process's part
+    batches: list[PaddedBatch]  # of ``own_indices``; without targets where no pair was left
+    place: Place  # after the update
+    notes: dict[str, Any] | None = None  # what ``metrics.jsonl`` is to keep of a stream here
 
 
 class Batches(ABC):
@@ -150,14 +142,10 @@ class Batches(ABC):
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where pairs come from: lines of the training text.
+    """Where pairs come from: lines of the training text."""
 
-    Attributes: numbers: Line numbers (B,), from 1, in their corpora. corpora: The corpus of each;
-    None where there is but one.
-    """
-
-    numbers: Ints
-    corpora: list[str] | None = None
+    numbers: Ints  # line numbers (B,), from 1, in their corpora
+    corpora: list[str] | None = None  # the corpus of each; None where there is but one
 
     def in_words(self) -> str:
         """The lines in words, some of many.

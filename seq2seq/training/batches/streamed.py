@@ -59,18 +59,14 @@ _PATIENCE = 10.0  # seconds
 
 @dataclass(frozen=True)
 class Buffer:
-    """Some pairs of a stream: their ids, their provenance, and their batches in the final order.
-
-    ``mark`` says where it begins in the sources, and what was counted before; ``after`` the same of
-    the next one.
-    """
+    """Some pairs of a stream."""
 
     number: int
-    mark: Mark
-    after: Mark
-    split: tuple[Ragged, Ragged]
+    mark: Mark  # where it begins in the sources, and what was counted before
+    after: Mark  # the same of the next one
+    split: tuple[Ragged, Ragged]  # source and target ids
     provenance: Provenance
-    plan: list[IndexBatch] = field(default_factory=list)
+    plan: list[IndexBatch] = field(default_factory=list)  # its batches in their final order
 
     def lengths(self) -> tuple[Ints, Ints]:
         """The pieces (n,) of each source and target."""

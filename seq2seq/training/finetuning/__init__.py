@@ -41,15 +41,10 @@ _MANY_UNKNOWN = 0.005  # of the pieces; a tokenizer knows nearly all of its own 
 
 @dataclass(frozen=True)
 class Begin:
-    """What a training is to begin with.
+    """What a training is to begin with."""
 
-    Attributes: folder: The run or model whose weights and tokenizer are taken; None: none, or, of a
-    run that goes on, those that it was started with. old_val: The validation set of what it was
-    trained for; None: the run's own is looked for.
-    """
-
-    folder: Path | None = None
-    old_val: tuple[Path, Path] | None = None
+    folder: Path | None = None  # a run or model; None: nothing, or what the run was started with
+    old_val: tuple[Path, Path] | None = None  # its validation set; None: its own is looked for
 
     @property
     def old_files(self) -> list[str] | None:
@@ -59,19 +54,14 @@ class Begin:
 
 @dataclass
 class FineTuning:
-    """What a run that fine-tunes knows of where it comes from.
+    """What a run that fine-tunes knows of where it comes from."""
 
-    ``record`` is the same as plain values, for run.json, the journal and the card; ``begin`` is
-    what was asked for. A run that has its own checkpoints has no ``source`` and nothing ``taken``
-    of it. ``notes`` are told when training begins.
-    """
-
-    record: dict[str, Any]
-    begin: Begin
-    source: SourceModel | None = None
+    record: dict[str, Any]  # for run.json, the journal and the card
+    begin: Begin  # what was asked for
+    source: SourceModel | None = None  # None, as ``taken``, once the run has checkpoints
     taken: Transfer | None = None
     old: OldVal | None = None
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # to be shown when training begins
 
     def check_tokenizer(self, prepared: PreparedData) -> None:
         """Refuses data that was split by another tokenizer than the weights know."""

@@ -45,14 +45,11 @@ class OldVal:
 
 @dataclass
 class OldValSearch:
-    """The search for an earlier run's validation set, which is copied to ``target``.
-
-    ``notes`` are what to tell the user of it.
-    """
+    """The search for an earlier run's validation set."""
 
     model: SourceModel
-    target: Path
-    notes: list[str] = field(default_factory=list)
+    target: Path  # the copy to make
+    notes: list[str] = field(default_factory=list)  # for the user
 
     def take_files(self, source: str, target: str) -> str:
         """Takes the set that the user names; says what it is."""

@@ -36,18 +36,14 @@ _HARMLESS = ("dropout", "word_dropout", "recurrent_init", "forget_bias")
 
 @dataclass(frozen=True)
 class SourceModel:
-    """A trained model, to begin another training with.
-
-    ``weights`` are what it published (an average, where its recipe has one), shared ones under each
-    of their names; ``digest`` is their file's SHA-256, and ``update`` None where it is not known.
-    """
+    """A trained model, to begin another training with."""
 
     folder: Path
     recipe: Recipe
     tokenizers: Tokenizers
-    weights: Tensors
-    update: int | None
-    digest: str
+    weights: Tensors  # as published (an average, if there is one), under all their names
+    update: int | None  # None where it is not known
+    digest: str  # SHA-256 of the file of weights
 
     @classmethod
     def read(cls, folder: Path) -> SourceModel:
@@ -115,20 +111,14 @@ def described(folder: str, update: int | None) -> str:
 
 @dataclass(frozen=True)
 class Transfer:
-    """Which weights of a source model fit another recipe, by name and shape.
+    """Which weights of a source model fit another recipe, by name and shape."""
 
-    Attributes: taken: Tensors that begin with the source's weights. fresh: Tensors that the source
-    lacks. reshaped: Tensors that have another shape there: there, and here. left: The source's that
-    are not taken. weights: How many numbers are taken, and how many there are. differing: Keys of
-    [model] that say what the weights mean and differ: there, and here.
-    """
-
-    taken: tuple[str, ...]
-    fresh: tuple[str, ...]
-    reshaped: dict[str, tuple[Shape, Shape]]
-    left: tuple[str, ...]
-    weights: tuple[int, int]
-    differing: dict[str, tuple[Any, Any]]
+    taken: tuple[str, ...]  # tensors that begin with the source's weights
+    fresh: tuple[str, ...]  # tensors that the source lacks
+    reshaped: dict[str, tuple[Shape, Shape]]  # tensors of another shape: there, and here
+    left: tuple[str, ...]  # the source's that are not taken
+    weights: tuple[int, int]  # how many numbers are taken, and how many there are
+    differing: dict[str, tuple[Any, Any]]  # keys of [model] that change what weights mean
 
     @classmethod
     def by(cls, recipe: Recipe, source: SourceModel) -> Transfer:

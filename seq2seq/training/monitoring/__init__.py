@@ -14,41 +14,23 @@ from seq2seq.training.evaluation import Validated
 
 @dataclass(frozen=True)
 class Step:
-    """An update, from 1, as it is shown and logged.
-
-    Attributes:
-        epoch: Epochs done, with the fraction of the present one.
-        progress: The share of the whole training that is done, 0 to 1.
-        loss: Negative log-likelihood a target token, in nats.
-        tokens_per_second: Target tokens, since the last shown update.
-        gradient_norm: Before clipping.
-        remaining: Seconds that are left, by the speed of this session, validations counted; not
-            finite where nothing is known yet.
-        padding: The share of padding in the batches.
-        skipped: Updates so far whose numbers were not finite.
-        halved: Batches so far that did not fit into memory and were taken in parts.
-        memory: The most bytes that a process has held.
-        gpu_memory: The most bytes that tensors have taken on a GPU; None where there is none.
-        update_ratio: Norm of the change over norm of the weights, for "all" and for each part of
-            the network; empty where this update was not measured.
-        unit: What ``epoch`` counts; of a stream, whose end nobody knows, they are buffers.
-    """
+    """An update, from 1, as it is shown and logged."""
 
     update: int
-    epoch: float
-    progress: float
-    loss: float
-    tokens_per_second: float
+    epoch: float  # done, with the fraction of the present one
+    progress: float  # share of the whole training that is done, 0 to 1
+    loss: float  # negative log-likelihood a target token, in nats
+    tokens_per_second: float  # target tokens, since the last shown update
     learning_rate: float
-    gradient_norm: float
-    remaining: float
-    padding: float = 0.0
-    skipped: int = 0
-    halved: int = 0
-    memory: int = 0
-    gpu_memory: int | None = None
-    update_ratio: dict[str, float] = field(default_factory=dict)
-    unit: str = "epoch"
+    gradient_norm: float  # before clipping
+    remaining: float  # seconds by this session's speed, validations counted; infinite: unknown
+    padding: float = 0.0  # share of padding in the batches
+    skipped: int = 0  # updates so far whose numbers were not finite
+    halved: int = 0  # batches so far that did not fit into memory and were taken in parts
+    memory: int = 0  # most bytes that a process has held
+    gpu_memory: int | None = None  # most bytes that tensors have taken on a GPU, if there is one
+    update_ratio: dict[str, float] = field(default_factory=dict)  # see ``metrics.Movement``
+    unit: str = "epoch"  # what ``epoch`` counts; of a stream, whose end nobody knows, "buffer"
 
     @property
     def perplexity(self) -> float:

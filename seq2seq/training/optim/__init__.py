@@ -25,22 +25,15 @@ from seq2seq.recipe.training import AdamW, Constant, Cosine, InverseSqrt, Platea
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The loss and gradient of an update's batch at some weights, over all processes.
+    """The loss and gradient of an update's batch at some weights, over all processes."""
 
-    Attributes: loss: The mean smoothed loss, in nats a target token. nll: The sum of the negative
-    log-likelihood, in nats, of so many target tokens. norm: The gradient's norm, before clipping.
-    halved: How often a batch had to be halved to fit into memory. memory: The most bytes that a
-    process has held. gpu_memory: The most bytes that tensors have taken on a GPU; None where there
-    is none.
-    """
-
-    loss: float
-    nll: float
+    loss: float  # the mean smoothed loss, in nats a target token
+    nll: float  # the sum of the negative log-likelihood, in nats, over ``tokens`` target tokens
     tokens: int
-    norm: float
-    halved: int = 0
-    memory: int = 0
-    gpu_memory: int | None = None
+    norm: float  # the gradient's, before clipping
+    halved: int = 0  # how often a batch had to be halved to fit into memory
+    memory: int = 0  # most bytes that a process has held
+    gpu_memory: int | None = None  # most bytes that tensors have taken on a GPU, if there is one
 
     @property
     def finite(self) -> bool:

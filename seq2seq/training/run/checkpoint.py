@@ -33,15 +33,11 @@ class DamagedCheckpointError(ModelError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that a run needs to go on as if nothing had happened.
-
-    ``groups`` are tensors by file: "model", "optimizer", and "average" where there is one;
-    ``environment`` is what numbers may depend on: versions, threads, precision.
-    """
+    """All that a run needs to go on as if nothing had happened."""
 
     state: TrainingState
-    groups: dict[str, Tensors]
-    environment: dict[str, Any] = field(default_factory=dict)
+    groups: dict[str, Tensors]  # by file: "model", "optimizer", and "average" where there is one
+    environment: dict[str, Any] = field(default_factory=dict)  # versions, threads, precision
 
     def evaluated(self) -> Tensors:
         """The weights that validation sees: the moving average where there is one."""
