@@ -7,7 +7,6 @@ once, and a package that is missing by the extra that brings it.
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -169,22 +168,15 @@ def _training_packages(what: str) -> Iterator[None]:
 @contextmanager
 def _signals_later() -> Iterator[None]:
     """Lets Ctrl-C wait for an import's end: in the midst of torch's it aborts the process."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    from seq2seq.training.signals import signals_handled
+
     came: list[int] = []
 
-    def note(number: int, _: object) -> None:
+    def note(number: int) -> None:
         came.append(number)
         signal.signal(number, signal.SIG_DFL)  # who insists is not kept waiting
 
-    both = (signal.SIGINT, signal.SIGTERM)
-    watched = [number for number in both if signal.getsignal(number) != signal.SIG_IGN]
-    before = [signal.signal(number, note) for number in watched]
-    try:
+    with signals_handled(note):
         yield
-    finally:
-        for number, handler in zip(watched, before, strict=True):
-            signal.signal(number, handler)
     if came:
         signal.raise_signal(came[0])

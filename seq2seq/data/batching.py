@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from seq2seq.data.mixture import Mixture, Stretch
+from seq2seq.data.mixture import CorpusRange, Mixture
 from seq2seq.errors import DataError
 from seq2seq.recipe.data import Sampling
 
@@ -164,7 +164,7 @@ class BatchOrder:
         self.dataset = dataset
         self.bounds = bounds
         self.seed = seed
-        self.mixture = mixture or Mixture([Stretch("", 0, len(dataset))])
+        self.mixture = mixture or Mixture([CorpusRange("", 0, len(dataset))])
         self.resplit = resplit
 
     def left_out(self) -> int:

@@ -24,7 +24,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedSource:
     """A source, and what messages call it: its label, its file's name or its data set's."""
 
     name: str
@@ -32,7 +32,7 @@ class Named:
     weight: float = 1.0  # how often each of its pairs is seen, against others
 
 
-def sources_of(data: Data, split: str) -> tuple[Named, ...]:
+def sources_of(data: Data, split: str) -> tuple[NamedSource, ...]:
     """Lists what a split is read from, in the recipe's order, no two of one name."""
     given = getattr(data, split)
     parts = given if isinstance(given, tuple) else () if given is None else (given,)
@@ -42,7 +42,7 @@ def sources_of(data: Data, split: str) -> tuple[Named, ...]:
         label = part.label if isinstance(part, Part) else None
         name = label or _free(_name(part), taken)
         taken.add(name)
-        found.append(Named(name, part, part.weight if isinstance(part, Part) else 1.0))
+        found.append(NamedSource(name, part, part.weight if isinstance(part, Part) else 1.0))
     return tuple(found)
 
 
@@ -94,7 +94,7 @@ def quotas(chances: Sequence[float], total: int) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Stretch:
+class CorpusRange:
     """Where a corpus lies in a prepared file: from its first pair to the one after its last."""
 
     name: str
@@ -109,10 +109,10 @@ class Stretch:
 class Mixture:
     """The corpora of a prepared file, one after the other, and what an epoch takes of each."""
 
-    def __init__(self, stretches: Sequence[Stretch], temperature: float = 1.0) -> None:
-        self.stretches = tuple(stretches)
-        total = sum(map(len, stretches))
-        self.shares = shares([len(one) * one.weight for one in stretches], temperature)
+    def __init__(self, ranges: Sequence[CorpusRange], temperature: float = 1.0) -> None:
+        self.ranges = tuple(ranges)
+        total = sum(map(len, ranges))
+        self.shares = shares([len(one) * one.weight for one in ranges], temperature)
         self.quotas = quotas(self.shares, total)
 
     @classmethod
@@ -122,7 +122,7 @@ class Mixture:
         Where the recipe names no corpora, they are mixed as they were when they were prepared.
         """
         weights = [one.weight for one in sources_of(data, "train")]
-        there = [Stretch(*values) for values in known["corpora"]]
+        there = [CorpusRange(*values) for values in known["corpora"]]
         if len(weights) != len(there):
             return cls(there, known["temperature"])
         here = [replace(one, weight=weight) for one, weight in zip(there, weights, strict=True)]
@@ -130,15 +130,15 @@ class Mixture:
 
     def names(self, indices: Ints) -> list[str]:
         """Names the corpora that pairs (n,) are from."""
-        stops = [one.stop for one in self.stretches]
+        stops = [one.stop for one in self.ranges]
         found = np.searchsorted(stops, indices, side="right")
-        return [self.stretches[n].name for n in found]
+        return [self.ranges[n].name for n in found]
 
     def described(self) -> list[dict[str, Any]]:
         """In plain values: each corpus's name, its pairs, and its share of what training sees."""
         return [
             {"name": one.name, "pairs": len(one), "share": share}
-            for one, share in zip(self.stretches, self.shares, strict=True)
+            for one, share in zip(self.ranges, self.shares, strict=True)
         ]
 
     def units(self, seed: int, epoch: int, block: int) -> Ints:
@@ -149,7 +149,7 @@ class Mixture:
         """
         found = []
         for corpus, quota in enumerate(self.quotas):
-            size = len(self.stretches[corpus])
+            size = len(self.ranges[corpus])
             passes, rest = divmod(quota, size)
             found += [self._passed(corpus, 0, (0, size), seed, block)] * passes
             begin, end = epoch * rest, (epoch + 1) * rest
@@ -162,7 +162,7 @@ class Mixture:
         self, corpus: int, number: int, part: tuple[int, int], seed: int, block: int
     ) -> Ints:
         """A part of a pass over a corpus: blocks, of which the first and the last may be cut."""
-        one = self.stretches[corpus]
+        one = self.ranges[corpus]
         starts = np.arange(one.start, one.stop, block)
         if part != (0, len(one)):
             random = np.random.default_rng((_PASSES, seed, corpus, number))

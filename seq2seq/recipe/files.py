@@ -63,20 +63,12 @@ def read_recipe_text(name_or_path: str) -> str:
 def recipe_from_toml(
     text: str, origin: str, base: Path | None = None, *, cells: bool = True
 ) -> Recipe:
-    """Reads a recipe from a text, such as one that a run has stored, in an older version perhaps.
+    """Reads a recipe from a text, such as one that a run of an older version has stored.
 
-    Args:
-        text: TOML.
-        origin: What error messages call the recipe, such as its path.
-        base: The folder that paths in the text are relative to; None: they stay as they are.
-        cells: Whether cells and attentions are checked: that they are known, and a cell's own keys,
-            which imports torch, where it is installed. Only code that runs them needs that.
-
-    Returns:
-        The recipe.
-
-    Raises:
-        RecipeError: If it is not TOML, or anything in it is wrong; all problems at once.
+    ``origin`` is what messages call it, such as its path. Paths in it are relative to ``base``, or
+    stay as they are. With ``cells`` cells and attentions must be known, and a cell's own keys are
+    checked where torch is installed, which imports it: only code that runs them needs that. Raises
+    ``RecipeError`` with all that is wrong at once.
     """
     return _read(text, origin, base, (), cells=cells, stored=True)
 

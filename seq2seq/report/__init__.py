@@ -27,8 +27,7 @@ _SHARE = 0.01  # of the time that training takes, at most
 class LivePage:
     """Makes the page at the end of a session, and after validations where that costs little.
 
-    Args:
-        pause: Seconds from the beginning of a session before the first page.
+    The first comes ``pause`` seconds after the beginning of a session, at the earliest.
     """
 
     def __init__(self, pause: float = 60.0) -> None:

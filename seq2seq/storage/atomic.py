@@ -152,19 +152,10 @@ def replace_link(link: Path, target: Path) -> None:
 def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Makes a folder, which appears under its name after the block, if that went well.
 
-    Its temporary name is always the same, so that a second process sees that a first is at it, and
-    what a killed one left is taken away. Folders above it are made, and removed on failure.
-
-    Args:
-        path: The folder.
-        overwrite: Whether one that is there, and not empty, is replaced.
-
-    Yields:
-        The folder under its temporary name, empty.
-
-    Raises:
-        BlockingIOError: If another process is making the same folder.
-        OSError: If it cannot be written, or something is there already and is not to be replaced.
+    The block gets it empty, under a temporary name that is always the same: so a second process
+    sees that a first is at it (``BlockingIOError``), and what a killed one left is taken away.
+    Folders above it are made, and removed on failure. With ``overwrite`` one that is there is
+    replaced; without it that is an ``OSError``, unless it is empty.
     """
     made = [parent for parent in path.absolute().parents if not parent.exists()]
     with suppress(FileExistsError):  # what is no folder is told below as what it is

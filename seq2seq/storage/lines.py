@@ -56,16 +56,11 @@ _MOSTLY_NOT_TEXT = 0.3  # UTF-16 has half, programs more; a few ugly lines have 
 
 
 def text_fault(head: bytes, advice: Mapping[str, str] | None = None) -> str | None:
-    """Tells what is wrong with a file that is not UTF-8 text; None for text.
+    """What is wrong with a file that is not UTF-8 text, as words behind its name; None for text.
 
-    Args:
-        head: Its first bytes, ``HEAD`` of them or all; a character that the end cuts in two is no
-            fault of the file.
-        advice: What to do about a kind of file ("gzip data"), where the reader can do more than
-            read plain text.
-
-    Returns:
-        The fault, to be written behind the file's name.
+    ``head`` is its first ``HEAD`` bytes, or all; a character that their end cuts in two is no
+    fault. ``advice`` says what to do about a kind of file ("gzip data"), for readers of more than
+    text.
     """
     for magic, (kind, usual) in _KINDS.items():
         if head.startswith(magic):
@@ -107,18 +102,11 @@ def read_errors(
 
 
 def input_lines(path: str, replaced: Callable[[int, int], None]) -> Iterator[str]:
-    """Reads the lines of a text, each as soon as it is there.
+    """Reads the lines of a text without their ends, each as soon as it is there.
 
-    Args:
-        path: A file, a pipe, or "-" for standard input.
-        replaced: Called after the last line if bytes were not UTF-8 and became U+FFFD: with the
-            number of such lines, and the first one's, counted from 1.
-
-    Yields:
-        The lines, without their ends.
-
-    Raises:
-        DataError: If the text cannot be read, or is none.
+    The path is a file, a pipe, or "-" for standard input. If bytes were not UTF-8 and became
+    U+FFFD, ``replaced`` is called after the last line, with the number of such lines and the first
+    one's, from 1. Raises ``DataError`` if the text cannot be read, or is none.
     """
     invalid, first, number = 0, 0, 0
     with _opened(path) as stream:
@@ -198,16 +186,9 @@ def split_block(block: bytes) -> list[bytes]:
 def corpus_blocks(path: str, *, offset: int = 0, lines_before: int = 0) -> Iterator[bytes]:
     r"""Reads whole lines by the megabyte, since a call for each would take most of the time.
 
-    Args:
-        path: The file; ``.gz`` and ``.zst`` are unpacked.
-        offset: Where to begin, in bytes, if the file is not packed.
-        lines_before: How many lines are before that, for messages.
-
-    Yields:
-        The next lines, each with a ``\n`` at its end, the last one too.
-
-    Raises:
-        DataError: If the file cannot be read or unpacked, is empty, or is not text.
+    Files named .gz and .zst are unpacked; of others, reading may begin at an ``offset`` in bytes,
+    with ``lines_before`` it, for messages. Every line ends with ``\n``, the last one too. Raises
+    ``DataError`` if the file cannot be read or unpacked, is empty, or is not text.
     """
     check_file(path)
     with _unpacked(path) as stream:

@@ -59,8 +59,9 @@ def train(
             changed: list[str] = []
             with group.rank_0_first():
                 if folder is not None:
-                    prepared = _prepared(recipe, folder, data, progress)
-                    changed = _checked(prepared, recipe, tuning, folder, changed_data)
+                    prepared, changed = _prepared(
+                        recipe, folder, data, tuning, changed_data, progress
+                    )
                 else:
                     prepared = task_for(recipe).open(data or run / DATA)
             check_same(group, prepared)
@@ -142,26 +143,24 @@ def _resolved(
 
 
 def _prepared(
-    recipe: Recipe, folder: RunFolder, data: Path | None, progress: Progress | None
-) -> PreparedData:
-    """The data; a run that has prepared its own goes on with it, whatever became of the files."""
-    task = task_for(recipe)
-    if data is not None:
-        return task.open(data)
-    own = folder.path / DATA
-    if folder.begun and own.is_dir():
-        return task.open(own)
-    return task.prepare(own, progress=progress)
-
-
-def _checked(
-    prepared: PreparedData,
     recipe: Recipe,
-    tuning: FineTuning | None,
     folder: RunFolder,
+    data: Path | None,
+    tuning: FineTuning | None,
     changed_data: bool,
-) -> list[str]:
-    """Makes sure that the data fits; the files of the corpus that have changed since."""
+    progress: Progress | None,
+) -> tuple[PreparedData, list[str]]:
+    """The data, which fits the recipe, and the files of its corpus that have changed since.
+
+    A run that has prepared its own goes on with it, whatever became of the files.
+    """
+    task, own = task_for(recipe), folder.path / DATA
+    if data is not None:
+        prepared = task.open(data)
+    elif folder.begun and own.is_dir():
+        prepared = task.open(own)
+    else:
+        prepared = task.prepare(own, progress=progress)
     if tuning is not None:
         tuning.check_tokenizer(prepared)
     prepared.check_fits(recipe)
@@ -170,4 +169,4 @@ def _checked(
         raise prepared.changed_error(changed)
     if tuning is not None:
         tuning.find_old(folder.path, prepared)
-    return changed
+    return prepared, changed

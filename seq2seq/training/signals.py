@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 
 class Interrupted(KeyboardInterrupt):
@@ -69,23 +68,25 @@ class StopRequest:
 def stop_on_signals(*, alone: bool = True) -> Iterator[StopRequest]:
     """Turns the first SIGINT or SIGTERM into a request, the second into KeyboardInterrupt.
 
-    In a thread other than the main one signals cannot be caught, and the request is never set.
     ``alone``: see ``StopRequest``.
     """
     request = StopRequest(alone=alone)
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        request.ask(number)
-
-    if threading.current_thread() is not threading.main_thread():
+    with signals_handled(request.ask):
         yield request
+
+
+@contextmanager
+def signals_handled(handler: Callable[[int], None]) -> Iterator[None]:
+    """Has SIGINT and SIGTERM handled; does nothing in threads, which cannot catch them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
     # A script's background job ignores SIGINT, which is meant for what the script does in front.
     both = (signal.SIGINT, signal.SIGTERM)
     watched = [number for number in both if signal.getsignal(number) != signal.SIG_IGN]
-    before = [signal.signal(number, handle) for number in watched]
+    before = [signal.signal(number, lambda came, _: handler(came)) for number in watched]
     try:
-        yield request
+        yield
     finally:
-        for number, handler in zip(watched, before, strict=True):
-            signal.signal(number, handler)
+        for number, earlier in zip(watched, before, strict=True):
+            signal.signal(number, earlier)

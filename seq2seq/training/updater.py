@@ -26,6 +26,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from seq2seq.data.preparing.statistics import peak_memory
 from seq2seq.errors import is_out_of_memory
 from seq2seq.models.weights import load_tensors, tensors_of
 from seq2seq.recipe import Recipe
@@ -33,7 +34,7 @@ from seq2seq.recipe.training import Ema
 from seq2seq.tasks import PaddedBatch, task_for
 from seq2seq.text.tokenizer import Tokenizers
 from seq2seq.training.distributed import ProcessGroup
-from seq2seq.training.monitoring.metrics import Movement, gpu_memory, memory
+from seq2seq.training.monitoring.metrics import Movement, gpu_memory
 from seq2seq.training.optim import Evaluation, NotFiniteError, UpdateRule, build_rule
 from seq2seq.training.precision import DROPOUT, mixed, resolve_precision
 from seq2seq.training.run.checkpoint import Tensors
@@ -178,9 +179,9 @@ class BatchObjective:
         loss, nll = self._sums(self._backward)
         limit = self._updater.options.clip_norm or math.inf
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
-        gpu = gpu_memory(self._device)
+        memory, gpu = peak_memory(children=False), gpu_memory(self._device)
         halved = len(self._parts) - self._batches
-        everyone = self._group.all_gather([loss, nll, halved, float(norm), memory(), gpu or 0])
+        everyone = self._group.all_gather([loss, nll, halved, float(norm), memory, gpu or 0])
         sums, most = everyone.sum(0).tolist(), everyone.max(0).tolist()
         found = Evaluation(
             loss=sums[0] / self._tokens,

@@ -20,7 +20,7 @@ from rich.console import Console
 from seq2seq.data import batching
 from seq2seq.data.batching import BatchOrder, Bounds, Place
 from seq2seq.data.dataset import PreparedData
-from seq2seq.data.mixture import Mixture, Stretch, quotas, shares, sources_of
+from seq2seq.data.mixture import CorpusRange, Mixture, quotas, shares, sources_of
 from seq2seq.data.preparing.prepare import is_prepared, prepare
 from seq2seq.data.preparing.statistics import PrepareReport, report_table
 from seq2seq.errors import DataError
@@ -108,7 +108,7 @@ def epoch(found: BatchOrder, number: int) -> list[int]:
 def of_sizes(*sizes_and_weights: tuple[int, float], temperature: float = 1.0) -> Mixture:
     start, stretches = 0, []
     for number, (size, weight) in enumerate(sizes_and_weights):
-        stretches.append(Stretch(f"c{number}", start, start + size, weight))
+        stretches.append(CorpusRange(f"c{number}", start, start + size, weight))
         start += size
     return Mixture(stretches, temperature)
 
@@ -160,7 +160,7 @@ def test_the_order_is_a_function_of_seed_and_epoch_and_goes_on_from_any_place() 
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
 def test_one_corpus_of_any_weight_is_as_none(temperature: float) -> None:
     corpus: Any = Corpus(50)
-    mixture = Mixture([Stretch("a", 0, 50, 7.0)], temperature)
+    mixture = Mixture([CorpusRange("a", 0, 50, 7.0)], temperature)
     for number in range(3):
         alone = epoch(BatchOrder(corpus, Bounds(40), 1), number)
         assert epoch(BatchOrder(corpus, Bounds(40), 1, mixture), number) == alone

@@ -29,7 +29,7 @@ from seq2seq.data.dataset import (
     read_manifest,
     write_manifest,
 )
-from seq2seq.data.mixture import Named, sources_of
+from seq2seq.data.mixture import NamedSource, sources_of
 from seq2seq.data.preparing.statistics import PrepareReport, Seen, SplitCount, peak_memory
 from seq2seq.data.preparing.worker import Result, Work
 from seq2seq.data.preparing.workers import worked
@@ -58,27 +58,16 @@ def prepare(
     progress: Progress | None = None,
     overwrite: bool = False,
 ) -> PreparedData:
-    """Prepares the corpus that a recipe names.
+    """Prepares the corpus that a recipe names; see ``api.prepare``.
 
     Training pairs are cleaned; validation and test keep every line. The folder appears under its
     name when it is complete, or not at all. A folder that the same recipe has prepared from the
     same files is not made again. The same input gives the same Arrow and tokenizer files, byte for
-    byte, by any number of processes.
+    byte, by any number of processes; None: one a processor.
 
-    Args:
-        recipe: The recipe; its tables data, cleaning and tokenizer count.
-        output: The folder to make.
-        processes: How many processes tokenize; None: one a processor.
-        progress: Where to report what is done; None: nowhere.
-        overwrite: Whether a prepared folder under that name is replaced.
-
-    Returns:
-        The prepared folder, opened.
-
-    Raises:
-        RecipeError: If the recipe names no training or no validation data.
-        DataError: If the data cannot be read, is unfit, or cannot be written.
-        ModelError: If the recipe names a tokenizer that cannot be used.
+    Raises ``RecipeError`` if training or validation data is missing, ``DataError`` if the data
+    cannot be read, is unfit, or cannot be written, ``ModelError`` if a given tokenizer cannot be
+    used.
     """
     output = Path(output)
     sources = _sources(recipe)
@@ -102,7 +91,7 @@ def is_prepared(recipe: Recipe, output: Path) -> bool:
     return bool(manifest["inputs"] == input_digests(recipe.data))
 
 
-def _sources(recipe: Recipe) -> dict[str, tuple[Named, ...]]:
+def _sources(recipe: Recipe) -> dict[str, tuple[NamedSource, ...]]:
     sources = {split: named for split in SPLITS if (named := sources_of(recipe.data, split))}
     example = '--set \'data.{}=["FILE.en","FILE.de"]\''
     problems = [
@@ -171,7 +160,7 @@ class _Preparation:
         self._processes = processes
         self._progress = progress
 
-    def run(self, sources: dict[str, tuple[Named, ...]]) -> None:
+    def run(self, sources: dict[str, tuple[NamedSource, ...]]) -> None:
         """Reads, trains, tokenizes, and describes the result."""
         begin = time.monotonic()
         inputs = input_digests(self._recipe.data)
@@ -198,7 +187,7 @@ class _Preparation:
         path = self._raw / split_file(count.split)
         return (Column(path, side, count.kept) for side in ("source", "target"))
 
-    def _prepare_stream(self, sources: dict[str, tuple[Named, ...]]) -> list[SplitCount]:
+    def _prepare_stream(self, sources: dict[str, tuple[NamedSource, ...]]) -> list[SplitCount]:
         """Trains the tokenizer on a sample; of the training pairs nothing else is kept."""
         self._raw.mkdir()
         train = self._sample(sources["train"])
@@ -209,7 +198,7 @@ class _Preparation:
         held_out = ((split, named) for split, named in sources.items() if split != "train")
         return [train, *(self._read(split, named, tokenizers) for split, named in held_out)]
 
-    def _sample(self, sources: tuple[Named, ...]) -> SplitCount:
+    def _sample(self, sources: tuple[NamedSource, ...]) -> SplitCount:
         options = self._recipe.tokenizer
         wanted = _GLANCE if options.model or options.source_model else options.max_lines
         work, count = Work(self._cleaning("train"), None), self._new_count("train")
@@ -235,7 +224,7 @@ class _Preparation:
         return SplitCount(split, seen, isinstance(getattr(self._recipe.data, split), tuple))
 
     def _read(
-        self, split: str, sources: tuple[Named, ...], tokenizers: Tokenizers | None
+        self, split: str, sources: tuple[NamedSource, ...], tokenizers: Tokenizers | None
     ) -> SplitCount:
         """Cleans and tokenizes a split in one go; without tokenizers it is kept until there are."""
         work, count = Work(self._cleaning(split), tokenizers), self._new_count(split)

@@ -96,10 +96,10 @@ class PrepareReport:
         return cls(tuple(splits), values["seconds"], values["peak_memory"])
 
 
-def peak_memory() -> int:
+def peak_memory(*, children: bool = True) -> int:
     """The most bytes that this process held, plus the largest of its finished children."""
     unit = 1 if sys.platform == "darwin" else 1024
-    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)[: 1 + children]
     return unit * sum(resource.getrusage(one).ru_maxrss for one in who)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from seq2seq.data.mixture import Named, shares, sources_of
+from seq2seq.data.mixture import NamedSource, shares, sources_of
 from seq2seq.data.reading import blocks_of, read_blocks
 from seq2seq.data.reading.corpus import HubRows, Start, hub_pair, source_files
 from seq2seq.errors import DataError
@@ -35,7 +35,7 @@ _TURN = 4096  # rows in which the corpora have their shares, where nothing else 
 class _Reader:
     """One corpus, read on and on."""
 
-    def __init__(self, named: Named, mark: Mark | None = None) -> None:
+    def __init__(self, named: NamedSource, mark: Mark | None = None) -> None:
         self.named = named
         self._source = named.source
         seekable = isinstance(self._source, LinesSource | TsvSource | JsonlSource)

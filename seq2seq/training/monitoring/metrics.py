@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
-import sys
 from collections.abc import Sequence
 
 import torch
@@ -86,12 +84,6 @@ def part_of(name: str) -> str:
         if inner in words:
             return inner
     return words[0]
-
-
-def memory() -> int:
-    """The most bytes that this process has held."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def gpu_memory(device: torch.device) -> int | None:

@@ -7,6 +7,7 @@ import torch
 from support.ragged import ragged
 
 from seq2seq.data.collate import collate
+from seq2seq.data.preparing.statistics import peak_memory
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe.files import load_recipe
 from seq2seq.training.monitoring import Step
@@ -15,7 +16,6 @@ from seq2seq.training.monitoring.metrics import (
     Interval,
     Movement,
     gpu_memory,
-    memory,
     part_of,
 )
 
@@ -78,10 +78,10 @@ def test_an_interval_of_nothing_has_no_loss() -> None:
 
 
 def test_memory_is_at_least_that_of_an_array() -> None:
-    before = memory()
+    before = peak_memory(children=False)
     assert before > 10 * 2**20
     held = torch.ones(before // 4 + 2**22)
-    assert memory() > before
+    assert peak_memory(children=False) > before
     assert held[0] == 1
     assert gpu_memory(torch.device("cpu")) is None
 
