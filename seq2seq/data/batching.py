@@ -103,7 +103,7 @@ def cut(widths: Ints, bounds: Bounds) -> list[slice]:
 
 
 def widest(widths: Ints, bounds: Bounds) -> Ints:
-    """The places of the widest pairs, of as many as fit into a batch."""
+    """The places of the widest pairs, as many as fit into a batch."""
     order = np.argsort(-widths, kind="stable")
     return order[cut(widths[order], bounds)[0]]
 
@@ -288,7 +288,7 @@ class BatchOrder:
 
 
 def _pools(dataset: PairDataset) -> Iterator[tuple[int, tuple[NDArray[np.int32], ...]]]:
-    """Neighbouring pairs, as many as a pool has: the first of them, and the pieces of each side."""
+    """Walks the corpus a pool at a time: its first pair, and the pieces of each side (n,)."""
     for begin in range(0, len(dataset), POOL):
         yield begin, dataset.lengths(begin, min(begin + POOL, len(dataset)))
 
@@ -323,7 +323,7 @@ def _resplit(ids: Ragged, tokenizer: Tokenizer, alpha: float, seed: int) -> Ragg
 
 
 def prefetched(items: Iterator[Item], name: str) -> Generator[Item]:
-    """Draws from an iterator, which nobody else may, one item ahead in a thread of that name."""
+    """Prefetches an iterator's next item in a thread of that name."""
     thread = ThreadPoolExecutor(1, thread_name_prefix=name)
     try:
         upcoming = thread.submit(_next_of, items)

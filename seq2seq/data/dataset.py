@@ -160,7 +160,7 @@ class PreparedData:
         )
 
     def _is_our_input(self, key: str, ours: object, theirs: object) -> bool:
-        """The same file under another path, or one that is not on this machine, is no other."""
+        """Whether a file is ours under another path, or is not on this machine."""
         _, split, name = f"{key}..".split(".")[:3]
         if name not in _PATH_KEYS or not isinstance(theirs, str):
             return False
@@ -232,7 +232,7 @@ def _paths(data: Data, split: str) -> list[str]:
 
 
 def _digester(data: Data, split: str) -> Callable[[str], str]:
-    """What hashes a split's files: wholly, or in part where they are streamed."""
+    """The function that hashes a split's files: whole, or in part where they are streamed."""
     return sketch_digest if split == "train" and data.stream is not None else file_digest
 
 

@@ -33,7 +33,7 @@ class NamedSource:
 
 
 def sources_of(data: Data, split: str) -> tuple[NamedSource, ...]:
-    """Lists what a split is read from, in the recipe's order, no two of one name."""
+    """The sources of a split, in the recipe's order, each with a name of its own."""
     given = getattr(data, split)
     parts = given if isinstance(given, tuple) else () if given is None else (given,)
     taken = {part.label for part in parts if isinstance(part, Part)}
@@ -135,7 +135,7 @@ class Mixture:
         return [self.ranges[n].name for n in found]
 
     def described(self) -> list[dict[str, Any]]:
-        """In plain values: each corpus's name, its pairs, and its share of what training sees."""
+        """Each corpus's name, its pairs, and its share of what training sees, as plain values."""
         return [
             {"name": one.name, "pairs": len(one), "share": share}
             for one, share in zip(self.ranges, self.shares, strict=True)

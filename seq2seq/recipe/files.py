@@ -74,13 +74,13 @@ def recipe_from_toml(
 
 
 def checked(recipe: Recipe) -> Recipe:
-    """A recipe whose cells' own keys are checked, too; what was left out still counts as that."""
+    """Checks a recipe's cells with their own keys, too; keys left out still count as left out."""
     found: Recipe = _given_as(recipe, recipe_from_toml(recipe_to_toml(recipe), recipe.name))
     return found
 
 
 def _given_as(given: Section, found: Section) -> Any:
-    """The values found, those of them set that were given."""
+    """The values of ``found``; those keys count as given that are given in ``given``."""
     values = {
         key: _given_as(getattr(given, key), value) if isinstance(value, Section) else value
         for key, value in found

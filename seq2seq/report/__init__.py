@@ -34,7 +34,7 @@ class LivePage:
         self._due = time.monotonic() + pause
 
     def __call__(self, run: Path, final: bool) -> None:
-        """Makes a run's page, or leaves it for later unless ``final`` says that there is none."""
+        """Makes a run's page, or leaves it for later unless this is the ``final`` call."""
         begun = time.monotonic()
         if not final and begun < self._due:
             return

@@ -114,7 +114,7 @@ def _set_axes(axes: Axes, curves: Sequence[Curve], logarithmic: bool) -> None:
 
 
 def _inlined(svg: str, title: str) -> str:
-    """Takes away what a file needs and a page must not have: prolog, size, names used twice."""
+    """Removes what does not belong inside a page: prolog, size, names that other charts use too."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)

@@ -95,7 +95,7 @@ def marked(hypothesis: str, reference: str) -> Markup:
 
 
 def _counts(run: RunRecord) -> list[tuple[str, int]]:
-    """What went wrong and was mended, where anything did."""
+    """What went wrong and was mended, each with its count."""
     named = {
         "skipped": "updates skipped: loss or gradient was not a finite number",
         "rollbacks": "times back to an earlier checkpoint, at half the learning rate",
@@ -106,7 +106,7 @@ def _counts(run: RunRecord) -> list[tuple[str, int]]:
 
 
 def _validations(run: RunRecord) -> Sequence[Json]:
-    """The last ones and the best."""
+    """The records of the last validations and of the best one."""
     records, best = run.of_kind("validation"), run.card.get("validation") or {}
     shown = []
     for number, record in enumerate(records):

@@ -203,7 +203,7 @@ def corpus_blocks(path: str, *, offset: int = 0, lines_before: int = 0) -> Itera
 
 
 def is_packed(path: str) -> bool:
-    """Whether a corpus's file is unpacked while it is read, so that reading starts at its start."""
+    """Whether a corpus's file is unpacked while it is read, always from its start."""
     return Path(path).suffix in _CODECS
 
 
@@ -261,7 +261,7 @@ def _unpacked(path: str) -> Iterator[io.BufferedReader]:
 def _whole_lines(
     stream: Any, name: str, number: int = 0, *, is_text: bool = False
 ) -> Iterator[bytes]:
-    """Reads what is there, up to a megabyte at a time, and gives on the lines that are complete."""
+    """Reads up to a megabyte at a time, and yields the lines that are complete."""
     rest: list[bytes] = []
     size = 0  # of the rest
     while read := stream.read1(_BUFFER):

@@ -89,11 +89,11 @@ class Validation(Protocol):
 
     @property
     def loss(self) -> float:
-        """The mean a target, in nats."""
+        """The mean loss a target, in nats."""
 
     @property
     def metrics(self) -> Mapping[str, float | None]:
-        """By their keys; None where they were not asked for."""
+        """Metrics by their keys; None where they were not asked for."""
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def examples_of(
 
 
 def _ranked(translations: Translations, scores: Sequence[float]) -> list[int]:
-    """The lines that can be judged, best first; of equals the longer reference says more."""
+    """The lines that have a reference, best first; of equals the one with the longer reference."""
     known = [i for i, reference in enumerate(translations.references) if reference.strip()]
     return sorted(known, key=lambda i: (-scores[i], -len(translations.references[i]), i))
 

@@ -43,19 +43,15 @@ class TranslationTask:
     # -- data and model ---------------------------------------------------------------------
 
     def prepare(self, folder: Path, *, progress: Progress | None = None) -> PreparedData:
-        """Prepares the recipe's data in a new folder."""
         return prepare(self.recipe, folder, progress=progress)
 
     def open(self, folder: Path) -> PreparedData:
-        """Opens a prepared folder."""
         return PreparedData.open(folder)
 
     def collate(self, source: Ragged, target: Ragged) -> Batch:
-        """Makes a batch of the ids of some pairs."""
         return collate(source, target)
 
     def build_model(self, tokenizers: Tokenizers) -> TranslationModel:
-        """A new model, with weights drawn from torch's random numbers."""
         return TranslationModel(self.recipe.model, tokenizers.source.size, tokenizers.target.size)
 
     @property
@@ -90,7 +86,7 @@ class TranslationTask:
         return {BLEU.key: bleu(predictions, references)}
 
     def value(self, found: Validation) -> float:
-        """The loss, negated, or BLEU; 0 for one below 1, of which the better one is chance."""
+        """The negated loss, or BLEU; a BLEU below 1 is chance, and counts as 0."""
         if self.recipe.training.early_stopping.metric == "bleu":
             score = found.metrics[BLEU.key]
             assert score is not None  # the recipe is checked for this

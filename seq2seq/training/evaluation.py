@@ -36,7 +36,7 @@ class Forgetting:
     before: Mapping[str, Any]  # its record before the first update; empty: this is before it
 
     def line(self) -> str:
-        """The figures in words, with those of the beginning."""
+        """The figures in words, each with the one before fine-tuning."""
         figures = [f"loss {self._since('loss', 3)}{self.now.loss:.3f}"]
         for key, value in self.now.metrics.items():
             if value is not None:
@@ -128,9 +128,9 @@ class Evaluator:
 
     @torch.no_grad()
     def loss(self, model: nn.Module, dataset: PairDataset) -> tuple[float, int]:
-        """This process's part of a data set's loss: of every ``world``-th batch.
+        """The loss of this process's part of a data set: every ``world_size``-th batch.
 
-        The sum of the negative log-likelihood, in nats, and how many targets it is of.
+        Returns the sum of the negative log-likelihood, in nats, and the number of targets.
         """
         model.eval()
         loss = self.task.loss(model)
@@ -162,14 +162,14 @@ class Evaluator:
         return self._of_all_processes(own)
 
     def _own_predictions(self, model: nn.Module, dataset: PairDataset) -> list[Any]:
-        """Those of every ``world``-th row."""
+        """This process's predictions: of every ``world_size``-th row."""
         count = min(len(dataset), self.recipe.training.validation.lines or len(dataset))
         rows = np.arange(self.group.rank, count, self.group.world_size)
         network = self.network(model)
         return with_less_memory(lambda size: self.task.predict(network, dataset, rows, size), _ROWS)
 
     def _of_all_processes(self, own: list[Any]) -> list[Any]:
-        """The predictions of all processes, row by row."""
+        """Gathers the predictions of all processes, in the order of the rows."""
         each = [json.loads(text) for text in self.group.all_gather_text(json.dumps(own))]
         together: list[Any] = [None] * sum(map(len, each))
         for rank, some in enumerate(each):
@@ -178,7 +178,7 @@ class Evaluator:
 
 
 def with_less_memory(attempt: Callable[[int], Found], rows: int) -> Found:
-    """Tries something with half as many rows at a time, and again, until memory suffices."""
+    """Calls ``attempt`` with a number of rows, halved until memory suffices."""
     while True:
         try:
             return attempt(rows)
@@ -189,7 +189,7 @@ def with_less_memory(attempt: Callable[[int], Found], rows: int) -> Found:
 
 
 def _parts(batch: PaddedBatch, rows: int) -> Iterator[PaddedBatch]:
-    """A batch in parts of so many rows at most."""
+    """Cuts a batch into parts of at most so many rows."""
     if len(batch) <= rows:
         yield batch
         return

@@ -131,7 +131,7 @@ def batches_for(prepared: PreparedData, recipe: Recipe, task: Task, group: Proce
 def _resolved(
     recipe: Recipe, run: Path, begin: Begin, data: Path | None, group: ProcessGroup
 ) -> tuple[Recipe, FineTuning | None]:
-    """Rank 0's recipe, made to fit the weights to begin with, and what is known of those."""
+    """Rank 0's recipe, completed from the model to be fine-tuned, and what is known of that."""
     tuning = None
     if group.rank == 0:
         recipe, tuning = fine_tuning(recipe, run, begin, data)

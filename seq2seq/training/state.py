@@ -53,7 +53,7 @@ class TrainingState:
 
 
 class Plan:
-    """The recipe's training table, asked where a training of so many pairs an epoch stands."""
+    """What the recipe's training table says of a state, where an epoch has so many pairs."""
 
     def __init__(self, options: Training, epoch_pairs: int) -> None:
         self.options, self._epoch_pairs = options, max(1, epoch_pairs)
@@ -72,7 +72,7 @@ class Plan:
         return min(1.0, max(shares))
 
     def reason_to_stop(self, state: TrainingState) -> str:
-        """Why training has reached its end; empty if it has not."""
+        """Why training is over; empty if it is not."""
         if self.progress(state) >= 1.0:
             return "the recipe's end"
         patience = self.options.early_stopping.patience

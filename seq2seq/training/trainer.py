@@ -128,7 +128,7 @@ class Trainer:
             self._save()
 
     def _rehearse(self) -> None:
-        """Tries the largest batches first: better now than after an hour."""
+        """Tries the largest batches, so that memory runs out now and not after an hour."""
         for batch, pairs in self.batches.largest():
             try:
                 halved = self.updater.rehearse(pairs)
@@ -183,7 +183,7 @@ class Trainer:
             self._count_skipped(found, of.all_indices)
 
     def _count_skipped(self, found: Evaluation, batches: list[Ints]) -> None:
-        """After some skipped updates in a row training goes back, once, and then no further."""
+        """Counts a skipped update; after too many in a row training goes back, then fails."""
         state = self.state
         state.skipped += 1
         state.skipped_in_row += 1
@@ -365,7 +365,7 @@ class Trainer:
         self.run.publish_if_missing(self.state, self.updater.evaluated)
 
     def _begin_with(self, tuning: FineTuning) -> None:
-        """Begins with another run's weights; from here on nothing of it is needed."""
+        """Begins with another run's weights, which are not needed any more after this."""
         if self.run is not None:
             tuning.start(self.updater, self.run.journal, self.monitor.say)
         begun = self.group.broadcast(Checkpoint(self.state, self.updater.tensors()))
@@ -383,7 +383,7 @@ class Trainer:
     def _show(
         self, update: Update, batches: list[PaddedBatch], rate: float, *, logged: bool
     ) -> None:
-        """Shows an update, and writes a record for every few."""
+        """Shows an update, and records it if it is to be logged."""
         found, state = update.found, self.state
         nll = found.nll if found.finite else math.nan
         self._interval.add(nll, found.tokens, batches, self._count_time())

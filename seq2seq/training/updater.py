@@ -209,13 +209,13 @@ class BatchObjective:
                     parameter.copy_(value)
 
     def rehearse(self) -> int:
-        """Goes forward and backward in this process alone; how often a batch was halved."""
+        """Runs forward and backward in this process alone; returns how often a batch was halved."""
         self._updater.model.zero_grad(set_to_none=True)
         self._sums(self._backward)
         return len(self._parts) - self._batches
 
     def _sums(self, work: Callable[[PaddedBatch], Tensor]) -> tuple[float, float]:
-        """Both losses' sums, by work on parts, halved until each fits into memory."""
+        """Sums both losses over the parts; a part that does not fit into memory is halved first."""
         while True:
             torch.manual_seed(self._seed)
             self._updater.model.train()
@@ -243,7 +243,7 @@ class BatchObjective:
         return torch.stack(losses)
 
     def _backward(self, batch: PaddedBatch) -> Tensor:
-        """Adds up gradients, divided by the count of tokens."""
+        """Runs forward and backward, and adds to the gradients of the mean loss."""
         batch = batch.to(self._device)
         with self._autocast():
             loss, nll = self._updater.shared_loss(batch)
@@ -271,7 +271,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Takes in the model's weights, which update ``step``, from 1, has made."""
+        """Moves the average towards the weights that update ``step``, from 1, has made."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for average, current in self._pairs:
             if average.is_floating_point():

@@ -133,7 +133,7 @@ def _check_output(output: Path, overwrite: bool) -> None:
 
 @contextmanager
 def _appearing(output: Path) -> Iterator[Path]:
-    """Gives a folder to work in, which takes the output's name at the end, or disappears."""
+    """A folder to work in, which gets the output's name at the end, or disappears."""
     try:
         with new_folder(output, overwrite=True) as folder:
             yield folder
@@ -226,7 +226,7 @@ class _Preparation:
     def _read(
         self, split: str, sources: tuple[NamedSource, ...], tokenizers: Tokenizers | None
     ) -> SplitCount:
-        """Cleans and tokenizes a split in one go; without tokenizers it is kept until there are."""
+        """Cleans and tokenizes a split; without tokenizers its clean text is kept for later."""
         work, count = Work(self._cleaning(split), tokenizers), self._new_count(split)
         if tokenizers is None:
             folder, schema, processes, verb = self._raw, RAW_SCHEMA, 1, "reading"

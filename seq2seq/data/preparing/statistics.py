@@ -71,7 +71,7 @@ class Split(Corpus):
 
 @dataclass(frozen=True)
 class PrepareReport:
-    """The whole of it: train, val and, where there is one, test."""
+    """What preparing found out: train, val and, where there is one, test."""
 
     splits: tuple[Split, ...]
     seconds: float  # from beginning to end
@@ -239,7 +239,7 @@ class SplitCount:
         return sum(one.kept for one in self.counts)
 
     def begin(self, corpus: str) -> str:
-        """Begins the next corpus, and returns what to call it beside the split."""
+        """Begins the next corpus, and returns what messages call it."""
         self.counts.append(CorpusCount(corpus))
         return f"{self.split}: {corpus}" if self.several else self.split
 
@@ -270,7 +270,7 @@ class SplitCount:
         return batch.filter(pa.array(first_times))
 
     def tokenized(self, batch: pa.RecordBatch) -> None:
-        """Counts the pieces of the next batch, which has ``SCHEMA``."""
+        """Counts the pieces of the next batch, of ``SCHEMA``."""
         for counter, column in zip(self.counters, batch.columns, strict=False):
             counter.add(*flat_ids(column))
 

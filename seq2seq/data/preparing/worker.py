@@ -69,7 +69,7 @@ class Result(NamedTuple):
 
 
 class Work:
-    """What is done to each batch: its pairs are cleaned, where they have to be, and tokenized."""
+    """Cleans the pairs of a batch if rules are given, and tokenizes them if tokenizers are."""
 
     def __init__(self, cleaning: Cleaning | None, tokenizers: Tokenizers | None) -> None:
         self.cleaning = cleaning
@@ -77,7 +77,7 @@ class Work:
         self._tokenizers = tokenizers
 
     def __call__(self, batch: pa.RecordBatch) -> Result:
-        """Does it to a batch of ``BLOCK_SCHEMA``, or a clean one."""
+        """Works on a batch of ``BLOCK_SCHEMA``, or a clean one of ``RAW_SCHEMA``."""
         notes = Notes(batch.num_rows)
         if self._rules is not None:
             batch, notes = self._clean(batch, self._rules)

@@ -110,7 +110,7 @@ class TokenizingPool:
         self._free.put(helper)
 
     def submit(self, batch: pa.RecordBatch) -> Future[Result]:
-        """Has whoever is free next work on a batch."""
+        """Gives a batch to the next process that is free."""
         return self._pool.submit(self._worked, batch)
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> list[Result]:
@@ -127,12 +127,12 @@ class TokenizingPool:
             self._free.put(worker)
 
     def check(self) -> None:
-        """Sees that helpers which were not needed would have been able to work."""
+        """Raises a DataError if a helper that was not needed could not have worked."""
         for helper in self.helpers:
             helper.finish()
 
     def close(self) -> None:
-        """Ends the helpers, whatever they are at."""
+        """Ends the helpers at once."""
         self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._stack.close()
@@ -146,7 +146,7 @@ class TokenizingPool:
 
 
 class _Helper:
-    """Another process, which is sent batches."""
+    """Another process, which works on the batches that it is sent."""
 
     def __init__(self, process: subprocess.Popen[bytes], stderr: IO[bytes]) -> None:
         self._process = process
@@ -177,7 +177,7 @@ class _Helper:
         return self._results is not None
 
     def finish(self) -> None:
-        """Sees that it was able to work, if it was not needed; else its answers have shown it."""
+        """Raises if it gave no result and could not have worked."""
         if not self.ready:
             with suppress(OSError):
                 self._input.close()

@@ -75,11 +75,11 @@ class _Side:
 
     @property
     def size(self) -> int:
-        """How many bytes they have."""
+        """Their bytes."""
         return len(self._data)
 
     def fill(self) -> None:
-        """Reads on until there are lines for a batch, were all their characters of one byte."""
+        """Reads on until there are enough lines, or bytes, for a batch."""
         enough = _BYTES_A_CHARACTER * storage.BATCH_CHARACTERS
         while len(self) < storage.BATCH_PAIRS and self.size < enough:
             block = next(self._blocks, None)

@@ -219,7 +219,7 @@ def _parquet(source: ParquetSource, start: Start) -> Iterator[RawPair]:
 
 
 def _groups_after(file: pq.ParquetFile, rows: int) -> tuple[list[int], int]:
-    """The row groups in which rows are after the first so many, and the rows before those."""
+    """The row groups with the rows after the first so many, and the number of rows before them."""
     before = 0
     for group in range(file.num_row_groups):
         size = file.metadata.row_group(group).num_rows
@@ -317,7 +317,7 @@ class HubRows:
             return None
 
     def mark(self) -> dict[str, Any]:
-        """Where the next row is, in plain values for JSON, which a later reading takes."""
+        """Where the next row is, in plain values for JSON, from which reading can go on."""
         position = self._position() if self._read else None
         rows = self._before + self._read
         if position is None or position == self._first:

@@ -33,7 +33,7 @@ _TURN = 4096  # rows in which the corpora have their shares, where nothing else 
 
 
 class _Reader:
-    """One corpus, read on and on."""
+    """Reads one corpus without end."""
 
     def __init__(self, named: NamedSource, mark: Mark | None = None) -> None:
         self.named = named
@@ -54,7 +54,7 @@ class _Reader:
         self._blocks = read_blocks(self._source, Start(self._lines, self._offsets))
 
     def take(self, count: int, *, to_end: bool = False) -> list[pa.RecordBatch]:
-        """Reads the next rows, over the corpus's end where it comes, or not."""
+        """Reads the next rows; at the corpus's end it begins anew, or stops (``to_end``)."""
         found = []
         while count:
             block = self._next(count)
@@ -101,7 +101,7 @@ class _Reader:
 
 
 class _HubReader(_Reader):
-    """A data set of the hub: not a row more is read than is asked for, or its mark were wrong."""
+    """Reads a data set of the hub, never a row ahead: its mark would be wrong."""
 
     def _open(self, mark: Mark) -> None:
         assert isinstance(self._source, HubSource)

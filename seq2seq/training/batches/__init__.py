@@ -37,14 +37,13 @@ class Share:
     world: int = 1
 
     def divides(self, batches: int) -> bool:
-        """Whether each process gets whole batches of an update of so many."""
+        """Whether an update of so many batches is divided into whole batches."""
         return batches % self.world == 0
 
     def of(self, batches: list[IndexBatch]) -> list[IndexBatch]:
-        """This process's part of an update's batches: never none.
+        """This process's part of an update's batches.
 
-        Where no pair is left for it, one pair, which it reads and does not learn from: see
-        ``is_empty``.
+        Where no pair is left for it (``is_empty``), it gets one that it does not learn from.
         """
         if self.divides(len(batches)):
             return batches[self.rank :: self.world]
@@ -52,14 +51,11 @@ class Share:
         return [part for part in parts if len(part)] or [batches[0][:1]]
 
     def is_empty(self, batches: list[IndexBatch]) -> bool:
-        """Whether no pair is left for this process.
-
-        It then takes part in the update all the same, or the others would wait for it.
-        """
+        """Whether no pair is left for this process, which the others wait for all the same."""
         return not self.divides(len(batches)) and max(map(len, batches)) <= self.rank
 
     def largest(self, batch: IndexBatch, accumulate: int) -> IndexBatch:
-        """This process's part of a batch, where an update has ``accumulate`` of them."""
+        """This process's part of a batch, in an update of ``accumulate`` batches."""
         return batch if self.divides(accumulate) else self.of([batch])[0]
 
 
@@ -148,10 +144,7 @@ class Provenance:
     corpora: list[str] | None = None  # the corpus of each; None where there is but one
 
     def in_words(self) -> str:
-        """The lines in words, some of many.
-
-        Such as "lines 3, 4 of the training text", or "line 3 of news; line 4 of talks".
-        """
+        """Such as "lines 3, 4 of the training text" or "line 3 of news; line 4 of talks"."""
         if self.corpora is None:
             return f"{_some(self.numbers, _SHOWN)} of the training text"
         names = list(dict.fromkeys(self.corpora))

@@ -100,11 +100,11 @@ class StreamedBatches(Batches):
         self._ended = False
 
     def __len__(self) -> int:
-        """Pairs of a buffer, those counted that are dropped."""
+        """Pairs of a buffer, dropped ones included."""
         return self._size
 
     def left_out(self) -> int:
-        """0: nobody knows yet. Pairs that are too long are counted as each buffer is made."""
+        """0, since nobody knows yet: pairs that are too long are counted as each buffer is made."""
         return 0
 
     def _largest(self) -> tuple[IndexBatch, IndexBatch]:
@@ -210,7 +210,7 @@ class StreamedBatches(Batches):
         return Streams(self._recipe.data, self._size, mark)
 
     def _buffers_from(self, place: Place, *, alone: bool = False) -> Iterator[Buffer]:
-        """The buffers from a place on, without end; alone: with no part made by others."""
+        """The buffers from a place on, without end; ``alone``: without the other processes."""
         mark = place.mark
         first = self._buffers.get(0) if place.pool == 0 else None  # it was made for ``largest``
         if first is not None and (mark is None or mark.get("first") == first.mark["first"]):
@@ -289,7 +289,7 @@ def _provenance(streams: Streams, corpora: list[int], results: list[Result]) -> 
 
 
 def _packed(results: list[Result], read: list[Any]) -> bytes:
-    """Results without their texts, and what they are a part of, to be sent."""
+    """Packs results without their texts, and which rows were read, to be sent."""
     sink = pa.BufferOutputStream()
     fields = [SCHEMA.field(name) for name in ("source_ids", "target_ids", "line")]
     ids = pa.schema(fields, metadata={"read": json.dumps(read)})
@@ -301,7 +301,7 @@ def _packed(results: list[Result], read: list[Any]) -> bytes:
 
 
 def _unpacked(packed: bytes) -> tuple[bytes, list[Result]]:
-    """What the results are a part of, and they."""
+    """Unpacks what ``_packed`` gave: which rows were read, and the results."""
     with pa.ipc.open_stream(packed) as stream:
         return stream.schema.metadata[b"read"], [
             Result(batch, Notes.from_metadata(metadata))

@@ -53,9 +53,9 @@ class ProcessGroup:
         return content
 
     def exchange(self) -> Exchange | None:
-        """A way to exchange bytes that nothing else can disturb; None of a process alone.
+        """An all-gather of bytes for use in a thread; None for a process alone.
 
-        All processes ask for it together.
+        All processes must ask for it together.
         """
         return None
 
@@ -64,7 +64,7 @@ class ProcessGroup:
         return ""
 
     def rank_0_first(self) -> AbstractContextManager[None]:
-        """A context that rank 0 passes alone, and the others when it has, however long it takes."""
+        """A context that the others enter when rank 0 has left it, however long it takes."""
         return nullcontext()
 
     def data_parallel(self, module: nn.Module, *, unused_parameters: bool) -> nn.Module:
@@ -75,7 +75,7 @@ class ProcessGroup:
         return module
 
     def no_sync(self, module: nn.Module) -> AbstractContextManager[None]:
-        """A context in which gradients add up in this process alone."""
+        """A context in which gradients stay in this process, and are not yet summed over all."""
         return nullcontext()
 
     def will_sync(self, module: nn.Module) -> bool:
@@ -89,16 +89,16 @@ class ProcessGroup:
             yield self.stop
 
     def interruptible_if_alone(self) -> AbstractContextManager[None]:
-        """A context for work in which several processes wait for each other.
+        """A context for work in which processes wait for each other.
 
-        Of one process alone a signal interrupts it, by ``Interrupted``. Several finish it: those
-        that have got no signal would wait for ever.
+        A signal interrupts it, by ``Interrupted``, if this process trains alone. Several finish it,
+        since those that got no signal would wait for ever.
         """
         return self.stop.interruptible()
 
     def interruptible_together(self) -> AbstractContextManager[None]:
-        """A context for work of each process by itself: a signal to one interrupts it in all.
+        """A context for work that each process does by itself: a signal to one interrupts all.
 
-        It raises ``Interrupted`` at its end in all processes or in none.
+        At its end all processes raise ``Interrupted``, or none does.
         """
         return self.stop.interruptible()

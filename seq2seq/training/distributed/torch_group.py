@@ -45,10 +45,7 @@ _REPORTED, _TURN, _FAILED = "reported/", "turn/", "failed"  # keys and a value i
 
 
 class TorchGroup(ProcessGroup):
-    """A group of several processes, over torch.distributed's default group.
-
-    ``store`` is the key-value store that they share.
-    """
+    """Several processes in torch.distributed's default group, with their key-value store."""
 
     def __init__(self, store: Store, rank: int, world_size: int, device: torch.device) -> None:
         super().__init__()
@@ -282,10 +279,10 @@ def process_group() -> Iterator[ProcessGroup]:
 
 
 def _session(store: Store, rank: int, world_size: int) -> str:
-    """A name that the processes of this start have in common with none of an earlier one.
+    """A name that all processes of this start agree on, and no earlier start has had.
 
-    torchrun keeps its store when it starts processes again, with what the dead ones have written
-    there; how often it has done so, the machines do not agree on.
+    torchrun keeps its store when it restarts processes, with what the dead ones have written there,
+    and the machines do not agree on the number of restarts.
     """
     own, end = uuid.uuid4().hex, time.monotonic() + TIMEOUT.total_seconds()
     if rank:
@@ -306,7 +303,7 @@ def _session(store: Store, rank: int, world_size: int) -> str:
 
 
 def _pause(end: float, world_size: int) -> None:
-    """Between two looks into the store: a call that waits would keep signals waiting too."""
+    """Waits a moment before the next look into the store: a blocking call would delay signals."""
     if time.monotonic() > end:
         raise _lost(world_size)
     time.sleep(_POLL)

@@ -111,7 +111,7 @@ class FineTuning:
                     )
 
     def start(self, updater: Updater, journal: Journal, say: Callable[[str], None]) -> None:
-        """Puts the weights into a new network and its average; shows and records which."""
+        """Copies the weights that fit into a network and its average; shows and records which."""
         assert self.source is not None
         assert self.taken is not None
         for model in (updater.model, updater.evaluated):
@@ -225,7 +225,7 @@ def prepared_with(recipe: Recipe, folder: Path) -> Recipe:
 def _fitted(
     recipe: Recipe, folder: Path, data: Path | None
 ) -> tuple[Recipe, SourceModel, Transfer]:
-    """The recipe completed from the model of a folder, that model, and what of it fits."""
+    """The recipe completed from a folder's model, that model, and which of its weights fit."""
     source = SourceModel.read(folder)
     source.check_tokenizer(recipe)
     recipe = adapted(recipe, source.recipe, _tokenizer_table(source, data), folder)
@@ -233,7 +233,7 @@ def _fitted(
 
 
 def _merged(theirs: Section, ours: Section) -> dict[str, Any]:
-    """Their values, but for the keys that ours gives explicitly."""
+    """The values of ``theirs``, except for the keys that ``ours`` gives explicitly."""
     values = theirs.model_dump()
     for key in ours.model_fields_set:
         there: Any = getattr(theirs, key, None)
@@ -288,7 +288,7 @@ def _same_folder(folder: Path) -> ModelError:
 
 
 def _is_same(folder: Path, then: Path, digest: str) -> bool:
-    """Whether it is the folder of then, whatever it holds now, or has the same weights."""
+    """Whether a folder is the one used before, whatever it holds now, or has the same weights."""
     if folder.resolve() == then.resolve():
         return True
     return (folder / WEIGHTS).is_file() and SourceModel.read(folder).digest == digest

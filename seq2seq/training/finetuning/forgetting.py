@@ -29,13 +29,13 @@ _HINT = "give it with --old-val SOURCE TARGET"
 
 @dataclass(frozen=True)
 class OldVal:
-    """The validation set of an earlier run, which has predicted so many lines; None: all."""
+    """The validation set of an earlier run, which predicted its first ``lines`` (None: all)."""
 
     pairs: PairDataset
     lines: int | None
 
     def evaluate(self, evaluator: Evaluator, model: nn.Module) -> Validated:
-        """Measures a model on it, by as many lines as the earlier run has."""
+        """Measures a model on it, predicting as many lines as the earlier run did."""
         training = evaluator.recipe.training
         validation = training.validation.model_copy(update={"lines": self.lines})
         training = training.model_copy(update={"validation": validation})
@@ -52,12 +52,12 @@ class OldValSearch:
     notes: list[str] = field(default_factory=list)  # for the user
 
     def take_files(self, source: str, target: str) -> str:
-        """Takes the set that the user names; says what it is."""
+        """Copies the set that the user names; returns its description."""
         self._prepare(LinesSource(source_path=source, target_path=target))
         return f"{source}, {target}"
 
     def find(self) -> str | None:
-        """Looks in what the run prepared, then where its recipe says; None: ``notes`` say why."""
+        """Looks in the run's prepared data, then where its recipe says; None: see ``notes``."""
         try:
             return self._in_prepared_data() or self._named_by_recipe()
         except Seq2SeqError as error:
@@ -98,7 +98,7 @@ class OldValSearch:
         return ", ".join(files)
 
     def _check_unchanged(self, files: tuple[str, ...], found: Split) -> None:
-        """By hash where the run has kept it, else by its counts of lines and pieces."""
+        """Compares hashes, if the run has kept them, else the counts of lines and pieces."""
         about = _about(self.model.folder)
         known: dict[str, str] = (about.get("inputs") or {}).get("val", {})
         changed = [path for path in files if path in known and file_digest(path) != known[path]]

@@ -160,7 +160,7 @@ class Transfer:
 
     @property
     def whole(self) -> bool:
-        """Whether every parameter begins with the model's weights."""
+        """Whether every parameter begins with the source's weights."""
         return not self.fresh and not self.reshaped
 
     def line(self) -> str:
@@ -196,7 +196,7 @@ def _network(options: recipes.Model, tokenizers: Tokenizers) -> TranslationModel
 
 
 def _under_all_names(model: ModelFolder, read: Tensors) -> Tensors:
-    """A shared parameter is stored once; another recipe may not share it."""
+    """The weights under every name: a shared one is stored once, and may not be shared here."""
     network = _network(model.recipe.model, model.tokenizers)
     check_shapes(tensors_of(network), read, model.path / WEIGHTS)
     stored: dict[int, str] = {}

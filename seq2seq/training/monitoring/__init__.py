@@ -73,9 +73,9 @@ def clock(seconds: float) -> str:
 
 
 class Monitor:
-    """Plain lines, one every few seconds. Every method may be overridden; the loop calls them.
+    """Shows plain lines, by default on standard error, one every few seconds.
 
-    Lines go to standard error, if to no other stream.
+    Training calls its methods; any may be overridden.
     """
 
     unit = "epoch"  # or "buffer", in a stream
@@ -148,7 +148,7 @@ class TerminalMonitor(Monitor):
         self.progress.update(self.task, completed=step.progress, description=line)
 
     def validating(self, lines: int) -> None:
-        """Says beside the bar why it stands still."""
+        """Shows beside the bar that a validation is under way."""
         self.progress.update(self.task, description=f"validating on {lines:,} lines")
 
     def close(self) -> None:

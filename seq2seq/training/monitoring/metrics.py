@@ -22,7 +22,7 @@ class Interval:
         self._real, self._padded = 0, 0
 
     def add(self, nll: float, tokens: int, pairs: Sequence[PaddedBatch], seconds: float) -> None:
-        """Takes an update in; if ``nll``, a sum, is not finite, as time and padding alone."""
+        """Adds an update; if its ``nll``, a sum, is not finite, only its time and padding."""
         if math.isfinite(nll):
             self.nll += nll
             self.tokens += tokens

@@ -93,7 +93,7 @@ class SessionLog:
                     board.close()
 
     def _guarded(self, board: TensorBoard) -> Callable[[dict[str, Any]], None]:
-        """TensorBoard's records; where the disk is full, training goes on without them."""
+        """Writes records for TensorBoard; where the disk is full, training goes on without them."""
 
         def record(values: dict[str, Any]) -> None:
             try:
@@ -109,10 +109,7 @@ class SessionLog:
         make: Callable[[], dict[str, Any] | None] | None,
         update: int,
     ) -> dict[str, Any] | None:
-        """Keeps examples of what the weights of an update predict; None: there are none of these.
-
-        ``make`` makes them; None: nothing was predicted now.
-        """
+        """Writes what ``make`` gives for an update, or reads what was kept of it; None: nothing."""
         path = self.run / EXAMPLES
         try:
             if make is not None:
@@ -132,7 +129,7 @@ class SessionLog:
         )
 
     def page(self, *, final: bool) -> None:
-        """Makes the run's page anew, at last with ``final``; if it fails, training goes on."""
+        """Makes the run's page, the last time with ``final``; if it fails, training goes on."""
         if self._page is None:
             return
         try:
@@ -145,7 +142,7 @@ class SessionLog:
 def write_examples(
     path: Path, examples: dict[str, Any] | None, update: int
 ) -> dict[str, Any] | None:
-    """Writes ``examples.json``, if a task wants anything shown; what was written."""
+    """Writes ``examples.json`` if there are examples; returns what was written."""
     if examples is None:
         return None
     found = {"format": EXAMPLES_FORMAT, "update": update, **examples}
@@ -154,7 +151,7 @@ def write_examples(
 
 
 def host() -> dict[str, Any]:
-    """Processor, cores, memory in bytes, system and GPU, as far as known; no names of anyone."""
+    """Processor, cores, memory in bytes, system and GPU, as far as known; nothing personal."""
     found: dict[str, Any] = {
         "processor": _processor(),
         "cores": os.cpu_count(),

@@ -117,7 +117,7 @@ class RunFolder:
             )
 
     def _check_recipe(self) -> dict[str, tuple[Any, Any]]:
-        """The keys that differ from the run's recipe, all of them such as may change."""
+        """The keys that differ from the run's recipe; raises if one of them may not change."""
         stored = self._stored_recipe()
         if stored is None:
             return {}
@@ -134,7 +134,7 @@ class RunFolder:
         return differing
 
     def _stored_recipe(self) -> Recipe | None:
-        """The recipe that the run had last: run.json has it, with a checksum."""
+        """The recipe that the run had last, from run.json; None for a new run."""
         copy = self.path / RECIPE
         if (text := about_run(self.path).get("recipe")) is not None:
             return recipe_from_toml(text, str(self.path / RUN))
@@ -231,7 +231,7 @@ class RunFolder:
         replace_link(self.path / name, Path(CHECKPOINTS) / checkpoint.name)
 
     def saved_at(self, updates: list[int]) -> list[int]:
-        """Those of some updates whose checkpoints are there."""
+        """The updates, of these, whose checkpoints are there."""
         return [one for one in updates if (self.checkpoints / checkpoint_name(one)).is_dir()]
 
     def evaluated_weights(self, update: int) -> Tensors:
@@ -278,7 +278,7 @@ class RunFolder:
 
 
 def _whole(folders: list[Path], say: Callable[[str], None]) -> Iterator[tuple[Path, Checkpoint]]:
-    """Those of some checkpoints that can be read, one after the other."""
+    """Reads checkpoints one after the other, and skips those that are damaged."""
     for folder in folders:
         try:
             checkpoint = load_checkpoint(folder)
@@ -289,14 +289,14 @@ def _whole(folders: list[Path], say: Callable[[str], None]) -> Iterator[tuple[Pa
 
 
 def _put(path: Path, content: bytes) -> None:
-    """Writes a file in one step, unless it is there as it should be."""
+    """Writes a file in one step, unless it has this content."""
     if path.is_file() and path.read_bytes() == content:
         return
     write_bytes(path, content)
 
 
 def _make(folder: Path) -> list[Path]:
-    """Makes a folder and those above it; what was made, the deepest first."""
+    """Makes a folder and those above it; returns those that were missing, the deepest first."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return missing
@@ -324,7 +324,7 @@ def about_run(folder: Path) -> dict[str, Any]:
 
 
 def differing_keys(there: Recipe, here: Recipe) -> dict[str, tuple[Any, Any]]:
-    """The keys that make them recipes of two runs, with both values; None: not given."""
+    """The keys that make two recipes different runs, with both values; None: not given."""
     theirs, ours = _flat(there), _flat(here)
     both = {key: (theirs.get(key), ours.get(key)) for key in {**ours, **theirs}}
     return {key: values for key, values in both.items() if values[0] != values[1]}

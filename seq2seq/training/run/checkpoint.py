@@ -45,19 +45,19 @@ class Checkpoint:
 
 
 def save_tensors(path: Path, tensors: Tensors) -> str:
-    """Writes a safetensors file, or replaces it in one step; its SHA-256."""
+    """Writes a safetensors file, or replaces it in one step; returns its SHA-256."""
     with replacing(path) as (partial,):
         return write_tensors(partial, tensors)
 
 
 def write_tensors(path: Path, tensors: Tensors) -> str:
-    """Writes a safetensors file where nobody looks yet; its SHA-256."""
+    """Writes a safetensors file that has a temporary name; returns its SHA-256."""
     save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
     return file_digest(path)
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Writes a checkpoint, or replaces that of the same update; its folder."""
+    """Writes a checkpoint, or replaces that of the same update; returns its folder."""
     final = folder / checkpoint_name(checkpoint.state.update)
     with new_folder(final, overwrite=True) as partial:
         sums = {

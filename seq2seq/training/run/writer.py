@@ -153,7 +153,7 @@ def _listed(changed: dict[str, tuple[Any, Any]]) -> str:
 
 
 def mean_of(weights: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The plain mean of sets of weights, summed in float64; of what is no float, the last."""
+    """The mean of several sets of weights, summed in float64; integers are the last set's."""
     total: dict[str, Tensor] = {}
     last: dict[str, Tensor] = {}
     count = 0
