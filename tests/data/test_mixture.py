@@ -92,7 +92,7 @@ def small_blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 
 def order(mixture: Mixture, seed: int = 1) -> BatchOrder:
-    corpus: Any = Corpus(mixture.stretches[-1].stop)
+    corpus: Any = Corpus(mixture.ranges[-1].stop)
     return BatchOrder(corpus, Bounds(40), seed, mixture)
 
 
@@ -106,11 +106,11 @@ def epoch(found: BatchOrder, number: int) -> list[int]:
 
 
 def of_sizes(*sizes_and_weights: tuple[int, float], temperature: float = 1.0) -> Mixture:
-    start, stretches = 0, []
+    start, ranges = 0, []
     for number, (size, weight) in enumerate(sizes_and_weights):
-        stretches.append(CorpusRange(f"c{number}", start, start + size, weight))
+        ranges.append(CorpusRange(f"c{number}", start, start + size, weight))
         start += size
-    return Mixture(stretches, temperature)
+    return Mixture(ranges, temperature)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -127,7 +127,7 @@ def test_over_the_epochs_all_pairs_of_a_corpus_are_seen_equally_often() -> None:
         counts = Counter(mixture.names(np.array(pairs)))
         for corpus, wanted in zip(("c0", "c1", "c2"), expected, strict=True):
             assert abs(counts[corpus] - wanted) <= 1
-        for stretch in mixture.stretches:  # at any time: no pair is two passes ahead of another
+        for stretch in mixture.ranges:  # at any time: no pair is two passes ahead of another
             times = [seen[n] for n in range(stretch.start, stretch.stop)]
             assert max(times) - min(times) <= 1
 
