@@ -2,7 +2,7 @@
 
 What is read is cut into buffers, of which each holds the next rows of every corpus by its share; a
 corpus that has come to its end begins anew. Shares are of the rows that are read, before cleaning:
-so where a buffer begins does not depend on what is kept, and can be told without reading it.
+so where a buffer begins does not depend on what is kept, and is known without reading it.
 
 Where a buffer begins is remembered as plain values: of files that are not packed by their bytes, of
 packed ones by their lines, of the hub by what ``datasets`` tells.

@@ -191,10 +191,10 @@ class StreamedBatches(Batches):
         marks = zip(self._streams(None).named, buffer.mark["corpora"], strict=True)
         where = ", ".join(f"line {mark['lines'] + 1:,} of {one.name}" for one, mark in marks)
         counts = Counter[str](buffer.after["counts"]) - Counter[str](buffer.mark["counts"])
-        told = ", ".join(f"{rule} {count:,}" for rule, count in counts.items())
+        dropped = ", ".join(f"{rule} {count:,}" for rule, count in counts.items())
         return DataError(
-            f"nothing is left to train on of the buffer that begins at {where} ({told}): look at "
-            "the text and at the recipe's cleaning and training.max_pieces"
+            f"nothing is left to train on of the buffer that begins at {where} ({dropped}): look "
+            "at the text and at the recipe's cleaning and training.max_pieces"
         )
 
     def _notes(self, buffer: Buffer) -> dict[str, Any]:

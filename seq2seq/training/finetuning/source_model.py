@@ -167,14 +167,14 @@ class Transfer:
         """How much is taken and what is not, with some of the names, in one line."""
         taken, count = self.weights
         tensors = len(self.taken) + len(self.fresh) + len(self.reshaped)
-        told = f"{len(self.taken)} of {tensors} tensors, {taken:,} of {count:,} parameters taken"
+        line = f"{len(self.taken)} of {tensors} tensors, {taken:,} of {count:,} parameters taken"
         groups = {
             "new": self.fresh,
             "of another shape": tuple(self.reshaped),
             "left there": self.left,
         }
-        told += "".join(f"; {what}: {_some(names)}" for what, names in groups.items() if names)
-        return f"{told}; {in_words(self.differing)}" if self.differing else told
+        line += "".join(f"; {what}: {_some(names)}" for what, names in groups.items() if names)
+        return f"{line}; {in_words(self.differing)}" if self.differing else line
 
     def record(self) -> dict[str, Any]:
         """All of it as plain values, for JSON."""
