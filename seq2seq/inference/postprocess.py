@@ -40,14 +40,10 @@ _CUT = Note("cut", "it was ended at the length cap")
 
 @dataclass(frozen=True)
 class Answer:
-    """A hypothesis with its text: what a segment of a line was translated to.
+    """What a segment of a line was translated to: a hypothesis with its text.
 
-    Args:
-        text: The translation.
-        hypothesis: What the search found, its end left out if it looped.
-        score: What answers are ranked by.
-        length: How many tokens the search found, their end counted: what its score is made with.
-        looped: Whether something was left out.
+    The end of the hypothesis is left out if it looped. ``score`` is what answers are ranked by, and
+    ``length`` how many tokens the search found, their end counted: what its score is made with.
     """
 
     text: str

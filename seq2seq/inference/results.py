@@ -157,18 +157,10 @@ def words_of(pieces: Sequence[str]) -> list[int]:
 def word_attention(
     attention: Floats32, source_pieces: Sequence[str], target_pieces: Sequence[str]
 ) -> Floats:
-    """Merges the attention of pieces to that of words.
+    """Merges the attention of pieces (and ends) to that of words (target words, source words).
 
-    Args:
-        attention: How each target piece, and the end, weighed each source piece, and the end
-            (target pieces + 1, source pieces + 1).
-        source_pieces: The source's pieces, without the end.
-        target_pieces: The translation's pieces, without the end.
-
-    Returns:
-        How each target word weighed each source word (target words, source words): the weights of
-        a word's pieces are added up for the source, and averaged for the target. The ends are left
-        out, so a row's sum is 1 less what went to the source's end.
+    The weights of a word's pieces are added up for the source, and averaged for the target. The
+    ends are left out, so a row's sum is 1 less what went to the source's end.
     """
     target, source = _begins(words_of(target_pieces)), _begins(words_of(source_pieces))
     inner = attention[: len(target_pieces), : len(source_pieces)]

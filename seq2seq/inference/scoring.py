@@ -27,15 +27,9 @@ class Scorer:
     search may have found it in others; given by its pieces, it has the score that the search
     reported.
 
-    Args:
-        translator: The model.
-        normalization: How scores are made from sums of log-probabilities; None: as the recipe says.
-        coverage: Weight of the coverage penalty; None: as the recipe says.
-        batch_size: The most translations scored at once.
-        attention: Whether their attention is wanted.
-
-    Raises:
-        Seq2SeqError: If the model chooses from a shortlist.
+    Normalization and coverage are the recipe's where they are None; ``batch_size`` are the most
+    translations scored at once, and ``attention`` says whether their attention is wanted. A model
+    that chooses from a shortlist is a Seq2SeqError.
     """
 
     translator: Translator

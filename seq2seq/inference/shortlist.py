@@ -36,13 +36,10 @@ _FORMAT = "seq2seq shortlist 1"
 
 @dataclass(frozen=True, eq=False)
 class Shortlist:
-    """Target pieces by source piece.
+    """Target pieces by source piece, of ``target_size`` in all (V).
 
-    Attributes:
-        likely_XM: For each source piece, the target pieces that it is most often translated by,
-            best first; where there are fewer than M, eos fills up.
-        frequent_F: Target pieces that every sentence may need.
-        target_size: V.
+    ``likely_XM`` has those that each source piece is most often translated by, best first (where
+    there are fewer than M, eos fills up), ``frequent_F`` those that every sentence may need.
     """
 
     likely_XM: npt.NDArray[np.int32]

@@ -81,7 +81,7 @@ def check_options(metrics: Sequence[str], tokenize: str | None, bootstrap: int) 
     if bootstrap < 0 or bootstrap == 1:
         raise Seq2SeqError(f"bootstrap: must be 0 (none) or at least 2, not {bootstrap}")
     if tokenize is not None:
-        _metric("bleu", False, tokenize)
+        _metric("bleu", tokenize=tokenize)
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
@@ -100,17 +100,13 @@ CHRF_SIGNATURE = "chrF2, sacreBLEU nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no
 def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> float:
     """ChrF by sacreBLEU's defaults (mixed case, one reference), from 0 to 100."""
     _check_lines(hypotheses, [references])
-    from sacrebleu.metrics.chrf import CHRF
-
-    return float(CHRF().corpus_score(hypotheses, [references]).score)
+    return float(_metric("chrf").corpus_score(hypotheses, [references]).score)
 
 
 def sentence_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> list[float]:
     """The ``chrf`` of each line by itself."""
     _check_lines(hypotheses, [references])
-    from sacrebleu.metrics.chrf import CHRF
-
-    metric = CHRF()
+    metric = _metric("chrf")
     return [
         float(metric.sentence_score(hypothesis, [reference]).score)
         for hypothesis, reference in zip(hypotheses, references, strict=True)
@@ -131,7 +127,7 @@ def _check_lines(hypotheses: Sequence[str], references: Sequence[Sequence[str]])
             )
 
 
-def _metric(name: str, lowercase: bool, tokenize: str | None) -> Any:
+def _metric(name: str, lowercase: bool = False, tokenize: str | None = None) -> Any:
     from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.metrics.chrf import CHRF
     from sacrebleu.metrics.ter import TER

@@ -28,18 +28,13 @@ class Ensemble:
     """A :class:`~seq2seq.search.model.StepModel` made of others.
 
     They may differ in everything but their pieces: all read the same piece ids and write the same.
-    An ensemble of one model is that model, to the bit.
+    An ensemble of one model is that model, to the bit. It is a Seq2SeqError if arguments do not
+    fit, and a ModelError if members have vocabularies of different sizes.
 
-    Args:
-        models: The members, at least one.
-        combine: "log" averages log-probabilities and normalizes again (a geometric mean: a token is
-            likely if no member thinks it unlikely); "probability" averages probabilities (a token
-            is likely if one member thinks so).
-        weights: How much each member counts, in proportion to the others; None: all alike.
-
-    Raises:
-        Seq2SeqError: If there is no member, ``combine`` is neither, or ``weights`` do not fit.
-        ModelError: If members have vocabularies of different sizes.
+    ``combine`` is "log" to average log-probabilities and normalize again (a geometric mean: a token
+    is likely if no member thinks it unlikely), or "probability" to average probabilities (a token
+    is likely if one member thinks so). ``weights`` say how much each member counts, in proportion
+    to the others; None: all alike.
     """
 
     def __init__(

@@ -55,10 +55,10 @@ class SourceBatch:
 class Candidates:
     """The k best next tokens of each row.
 
-    Log-probabilities are natural logarithms (N, k), best first, none above 0; equal ones in the
-    order of their tokens, or results depend on the engine where they matter. Attention is how the
-    row weighed the source's positions for this step (N, S), each row a sum of 1 and 0 at padding;
-    None: the model has no attention.
+    Log-probabilities are natural logarithms (N, k), best first, none above 0; equal ones come in
+    the order of their tokens, so that results do not depend on the engine. Attention is how the row
+    weighed the source's positions for this step (N, S), each row a sum of 1 and 0 at padding; None:
+    the model has no attention.
     """
 
     log_probs: Floats32

@@ -192,21 +192,10 @@ def train_tokenizers(
 ) -> Tokenizers:
     """Trains the tokenizers that a recipe describes, or reads those that it names.
 
-    The same text and options give the same bytes, with one version of SentencePiece.
-
-    Args:
-        options: The recipe's table.
-        source_lines: The source side of the training text. Of more than ``max_lines`` lines, so
-            many are taken evenly from the whole; the first ones, if it has no ``len``.
-        target_lines: The target side, likewise.
-
-    Returns:
-        The tokenizers.
-
-    Raises:
-        DataError: If the text cannot fill the vocabulary, or needs a larger one; the message says
-            which size works.
-        ModelError: If a model is named that cannot be used.
+    The same text and options give the same bytes, with one version of SentencePiece. Of more lines
+    than ``max_lines``, so many are taken evenly from the whole; the first ones, if a side has no
+    ``len``. It is a DataError if the text cannot fill the vocabulary, or needs a larger one (the
+    message says which size works), and a ModelError if a model is named that cannot be used.
     """
     if options.model is not None:
         joint = Tokenizer.load(Path(options.model))
