@@ -257,21 +257,21 @@ class Running(OptionGroup):
         """Loads MODEL, together with those of ``--with``, to translate in this process."""
         from seq2seq.inference.translator import Translator
 
-        return Translator.load(self._paths(model) if self.with_ else model, **self._options())
+        return Translator.load(self._paths(model), **self._options())
 
     def _paths(self, model: str) -> list[str]:
         return [model, *(self.with_ or ())]
 
     def _options(self) -> dict[str, Any]:
         """What ``Translator.load`` takes."""
-        options: dict[str, Any] = {"threads": self.threads, "engine": self.engine}
-        if self.precision is not None:
-            options["precision"] = self.precision
-        if self.shortlist:
-            options["shortlist"] = True
-        if self.with_:
-            options |= {"combine": self.combine or "log", "weights": self._weights()}
-        return options
+        return {
+            "threads": self.threads,
+            "engine": self.engine,
+            "precision": self.precision,
+            "shortlist": self.shortlist,
+            "combine": self.combine or "log",
+            "weights": self._weights(),
+        }
 
     def _weights(self) -> list[float] | None:
         if self.weights is None:

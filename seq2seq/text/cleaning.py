@@ -117,6 +117,11 @@ def _rule(make: _Make) -> _Make:
     return make
 
 
+def _either(is_bad: Callable[[str], bool], suspects: Suspects | None = None) -> _Rule:
+    """A rule that a pair fails if either of its texts is bad."""
+    return _Rule(lambda pair: is_bad(pair.source) or is_bad(pair.target), suspects)
+
+
 @_rule
 def invalid_utf8(options: recipe.Cleaning) -> _Rule | None:
     """Drops pairs whose bytes were not UTF-8."""
@@ -136,12 +141,7 @@ def empty(options: recipe.Cleaning) -> _Rule | None:
         first = texts.data[np.minimum(begins, texts.data.size - 1)]
         return np.flatnonzero((texts.lengths == 0) | _MAY_BEGIN_SPACE[first])
 
-    return _Rule(
-        lambda pair: (
-            not pair.source or not pair.target or pair.source.isspace() or pair.target.isspace()
-        ),
-        suspects,
-    )
+    return _either(lambda text: not text or text.isspace(), suspects)
 
 
 @_rule
@@ -156,10 +156,7 @@ def control_characters(options: recipe.Cleaning) -> _Rule | None:
         lead = np.flatnonzero(data == 0xC2)  # U+0080 to U+00BF
         return texts.with_bytes(np.concatenate([one_byte, lead[data[lead + 1] < 0xA0]]))
 
-    def fails(pair: RawPair) -> bool:
-        return bool(_CONTROL.search(pair.source) or _CONTROL.search(pair.target))
-
-    return _Rule(fails, suspects)
+    return _either(lambda text: bool(_CONTROL.search(text)), suspects)
 
 
 @_rule
@@ -174,10 +171,7 @@ def max_length(options: recipe.Cleaning) -> _Rule | None:
         # Most texts have too few characters to hold so many words: no need to split them.
         return len(text) > bound and length(text) > bound
 
-    return _Rule(
-        lambda pair: too_long(pair.source) or too_long(pair.target),
-        lambda texts: np.flatnonzero(texts.lengths > bound),
-    )
+    return _either(too_long, lambda texts: np.flatnonzero(texts.lengths > bound))
 
 
 @_rule
@@ -209,9 +203,7 @@ def min_letters(options: recipe.Cleaning) -> _Rule | None:
     bound = options.min_letters
     if bound is None:
         return None
-    return _Rule(
-        lambda pair: share_of_letters(pair.source) < bound or share_of_letters(pair.target) < bound
-    )
+    return _either(lambda text: share_of_letters(text) < bound)
 
 
 RULES = (*_RULES, DUPLICATES)

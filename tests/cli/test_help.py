@@ -63,7 +63,7 @@ def test_the_examples_work(run, model, monkeypatch) -> None:
     from seq2seq.inference.translator import Translator
 
     load = Translator.load
-    monkeypatch.setattr(Translator, "load", lambda path, **options: load("model", **options))
+    monkeypatch.setattr(Translator, "load", lambda path, **options: load(["model"], **options))
     for name in ("input.en", "test.en", "test.de", "output.de"):
         Path(name).write_text("zwei Kinder spielen am Wasser\n", encoding="utf-8")
     done_any = 0
