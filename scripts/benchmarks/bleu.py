@@ -17,7 +17,7 @@ from benchmarks.peers import running, say, tail
 from benchmarks.processes import WorkerError
 from benchmarks.text import Text
 from seq2seq.metrics import bleu
-from seq2seq.storage.layout import update_of
+from seq2seq.storage.layout import CARD, update_of
 
 BEAM = 5
 CORRECTED = (0.1, 0.5)  # shares of the time after which the number of updates is set anew
@@ -201,7 +201,7 @@ def ours(
     say(f"{recipe}: training for {minutes:g} min, see {run}.log ...")
     seconds, ended = Timed(command, run, 60 * minutes, threads).train()
     logged = records(run)
-    if not (run / "weights.safetensors").exists():
+    if not (run / CARD).exists():
         raise WorkerError(f"{recipe}: no validation was reached within {minutes:g} min")
     sources, references = text.val.lines()
     found = Translator.load(run, threads=threads).translate(sources, beam=BEAM)

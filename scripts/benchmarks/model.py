@@ -8,6 +8,8 @@ from pathlib import Path
 
 from benchmarks.processes import run
 from benchmarks.text import Text, digest
+from seq2seq.inference.model_folder import ModelFolder
+from seq2seq.storage.layout import WEIGHTS
 
 RECIPE = Path(__file__).with_name("recipe.toml")
 
@@ -87,9 +89,9 @@ def given(model: Path, work: Path) -> Ours:
     Returns:
         The model.
     """
-    if any(model.glob("*.onnx")):
+    if ModelFolder.open(model).is_exported:
         return Ours(model, model, None)
-    weights = (model / "weights.safetensors").read_bytes()
+    weights = ModelFolder.open(model).file(WEIGHTS).read_bytes()
     return Ours(model, work / f"exported-{digest(weights)}", None)
 
 

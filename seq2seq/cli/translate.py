@@ -25,7 +25,7 @@ from seq2seq.cli.search_options import (
     options_of,
 )
 from seq2seq.errors import Seq2SeqError
-from seq2seq.storage.layout import MODEL_FILES
+from seq2seq.storage.layout import MODEL_FILES, plain_name
 from seq2seq.storage.lines import STANDARD, count_lines
 
 if TYPE_CHECKING:
@@ -265,7 +265,7 @@ def check_output(output: str, model: str, *inputs: str) -> None:
             )
     folder, resolved = Path(model).resolve(), target.resolve()
     inside = resolved.parts[len(folder.parts) :] if resolved.is_relative_to(folder) else ()
-    if inside and inside[0] in MODEL_FILES:
+    if inside and plain_name(inside[0]) in MODEL_FILES:
         raise Seq2SeqError(f"{output}: belongs to the model: write to another file")
 
 

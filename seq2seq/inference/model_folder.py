@@ -1,16 +1,15 @@
 """A model's folder, as every engine reads it: what must be there and what must fit what.
 
 A run's folder is one as soon as its first validation is done, and a training may publish into it
-while it is read. Nothing here needs torch. The messages are the same for all engines.
+while it is read: the files of a model never change, and the card, which names them, is swapped for
+that of the next. Nothing here needs torch. The messages are the same for all engines.
 """
 
 from __future__ import annotations
 
 import hashlib
-import time
 import tomllib
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,15 +20,17 @@ from seq2seq.errors import ModelError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import recipe_from_toml
 from seq2seq.storage import checked_json
-from seq2seq.storage.layout import CARD, ENCODER, GRAPHS, RECIPE, WEIGHTS
+from seq2seq.storage.layout import CARD, ENCODER, GRAPHS, RECIPE, WEIGHTS, published_name
 from seq2seq.text.tokenizer import Tokenizers
 
 Array = TypeVar("Array")
 T = TypeVar("T")
 
-_TRIES = 5
-_PATIENCE = 0.3  # seconds that a reader waits for the rest of what is being published
-_FRESH = 10.0  # seconds; files that are older are not being published
+_TRIES = 100
+_AGAIN = (
+    "copy the folder again, or go on with the training, which writes it anew with the next better "
+    "weights"
+)
 
 
 @dataclass(frozen=True)
@@ -55,17 +56,17 @@ class ModelFolder:
         text = _recipe_text(folder)
         recipe = recipe_from_toml(text, str(folder / RECIPE), cells=False)
         tokenizers = Tokenizers.load(folder)
-        if not (folder / ENCODER).exists():
-            _check_has_weights(folder)
-        card = _card(folder)
-        _check_tokenizers(folder, tokenizers, card)
-        _check_recipe(folder, text, card)
-        return cls(folder, recipe, tokenizers, card)
+        model = cls(folder, recipe, tokenizers, _card(folder))
+        if not model.file(ENCODER).exists():
+            model._check_has_weights()
+        _check_tokenizers(folder, tokenizers, model.card)
+        _check_recipe(folder, text, model.card)
+        return model
 
     @property
     def is_exported(self) -> bool:
         """Whether it holds graphs alone, as ``seq2seq export`` writes them."""
-        return not (self.path / WEIGHTS).exists()
+        return not self.file(WEIGHTS).exists()
 
     @property
     def has_graphs(self) -> bool:
@@ -74,13 +75,18 @@ class ModelFolder:
 
     @property
     def _sums(self) -> Mapping[str, str]:
-        sums = self.card.get("files")
-        return sums if isinstance(sums, dict) else {}
+        return digests(self.card)
+
+    def file(self, name: str) -> Path:
+        """Where the weights or a graph are: in a run, under a name of their content."""
+        digest = self._sums.get(name)
+        named = self.path / published_name(name, digest or "")
+        return named if named.exists() else self.path / name
 
     def graph_file(self, name: str) -> bytes:
         """Reads a file of the exported model, refusing any but that which the card names."""
-        path = self.path / name
-        again = "export the model again" if self.is_exported else "go on with the training"
+        path = self.file(name)
+        again = "export the model again" if self.is_exported else _AGAIN
         try:
             content = path.read_bytes()
         except FileNotFoundError:
@@ -97,76 +103,66 @@ class ModelFolder:
 
     def weights(self, load: Callable[[bytes], dict[str, Array]]) -> dict[str, Array]:
         """Reads the weights by ``load`` of safetensors, as the engine's kind of arrays."""
-        _check_has_weights(self.path)
-        path = self.path / WEIGHTS
+        self._check_has_weights()
+        path = self.file(WEIGHTS)
         try:
             content = path.read_bytes()
         except OSError as error:
             raise ModelError(f"{path} is damaged or no safetensors file: {error}") from error
         digest = hashlib.sha256(content).hexdigest()
-        if self.card.get("weights_sha256", digest) != digest:
-            raise ModelError(
-                f"{path}: damaged: its sha256 is not the one in {CARD}: copy the folder again, or "
-                "go on with the training, which writes it anew where it was stopped midway"
-            )
+        if self._sums.get(WEIGHTS, digest) != digest:
+            raise ModelError(f"{path}: damaged: its sha256 is not the one in {CARD}: {_AGAIN}")
         try:
             return load(content)
         except SafetensorError as error:
             raise ModelError(f"{path} is damaged or no safetensors file: {error}") from error
 
-
-def _check_has_weights(folder: Path) -> None:
-    if (folder / WEIGHTS).exists():
-        return
-    if (folder / ENCODER).exists():
+    def _check_has_weights(self) -> None:
+        folder = self.path
+        if self.file(WEIGHTS).exists():
+            return
+        if digest := self._sums.get(WEIGHTS):
+            raise ModelError(f"{folder / published_name(WEIGHTS, digest)}: missing: {_AGAIN}")
+        if self.file(ENCODER).exists():
+            raise ModelError(
+                f"{folder}: an exported model has no {WEIGHTS}: translate it with the engine "
+                "'onnx', or use the run that it was made of"
+            )
         raise ModelError(
-            f"{folder}: an exported model has no {WEIGHTS}: translate it with the engine 'onnx', "
-            "or use the run that it was made of"
+            f"{folder}: no {WEIGHTS}: this is a prepared corpus, or a run that has not reached "
+            "its first validation; train first: seq2seq train"
         )
-    raise ModelError(
-        f"{folder}: no {WEIGHTS}: this is a prepared corpus, or a run that has not reached "
-        "its first validation; train first: seq2seq train"
-    )
+
+
+def digests(card: Mapping[str, Any]) -> dict[str, str]:
+    """The SHA-256 of weights and graphs, by their plain names, as far as a card names them."""
+    graphs, weights = card.get("files"), card.get("weights_sha256")
+    found = {WEIGHTS: weights, **(graphs if isinstance(graphs, dict) else {})}
+    return {name: digest for name, digest in found.items() if isinstance(digest, str)}
 
 
 def read_published(folder: str | Path, read: Callable[[], T]) -> T:
     """Reads a folder into which a training may publish in this very moment.
 
-    Its files are replaced one after the other, so that what is read may be of two models. Then it
-    is read again, as long as something changes there; a ``ModelError`` of ``read`` is raised if
-    nothing changes, or too much does.
+    The files of a model go when those of the next are complete, and then ``read`` fails with a
+    ``ModelError``, which is raised unless the card has changed: then the next model is read.
     """
-    for left in reversed(range(_TRIES)):
-        before = _moment(Path(folder))
+    card = Path(folder) / CARD
+    for _ in range(_TRIES):
+        before = _content(card)
         try:
-            found = read()
+            return read()
         except ModelError:
-            if not left or not _is_changing(Path(folder), before):
+            if _content(card) == before:
                 raise
-        else:
-            if not left or _moment(Path(folder)) == before:
-                return found
-    raise AssertionError("unreachable")
+    return read()
 
 
-def _moment(folder: Path) -> tuple[tuple[int, int], ...]:
-    """What changes whenever a model is published."""
-    found = []
-    for name in (WEIGHTS, CARD, *GRAPHS):
-        with suppress(OSError):
-            found.append((folder / name).stat())
-    return tuple((one.st_ino, one.st_mtime_ns) for one in found)
-
-
-def _is_changing(folder: Path, before: tuple[tuple[int, int], ...]) -> bool:
-    """Waits a little for a publishing that is under way."""
-    until = time.monotonic() + _PATIENCE
-    while _moment(folder) == before:
-        newest = max((changed / 1e9 for _, changed in before), default=0.0)
-        if time.monotonic() > until or time.time() - newest > _FRESH:
-            return False
-        time.sleep(0.02)
-    return True
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def check_self_contained(graph: bytes, origin: Path | str) -> None:

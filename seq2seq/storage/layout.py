@@ -55,7 +55,7 @@ RUN_FILES = frozenset(
         REPORT, TENSORBOARD, DATA, OLD_VAL, *GRAPHS,
     )
 )  # fmt: skip
-"""All names that a run's folder can hold, but for the lock."""
+"""All names that a run's folder can hold, in their plain form, but for the lock."""
 MODEL_FILES = RUN_FILES | {*EXPORTED, LOCK}
 """All names that are of a run or an exported model, so that no output should overwrite them."""
 
@@ -67,6 +67,21 @@ def split_file(split: str) -> str:
 
 PREPARED_FILES = frozenset((RECIPE, MANIFEST, *TOKENIZERS, *map(split_file, SPLITS)))
 """All names that a prepared folder can hold."""
+
+
+def published_name(name: str, digest: str) -> str:
+    """Names a run's file of a content by its SHA-256, so that no file of a model is ever replaced.
+
+    ``weights.safetensors`` becomes ``weights-0123456789abcdef.safetensors``. The card alone says
+    which files are the model's, and it is the last to be written.
+    """
+    path = Path(name)
+    return f"{path.stem}-{digest[:16]}{path.suffix}"
+
+
+def plain_name(name: str) -> str:
+    """The name that ``published_name`` was given; other names as they are."""
+    return re.sub(r"-[0-9a-f]{16}(?=\.[a-z]+$)", "", name)
 
 
 def checkpoint_name(update: int) -> str:

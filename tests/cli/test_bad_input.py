@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from support.bad_input import Case, contents, truncate, write_files
+from support.published import weights_file
 from support.tokenizers import save
 
 from seq2seq import recipe
@@ -274,6 +275,7 @@ def other_tokenizer(here: Path) -> None:
 def other_tokenizer_without_card(here: Path) -> None:
     other_tokenizer(here)
     (here / "run" / "card.json").unlink()
+    weights_file(here / "run").rename(here / "run" / "weights.safetensors")
 
 
 def checkpoint_files(here: Path) -> list[Path]:
@@ -313,10 +315,10 @@ RUN_CASES = [
     Case(
         "truncated weights",
         "translate run two.en --engine torch",
-        "run/weights.safetensors: damaged: its sha256 is not the one in card.json: copy the "
-        "folder again, or go on with the training, which writes it anew where it was stopped "
-        "midway",
-        damage=lambda here: truncate(here / "run" / "weights.safetensors"),
+        "run/weights-DIGEST.safetensors: damaged: its sha256 is not the one in card.json: copy "
+        "the folder again, or go on with the training, which writes it anew with the next better "
+        "weights",
+        damage=lambda here: truncate(weights_file(here / "run")),
     ),
     Case(
         "another tokenizer",

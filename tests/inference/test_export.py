@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.published import weights_file
 from support.saved import LINES, save_tiny_model
 
 from seq2seq.errors import ModelError, Seq2SeqError
@@ -86,7 +87,7 @@ def test_graphs_that_give_other_numbers_are_not_left_behind(
 
 def test_weights_that_are_not_the_recipes(run: Path, tmp_path: Path) -> None:
     other = save_tiny_model(tmp_path, hidden=16)
-    shutil.copy(run / "weights.safetensors", other)
+    shutil.copy(weights_file(run), other)
     with pytest.raises(ModelError, match="must come from the same run"):
         export_model(other, tmp_path / "model")
 

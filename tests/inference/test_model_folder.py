@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,6 +19,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import load_file
 from support.saved import LINES, save_tiny_model, tokenizers_of
 
 from seq2seq.errors import ModelError, Seq2SeqError
@@ -29,6 +31,7 @@ from seq2seq.inference.export import export_model
 from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.inference.translator import Translator
 from seq2seq.text.tokenizer import Tokenizers
+from seq2seq.training.run import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -291,23 +294,27 @@ from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.training.run import RunFolder
 
 run, *origins = map(Path, sys.argv[1:])
-replace = Path.replace
+replace, unlink = Path.replace, Path.unlink
 
 def slowly(path, target):
-    time.sleep(0.01)  # so that readers see the files of two models
+    time.sleep(0.01)  # so that readers come between two files
     return replace(path, target)
+
+def slowly_gone(path, **options):
+    time.sleep(0.01)
+    return unlink(path, **options)
 
 recipe = ModelFolder.open(run).recipe
 run = RunFolder.__new__(RunFolder)
 run.path, run.recipe = Path(sys.argv[1]), recipe
 weights = [load_file(origin / "weights.safetensors") for origin in origins]
-Path.replace = slowly
+Path.replace, Path.unlink = slowly, slowly_gone
 print("begun", flush=True)
 number = 0
 while True:
     number += 1
     run.publish(weights[number % 2], {"update": number % 2})
-    time.sleep(0.7)  # a reader on a busy machine needs as long
+    time.sleep(0.2)
 """
 
 
@@ -336,3 +343,44 @@ def test_a_run_is_read_while_it_publishes(tmp_path: Path, engine: str) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.mark.parametrize("step", range(9))
+def test_a_publishing_that_is_killed_leaves_one_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """At every rename and removal of it, the folder holds the model before or the next."""
+    folders = [tmp_path / name for name in ("first", "second")]
+    for seed, folder in enumerate(folders):
+        folder.mkdir()
+        save_tiny_model(folder, seed=seed)
+    expected = [Translator.load(one).translate(LINES) for one in folders]
+    weights = [load_file(one / "weights.safetensors") for one in folders]
+    calls = iter(range(99))
+
+    def killed(name: str) -> Callable[..., Any]:
+        done = getattr(Path, name)
+
+        def call(path: Path, *arguments: Any, **options: Any) -> Any:
+            if next(calls) >= step:
+                raise KeyboardInterrupt
+            return done(path, *arguments, **options)
+
+        return call
+
+    with RunFolder(tmp_path / "run", ModelFolder.open(folders[0]).recipe) as run:
+        for name in ("recipe.toml", "tokenizer.model"):
+            shutil.copy(folders[0] / name, run.path)
+        run.publish(weights[0], {"update": 1})
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "replace", killed("replace"))
+            patched.setattr(Path, "unlink", killed("unlink"))
+            with pytest.raises(KeyboardInterrupt):
+                run.publish(weights[1], {"update": 2})
+        new = run.published() == 2
+        assert new == (step >= 5)  # four files, then the card
+        for engine in ("onnx", "torch"):
+            assert Translator.load(run.path, engine=engine).translate(LINES) == expected[new]
+        run.publish(weights[1], {"update": 2})
+        assert Translator.load(run.path).translate(LINES) == expected[1]
+        assert len([*run.path.glob("*.onnx"), *run.path.glob("*.safetensors")]) == 4

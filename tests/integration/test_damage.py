@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.published import weights_file
 from support.tiny import write_recipe
 
 import seq2seq
@@ -80,7 +81,7 @@ def test_every_file_is_watched(whole: tuple[Path, Path, list[str], bytes], tmp_p
     names = files(whole[1])
     assert len(names) > 15
     important = [
-        one for one in names if one.name in ("card.json", "run.json", "weights.safetensors")
+        one for one in names if one.name in ("card.json", "run.json", weights_file(whole[1]).name)
     ]
     important += [Path("recipe.toml"), Path("tokenizer.model"), Path("metrics.jsonl")]
     for seed, file in enumerate(important):
@@ -95,6 +96,6 @@ def test_any_bit_of_any_file(whole: tuple[Path, Path, list[str], bytes], tmp_pat
         for file in files(whole[1]):
             found = check(whole, tmp_path, file, seed)
             noticed[str(file)] = noticed.get(str(file), 0) + bool(found)
-    for name in ("weights.safetensors", "card.json", "run.json", "data/manifest.json"):
+    for name in (weights_file(whole[1]).name, "card.json", "run.json", "data/manifest.json"):
         assert noticed[name] >= 3, noticed
     assert all(noticed[name] == 0 for name in HARMLESS if name in noticed), noticed

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.processes import run_python
+from support.published import weights_file
 from support.tiny import AVERAGE, write_recipe
 
 import seq2seq
@@ -42,7 +43,7 @@ def command(folder: Path, run: str) -> list[str]:
 
 
 def contents(run: Path) -> dict[str, bytes]:
-    files = [run / "weights.safetensors", run / "old_val.arrow", *(run / "last").glob("*.saf*")]
+    files = [weights_file(run), run / "old_val.arrow", *(run / "last").glob("*.saf*")]
     return {file.name: file.read_bytes() for file in files}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.mounted import fill, small_disk
+from support.published import weights_file
 from support.tiny import write_recipe
 
 import seq2seq
@@ -96,7 +97,7 @@ def test_a_model_that_finds_no_room(
         seq2seq.train(read, disk / "r", data=data, threads=1, monitor=Silent())
         assert json.loads((disk / "r/card.json").read_bytes())["update"] == 20
         best = (disk / "r/best/model.safetensors").read_bytes()
-        assert (disk / "r/weights.safetensors").read_bytes() == best
+        assert weights_file(disk / "r").read_bytes() == best
 
 
 def test_a_log_that_finds_no_room_waits(corpus: tuple[Path, Path], tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.published import weights_file
 from support.tiny import write_recipe
 
 import seq2seq
@@ -40,7 +41,7 @@ def expected(corpus: Path) -> bytes:
     run = corpus.parent / "here"
     recipe = seq2seq.load_recipe(str(corpus), ["training.updates=10"])
     seq2seq.train(recipe, run, threads=1)
-    return (run / "weights.safetensors").read_bytes()
+    return weights_file(run).read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -88,4 +89,4 @@ def test_trains_translates_and_goes_on(
     if place != QUICK:
         whole = tmp_path / "whole"
         command("train", str(corpus), "-o", str(whole), "--threads", "1", *UPDATES)
-        assert (whole / "weights.safetensors").read_bytes() == expected
+        assert weights_file(whole).read_bytes() == expected

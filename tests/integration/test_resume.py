@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.processes import run_python
+from support.published import weights_file
 from support.tiny import AVERAGE, write_recipe
 
 import seq2seq
@@ -38,7 +39,7 @@ def contents(run: Path) -> dict[str, bytes]:
     files = sorted((run / "last").glob("*.safetensors"))
     assert [file.stem for file in files] == ["average", "model", "optimizer"]
     return {
-        "published": (run / "weights.safetensors").read_bytes(),
+        "published": weights_file(run).read_bytes(),
         **{file.name: file.read_bytes() for file in files},
     }
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.published import weights_file
 from support.slowed import BEGUN
 from support.tiny import write_recipe
 
@@ -88,7 +89,7 @@ def test_a_long_validation_is_not_waited_for(
         assert again.best is not None
         assert whole.best is not None
         assert again.best["loss"] == whole.best["loss"]
-        for name in ("weights.safetensors", "last/optimizer.safetensors"):
+        for name in (weights_file(run).name, "last/optimizer.safetensors"):
             assert (run / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 

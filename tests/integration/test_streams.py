@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.processes import run_python
+from support.published import weights_file
 from support.tiny import write_recipe
 
 CORPORA = """train = [
@@ -52,7 +53,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
 
 
 def tensors(run: Path) -> dict[str, bytes]:
-    files = [*(run / "last").glob("*.safetensors"), run / "weights.safetensors"]
+    files = [*(run / "last").glob("*.safetensors"), weights_file(run)]
     return {path.name: path.read_bytes() for path in files}
 
 

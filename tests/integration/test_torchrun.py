@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support.processes import start, torchrun
+from support.published import weights_file
 from support.tiny import write_recipe
 
 import seq2seq
@@ -77,7 +78,7 @@ def seen(run: Path) -> dict[int, list[list[int]]]:
 
 
 def contents(run: Path) -> dict[str, bytes]:
-    files = [*sorted((run / "last").glob("*.safetensors")), run / "weights.safetensors"]
+    files = [*sorted((run / "last").glob("*.safetensors")), weights_file(run)]
     return {file.name: file.read_bytes() for file in files}
 
 

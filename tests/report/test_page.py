@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from safetensors.numpy import load_file
+from support.published import weights_file
 
 import seq2seq
 from seq2seq.errors import DataError, ModelError
@@ -118,7 +119,7 @@ def test_what_is_in_it_is_the_runs(trained: Path) -> None:
 def test_the_card_is_complete(trained: Path) -> None:
     card = json.loads((trained / "card.json").read_text(encoding="utf-8"))
     examples = json.loads((trained / "examples.json").read_text(encoding="utf-8"))
-    weights = load_file(trained / "weights.safetensors")
+    weights = load_file(weights_file(trained))
     assert card["parameters"] == sum(one.size for one in weights.values())
     assert sum(card["parameters_of"].values()) == card["parameters"]
     assert card["pairs"] == {"train": 300, "val": 20}

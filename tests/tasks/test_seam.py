@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from support.published import weights_file
 from support.tiny import tiny_recipe
 from support.told import Told
 from torch import Tensor, nn
@@ -204,7 +205,7 @@ def test_another_task_is_trained_resumed_and_reported(
 
     # the measure, and the best validation, by hand
     model = task_for(recipe).build_model(PreparedData.open(data).tokenizers)
-    model.load_state_dict(load_file(run / "weights.safetensors"))
+    model.load_state_dict(load_file(weights_file(run)))
     val = PreparedData.open(data).val
     rows = Classification(recipe).collate(*val.ids(np.arange(len(val))))
     with torch.no_grad():

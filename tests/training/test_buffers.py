@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from support.cells import ReservoirCell
 from support.models import model_options
+from support.published import weights_file
 from support.tiny import write_recipe
 from support.told import Told
 from torch import Tensor
@@ -75,7 +76,7 @@ def test_what_is_not_learned_stays_as_it_was_drawn(
     whole = run(corpus, tmp_path / "whole", setting, "training.keep_checkpoints=9")
     first = kept(load_file(whole / "checkpoints/update-00000004/model.safetensors"))
     assert {one.dtype for one in first.values()} == {torch.float32, torch.int64}
-    published = load_file(whole / "weights.safetensors")
+    published = load_file(weights_file(whole))
     for weights in (published, load_file(whole / "last/model.safetensors")):
         for name, one in kept(weights).items():
             assert one.dtype == first[name].dtype
@@ -92,9 +93,7 @@ def test_what_is_not_learned_stays_as_it_was_drawn(
         corpus, tmp_path / "half", setting, "training.updates=8", "training.keep_checkpoints=9"
     )
     run(corpus, half, setting, "training.keep_checkpoints=9")
-    assert (half / "weights.safetensors").read_bytes() == (
-        whole / "weights.safetensors"
-    ).read_bytes()
+    assert weights_file(half).read_bytes() == weights_file(whole).read_bytes()
 
 
 def test_a_fine_tuned_model_takes_them_along(
@@ -104,7 +103,7 @@ def test_a_fine_tuned_model_takes_them_along(
     recipe = load_recipe(str(corpus[0]), [*SETTINGS, "seed=7"])
     tuned = tmp_path / "tuned"
     seq2seq.train(recipe, tuned, data=corpus[1].folder, init_from=general, monitor=Told())
-    ours, theirs = (kept(load_file(x / "weights.safetensors")) for x in (tuned, general))
+    ours, theirs = (kept(load_file(weights_file(x))) for x in (tuned, general))
     assert all(torch.equal(ours[name], one) for name, one in theirs.items())
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from support.published import weights_file
 from support.tiny import tiny_recipe
 from support.told import Told
 
@@ -101,7 +102,7 @@ def test_early_stopping_counts_validations(
     card = json.loads((tmp_path / "r/card.json").read_text(encoding="utf-8"))
     assert card["update"] == 20
     best = load_file(tmp_path / "r/best/model.safetensors")
-    published = load_file(tmp_path / "r/weights.safetensors")
+    published = load_file(weights_file(tmp_path / "r"))
     assert all(torch.equal(best[name], published[name]) for name in published)
 
 
@@ -154,7 +155,7 @@ def test_the_mean_of_the_last_weights_is_published_if_it_is_better(
     run(corpus, tmp_path / "r", "training.updates=40", average, monitor=told)
     kept = [tmp_path / f"r/checkpoints/update-{n:08d}/model.safetensors" for n in (20, 30, 40)]
     several = [load_file(path) for path in kept]
-    published = load_file(tmp_path / "r/weights.safetensors")
+    published = load_file(weights_file(tmp_path / "r"))
     for name, value in published.items():
         mean = torch.stack([one[name].double() for one in several]).mean(0)
         torch.testing.assert_close(value.double(), mean, rtol=1e-6, atol=1e-8)
@@ -191,7 +192,7 @@ def test_the_mean_is_of_the_checkpoints_that_are_left(
     average = 'training.average={kind="last",count=2}'
     run(corpus, tmp_path / "r", "training.updates=20", average)
     assert records(tmp_path / "r", "validation")[-1]["mean_of_updates"] == [20]
-    assert same(load_file(tmp_path / "r/weights.safetensors"), weights(tmp_path / "r/last"))
+    assert same(load_file(weights_file(tmp_path / "r")), weights(tmp_path / "r/last"))
 
 
 def test_the_moving_average_is_what_is_published(
@@ -199,7 +200,7 @@ def test_the_moving_average_is_what_is_published(
 ) -> None:
     run(corpus, tmp_path / "r", "training.updates=10", 'training.average={kind="ema",decay=0.9}')
     average = load_file(tmp_path / "r/best/average.safetensors")
-    published = load_file(tmp_path / "r/weights.safetensors")
+    published = load_file(weights_file(tmp_path / "r"))
     own = load_file(tmp_path / "r/best/model.safetensors")
     assert all(torch.equal(average[name], published[name]) for name in published)
     assert not all(torch.equal(own[name], published[name]) for name in published)
@@ -251,7 +252,7 @@ def test_updates_that_are_not_finite_are_skipped_and_counted(
     assert result.skipped == 3
     assert result.finished
     assert sum("skipped" in line for line in told.lines) == 3
-    for value in load_file(tmp_path / "r/weights.safetensors").values():
+    for value in load_file(weights_file(tmp_path / "r")).values():
         assert value.isfinite().all()
 
 

@@ -186,5 +186,5 @@ def load_model(model: ModelFolder) -> TranslationModel:
     weights = model.weights(load)
     source, target = model.tokenizers.source, model.tokenizers.target
     network = TranslationModel(model.recipe.model, source.size, target.size)
-    load_tensors(network, weights, model.path / WEIGHTS)
+    load_tensors(network, weights, model.file(WEIGHTS))
     return network.eval()

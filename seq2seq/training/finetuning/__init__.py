@@ -291,4 +291,4 @@ def _is_same(folder: Path, then: Path, digest: str) -> bool:
     """Whether a folder is the one used before, whatever it holds now, or has the same weights."""
     if folder.resolve() == then.resolve():
         return True
-    return (folder / WEIGHTS).is_file() and SourceModel.read(folder).digest == digest
+    return any(folder.glob(f"{Path(WEIGHTS).stem}*")) and SourceModel.read(folder).digest == digest

@@ -55,7 +55,7 @@ class SourceModel:
 
         def read() -> tuple[ModelFolder, Tensors, str]:
             model = ModelFolder.open(folder)
-            return model, model.weights(load), file_digest(folder / WEIGHTS)
+            return model, model.weights(load), file_digest(model.file(WEIGHTS))
 
         model, weights, digest = read_published(folder, read)
         update = model.card.get("update")
@@ -198,7 +198,7 @@ def _network(options: recipes.Model, tokenizers: Tokenizers) -> TranslationModel
 def _under_all_names(model: ModelFolder, read: Tensors) -> Tensors:
     """The weights under every name: a shared one is stored once, and may not be shared here."""
     network = _network(model.recipe.model, model.tokenizers)
-    check_shapes(tensors_of(network), read, model.path / WEIGHTS)
+    check_shapes(tensors_of(network), read, model.file(WEIGHTS))
     stored: dict[int, str] = {}
     every = {
         n: one for n, one in network.state_dict(keep_vars=True).items() if isinstance(one, Tensor)

@@ -1,8 +1,8 @@
 """A run's folder: the model-to-be, its checkpoints, and what was measured on the way.
 
-``recipe.toml``, ``tokenizer.model`` (or ``source.model`` and ``target.model``),
-``weights.safetensors`` and ``card.json`` make a model folder, so a run translates as soon as its
-first validation is done. Beside them: ``run.json`` (which data), ``checkpoints/``, the links
+``recipe.toml``, ``tokenizer.model`` (or ``source.model`` and ``target.model``), ``card.json`` and
+the weights and graphs that it names make a model folder, so a run translates as soon as its first
+validation is done. Beside them: ``run.json`` (which data), ``checkpoints/``, the links
 ``best`` and ``last`` into it, ``metrics.jsonl``, ``curves.png``, and ``data/`` where the run
 prepared its own.
 """
@@ -20,11 +20,11 @@ from safetensors import SafetensorError
 
 from seq2seq.data.dataset import PreparedData
 from seq2seq.errors import ModelError, TrainingError
-from seq2seq.inference.model_folder import recipe_digest
+from seq2seq.inference.model_folder import digests, recipe_digest
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import read_recipe_text, recipe_from_toml, recipe_to_toml
 from seq2seq.storage import checked_json
-from seq2seq.storage.atomic import clear_leftovers, replace_link, replacing, write_bytes
+from seq2seq.storage.atomic import clear_leftovers, replace_link, write_bytes
 from seq2seq.storage.layout import (
     BEST,
     CARD,
@@ -39,6 +39,8 @@ from seq2seq.storage.layout import (
     WEIGHTS,
     checkpoint_folders,
     checkpoint_name,
+    plain_name,
+    published_name,
     update_of,
 )
 from seq2seq.storage.lock import Lock
@@ -49,7 +51,7 @@ from seq2seq.training.run.checkpoint import (
     Tensors,
     load_checkpoint,
     save_checkpoint,
-    write_tensors,
+    tensor_bytes,
 )
 from seq2seq.training.run.journal import Journal
 
@@ -240,28 +242,45 @@ class RunFolder:
 
     def published(self) -> int | None:
         """The update whose weights the folder has now; None: there are none yet."""
-        card = self.path / CARD
-        if not card.is_file() or not (self.path / WEIGHTS).is_file():
+        card = self._card()
+        if not all(path.is_file() for path in _named(self.path, card)):
             return None
-        update = checked_json.read(card).get("update")
+        update = card.get("update")
         return update if isinstance(update, int) else None
 
     def publish(self, weights: Tensors, card: dict[str, Any]) -> None:
-        """Makes weights the run's model, with a card of what is known of them."""
+        """Makes weights the run's model, with a card of what is known of them.
+
+        Files of new names first, then the card, then the files of the model before go: at every
+        moment, also if this process is killed, the card and what it names are one model.
+        """
         graphs = task_for(self.recipe).graphs(weights)
-        files = [self.path / name for name in (WEIGHTS, *graphs, CARD)]
-        with self._writing("the model"), replacing(*files) as (partial, *others, partial_card):
-            for path, content in zip(others, graphs.values(), strict=True):
-                path.write_bytes(content)
-            about = {
-                **card,
-                "recipe_sha256": recipe_digest(recipe_to_toml(self.recipe)),
-                "weights_sha256": write_tensors(partial, weights),
-                "files": {name: sha256(content).hexdigest() for name, content in graphs.items()},
-            }
-            partial_card.write_bytes(checked_json.dumps(about))
-        for name in set(GRAPHS) - set(graphs):  # of an earlier model; the card names none of them
-            (self.path / name).unlink(missing_ok=True)
+        contents = {WEIGHTS: tensor_bytes(weights), **graphs}
+        sums = {name: sha256(content).hexdigest() for name, content in contents.items()}
+        about = {
+            **card,
+            "recipe_sha256": recipe_digest(recipe_to_toml(self.recipe)),
+            "weights_sha256": sums[WEIGHTS],
+            "files": {name: sums[name] for name in graphs},
+        }
+        with self._writing("the model"):
+            try:
+                for name, content in contents.items():
+                    _put(self.path / published_name(name, sums[name]), content)
+                checked_json.write(self.path / CARD, about)
+            finally:
+                self._drop_unnamed()
+
+    def _card(self) -> dict[str, Any]:
+        path = self.path / CARD
+        return checked_json.read(path) if path.is_file() else {}
+
+    def _drop_unnamed(self) -> None:
+        """Removes weights and graphs that the card does not name."""
+        named = _named(self.path, self._card())
+        for path in self.path.iterdir():
+            if plain_name(path.name) in (WEIGHTS, *GRAPHS) and path not in named:
+                path.unlink()
 
     @contextmanager
     def _writing(self, what: str) -> Iterator[None]:
@@ -286,6 +305,15 @@ def _whole(folders: list[Path], say: Callable[[str], None]) -> Iterator[tuple[Pa
             say(f"warning: {error}; trying the one before")
         else:
             yield folder, checkpoint
+
+
+def _named(folder: Path, card: dict[str, Any]) -> list[Path]:
+    """The weights and graphs that a card is of; an older version gave them their plain names."""
+    found = []
+    for name, digest in {WEIGHTS: "", **digests(card)}.items():
+        path = folder / published_name(name, digest)
+        found.append(path if path.exists() else folder / name)
+    return found
 
 
 def _put(path: Path, content: bytes) -> None:

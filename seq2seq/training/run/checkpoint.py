@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor
 
 from seq2seq.errors import ModelError
@@ -47,13 +47,17 @@ class Checkpoint:
 def save_tensors(path: Path, tensors: Tensors) -> str:
     """Writes a safetensors file, or replaces it in one step; returns its SHA-256."""
     with replacing(path) as (partial,):
-        return write_tensors(partial, tensors)
+        save_file(_on_cpu(tensors), partial)
+        return file_digest(partial)
 
 
-def write_tensors(path: Path, tensors: Tensors) -> str:
-    """Writes a safetensors file that has a temporary name; returns its SHA-256."""
-    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
-    return file_digest(path)
+def tensor_bytes(tensors: Tensors) -> bytes:
+    """The content of a safetensors file."""
+    return save(_on_cpu(tensors))
+
+
+def _on_cpu(tensors: Tensors) -> Tensors:
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:

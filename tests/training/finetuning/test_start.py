@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from support.published import weights_file
 from support.quickstart import pairs
 from support.tiny import tiny_recipe, write_recipe
 from support.told import Told
@@ -106,7 +107,7 @@ def test_the_first_weights_are_those_that_were_published(place: Path, tmp_path: 
         place, tmp_path / "run", "training.learning_rate=1e-30", "training.updates=2",
         "training.average={kind='ema', decay=0.9}", "training.keep_checkpoints=9",
     )  # fmt: skip
-    general = load_file(place / "general" / "weights.safetensors")
+    general = load_file(weights_file(place / "general"))
     last_of_general = load_file(place / "general" / "last" / "model.safetensors")
     assert any(not torch.equal(general[name], last_of_general[name]) for name in general)
     for group in ("model", "average"):
@@ -189,7 +190,7 @@ def test_new_layers_start_fresh_and_everything_is_told(place: Path, tmp_path: Pa
     layers = ["model.decoder.layers=2", "model.decoder.attention=general", "training.updates=1"]
     heard, _ = tuned(place, tmp_path / "run", *layers)
     init = records(tmp_path / "run", "init")[0]
-    general = load_file(place / "general" / "weights.safetensors")
+    general = load_file(weights_file(place / "general"))
     first = load_file(tmp_path / "run/checkpoints/update-00000000/model.safetensors")
     # By hand: what has the same name and shape in both files.
     same = [n for n in first if n in general and first[n].shape == general[n].shape]
@@ -312,8 +313,8 @@ def test_preparing_first_gives_the_same_weights(
         recipe, options = load_recipe(str(recipe), [f"tokenizer.model={model}"]), {}
     seq2seq.prepare(recipe, tmp_path / "data", processes=1, **options)
     tuned(place, tmp_path / "run", data=tmp_path / "data")
-    weights = (tmp_path / "run" / "weights.safetensors").read_bytes()
-    assert weights == (run / "weights.safetensors").read_bytes()
+    weights = weights_file(tmp_path / "run").read_bytes()
+    assert weights == weights_file(run).read_bytes()
 
 
 @pytest.mark.parametrize("name_it", [True, False])
@@ -342,7 +343,11 @@ def test_it_goes_on_without_the_first_run(
         for each in (run, here / "again")
     ]
     assert figures[0] == figures[1]
-    for file in ("weights.safetensors", "last/model.safetensors", "last/optimizer.safetensors"):
+    for file in (
+        weights_file(run).name,
+        "last/model.safetensors",
+        "last/optimizer.safetensors",
+    ):
         assert (here / "again" / file).read_bytes() == (run / file).read_bytes()
 
 
@@ -377,7 +382,7 @@ def test_bad_origins(place: Path, tmp_path: Path) -> None:
         tuned(place, tmp_path / "run", init_from=place)
     damaged = tmp_path / "damaged"
     shutil.copytree(place / "general", damaged)
-    weights = damaged / "weights.safetensors"
+    weights = weights_file(damaged)
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
@@ -463,8 +468,9 @@ def test_a_set_that_is_nowhere_is_warned_of_once_and_one_that_is_given_is_used(
 ) -> None:
     bare = tmp_path / "bare"
     bare.mkdir()
-    for name in ("recipe.toml", "tokenizer.model", "weights.safetensors"):
+    for name in ("recipe.toml", "tokenizer.model"):
         shutil.copy(place / "general" / name, bare)
+    shutil.copy(weights_file(place / "general"), bare / "weights.safetensors")
     text = (bare / "recipe.toml").read_text(encoding="utf-8")
     (bare / "recipe.toml").write_text(text.replace("val.", "lost."), encoding="utf-8")
     heard, _ = tuned(place, tmp_path / "run", "training.updates=1", init_from=bare)
@@ -548,7 +554,7 @@ def test_separate_tokenizers_and_another_cell(place: Path, tmp_path: Path) -> No
     for name in ("source.model", "target.model"):
         assert (tmp_path / "run" / name).read_bytes() == (general / name).read_bytes()
     init = records(tmp_path / "run", "init")[0]
-    weights = list(load_file(general / "weights.safetensors"))
+    weights = list(load_file(weights_file(general)))
     cells = [name for name in weights if name.startswith("decoder.stack.layers.0.0.")]
     assert set(init["reshaped"]) | set(init["left"]) >= {one for one in cells if "weight" in one}
     assert set(weights) - set(cells) <= set(init["taken"])
@@ -558,7 +564,7 @@ def test_separate_tokenizers_and_another_cell(place: Path, tmp_path: Path) -> No
 def test_an_exported_model_without_weights_is_refused(place: Path, tmp_path: Path) -> None:
     exported = tmp_path / "exported"
     shutil.copytree(place / "general", exported)
-    (exported / "weights.safetensors").rename(exported / "encoder.onnx")
+    weights_file(exported).rename(exported / "encoder.onnx")
     (exported / "card.json").unlink()
     with pytest.raises(ModelError, match=r"an exported model has no weights\.safetensors"):
         tuned(place, tmp_path / "run", init_from=exported)
@@ -567,20 +573,25 @@ def test_an_exported_model_without_weights_is_refused(place: Path, tmp_path: Pat
 def test_a_run_that_publishes_meanwhile_is_read_again(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Weights and card are replaced one right after the other: never one of each is taken."""
+    """What the card named may be gone when it is looked for: then the next card is read."""
     general = tmp_path / "general"
     shutil.copytree(place / "general", general)
     card = general / "card.json"
     whole = card.read_bytes()
     about = json.loads(whole)
     del about["own_sha256"]
-    card.write_text(json.dumps({**about, "weights_sha256": "of the update before"}))
-    monkeypatch.setattr(
-        "seq2seq.inference.model_folder.time.sleep", lambda _: card.write_bytes(whole)
-    )
+    gone = json.dumps({**about, "update": 1, "weights_sha256": "0" * 64})
+    card.write_text(gone)
+    weights = ModelFolder.weights
+
+    def published_before(*arguments: Any) -> Any:
+        card.write_bytes(whole)
+        return weights(*arguments)
+
+    monkeypatch.setattr(ModelFolder, "weights", published_before)
     origin = SourceModel.read(general)
     assert (origin.update, origin.digest) == (update_of(place), about["weights_sha256"])
-    card.write_text(json.dumps({**about, "weights_sha256": "of another"}))
-    monkeypatch.setattr("seq2seq.inference.model_folder.time.sleep", lambda _: None)
-    with pytest.raises(ModelError, match="damaged: its sha256 is not the one in card"):
+    monkeypatch.undo()
+    card.write_text(gone)
+    with pytest.raises(ModelError, match=r"weights-0{16}\.safetensors: missing: copy"):
         SourceModel.read(general)
