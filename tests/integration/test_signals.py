@@ -18,7 +18,7 @@ import seq2seq
 from seq2seq.storage.layout import checkpoint_folders
 from seq2seq.training.run.checkpoint import load_checkpoint
 
-LIMIT = 10.0  # seconds that a process may take to save and end
+LIMIT = 30.0  # seconds to save and end, on a machine with other work; alone it takes three
 TESTS = Path(__file__).parents[1]
 
 
@@ -128,7 +128,7 @@ def test_the_second_time_it_ends_at_once_with_the_last_checkpoint_whole(
     slowed = Slowed("saving", str(recipe), "--data", str(data), "-o", str(run))
     seconds = slowed.end(signal.SIGINT, signal.SIGINT)
     assert slowed.process.returncode == 130, slowed.told
-    assert seconds < LIMIT / 2, "the file that is being written would take a minute"
+    assert seconds < LIMIT, "the file that is being written would take a minute"
     assert left(run) == []
     assert [load_checkpoint(one).state.update for one in checkpoint_folders(run / "checkpoints")]
     assert "Traceback" not in slowed.told

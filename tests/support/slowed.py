@@ -2,7 +2,7 @@
 
     python -m support.slowed WORK train ARGUMENTS
 
-WORK is what takes a minute: "preparing" (the tokenizer's training reads its text slowly),
+WORK is what takes more than a minute: "preparing" (the tokenizer's training reads its text slowly),
 "validation" (each step of the search), "update" (each of an update's many batches), "saving" (each
 file of a checkpoint), or "nothing".
 """
@@ -49,13 +49,13 @@ def main() -> None:
 
         tokenizer._trainable = lines
     elif work == "validation":
-        TorchEngine.step = slow(TorchEngine.step, 0.5)  # type: ignore[method-assign]
+        TorchEngine.step = slow(TorchEngine.step, 3.0)  # type: ignore[method-assign]
     elif work == "update":
         # The first updates are quick, so that there is something to save.
-        slowed = slow(BatchObjective._backward, 0.5, after=300)
+        slowed = slow(BatchObjective._backward, 3.0, after=300)
         BatchObjective._backward = slowed  # type: ignore[method-assign]
     elif work == "saving":
-        checkpoint.save_file = slow(checkpoint.save_file, 60.0, after=2)
+        checkpoint.save_file = slow(checkpoint.save_file, 90.0, after=2)
     sys.argv[1:] = sys.argv[2:]
     run_command()
 

@@ -389,10 +389,9 @@ def test_bad_origins(place: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="damaged: its sha256 is not the one in card"):
         tuned(place, tmp_path / "run", init_from=damaged)
     weights.unlink()
-    with pytest.raises(ModelError, match=r"an exported model has no weights\.safetensors"):
+    with pytest.raises(ModelError, match=r"weights-.*: missing: copy the folder again"):
         tuned(place, tmp_path / "run", init_from=damaged)
-    for graph in damaged.glob("*.onnx"):
-        graph.unlink()
+    (damaged / "card.json").unlink()
     with pytest.raises(ModelError, match="a run that has not reached its first validation"):
         tuned(place, tmp_path / "run", init_from=damaged)
     assert not (tmp_path / "run").exists()
