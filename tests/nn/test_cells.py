@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
-from support.models import lstm_in_bfloat16, model_options, random_cell, random_tensor
+from support.models import lstm_in_bfloat16, make_batch, model_options, random_cell, random_tensor
 from torch import Tensor, nn
 
 from seq2seq.errors import ModelError
@@ -139,6 +141,38 @@ def test_a_foreign_cell_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         stack(torch.zeros(2, 5, 3))
     with pytest.raises(ModelError, match=failed):
         stack.step(0, torch.zeros(2, 3), (torch.zeros(2, 4),))
+
+
+METHODS = ["__init__", "reset_parameters", "scale_inputs", "initial_state", "project", "step"]
+
+
+def failing(error: Exception) -> Callable[..., Any]:
+    def fail(*values: Any) -> Any:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_whatever_method_of_a_foreign_cell_fails(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = make_batch([([4, 5], [6])])
+    for error, seen, words in [
+        (ZeroDivisionError("mine"), ModelError, r"'other' \(.*:Other, .*failed: ZeroDiv.*: mine"),
+        (MemoryError(), MemoryError, "^$"),  # halving the batch may help, and is somebody else's
+        (ModelError("said well"), ModelError, "^said well$"),
+    ]:
+        other = type("Other", (MinimalGatedCell,), {method: failing(error)})
+        monkeypatch.setitem(CELLS.own, "other", other)
+        with pytest.raises(seen, match=words):
+            TranslationModel(model_options({"cell": "other"}, {}), 9, 9)(batch)
+
+
+def test_a_failing_cell_of_our_own_is_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LstmCell, "step", failing(ZeroDivisionError("ours")))
+    with pytest.raises(ZeroDivisionError, match="ours"):
+        RecurrentStack(recipe.Cell(kind="lstm"), 3, 4).step(0, torch.zeros(2, 3), ())
 
 
 @pytest.mark.parametrize("cell", [PlainOptions, NoCell])

@@ -12,6 +12,7 @@ from support.models import model_options
 from torch import Tensor
 from torch.nn import functional
 
+from seq2seq.errors import ModelError
 from seq2seq.inference.engines.onnx import OnnxEngine, open_session
 from seq2seq.inference.engines.onnx.builder import Builder, Precision
 from seq2seq.inference.engines.onnx.network import OnnxNetwork
@@ -68,6 +69,25 @@ def test_graphs_give_the_numbers_of_torch(
         expected, a = theirs.distribution(a, rows, tokens)
         found, b = ours.distribution(b, rows, tokens)
         np.testing.assert_allclose(found.log_probs, expected.log_probs, atol=tolerance)
+
+
+class BranchingCell(MinimalCell):
+    def step(self, projected_BG: Tensor, state: State) -> State:
+        return super().step(projected_BG, state) if state[0].sum() > 0 else state
+
+
+@pytest.mark.timeout(600)
+def test_a_cell_that_cannot_be_traced_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CELLS.own, "branching", BranchingCell)
+    options = model_options({}, {"cell": "branching"})
+    network = OnnxNetwork(options, weights_of(random_engine(options)))
+    words = (
+        r"the cell 'branching' \(.*test_traced:BranchingCell, of the package .*\): "
+        "project and step cannot be made into an ONNX graph: "
+    )
+    with pytest.raises(ModelError, match=words) as caught:
+        network.step("float32")
+    assert "\n" not in str(caught.value)
 
 
 def test_the_builder_scans() -> None:
