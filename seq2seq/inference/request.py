@@ -185,7 +185,7 @@ def check_without_texts(constraints: Sequence[Constraints], first_line: int) -> 
 def windows(
     lines: Iterable[str], constraints: Iterable[Constraints] | None, size: int
 ) -> Iterator[tuple[list[str], list[Constraints] | None, int]]:
-    """Takes so many lines at a time, with their constraints and the number of the first."""
+    """Takes ``size`` lines at a time, with their constraints and the number of the first line."""
     lines_left = iter(lines)
     constraints_left = None if constraints is None else iter(constraints)
     count = 0

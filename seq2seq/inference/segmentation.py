@@ -29,7 +29,7 @@ _CUTS = (
     re.compile(r"\s+"),
 )
 _FREE = Constraints()
-_BYTES = 4  # a character that the tokenizer does not know may become so many pieces
+_BYTES = 4  # the most pieces that a character unknown to the tokenizer becomes, one a byte
 
 
 def split_line(line: str, limit: int, count: Count) -> list[str]:

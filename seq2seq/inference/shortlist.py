@@ -28,7 +28,7 @@ from seq2seq.ids import EOS, UNK
 from seq2seq.search.model import Bools, Floats32, Ints, top_k
 from seq2seq.storage import atomic
 
-# Logits of so many rows are made at once: they stay in the cache until their best are found.
+# Rows whose logits are made at once: few enough to stay in the cache until their best are found.
 _ROWS_AT_ONCE = 64
 
 _FORMAT = "seq2seq shortlist 1"

@@ -122,7 +122,7 @@ def learn_shortlist(
     """Learns a shortlist from the attention of a trained model.
 
     Each source piece has at most ``per_piece`` target pieces, and every sentence the ``frequent``
-    most frequent ones. Of more pairs than ``most_pairs``, so many are drawn.
+    most frequent ones. At most ``most_pairs`` pairs are read, drawn at random.
     """
     for name, value in (("per_piece", per_piece), ("most_pairs", most_pairs)):
         if value < 1:

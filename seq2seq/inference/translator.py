@@ -275,7 +275,7 @@ class Translator:
                 raise
             if len(segments) == 1:
                 raise Seq2SeqError(f"line {segments[0].line}: {error}") from None
-            for segment in sorted(segments, key=lambda segment: segment.line):  # whose were they?
+            for segment in sorted(segments, key=lambda segment: segment.line):  # finds the line
                 self._search_batch([segment], table, request)
             raise
 

@@ -71,7 +71,7 @@ class SearchOptions:
         max_length: A cap besides, in pieces; None: none.
         min_ratio: The least target pieces a source piece, eos not counted.
         min_length: The least target pieces, eos not counted.
-        no_repeat_ngram: No n-gram of so many pieces comes twice in a translation; 0: any may.
+        no_repeat_ngram: The size of n-grams that must not come twice in a translation; 0: any may.
         repetition_penalty: What came already is less likely by this factor (Keskar et al. 2019).
         groups: Parts of the beam that are kept different (Vijayakumar et al. 2018); divides it.
         diversity: How strongly.

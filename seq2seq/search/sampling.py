@@ -37,7 +37,7 @@ from seq2seq.search.model import (
 from seq2seq.search.step import Stepper, checked_caps
 from seq2seq.search.trace import Normalization, Paths, divisors
 
-_BLOCK = 32  # random numbers are made for so many steps at once
+_BLOCK = 32  # steps for which random numbers are made at once
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Sampling:
 
     Args:
         temperature: Log-probabilities are divided by it before drawing; below 1 is safer.
-        top_k: Only the so many best tokens may be drawn; None: all.
+        top_k: How many of the best tokens may be drawn; None: all.
         top_p: Only the best tokens that together have so much of the probability (Holtzman et al.
             2020), at least one.
         seed: Another seed, other samples.

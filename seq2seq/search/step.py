@@ -95,10 +95,10 @@ class Stepper(Generic[S]):
     def best(
         self, state: S, parent_N: Ints, token_N: Ints, sentence_N: Ints, length: int, k: int
     ) -> tuple[BestTokens, S]:
-        """Feeds a token to each row, of so many tokens, and finds the k best next ones.
+        """Feeds each row its next token, and finds the k best tokens that may follow.
 
-        Each goes on from a row of ``state``, its parent, and belongs to a sentence. The state after
-        comes too. It is a ModelError if the model's log-probabilities are NaN.
+        A row goes on from a row of ``state``, its parent; all have ``length`` tokens so far. The
+        new state is returned too. It is a ModelError if the log-probabilities are NaN.
         """
         if self._rules:
             return self._best_under_rules(state, parent_N, token_N, sentence_N, k)

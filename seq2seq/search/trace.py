@@ -76,7 +76,7 @@ class Trace:
         self._steps.append((parent_N, token_N, sum_N))
 
     def hypotheses(self, ends: Sequence[End], positions: Sequence[int]) -> list[Hypothesis]:
-        """Writes out the translations that ended there (M), with so many source positions (M)."""
+        """Writes out the translations that ended (M), given the lengths of their sources (M)."""
         # Single items of lists are read much faster than those of arrays.
         steps = [
             (parent_N.tolist(), token_N.tolist(), sum_N.tolist())
@@ -111,7 +111,7 @@ class Trace:
 def coverage_penalties(attended_NS: Floats, lengths_N: Ints) -> Floats:
     """How much of its source each translation leaves out (Wu et al. 2016, equation 14).
 
-    It is the sum over a source's positions, so many with eos, of ``log(min(attended, 1))``, which
+    It is the sum over a source's positions, that of eos too, of ``log(min(attended, 1))``, which
     is 0 or below; what each got is summed over all steps. An attention of exactly 0 counts as the
     least float32, so that the penalty stays finite.
     """
@@ -137,7 +137,7 @@ class Coverage:
             self._attended_NS += before_NS[:, : attention_NS.shape[1]]
 
     def penalties(self, row_M: Ints, positions_M: Ints) -> Floats:
-        """What is added to the scores of rows that end now, with so many source positions (M,)."""
+        """What is added to the scores of rows that end now, by the lengths of their sources."""
         assert self._attended_NS is not None
         return self._weight * coverage_penalties(self._attended_NS[row_M], positions_M)
 
@@ -150,7 +150,7 @@ class Coverage:
 class Paths:
     """Rows that never branch: each becomes one hypothesis, and leaves the batch when it ends.
 
-    The source of each path has so many positions, eos counted. ``path_N`` is the path of each row
+    ``positions_P`` are the lengths of the sources, eos counted. ``path_N`` is the path of each row
     that is left, in rising order, and ``length`` the number of tokens that each of them has.
     """
 

@@ -176,7 +176,7 @@ def max_length(options: recipe.Cleaning) -> _Rule | None:
 
 @_rule
 def max_ratio(options: recipe.Cleaning) -> _Rule | None:
-    """Drops pairs whose longer side is more than so many times the shorter."""
+    """Drops pairs whose sides' lengths differ by more than a factor."""
     bound = options.max_ratio
     if bound is None:
         return None

@@ -87,7 +87,7 @@ class Sampler:
         return np.flatnonzero(starts)
 
     def _split(self, word: Split, alpha: float, number: int) -> Split:
-        """Gives split number so-and-so of a word, given by its best split."""
+        """Gives one of a word's splits, by its number; the word is given by its best split."""
         splits = self._remembered.get((word, alpha))
         if splits is None:
             if len(self._remembered) >= _REMEMBERED:

@@ -231,7 +231,7 @@ class RowLayout:
 
     @cached_property
     def is_table(self) -> bool:
-        """Whether the rows, in their order, fill the table: it is a mere reshape of them."""
+        """Whether the rows fill the table in their order, so that it is the rows, only reshaped."""
         size = len(self.memory_A) * self.width
         return len(self.lines) == size and bool((self.lines[1:] >= self.lines[:-1]).all())
 

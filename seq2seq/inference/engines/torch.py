@@ -34,7 +34,7 @@ class EngineState:
         rows: The sentence of each row, and the sentences in memory.
         memory: What the rows attend to: the sentences in memory, no wider than the longest of them.
         place_N: Where each row stands in a table with a line for each of these sentences; None:
-            the table is a mere reshape of the rows.
+            the table is the rows, only reshaped.
         sources: Every source of the batch.
         lengths_B: Their lengths.
     """
@@ -115,7 +115,7 @@ class TorchEngine:
     def distribution(
         self, state: EngineState, parent_N: Ints, token_N: Ints
     ) -> tuple[Distribution, EngineState]:
-        """Feeds each row its token and tells of all tokens."""
+        """Feeds each row its token and gives the log-probabilities of all next ones."""
         with torch.inference_mode(), self._autocast():
             logits_NV, attention, state = self._advance(state, parent_N, token_N)
             log_probs = torch.log_softmax(logits_NV, dim=-1).cpu().numpy()

@@ -138,7 +138,8 @@ class BeamState:
 class Finished:
     """The best finished hypotheses of each beam, up to ``width``, best first.
 
-    Of these ``wanted`` are wanted. A beam's source has so many positions, eos counted.
+    Once ``wanted`` of a beam are certain, it is done. ``positions_B`` are the sources' lengths, eos
+    counted.
     """
 
     def __init__(

@@ -148,7 +148,7 @@ class OnnxEngine:
     def distribution(
         self, state: EngineState, parent_N: Ints, token_N: Ints
     ) -> tuple[Distribution, EngineState]:
-        """Feeds each row its token and tells of all next ones."""
+        """Feeds each row its token and gives the log-probabilities of all next ones."""
         if state.output is not None:
             found, after = self._run(state, parent_N, token_N)
             log_probs = state.output.log_probs(found["readout"], after.rows.sentence_N)

@@ -36,7 +36,7 @@ _DIRECTIONS = {"forward": 1, "both": 2}
 
 
 class _Weights(dict[str, Floats32]):
-    """Says which is missing."""
+    """Weights by name; one that is missing is a ModelError."""
 
     def __missing__(self, name: str) -> Floats32:
         raise ModelError(f"the weights lack {name}; recipe.toml and weights must be of one run")
