@@ -16,8 +16,10 @@ from support.tokenizers import save
 from seq2seq import recipe
 from seq2seq.errors import ModelError, RecipeError, Seq2SeqError
 from seq2seq.ids import BOS, EOS, PAD, UNK
+from seq2seq.inference.request import request_and_constraints
 from seq2seq.inference.translator import ScoredTranslation, Translator
 from seq2seq.recipe.files import recipe_to_toml
+from seq2seq.search import Constraints, SearchOptions
 from seq2seq.text.tokenizer import Tokenizers, train_tokenizers
 
 WORDS = "ein Hund läuft über die grüne Wiese und zwei Kinder spielen am Wasser".split()
@@ -371,3 +373,13 @@ def _without_torch(code: str) -> str:
 def test_searching_and_translating_need_no_torch() -> None:
     code = "import seq2seq.search, seq2seq.inference.translator\nprint('fine')\n"
     assert _without_torch(code) == "fine\n"
+
+
+def test_constraints_go_by_their_name_of_before_too() -> None:
+    some, base = [Constraints("Der")], SearchOptions()
+    for name in ("constraints", "wishes"):
+        request, found = request_and_constraints(base, recipe.Translation(), beam=2, **{name: some})
+        assert found is some
+        assert request.options.beam == 2
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        request_and_constraints(base, recipe.Translation(), constraint=some)  # type: ignore[call-arg]
