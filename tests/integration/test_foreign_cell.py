@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.published import weights_file
 
 import seq2seq
 from seq2seq.data.dataset import PreparedData
@@ -200,9 +201,10 @@ def test_it_trains_goes_on_after_a_kill_is_exported_and_translates(
     first = [str(recipe), str(data), str(killed), "update", "16"]
     run(package, "-m", "support.killed", *first, code=-signal.SIGKILL)
     assert (killed / "last").exists()
-    assert not (killed / "weights.safetensors").exists()
+    assert not (killed / "card.json").exists()
     found = json.loads(run(package, "-c", REST, str(tmp_path)))
-    for name in ("weights.safetensors", "last/model.safetensors", "last/optimizer.safetensors"):
+    assert weights_file(whole).read_bytes() == weights_file(killed).read_bytes()
+    for name in ("last/model.safetensors", "last/optimizer.safetensors"):
         assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
 
     texts, log_probs = zip(*found["torch"], strict=True)
