@@ -20,7 +20,15 @@ from seq2seq.errors import ModelError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import recipe_from_toml
 from seq2seq.storage import checked_json
-from seq2seq.storage.layout import CARD, ENCODER, GRAPHS, RECIPE, WEIGHTS, published_name
+from seq2seq.storage.layout import (
+    CARD,
+    ENCODER,
+    GRAPHS,
+    RECIPE,
+    WEIGHTS,
+    plain_name,
+    published_name,
+)
 from seq2seq.text.tokenizer import Tokenizers
 
 Array = TypeVar("Array")
@@ -79,9 +87,13 @@ class ModelFolder:
 
     def file(self, name: str) -> Path:
         """Where the weights or a graph are: in a run, under a name of their content."""
-        digest = self._sums.get(name)
-        named = self.path / published_name(name, digest or "")
-        return named if named.exists() else self.path / name
+        plain = self.path / name
+        if digest := self._sums.get(name):
+            named = self.path / published_name(name, digest)
+            return named if named.exists() else plain
+        # Where the card was lost, the only one there is.
+        alike = [one for one in self.path.iterdir() if plain_name(one.name) == name]
+        return alike[0] if len(alike) == 1 else plain
 
     def graph_file(self, name: str) -> bytes:
         """Reads a file of the exported model, refusing any but that which the card names."""

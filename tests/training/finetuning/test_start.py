@@ -392,6 +392,10 @@ def test_bad_origins(place: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"weights-.*: missing: copy the folder again"):
         tuned(place, tmp_path / "run", init_from=damaged)
     (damaged / "card.json").unlink()
+    with pytest.raises(ModelError, match=r"an exported model has no weights\.safetensors"):
+        tuned(place, tmp_path / "run", init_from=damaged)
+    for graph in damaged.glob("*.onnx"):
+        graph.unlink()
     with pytest.raises(ModelError, match="a run that has not reached its first validation"):
         tuned(place, tmp_path / "run", init_from=damaged)
     assert not (tmp_path / "run").exists()
