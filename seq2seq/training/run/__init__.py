@@ -169,6 +169,16 @@ class RunFolder:
             for name, proto in prepared.tokenizers.files.items():
                 _put(self.path / name, proto)
             _put(self.path / RECIPE, text.encode())
+            self._renew_recipe_digest(text)
+
+    def _renew_recipe_digest(self, recipe: str) -> None:
+        """Makes the card of the model there fit a recipe that says the same in other words.
+
+        A newer version writes keys that the older one did not know, with their defaults.
+        """
+        card = self._card()
+        if card.get("recipe_sha256") not in (None, digest := recipe_digest(recipe)):
+            checked_json.write(self.path / CARD, {**card, "recipe_sha256": digest})
 
     def latest(self, say: Callable[[str], None]) -> Checkpoint | None:
         """The newest checkpoint that is whole; None for a new run.
@@ -269,13 +279,13 @@ class RunFolder:
                     _put(self.path / published_name(name, sums[name]), content)
                 checked_json.write(self.path / CARD, about)
             finally:
-                self._drop_unnamed()
+                self.drop_unnamed()
 
     def _card(self) -> dict[str, Any]:
         path = self.path / CARD
         return checked_json.read(path) if path.is_file() else {}
 
-    def _drop_unnamed(self) -> None:
+    def drop_unnamed(self) -> None:
         """Removes weights and graphs that the card does not name."""
         named = _named(self.path, self._card())
         for path in self.path.iterdir():

@@ -83,8 +83,11 @@ class RunWriter:
         self.folder.publish(tensors_of(model), card)
 
     def publish_if_missing(self, state: TrainingState, model: nn.Module) -> None:
-        """Publishes the best weights where a session was killed right before it did so."""
-        if self.folder.published() == state.update:
+        """Publishes the best weights where a session was killed right before or while it did so."""
+        published = self.folder.published()
+        if published is not None:
+            self.folder.drop_unnamed()  # those of the model before, or of one without a card
+        if published == state.update:
             return
         if state.validated and state.best_update == state.update:
             self.publish(model, state.history[-1])

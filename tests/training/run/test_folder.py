@@ -16,9 +16,10 @@ from support.told import Told
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.preparing.prepare import prepare
 from seq2seq.errors import DataError, ModelError, RecipeError
-from seq2seq.inference.model_folder import ModelFolder
+from seq2seq.inference.model_folder import ModelFolder, recipe_digest
 from seq2seq.recipe.files import load_recipe, recipe_from_toml
-from seq2seq.storage.layout import CARD, GRAPHS, WEIGHTS, plain_name
+from seq2seq.storage import checked_json
+from seq2seq.storage.layout import CARD, GRAPHS, RECIPE, RUN, WEIGHTS, plain_name, published_name
 from seq2seq.storage.lock import LOCK, Lock
 from seq2seq.training.monitoring import Silent
 from seq2seq.training.run import RunFolder
@@ -173,6 +174,39 @@ def test_a_run_of_an_older_version_goes_on(corpus: tuple[Path, Path], tmp_path: 
     (tmp_path / "r/run.json").write_text(json.dumps({"data": digest}), encoding="utf-8")
     result, _ = run(corpus, tmp_path / "r", "training.updates=4")
     assert result.updates == 4
+
+
+def test_a_run_of_a_version_with_fewer_keys_goes_on_and_translates(
+    corpus: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "r"
+    run(corpus, path, "training.updates=2")
+    whole = (path / RECIPE).read_text(encoding="utf-8")
+    fewer = whole.replace("coverage = 0.0\n", "")
+    assert fewer != whole
+    (path / RECIPE).write_text(fewer, encoding="utf-8")
+    changes = {RUN: {"recipe": fewer}, CARD: {"recipe_sha256": recipe_digest(fewer)}}
+    for name, values in changes.items():
+        checked_json.write(path / name, {**checked_json.read(path / name), **values})
+    before = ModelFolder.open(path)
+
+    run(corpus, path, "training.updates=2")
+    assert (path / RECIPE).read_text(encoding="utf-8") == whole
+    after = ModelFolder.open(path)
+    assert after.recipe == before.recipe
+    assert {**after.card, "recipe_sha256": recipe_digest(fewer)} == before.card
+
+
+def test_what_a_kill_left_of_the_model_before_goes_from_a_finished_run(
+    corpus: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "r"
+    run(corpus, path, "training.updates=2")
+    files = sorted(one.name for one in path.iterdir())
+    for name in (WEIGHTS, *GRAPHS):
+        (path / published_name(name, 64 * "0")).write_bytes(b"of the model before")
+    run(corpus, path, "training.updates=2")
+    assert sorted(one.name for one in path.iterdir()) == files
 
 
 # -- changed data ---------------------------------------------------------------------------
