@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeAlias, TypeVar
 
 import typer
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+Total: TypeAlias = int | Callable[[], int | None] | None
 _PIPE_CLOSED = 141  # as a shell counts SIGPIPE
 _GRACE = 3.0  # seconds
 _NOT_THE_INPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
@@ -200,8 +201,8 @@ def _number(name: str) -> int:
 # Progress
 
 
-def with_progress(found: Iterable[T], total: int | None, task: str) -> Iterator[T]:
-    """Shows how many things are done."""
+def with_progress(found: Iterable[T], total: Total, task: str) -> Iterator[T]:
+    """Shows how many things are done, of ``total`` (see ``LineProgress.start``)."""
     with progress() as shown:
         shown.start(task, total)
         for one in found:
@@ -221,7 +222,7 @@ class LineProgress(Progress):
     def __init__(self, interval: float = 10.0) -> None:
         self.interval = interval
         self.task = ""
-        self.total: int | None = None
+        self.total: Total = None
         self.done = 0
         self.begun = self.shown = time.monotonic()
 
@@ -231,7 +232,8 @@ class LineProgress(Progress):
     def __exit__(self, *error: object) -> None:
         pass
 
-    def start(self, task: str, total: int | None) -> None:
+    def start(self, task: str, total: Total) -> None:
+        """Begins a task; a ``total`` that must be counted first is counted when it is shown."""
         self.task, self.total, self.done = task, total, 0
         self.begun = self.shown = time.monotonic()
 
@@ -247,10 +249,16 @@ class LineProgress(Progress):
         tell(f"{self.task}:{count} {time.monotonic() - self.begun:.1f} s")
 
     def _of_total(self, now: float) -> str:
-        if not self.total:
+        if not (total := self.counted_total()):
             return ""
-        left = (now - self.begun) * (self.total / self.done - 1) if self.done else 0.0
-        return f" of {self.total:,} ({self.done / self.total:.0%}), {left:.0f} s left"
+        left = (now - self.begun) * (total / self.done - 1) if self.done else 0.0
+        return f" of {total:,} ({self.done / total:.0%}), {left:.0f} s left"
+
+    def counted_total(self) -> int | None:
+        """The total, counted at the first call."""
+        if callable(self.total):
+            self.total = self.total()
+        return self.total
 
 
 class BarProgress(LineProgress):
@@ -276,10 +284,10 @@ class BarProgress(LineProgress):
     def __exit__(self, *error: object) -> None:
         self.bar.stop()
 
-    def start(self, task: str, total: int | None) -> None:
+    def start(self, task: str, total: Total) -> None:
         super().start(task, total)
         self.bar.start()  # only while there is a task: training draws a bar of its own
-        self.shown_task = self.bar.add_task(task, total=total)
+        self.shown_task = self.bar.add_task(task, total=self.counted_total())
 
     def advance(self, count: int) -> None:
         self.done += count

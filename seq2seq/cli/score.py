@@ -8,6 +8,7 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from seq2seq.cli import console, files
@@ -199,7 +200,7 @@ def _score_file(
     with files.write_lines(STANDARD) as output:
         found = scorer.score(kept())
         if sys.stderr.isatty() and not sys.stdout.isatty():  # else the scores are to be seen
-            found = console.with_progress(found, count_lines(target), "scoring")
+            found = console.with_progress(found, partial(count_lines, target), "scoring")
         for one in found:
             source, steps = sources.popleft(), len(one.token_log_probs)
             value = perplexity(one.log_prob, steps)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -65,14 +66,18 @@ class Constrained(OptionGroup):
         """The files that are read."""
         return [file for file in (self.prefix, self.constraints) if file is not None]
 
-    def check(self, source: str) -> None:
-        """Checks that there is a line for each line, where that can be known before."""
+    def check(self, source: str) -> int | None:
+        """Checks that there is a line for each line, where that can be known before.
+
+        Returns the lines of the input, where they had to be counted for this.
+        """
         files.check_standard_input(source, *self.files)
         count = count_lines(source) if self.files else None
         for file in self.files:
             other = count_lines(file)
             if count is not None and other is not None:
                 files.check_counts(source, count, file, other)
+        return count
 
 
 @dataclass(frozen=True)
@@ -188,7 +193,7 @@ def translate(
     check_together(searching, penalties, sampled, running)
     written.check(model, source, *constrained.files)
     format_ = written.format_of(sampled)
-    constrained.check(source)
+    count = constrained.check(source)
     translator = running.load_all(model)
     options = options_of(translator.search_options, searching, penalties, sampled, lengths)
     attends = bool(written.alignments or written.attention)
@@ -220,7 +225,8 @@ def translate(
     )
     with opened as write:
         if written.output != STANDARD:  # else the translations themselves are to be seen
-            found = console.with_progress(found, count_lines(source), "translating")
+            total = partial(count_lines, source) if count is None else count
+            found = console.with_progress(found, total, "translating")
         for number, several in enumerate(found, start=1):
             write(read.popleft(), several)
             warnings.add(number, several)

@@ -49,13 +49,35 @@ def test_plain_progress_without_a_total(clock, capsys) -> None:
     assert capsys.readouterr().err == "reading: 7\n"
 
 
+def test_a_total_is_counted_once_and_only_where_it_is_shown(clock, capsys) -> None:
+    counted: list[float] = []
+
+    def count() -> int:
+        counted.append(clock[0])
+        return 40
+
+    progress = console.LineProgress()
+    progress.start("reading", count)
+    begun = clock[0]
+    for _ in range(3):
+        clock[0] += 6
+        progress.advance(10)
+    assert counted == [begun + 12]
+    clock[0] += 12
+    progress.advance(10)
+    assert counted == [begun + 12]
+    assert capsys.readouterr().err == (
+        "reading: 20 of 40 (50%), 12 s left\nreading: 40 of 40 (100%), 0 s left\n"
+    )
+
+
 def test_a_terminal_gets_a_bar_and_the_same_last_lines(monkeypatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     with console.progress() as progress:
         assert isinstance(progress, console.BarProgress)
-        progress.start("reading", 10)
+        progress.start("reading", lambda: 10)
         progress.advance(10)
         progress.finish()
     shown = terminal.getvalue()

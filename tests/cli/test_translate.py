@@ -154,8 +154,9 @@ def test_nothing_that_a_run_holds_is_an_output(run, trained: Path, here: Path) -
     ("options", "counted"),
     [
         ([], []),
-        (["-o", "out"], ["in.de"]),  # for the time that is left
+        (["-o", "out"], []),  # it takes less time than a line of progress comes after
         (["--prefix", "prefix"], ["in.de", "prefix"]),
+        (["--prefix", "prefix", "-o", "out"], ["in.de", "prefix"]),
     ],
 )
 def test_files_are_counted_only_where_it_is_needed(run, model, monkeypatch, options, counted):
