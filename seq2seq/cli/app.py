@@ -24,7 +24,7 @@ VERBS = {
     "translate": "Translate lines of text.",
     "evaluate": "Translate a test set and score it.",
     "score": "Score translations against references, or by a model.",
-    "export": "Export a model for fast translation.",
+    "export": "Gather what translating needs in one folder.",
     "report": "Write the report on a run: scores, curves, examples, data, timeline.",
     "inspect": "Look into a model at work.",
     "recipe": "List, show and check recipes.",

@@ -10,7 +10,7 @@ from seq2seq.cli.options import argument, option
 from seq2seq.errors import MissingExtraError
 
 EXAMPLE = console.example(
-    "seq2seq export runs/quickstart/model -o models/quickstart",
+    "seq2seq export runs/quickstart -o models/quickstart",
     'echo "The old man sleeps." | seq2seq translate models/quickstart --precision int8',
 )
 
@@ -27,7 +27,7 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Export a model for fast translation.
+    """Gather what translating needs in one folder.
 
     The folder has the network as ONNX graphs, in float32 and in int8, and everything else that
     translating needs. It does not need torch.
@@ -49,8 +49,16 @@ def export(
     width = max(map(len, made.sizes))
     for name, size in made.sizes.items():
         console.show(f"{name:{width}}  {size / 1e6:7.2f} MB")
+    other = "the model's"
     for precision, difference in made.differences.items():
+        if difference is None:
+            console.show(
+                f"{precision}: not compared with the model, which needs torch and its parts' "
+                "packages"
+            )
+            other = f"those in {precision}"
+            continue
         console.show(
-            f"{precision}: log-probabilities differ from the model's by {difference:.1e} on average"
+            f"{precision}: log-probabilities differ from {other} by {difference:.1e} on average"
         )
     console.show(f"\nexported {made.path}; next:\n  seq2seq translate {made.path} input.txt")

@@ -230,7 +230,7 @@ class Running(OptionGroup):
     ] = "auto"
     precision: Annotated[
         str | None,
-        option("NAME", "For exported models: float32 or int8.  [default: float32]"),
+        option("NAME", "The arithmetic: float32 or int8.  [default: float32]"),
     ] = None
     shortlist: Annotated[
         bool,

@@ -23,8 +23,8 @@ from seq2seq.storage import checked_json
 from seq2seq.storage.layout import (
     CARD,
     ENCODER,
-    GRAPHS,
     RECIPE,
+    STEPS,
     WEIGHTS,
     plain_name,
     published_name,
@@ -79,7 +79,16 @@ class ModelFolder:
     @property
     def has_graphs(self) -> bool:
         """Whether ONNX Runtime can run it: a run's card says so, since older graphs may be left."""
-        return self.is_exported or all(name in self._sums for name in GRAPHS)
+        return self.is_exported or all(name in self._sums for name in (ENCODER, STEPS["float32"]))
+
+    def has_precision(self, precision: str) -> bool:
+        """Whether there is a graph of a precision: one that is too rough is not published."""
+        return self.has_graphs and (self.is_exported or STEPS[precision] in self._sums)
+
+    @property
+    def graphs_were_tried(self) -> bool:
+        """Whether the training made graphs, or could not: version 0.3 and older did not try."""
+        return isinstance(self.card.get("files"), dict)
 
     @property
     def _sums(self) -> Mapping[str, str]:

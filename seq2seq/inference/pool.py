@@ -1,8 +1,9 @@
 """Processes that translate, open until they are closed: order kept, memory constant.
 
 Each worker has a model of its own. Windows of lines go to whoever is idle, and their translations
-are given out in the order of the lines; several threads may stream through one pool at once. A
-worker ends when its pipe does, so also when this process is killed.
+are given out in the order of the lines. Several threads may stream through one pool at once, and
+a stream that nobody reads on from holds up no other: what it has under way is soon done, and waits
+for it. A worker ends when its pipe does, so also when this process is killed.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import Any, TypeVar, Unpack
+from queue import SimpleQueue
+from typing import Any, Unpack
 
 from seq2seq.errors import Seq2SeqError
 from seq2seq.inference.model_folder import ModelFolder, read_published
@@ -36,8 +37,6 @@ from seq2seq.inference.results import ScoredTranslation
 from seq2seq.inference.translator import Translator
 from seq2seq.processors import usable_processors
 from seq2seq.search import Constraints
-
-T = TypeVar("T")
 
 logger = logging.getLogger("seq2seq")
 
@@ -64,29 +63,29 @@ class _Done:
     error: tuple[str, int] | None = None
 
 
+@dataclass(frozen=True)
+class _Task:
+    """A window of a stream: its number there, and where its results go; maybe nobody waits."""
+
+    window: _Window
+    number: int
+    results: SimpleQueue[tuple[int, _Done | Exception]]
+    abandoned: threading.Event
+
+
 @dataclass(eq=False)
 class _Worker:
-    """A process, and this end of its pipe; ``owes``: what it works on nobody waits for any more."""
+    """A process, and this end of its pipe."""
 
     process: BaseProcess
     pipe: Connection
-    owes: bool = False
 
-    def send(self, window: _Window) -> None:
-        """Gives it work; raises ``Seq2SeqError`` if it ended."""
+    def translated(self, window: _Window) -> _Done:
+        """Gives it work and waits for what it did; raises ``Seq2SeqError`` if it ended."""
         try:
-            if self.owes:
-                self.pipe.recv()
-                self.owes = False
             self.pipe.send(window)
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            raise self._ended() from None
-
-    def received(self) -> _Done:
-        """Waits for what it did; raises ``Seq2SeqError`` if it ended."""
-        try:
             done: _Done = self.pipe.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, BrokenPipeError, ConnectionResetError):
             raise self._ended() from None
         return done
 
@@ -113,7 +112,7 @@ class TranslatorPool:
         **options: What else ``Translator.load`` takes.
 
     Raises:
-        Seq2SeqError: If ``processes`` is below 1.
+        Seq2SeqError: If ``processes`` or ``threads`` is below 1, or no model is given.
         ModelError: If there is no model, or it is damaged.
         RecipeError: If its recipe cannot be used.
     """
@@ -128,7 +127,11 @@ class TranslatorPool:
     ) -> None:
         if processes < 1:
             raise Seq2SeqError(f"processes is {processes}; 1 or more is allowed")
+        if threads is not None and threads < 1:
+            raise Seq2SeqError(f"threads is {threads}; 1 or more is allowed")
         paths = [path] if isinstance(path, str | Path) else list(path)
+        if not paths:
+            raise Seq2SeqError("no model is given; give the folder of one, or of several")
         recipes = [read_published(one, partial(ModelFolder.open, one)).recipe for one in paths]
         self.options = recipes[0].translation
         self.search_options = search_options(self.options)
@@ -137,8 +140,10 @@ class TranslatorPool:
         each = threads or max(1, usable_processors() // processes)
         self._load = partial(Translator.load, paths, threads=each, **options)
         self._lock = threading.Lock()
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._pending = 0  # tasks that are not done
+        self._threads: list[threading.Thread] = []  # one a process, which serves it
         self._workers: set[_Worker] = set()
-        self._idle: SimpleQueue[_Worker] = SimpleQueue()
         self._warned: set[str] = set()
         self._closed = False
 
@@ -152,12 +157,13 @@ class TranslatorPool:
         """Ends all processes; nothing is translated after."""
         with self._lock:
             self._closed = True
-            workers, self._workers = self._workers, set()
-        for worker in workers:
-            worker.process.terminate()
-        for worker in workers:
-            worker.process.join()
-            worker.pipe.close()
+            threads, self._threads = self._threads, []
+            for worker in self._workers:
+                worker.process.terminate()
+            for _ in threads:
+                self._tasks.put(None)
+        for thread in threads:
+            thread.join()
 
     def stream(
         self, lines: Iterable[str], **asked: Unpack[TranslateOptions]
@@ -177,72 +183,86 @@ class TranslatorPool:
         return self._results(_Window(*one, request) for one in windows(lines, constraints, size))
 
     def _results(self, windows_left: Iterator[_Window]) -> Iterator[list[ScoredTranslation]]:
-        busy: dict[Connection, tuple[_Worker, int]] = {}
-        waiting: dict[int, _Done] = {}  # by their number; those before are not done yet
-        given = taken = 0
+        """Keeps some windows under way, also while whoever reads the results is elsewhere."""
+        results: SimpleQueue[tuple[int, _Done | Exception]] = SimpleQueue()
+        abandoned = threading.Event()
+        waiting: dict[int, _Done | Exception] = {}  # by their number, those before not done yet
+        given = received = taken = 0
         more = True
         try:
-            while more or busy or waiting:
-                while more and given - taken < _AHEAD * self._most:
-                    worker = self._worker(block=not busy and not waiting)
-                    if worker is None:
+            while True:
+                while not results.empty() or (taken < given and taken not in waiting):
+                    number, waiting[number] = results.get()
+                    received += 1
+                    if given - received < self._most:
+                        break  # a process may have nothing to do
+                while more and given - received < self._most:
+                    if given - taken >= _AHEAD * self._most:
                         break
-                    try:
-                        window = next(windows_left, None)
-                    except BaseException:
-                        self._idle.put(worker)
-                        raise
+                    window = next(windows_left, None)
                     if window is None:
                         more = False
-                        self._idle.put(worker)
                         break
-                    self._trusted(worker, partial(_Worker.send, window=window))
-                    busy[worker.pipe] = worker, given
+                    self._give(_Task(window, given, results, abandoned))
                     given += 1
-                for ready in wait(list(busy)) if busy else ():
-                    assert isinstance(ready, Connection)
-                    worker, number = busy.pop(ready)
-                    waiting[number] = self._trusted(worker, _Worker.received)
-                    self._idle.put(worker)
-                while taken in waiting:
+                if taken in waiting:
                     yield from self._unpacked(waiting.pop(taken))
                     taken += 1
-        finally:  # whoever takes these workers next drops what they still do for us
-            for worker, _ in busy.values():
-                worker.owes = True
-                self._idle.put(worker)
+                elif taken == given:
+                    return
+        finally:
+            abandoned.set()
 
-    def _worker(self, *, block: bool) -> _Worker | None:
-        """An idle worker, or a new one; None if all are busy and this is not to be waited for."""
-        while True:
-            with self._lock:
-                if self._closed:
-                    raise Seq2SeqError("the pool is closed: open a new one")
+    def _give(self, task: _Task) -> None:
+        """Puts a task in the queue, with one more process to take it if all are busy."""
+        with self._lock:
+            if self._closed:
+                raise _closed()
+            self._tasks.put(task)
+            self._pending += 1
+            if len(self._threads) < min(self._pending, self._most):
+                thread = threading.Thread(target=self._serve, daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def _serve(self) -> None:
+        """What a thread does: has its process do one task after the other."""
+        worker: _Worker | None = None
+        while (task := self._tasks.get()) is not None:
+            if not task.abandoned.is_set():
+                found: _Done | Exception
                 try:
-                    return self._idle.get_nowait()
-                except Empty:
-                    if len(self._workers) < self._most:
-                        worker = _started(self._load)
-                        self._workers.add(worker)
-                        return worker
-            if not block:
-                return None
-            try:
-                return self._idle.get(timeout=0.5)  # then the pool may be closed
-            except Empty:
-                continue
-
-    def _trusted(self, worker: _Worker, act: Callable[[_Worker], T]) -> T:
-        """Does something with a worker; another takes its place if it ended."""
-        try:
-            return act(worker)
-        except Seq2SeqError:
+                    worker = worker or self._started()
+                    found = worker.translated(task.window)
+                except Exception as error:  # it is the stream's; another process does the next
+                    found = _closed() if self._closed else error
+                    self._end(worker)
+                    worker = None
+                task.results.put((task.number, found))
             with self._lock:
-                self._workers.discard(worker)
-            worker.pipe.close()
-            raise
+                self._pending -= 1
+        self._end(worker)
 
-    def _unpacked(self, done: _Done) -> list[list[ScoredTranslation]]:
+    def _started(self) -> _Worker:
+        with self._lock:
+            if self._closed:
+                raise _closed()
+            worker = _started(self._load)
+            self._workers.add(worker)
+            return worker
+
+    def _end(self, worker: _Worker | None) -> None:
+        """Ends a process; without a pipe it has no more to do."""
+        if worker is None:
+            return
+        with self._lock:
+            self._workers.discard(worker)
+        worker.pipe.close()
+        worker.process.join()
+
+    def _unpacked(self, done: _Done | Exception) -> list[list[ScoredTranslation]]:
+        if isinstance(done, Exception):
+            raise done
         for warning in done.warnings:
             if warning not in self._warned:  # all workers load the same model
                 self._warned.add(warning)
@@ -253,6 +273,10 @@ class TranslatorPool:
             error.exit_code = code
             raise error
         return done.found
+
+
+def _closed() -> Seq2SeqError:
+    return Seq2SeqError("the pool is closed: open a new one")
 
 
 def _started(load: Callable[[], Translator]) -> _Worker:

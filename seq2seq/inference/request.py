@@ -162,6 +162,10 @@ def request_and_constraints(
     **options: Unpack[RequestOptions],
 ) -> tuple[Request, Iterable[Constraints] | None]:
     """Splits ``TranslateOptions`` into how to translate, and the constraints on each line."""
+    if constraints is not None and wishes is not None:
+        raise Seq2SeqError(
+            "both constraints and wishes are given, which are one thing: give constraints"
+        )
     return make_request(base, recipe, **options), wishes if constraints is None else constraints
 
 

@@ -24,7 +24,7 @@ from seq2seq.data.dataset import PairDataset, PreparedData
 from seq2seq.errors import DataError, Seq2SeqError
 from seq2seq.ids import EOS, UNK
 from seq2seq.inference.engines.torch import load_model
-from seq2seq.inference.model_folder import ModelFolder
+from seq2seq.inference.model_folder import ModelFolder, read_published
 from seq2seq.inference.shortlist import Shortlist
 from seq2seq.models.translation import TranslationModel
 from seq2seq.search.model import Floats, Ints
@@ -99,13 +99,18 @@ def shortlist_of(
 
     The folder must have been prepared with the run's tokenizer (else ``DataError``).
     """
-    folder, prepared = ModelFolder.open(run), PreparedData.open(Path(data))
+    prepared = PreparedData.open(Path(data))
+
+    def read() -> tuple[ModelFolder, TranslationModel]:
+        folder = ModelFolder.open(run)
+        return folder, load_model(folder)
+
+    folder, model = read_published(run, read)
     if prepared.tokenizers.digest != folder.tokenizers.digest:
         raise DataError(
             f"{data}: prepared with a different tokenizer than the model's: give the corpus that "
             f"{run} was trained on"
         )
-    model = load_model(folder)
     return learn_shortlist(model, folder.tokenizers, prepared.train, progress=progress)
 
 

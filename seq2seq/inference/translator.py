@@ -103,7 +103,7 @@ class Translator:
             threads: The most processor threads to use; None: as many as the engine likes.
             engine: What runs the network, one of ``inference.engines.ENGINES``. All
                 give the same translations.
-            precision: Of an exported model's arithmetic: "float32" or "int8"; None: float32.
+            precision: Of ONNX Runtime's arithmetic: "float32" or "int8"; None: float32.
             shortlist: Choose only among the target pieces that an exported model's shortlist has
                 for the pieces of the source: faster, and nearly the same.
             combine: How an ensemble's models are averaged: their log-probabilities ("log"), or

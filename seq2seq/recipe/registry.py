@@ -43,8 +43,6 @@ class Registry:
 
         A ValueError says that it is not, or that more than one package offers it.
         """
-        if name in self.own:  # other packages need not be looked at
-            return name
         if name not in self.names():
             raise ValueError(
                 f"{unknown_name(name, self.names())}; a{'n' * (self.what[0] in 'aeiou')} "

@@ -12,7 +12,8 @@ from seq2seq.data.dataset import PreparedData
 from seq2seq.data.preparing.statistics import PrepareReport
 from seq2seq.errors import DataError, ModelError
 from seq2seq.inference.engines.torch import load_model
-from seq2seq.inference.model_folder import ModelFolder
+from seq2seq.inference.model_folder import ModelFolder, read_published
+from seq2seq.models.translation import TranslationModel
 from seq2seq.report.record import RunRecord
 from seq2seq.storage.atomic import write_text
 from seq2seq.storage.layout import EXAMPLES, REPORT
@@ -68,7 +69,6 @@ def _write(path: Path, record: RunRecord) -> None:
 def _make_examples(record: RunRecord, data: Path) -> PrepareReport:
     """Translates the validation set with the run's model, greedily, as validation does."""
     folder = record.path
-    model = ModelFolder.open(folder)
     prepared = PreparedData.open(data)
     if record.data_digest != prepared.digest:
         raise DataError(
@@ -76,11 +76,17 @@ def _make_examples(record: RunRecord, data: Path) -> PrepareReport:
             "with"
         )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = load_model(model).to(device)
+
+    def read() -> tuple[ModelFolder, TranslationModel]:
+        model = ModelFolder.open(folder)
+        return model, load_model(model)
+
+    model, network = read_published(folder, read)
+    network.to(device)
     precision = resolve_precision(model.recipe.training.precision, device)
     task = task_for(model.recipe)
     evaluator = Evaluator(task, model.recipe, model.tokenizers, precision)
     found = evaluator.predictions(network, prepared.val)
     examples = task.examples(evaluator.network(network), prepared.val, found)
-    write_examples(folder / EXAMPLES, examples, int(record.card["update"]))
+    write_examples(folder / EXAMPLES, examples, int(model.card["update"]))
     return prepared.report

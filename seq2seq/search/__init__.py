@@ -33,7 +33,7 @@ from seq2seq.search.model import (
 from seq2seq.search.sampling import Sampling, check_sampling, sample
 from seq2seq.search.trace import Normalization, divisors
 
-Wish = Constraints  # its public name
+Wish = Constraints  # its public name until version 0.3
 
 __all__ = [
     "SUPPRESSED",

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load
 from support.published import weights_file
 from support.saved import LINES, save_tiny_model
 
@@ -85,6 +87,51 @@ def test_graphs_that_give_other_numbers_are_not_left_behind(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("precision", "left", "words"),
+    [
+        ("int8", {"encoder.onnx", "step.onnx"}, "the graph in int8 does not give the network's"),
+        ("float32", set(), "the ONNX graphs do not give the network's numbers, so none were"),
+    ],
+)
+def test_graphs_that_give_other_numbers_are_not_published(
+    precision: str,
+    left: set[str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    export._warn.cache_clear()
+    monkeypatch.setitem(export._MOST, precision, 1e-12)
+    save_tiny_model(tmp_path)
+    (warning,) = caplog.messages
+    assert words in warning
+    assert {path.name for path in tmp_path.glob("*.onnx")} == left
+    other = tmp_path / "other"
+    other.mkdir()
+    save_tiny_model(other)
+    assert caplog.messages == [warning]  # said once, not at each validation
+    model = ModelFolder.open(tmp_path)
+    assert model.has_graphs == bool(left)
+    assert not model.has_precision("int8")
+    with pytest.raises(Seq2SeqError) as error:
+        Translator.load(tmp_path, precision="int8")
+    assert ("no graph in int8" in str(error.value)) == bool(left)
+    assert ("no ONNX graphs could be made of this model" in str(error.value)) != bool(left)
+    assert type(Translator.load(tmp_path).model).__name__ == (
+        "OnnxEngine" if left else "TorchEngine"
+    )
+
+
+def test_comparing_takes_no_random_numbers_from_the_training(run: Path) -> None:
+    model = ModelFolder.open(run)
+    before = torch.random.get_rng_state()
+    assert len(export.published_graphs(model.recipe.model, model.weights(load))) == 3
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert (torch.tensor([1e-40]) * 1.0).item() > 0  # nor are the smallest numbers rounded to 0
+
+
 def test_weights_that_are_not_the_recipes(run: Path, tmp_path: Path) -> None:
     other = save_tiny_model(tmp_path, hidden=16)
     shutil.copy(weights_file(run), other)
@@ -148,7 +195,7 @@ def test_a_run_is_exported_where_torch_is_not_installed(
         check=False,
     )
     assert found.returncode == 0, found.stderr
-    assert found.stdout.startswith("{'float32': 0.0, 'int8': 0.0")
+    assert found.stdout.startswith("{'float32': None, 'int8': 0.0")
     for path in exported.iterdir():
         assert path.read_bytes() == (tmp_path / "made" / path.name).read_bytes(), path.name
 

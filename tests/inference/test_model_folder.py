@@ -177,6 +177,8 @@ def test_torch_is_taken_where_it_sees_a_gpu(saved: Path, monkeypatch: pytest.Mon
     model = ModelFolder.open(saved)
     assert engine_type(model) is TorchEngine
     assert engine_type(model, "int8") is OnnxEngine  # which torch does not have
+    monkeypatch.setattr(type(model.recipe.model), "parts_are_installed", lambda self: False)
+    assert engine_type(model) is OnnxEngine  # whose graphs need no cell's package
 
 
 def older(folder: Path) -> Path:
@@ -228,6 +230,25 @@ def test_graphs_that_the_card_does_not_know_are_not_used(saved: Path, folder: Pa
     card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     (folder / "card.json").write_text(json.dumps({**card, "files": {}}), encoding="utf-8")
     assert type(Translator.load(folder).model) is TorchEngine
+    for asked in ({"engine": "onnx"}, {"precision": "int8"}):
+        with pytest.raises(Seq2SeqError) as error:
+            Translator.load(folder, **asked)  # type: ignore[arg-type]
+        assert str(error.value) == (
+            f"{folder}: no ONNX graphs could be made of this model when it was trained: translate "
+            "it with the engine 'torch', in float32 and without a shortlist"
+        )
+    code = "import seq2seq\nseq2seq.Translator.load(sys.argv[1])\n"
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED + code, str(folder)],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=100,
+    )
+    assert done.stderr.strip().split("\n")[-1] == (
+        f"seq2seq.errors.ModelError: {folder}: no ONNX graphs could be made of this model when it "
+        "was trained, so it needs torch: pip install 'seq2seq[train]'"
+    )
 
 
 def test_a_graph_that_refers_to_other_files_is_refused(folder: Path) -> None:

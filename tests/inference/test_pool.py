@@ -124,6 +124,28 @@ def test_threads_share_a_pool(model: Path) -> None:
     assert found == {n: alone.translate(several, beam=1) for n, several in lines.items()}
 
 
+def test_a_stream_that_stands_still_holds_up_no_other(model: Path) -> None:
+    lines = [f"the dog sees {n} cats" for n in range(40)]
+    with TranslatorPool(model, 2, threads=1) as pool:
+        still = pool.stream(lines, beam=1, batch_size=1)
+        found = [next(still)]
+        for _ in range(2):
+            list(pool.stream(lines, beam=1, batch_size=1))
+        assert [*found, *still] == list(pool.stream(lines, beam=1, batch_size=1))
+        still = pool.stream(lines, beam=1, batch_size=1)
+        next(still)
+    with pytest.raises(Seq2SeqError, match="the pool is closed: open a new one"):
+        list(still)
+    assert not active_children()
+
+
+def test_no_model_and_no_threads() -> None:
+    with pytest.raises(Seq2SeqError, match="no model is given; give the folder of one"):
+        TranslatorPool([], 2)
+    with pytest.raises(Seq2SeqError, match="threads is 0; 1 or more is allowed"):
+        TranslatorPool("model", 2, threads=0)
+
+
 def test_a_single_text_is_refused(model: Path) -> None:
     told = r"^lines is a single string; give a list of lines, also of one: \[line\]$"
     with pytest.raises(Seq2SeqError, match=told):

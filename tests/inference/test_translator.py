@@ -383,3 +383,9 @@ def test_constraints_go_by_their_name_of_before_too() -> None:
         assert request.options.beam == 2
     with pytest.raises(TypeError, match="unexpected keyword"):
         request_and_constraints(base, recipe.Translation(), constraint=some)  # type: ignore[call-arg]
+
+
+def test_constraints_go_by_one_of_their_names() -> None:
+    both = {"constraints": [Constraints(prefix="a")], "wishes": [Constraints(prefix="b")]}
+    with pytest.raises(Seq2SeqError, match="both constraints and wishes are given, which are one"):
+        request_and_constraints(SearchOptions(), recipe.Translation(), **both)  # type: ignore[misc]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from seq2seq.errors import ModelError
 from seq2seq.models.translation import TranslationModel
-from seq2seq.nn.cells import Cell, GatedCell, State, make_cell
+from seq2seq.nn.cells import Cell, GatedCell, State, errors_naming, make_cell
 from seq2seq.nn.cells.lstm import LstmCell
 from seq2seq.nn.recurrence import RecurrentStack
 from seq2seq.recipe import model as recipe
@@ -141,6 +141,14 @@ def test_a_foreign_cell_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         stack(torch.zeros(2, 5, 3))
     with pytest.raises(ModelError, match=failed):
         stack.step(0, torch.zeros(2, 3), (torch.zeros(2, 4),))
+
+
+def test_other_errors_of_a_cell_say_nothing_of_its_parts() -> None:
+    with pytest.raises(ModelError) as error, errors_naming(ForgetsParts):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+    assert str(error.value).endswith(
+        "failed: RuntimeError: mat1 and mat2 shapes cannot be multiplied; --debug shows where"
+    )
 
 
 METHODS = ["__init__", "reset_parameters", "scale_inputs", "initial_state", "project", "step"]

@@ -93,16 +93,14 @@ def load_engine(
     if name == "auto":
         name = _choice(model, only_onnx=only_onnx)
     if name == "onnx":
-        if not model.has_graphs:
-            raise Seq2SeqError(
-                f"{model.path}: the engine 'onnx' needs a model's ONNX graphs, which this run does "
-                f"not have: seq2seq export {model.path} -o MODEL"
-            )
+        _check_graphs(model, precision or "float32")
         from seq2seq.inference.engines.onnx import OnnxEngine
 
         return OnnxEngine.load(
             model, precision=precision or "float32", threads=threads, shortlist=shortlist
         )
+    if only_onnx and model.graphs_were_tried and not model.has_graphs:
+        _check_graphs(model, precision or "float32")
     if only_onnx:
         raise Seq2SeqError(
             f"the engine {name!r} has no {'shortlist' if shortlist else precision}: export the "
@@ -110,6 +108,26 @@ def load_engine(
             f"{' --shortlist DATA' if shortlist else ''}"
         )
     return _torch_engine(model, threads)
+
+
+def _check_graphs(model: ModelFolder, precision: str) -> None:
+    """Refuses (``Seq2SeqError``) a run without the graphs that ONNX Runtime needs."""
+    if model.has_precision(precision):
+        return
+    if model.has_graphs:
+        raise Seq2SeqError(
+            f"{model.path}: this run has no graph in {precision}, as it did not give the model's "
+            "numbers when it was published: translate in float32"
+        )
+    if model.graphs_were_tried:
+        raise Seq2SeqError(
+            f"{model.path}: no ONNX graphs could be made of this model when it was trained: "
+            "translate it with the engine 'torch', in float32 and without a shortlist"
+        )
+    raise Seq2SeqError(
+        f"{model.path}: the engine 'onnx' needs a model's ONNX graphs, which this run does not "
+        f"have: seq2seq export {model.path} -o MODEL"
+    )
 
 
 def _torch_engine(model: ModelFolder, threads: int | None) -> StepModel[Any]:
@@ -120,6 +138,11 @@ def _torch_engine(model: ModelFolder, threads: int | None) -> StepModel[Any]:
             raise
         if model.has_graphs:
             raise MissingExtraError("the engine 'torch'", "train", "torch") from None
+        if model.graphs_were_tried:
+            raise ModelError(
+                f"{model.path}: no ONNX graphs could be made of this model when it was trained, so "
+                "it needs torch: pip install 'seq2seq[train]'"
+            ) from None
         raise ModelError(
             f"{model.path}: this run has no ONNX graphs (seq2seq 0.3 and older wrote none), so it "
             "needs torch: pip install 'seq2seq[train]'; or where torch is installed, make a model "
@@ -137,7 +160,7 @@ def _choice(model: ModelFolder, *, only_onnx: bool) -> str:
     if model.is_exported or (model.has_graphs and only_onnx):
         return "onnx"
     if not model.has_graphs:
-        older = model.card and "files" not in model.card
+        older = model.card and not model.graphs_were_tried
         if older and not only_onnx and _torch() is not None:
             logger.warning(
                 "%s: an older run, without ONNX graphs: torch translates it; a model that starts "
@@ -146,7 +169,7 @@ def _choice(model: ModelFolder, *, only_onnx: bool) -> str:
                 model.path,
             )
         return "torch"  # which says what it lacks
-    if _has_gpu_driver():
+    if model.recipe.model.parts_are_installed() and _has_gpu_driver():
         torch = _torch()
         if torch is not None and torch.cuda.is_available():
             return "torch"

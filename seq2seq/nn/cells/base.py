@@ -241,8 +241,9 @@ def errors_naming(kind: type[Cell]) -> Iterator[None]:
         own = kind.__module__.startswith("seq2seq.")
         if own or isinstance(error, Seq2SeqError) or is_out_of_memory(error):
             raise
+        words = " ".join(str(error).split())
+        if "unpack" in words or words == "tuple index out of range":  # a state of other parts
+            words += f" (its class says parts = {getattr(kind, 'parts', '?')})"
         raise ModelError(
-            f"{CELLS.described(kind)} failed: {type(error).__name__}: "
-            f"{' '.join(str(error).split())} (its class says parts = "
-            f"{getattr(kind, 'parts', '?')}); --debug shows where"
+            f"{CELLS.described(kind)} failed: {type(error).__name__}: {words}; --debug shows where"
         ) from error

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from onnx import numpy_helper
 from support.engines import random_engine, sources, weights_of
 from support.models import model_options
 from torch import Tensor
@@ -69,6 +70,41 @@ def test_graphs_give_the_numbers_of_torch(
         expected, a = theirs.distribution(a, rows, tokens)
         found, b = ours.distribution(b, rows, tokens)
         np.testing.assert_allclose(found.log_probs, expected.log_probs, atol=tolerance)
+
+
+class LoudCell(MinimalCell):
+    """Its outputs reach up to 2, and do: the new gate is far from 0."""
+
+    bound = 2.0
+
+    def step(self, projected_BG: Tensor, state: State) -> State:
+        (hidden,) = super().step(projected_BG, state)
+        return (2 * torch.tanh(20 * hidden),)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("decoder", ["gru", "loud"])
+def test_no_state_is_clipped(decoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A residual's bound is the sum of its layers', the first state's that of the encoder too."""
+    monkeypatch.setitem(CELLS.own, "loud", LoudCell)
+    sizes = {"hidden": 16, "embedding": 8}
+    options = model_options(
+        {"cell": "loud", "layers": 2, **sizes},
+        {"cell": decoder, "layers": 2, "residual": True, **sizes},
+        bridge="copy",
+    )
+    network = OnnxNetwork(options, weights_of(random_engine(options)))
+    graph = network.step("int8").graph
+    constants = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    origin = {node.output[0]: node for node in graph.node}
+    scales: dict[str, set[int]] = {}
+    for node in graph.node:
+        if node.op_type == "QuantizeLinear":
+            source = origin[node.input[0]]
+            name = source.input[0] if source.op_type == "Gather" else source.op_type
+            scales.setdefault(name, set()).add(round(float(constants[node.input[1]]) * 127))
+    assert scales["state_0"] == scales["state_1"] == {2}
+    assert scales["Add"] >= {4 if decoder == "loud" else 2}  # the last layer's, of both layers
 
 
 class BranchingCell(MinimalCell):

@@ -216,14 +216,17 @@ def _share_threads(threads: int) -> bool:
     return True
 
 
-def open_session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
-    """Readies a graph.
+def open_session(
+    graph: bytes, threads: int, *, shared: bool = True
+) -> onnxruntime.InferenceSession:
+    """Readies a graph, with threads that all ``shared`` sessions of this process use.
 
-    Other sessions of ONNX Runtime that are opened later in this process must share its threads too
+    One that is not ``shared`` has its own, unless there are shared ones already. Other sessions of
+    ONNX Runtime that are opened later in this process must share its threads too
     (``use_per_session_threads = False``).
     """
     options = onnxruntime.SessionOptions()
-    if _share_threads(threads):
+    if (shared or _SHARED) and _share_threads(threads):
         options.use_per_session_threads = False
     else:
         options.intra_op_num_threads = threads

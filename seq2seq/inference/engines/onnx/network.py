@@ -10,6 +10,7 @@ embedding, H hidden, D memory size, K key size, G gates x H, V vocabulary, k can
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -60,6 +61,9 @@ class OnnxNetwork:
         self._decoder_cell = cell_op(decoder.cell)
         bound, sums = self._encoder_cell.bound, encoder.layers if encoder.residual else 1
         self._memory_bound = None if bound is None else sums * bound
+        # The first state is what the bridge makes: tanh, zeros, or what the encoder's cell gives.
+        first = bound if self._bridge_kind() == "copy" else 1.0
+        self._state_bound = _joint(max, self._decoder_cell.bound, first)
 
     def encoder(self) -> onnx.ModelProto:
         """The graph that reads sources; always in float32, as it is a small part of translating.
@@ -221,7 +225,7 @@ class OnnxNetwork:
             if outputs is None or not decoder.residual:
                 outputs = after[0]
             else:
-                bound = None if after[0].bound is None else layer + 1.0
+                bound = _joint(operator.add, outputs.bound, after[0].bound)
                 outputs = graph.op("Add", outputs, after[0], size=decoder.hidden, bound=bound)
             states += after
             if attend is not None and layer == 0 and decoder.feeding == "upper":
@@ -234,7 +238,7 @@ class OnnxNetwork:
     def _moved(self, graph: Builder, number: int, parent: Tensor) -> Tensor:
         size = self.options.decoder.hidden
         # Only the output part, the first, is read by linear maps.
-        bound = self._decoder_cell.bound if number % self._decoder_cell.parts == 0 else None
+        bound = self._state_bound if number % self._decoder_cell.parts == 0 else None
         before = graph.input(f"state_{number}", ["M", size])
         return graph.op("Gather", before, parent, size=size, bound=bound)
 
@@ -354,6 +358,12 @@ def check_supported(options: Model) -> None:
             f"this model's attention {attention!r} cannot be exported: translate the run itself, "
             f"by the engine 'torch'; attentions that can be are none, {', '.join(ATTENTIONS)}"
         )
+
+
+def _joint(
+    join: Callable[[float, float], float], one: float | None, other: float | None
+) -> float | None:
+    return None if one is None or other is None else join(one, other)
 
 
 def _present(context: Tensor | None) -> list[Tensor]:
