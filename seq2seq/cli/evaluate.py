@@ -41,7 +41,7 @@ def evaluate(
 
     The scores are sacreBLEU's BLEU, chrF and TER, with their signatures.
     """
-    from seq2seq.inference.results import Warnings, best_translation
+    from seq2seq.inference.results import best_translation
 
     check_together(searching, penalties, sampled, running)
     scoring.check()  # not only after an hour of translating
@@ -50,23 +50,20 @@ def evaluate(
     files.check_standard_input(source, reference)
     sources, references = files.all_lines(source), files.all_lines(reference)
     files.check_counts(source, len(sources), reference, len(references))
-    translator = running.load_all(model)
-    options = options_of(translator.search_options, searching, penalties, sampled, lengths)
-    found = translator.stream(
-        sources,
-        options=options,
-        batch_size=running.batch_size or 64,
-        mbr=sampled.mbr,
-        long=lengths.long,
-    )
-    translations: list[str] = []
-    warnings = Warnings(console.warn)
-    # Opened first: an output that cannot be written must not be found out after an hour.
-    with files.write_lines(output) if output is not None else nullcontext() as file:
-        for several in console.with_progress(found, len(sources), "translating"):
-            translations.append(best_translation(several).text)
-            warnings.add(len(translations), several)
-            if file is not None:
-                file.write(translations[-1])
-    warnings.finish()
+    with running.loaded(model) as translator:
+        options = options_of(translator.search_options, searching, penalties, sampled, lengths)
+        found = translator.stream(
+            sources,
+            options=options,
+            batch_size=running.batch_size or 64,
+            mbr=sampled.mbr,
+            long=lengths.long,
+        )
+        translations: list[str] = []
+        # Opened first: an output that cannot be written must not be found out after an hour.
+        with files.write_lines(output) if output is not None else nullcontext() as file:
+            for several in console.with_progress(found, len(sources), "translating"):
+                translations.append(best_translation(several).text)
+                if file is not None:
+                    file.write(translations[-1])
     scoring.show(translations, [references], {"model": model, "beam": options.beam})

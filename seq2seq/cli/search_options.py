@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -300,13 +302,16 @@ class RunningMany(Running):
         option("N", "Translate in N processes, each with --threads threads.", min=1),
     ] = None
 
-    def load_all(self, model: str) -> Translator | TranslatorPool:
-        """Loads the models, to translate in this process or in several."""
+    @contextmanager
+    def loaded(self, model: str) -> Iterator[Translator | TranslatorPool]:
+        """Loads the models, to translate in this process or in several, which end after."""
         if self.processes is None:
-            return self.load(model)
+            yield self.load(model)
+            return
         from seq2seq.inference.pool import TranslatorPool
 
-        return TranslatorPool(self._paths(model), self.processes, **self._options())
+        with TranslatorPool(self._paths(model), self.processes, **self._options()) as pool:
+            yield pool
 
 
 def check_together(

@@ -188,51 +188,55 @@ def translate(
     n lines in, n lines out, in the same order and in constant memory. In a terminal it prompts for
     lines until Ctrl-D.
     """
+    from seq2seq.inference.request import request_and_constraints
     from seq2seq.inference.results import Warnings
 
     check_together(searching, penalties, sampled, running)
     written.check(model, source, *constrained.files)
     format_ = written.format_of(sampled)
     count = constrained.check(source)
-    translator = running.load_all(model)
-    options = options_of(translator.search_options, searching, penalties, sampled, lengths)
-    attends = bool(written.alignments or written.attention)
-    if attends or (format_ == "jsonl" and translator.has_attention):
-        options = replace(options, attention=True)
-    prompts = source == written.output == STANDARD and _at_a_terminal()
-    read: deque[str] = deque()
-    warnings = Warnings(console.warn)
-    found = translator.stream(
-        _kept(_prompted_lines() if prompts else files.read_lines(source), read),
-        options=options,
-        n_best=written.n_best,
-        batch_size=1 if prompts else running.batch_size or 64,
-        constraints=(
-            _read_constraints(constrained.constraints, constrained.prefix)
-            if constrained.files
-            else None
-        ),
-        mbr=sampled.mbr,
-        long=lengths.long,
-        details=attends or format_ == "jsonl",
-    )
-    opened = write_translations(
-        written.output,
-        format_,
-        written.alignments,
-        written.attention,
-        at_once=prompts or running.batch_size == 1,
-    )
-    with opened as write:
-        if written.output != STANDARD:  # else the translations themselves are to be seen
-            total = partial(count_lines, source) if count is None else count
-            found = console.with_progress(found, total, "translating")
-        for number, several in enumerate(found, start=1):
-            write(read.popleft(), several)
-            warnings.add(number, several)
-            if prompts:
-                warnings.finish()
-    warnings.finish()
+    with running.loaded(model) as translator:
+        options = options_of(translator.search_options, searching, penalties, sampled, lengths)
+        attends = bool(written.alignments or written.attention)
+        if attends or (format_ == "jsonl" and translator.has_attention):
+            options = replace(options, attention=True)
+        prompts = source == written.output == STANDARD and _at_a_terminal()
+        read: deque[str] = deque()
+        warnings = Warnings(console.warn)
+        request, constraints = request_and_constraints(
+            translator.search_options,
+            translator.options,
+            options=options,
+            n_best=written.n_best,
+            batch_size=1 if prompts else running.batch_size or 64,
+            constraints=(
+                _read_constraints(constrained.constraints, constrained.prefix)
+                if constrained.files
+                else None
+            ),
+            mbr=sampled.mbr,
+            long=lengths.long,
+            details=attends or format_ == "jsonl",
+        )
+        lines = _kept(_prompted_lines() if prompts else files.read_lines(source), read)
+        found = translator.run(lines, request, constraints)
+        opened = write_translations(
+            written.output,
+            format_,
+            written.alignments,
+            written.attention,
+            at_once=prompts or running.batch_size == 1,
+        )
+        with opened as write:
+            if written.output != STANDARD:  # else the translations themselves are to be seen
+                total = partial(count_lines, source) if count is None else count
+                found = console.with_progress(found, total, "translating")
+            for number, several in enumerate(found, start=1):
+                write(read.popleft(), several)
+                warnings.add(number, several)
+                if prompts:
+                    warnings.finish()
+        warnings.finish()
 
 
 def _kept(source: Iterable[str], read: deque[str]) -> Iterator[str]:

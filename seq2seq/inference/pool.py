@@ -33,7 +33,7 @@ from seq2seq.inference.request import (
     search_options,
     windows,
 )
-from seq2seq.inference.results import ScoredTranslation
+from seq2seq.inference.results import ScoredTranslation, Warnings, warned
 from seq2seq.inference.translator import Translator
 from seq2seq.processors import usable_processors
 from seq2seq.search import Constraints
@@ -169,7 +169,8 @@ class TranslatorPool:
         self, lines: Iterable[str], **asked: Unpack[TranslateOptions]
     ) -> Iterator[list[ScoredTranslation]]:
         """Translates lines as they come, in constant memory."""
-        return self.run(lines, *request_and_constraints(self.search_options, self.options, **asked))
+        asked_for = request_and_constraints(self.search_options, self.options, **asked)
+        return warned(self.run(lines, *asked_for), Warnings(logger.warning))
 
     def run(
         self,

@@ -8,7 +8,7 @@ and the pieces without one belong to the word before them.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -134,6 +134,16 @@ class Warnings:
             "the translation repeated itself up to the length cap: it was cut after the first time"
         )
         self._loops.clear()
+
+
+def warned(
+    found: Iterable[list[ScoredTranslation]], warnings: Warnings
+) -> Iterator[list[ScoredTranslation]]:
+    """Gives each line's translations on, and warns of their notes."""
+    for number, several in enumerate(found, start=1):
+        warnings.add(number, several)
+        yield several
+    warnings.finish()
 
 
 # ---------------------------------------------------------------------------------------------

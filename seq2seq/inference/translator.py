@@ -28,7 +28,7 @@ from seq2seq.inference.request import (
     source_batch,
     windows,
 )
-from seq2seq.inference.results import ScoredTranslation, Warnings, best_translation
+from seq2seq.inference.results import ScoredTranslation, Warnings, best_translation, warned
 from seq2seq.inference.segmentation import Reader, Segment
 from seq2seq.recipe import Translation
 from seq2seq.search import Constraints, Hypothesis, StepModel, run_search
@@ -51,7 +51,7 @@ class Translator:
             ``options.max_source`` counts.
         attention: Whether the model has attention.
         shortlist: Whether the model chooses from a list of likely tokens alone.
-        warns: Whether ``translate`` logs which translations repeated themselves; of a model in
+        warns: Whether it is logged which translations repeated themselves; of a model in
             training that is no news.
 
     Raises:
@@ -179,13 +179,7 @@ class Translator:
             Seq2SeqError: If something asked for is not allowed, or ``lines`` is one string.
             ModelError: If the model's numbers are broken.
         """
-        warnings = Warnings(logger.warning, loops=self.warns)
-        texts = []
-        for number, several in enumerate(self.stream(lines, **asked), start=1):
-            texts.append(best_translation(several).text)
-            warnings.add(number, several)
-        warnings.finish()
-        return texts
+        return [best_translation(several).text for several in self.stream(lines, **asked)]
 
     def translate_nbest(
         self, lines: Iterable[str], **asked: Unpack[TranslateOptions]
@@ -205,9 +199,11 @@ class Translator:
 
         Some batches of lines are read ahead, to be sorted by length; with a ``batch_size`` of 1
         none is, and each line is answered before the next is read. The translations carry their
-        tokens only where ``details`` are asked for.
+        tokens only where ``details`` are asked for. What a reader should know of them is logged.
         """
-        return self.run(lines, *request_and_constraints(self.search_options, self.options, **asked))
+        asked_for = request_and_constraints(self.search_options, self.options, **asked)
+        warnings = Warnings(logger.warning, loops=self.warns)
+        return warned(self.run(lines, *asked_for), warnings)
 
     def run(
         self,
@@ -215,7 +211,7 @@ class Translator:
         request: Request,
         constraints: Iterable[Constraints] | None = None,
     ) -> Iterator[list[ScoredTranslation]]:
-        """Translates lines as ``stream`` does, by a request that was made before."""
+        """Translates lines as ``stream`` does, by a request made before, and logs nothing."""
         check_lines(lines)
         return chain.from_iterable(
             self.translate_window(*window, request)

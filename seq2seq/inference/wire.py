@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -15,6 +15,9 @@ from seq2seq.inference.request import Request, make_request, search_options
 from seq2seq.inference.results import ScoredTranslation
 from seq2seq.recipe import Translation
 from seq2seq.search import Constraints, Sampling, SearchOptions
+
+MOST_BEAM = 100
+"""Of a request by someone else, who is not to fill the memory."""
 
 CONSTRAINTS = ("prefix", "force", "avoid")
 _REQUEST = ("text", "constraints", "options", "mbr", "long", "batch_size", "details")
@@ -34,7 +37,7 @@ def read_job(written: str | bytes, recipe: Translation, where: str, *, most_line
 
     Besides "text" it has any of "constraints" (an object, or a list of as many as lines), "options"
     (the fields of ``SearchOptions``), "mbr", "long", "batch_size" and "details"; the recipe's table
-    decides what is not given. Messages (``Seq2SeqError``) call the request ``where``.
+    decides what is not given, or null. Messages (``Seq2SeqError``) call the request ``where``.
     """
     given = read_object(written, where)
     _check_keys(given, _REQUEST, where)
@@ -55,11 +58,15 @@ def read_job(written: str | bytes, recipe: Translation, where: str, *, most_line
             )
         constraints = tuple(constraints_of(one, f"{where}: constraints") for one in every)
     base = search_options(recipe)
-    options = _options(base, given.get("options", {}), f"{where}: options")
+    options = _options(base, given.get("options") or {}, f"{where}: options")
+    if options.beam > MOST_BEAM:
+        raise Seq2SeqError(
+            f"{where}: options: beam is {options.beam:,}; at most {MOST_BEAM} is allowed"
+        )
     rest: dict[str, Any] = {
         name: _typed(kind, given[name], f"{where}: {name}")
         for name, kind in (("mbr", str), ("long", str), ("batch_size", int), ("details", bool))
-        if name in given
+        if given.get(name) is not None
     }
     try:
         request = make_request(base, recipe, options=options, **rest)
@@ -160,9 +167,8 @@ def _options(base: SearchOptions, given: Any, where: str) -> SearchOptions:
     _check_keys(given, _names(SearchOptions), where)
     if isinstance(given.get("sampling"), dict):
         _check_keys(given["sampling"], _names(Sampling), f"{where}.sampling")
-    values = {one.name: getattr(base, one.name) for one in fields(base)} | given
-    found: SearchOptions = _typed(SearchOptions, values, where)
-    return found
+    found: SearchOptions = _typed(SearchOptions, given, where)
+    return replace(base, **{name: getattr(found, name) for name in given})
 
 
 def _names(kind: Any) -> tuple[str, ...]:
@@ -171,7 +177,7 @@ def _names(kind: Any) -> tuple[str, ...]:
 
 def _typed(kind: Any, value: Any, where: str) -> Any:
     try:
-        return TypeAdapter(kind).validate_python(value, strict=not is_dataclass(kind))
+        return TypeAdapter(kind).validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))

@@ -49,6 +49,8 @@ def test_a_request_is_what_translate_takes() -> None:
     )
     assert found.request == Request(options, 2, "chrf", "keep", details=True)
     assert found.constraints == (Wish("Der", (), ("Hund",)), Wish())
+    nothing = dict.fromkeys(("constraints", "options", "mbr", "long", "batch_size", "details"))
+    assert job(text="a dog", **nothing) == job(text="a dog")
     sampled = job(text="a", options={"n_best": 5, "sampling": {"seed": 7, "top_p": 0.9}})
     assert sampled.request.options.sampling == Sampling(seed=7, top_p=0.9)
     same = job(text=["a", "b"], constraints={"force": ["x"]})
@@ -72,7 +74,13 @@ def test_a_request_is_what_translate_takes() -> None:
         ({"text": "a", "options": {"beam": 0}}, "beam is 0; 1 (greedy) or more is allowed"),
         (
             {"text": "a", "options": {"beam": "two"}},
-            "options.beam: Input should be a valid integer, unable to parse string as an integer",
+            "options.beam: Input should be a valid integer",
+        ),
+        ({"text": "a", "options": {"beam": "5"}}, "options.beam: Input should be a valid integer"),
+        ({"text": "a", "options": {"beam": True}}, "options.beam: Input should be a valid integer"),
+        (
+            {"text": "a", "options": {"beam": 5000}},
+            "options: beam is 5,000; at most 100 is allowed",
         ),
         ({"text": "a", "options": 5}, "options: not an object"),
         ({"text": "a", "batch_size": "2"}, "batch_size: Input should be a valid integer"),
