@@ -157,7 +157,8 @@ class TranslatorPool:
         """Ends all processes; nothing is translated after."""
         with self._lock:
             self._closed = True
-            threads, self._threads = self._threads, []
+            threads = [thread for thread in self._threads if thread.is_alive()]
+            self._threads = []
             for worker in self._workers:
                 worker.process.terminate()
             for _ in threads:
@@ -219,8 +220,11 @@ class TranslatorPool:
         with self._lock:
             if self._closed:
                 raise _closed()
-            self._tasks.put(task)
+            # An interrupt may come between any two of these: the count may then be too high, and a
+            # thread may be there that was not started.
             self._pending += 1
+            self._tasks.put(task)
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
             if len(self._threads) < min(self._pending, self._most):
                 thread = threading.Thread(target=self._serve, daemon=True)
                 self._threads.append(thread)
@@ -233,6 +237,9 @@ class TranslatorPool:
             if not task.abandoned.is_set():
                 found: _Done | Exception
                 try:
+                    if worker is not None and not worker.process.is_alive():  # killed while idle
+                        self._end(worker)
+                        worker = None
                     worker = worker or self._started()
                     found = worker.translated(task.window)
                 except Exception as error:  # it is the stream's; another process does the next

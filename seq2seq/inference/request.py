@@ -194,6 +194,9 @@ def windows(
     constraints_left = None if constraints is None else iter(constraints)
     count = 0
     while window := list(islice(lines_left, size)):
+        for number, line in enumerate(window, start=count + 1):
+            if not isinstance(line, str):
+                raise Seq2SeqError(f"line {number}: must be a string, not {type(line).__name__}")
         own = None if constraints_left is None else list(islice(constraints_left, len(window)))
         if own is not None and len(own) < len(window):
             found = count + len(own)

@@ -6,9 +6,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import repeat
 from multiprocessing import active_children
 from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 import pytest
 from support.tiny import tiny_recipe
@@ -19,6 +24,8 @@ from seq2seq.inference.pool import TranslatorPool
 from seq2seq.inference.translator import Translator
 from seq2seq.search import Wish
 from seq2seq.training.monitoring import Silent
+
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +146,81 @@ def test_a_stream_that_stands_still_holds_up_no_other(model: Path) -> None:
     assert not active_children()
 
 
+def test_processes_killed_while_idle_are_replaced(model: Path) -> None:
+    lines = [f"the dog sees {n} cats" for n in range(40)]
+    with TranslatorPool(model, 2, threads=1) as pool:
+        found = list(pool.stream(lines, beam=1, batch_size=1))
+        killed = active_children()
+        for process in killed:
+            process.kill()
+            process.join(timeout=60)
+        assert killed
+        assert list(pool.stream(lines, beam=1, batch_size=1)) == found
+        assert not {one.pid for one in active_children()} & {one.pid for one in killed}
+
+
+def test_ctrl_c_leaves_the_pool_as_it_was(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with TranslatorPool(model, 1, threads=1) as pool:
+            stream = pool.stream(repeat("the dog sees the cat"), beam=8, batch_size=200)
+            interrupt = partial(os.kill, os.getpid(), signal.SIGINT)
+            for endless in (stream, pool.stream(repeat("a dog"), beam=1)):  # the 2nd waits for it
+                threading.Timer(0.5, interrupt).start()
+                with pytest.raises(KeyboardInterrupt):
+                    for _ in endless:
+                        pass
+            assert len(_in_time(lambda: list(pool.stream(["a dog"] * 9, beam=1)))) == 9
+        with TranslatorPool(model, 1, threads=1) as pool:
+            with monkeypatch.context() as patched:  # interrupted before the thread is started
+                patched.setattr(threading.Thread, "start", _interrupted)
+                with pytest.raises(KeyboardInterrupt):
+                    list(pool.stream(["a dog"], beam=1))
+            assert len(_in_time(lambda: list(pool.stream(["a dog"], beam=1)))) == 1
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    assert not active_children()
+
+
+def test_slow_lines_hold_up_no_other_stream(model: Path) -> None:
+    reading, more = threading.Event(), threading.Event()
+
+    def slow() -> Iterator[str]:
+        yield "a dog"
+        reading.set()
+        assert more.wait(timeout=120)
+        yield "a cat"
+
+    with TranslatorPool(model, 1, threads=1) as pool, ThreadPoolExecutor() as others:
+        waits = others.submit(lambda: list(pool.stream(slow(), beam=1, batch_size=1)))
+        assert reading.wait(timeout=120)
+        found = _in_time(lambda: list(pool.stream(["a dog", "a cat"], beam=1, batch_size=1)))
+        assert not waits.done()
+        more.set()
+        assert waits.result(timeout=120) == found
+
+
+def test_a_pool_may_read_from_its_own_stream(model: Path) -> None:
+    with TranslatorPool(model, 2, threads=1) as pool:
+        lines = [f"the dog sees {n} cats" for n in range(30)]
+        once = (one[0].text for one in pool.stream(lines, beam=1, batch_size=1))
+        twice = pool.stream(once, beam=1, batch_size=1)
+        assert len(_in_time(lambda: list(twice))) == len(lines)
+
+
+@pytest.mark.parametrize(("line", "kind"), [(None, "NoneType"), (b"a dog", "bytes"), (5, "int")])
+def test_a_line_that_is_no_string(
+    model: Path, line: Any, kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    told = rf"^line 6: must be a string, not {kind}$"
+    lines = [*["a dog"] * 5, line]
+    with TranslatorPool(model, 1, threads=1) as pool, pytest.raises(Seq2SeqError, match=told):
+        list(pool.stream(lines, beam=1, batch_size=1))
+    with pytest.raises(Seq2SeqError, match=told):
+        Translator.load(model).translate(lines, beam=1)
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_no_model_and_no_threads() -> None:
     with pytest.raises(Seq2SeqError, match="no model is given; give the folder of one"):
         TranslatorPool([], 2)
@@ -184,6 +266,17 @@ def test_ctrl_c_ends_all_of_them(model: Path, tmp_path: Path) -> None:
         assert time.monotonic() < until
         time.sleep(0.05)
     assert not left
+
+
+def _in_time(work: Callable[[], T]) -> T:
+    """What is done in another thread, for which is not waited for ever."""
+    done: SimpleQueue[T] = SimpleQueue()
+    threading.Thread(target=lambda: done.put(work()), daemon=True).start()
+    return done.get(timeout=120)
+
+
+def _interrupted(thread: threading.Thread) -> None:
+    raise KeyboardInterrupt
 
 
 def _has_members(group: int) -> bool:
