@@ -126,13 +126,14 @@ def _summary(result: TrainingResult) -> list[str]:
             f"{_times(result.halved, 'batch was', 'batches were')} split in two to fit into memory"
         )
     if result.best:
-        bleu = result.best.get("bleu")
-        scores = [f"loss {result.best['loss']:.3f}"]
-        if bleu is not None:
-            scores.insert(0, f"BLEU {bleu:.2f}")
+        scores = [
+            f"{label} {result.best[key]:.{digits}f}"
+            for key, label, digits in _figures(result)
+            if result.best.get(key) is not None
+        ]
         lines.append(f"best validation: {', '.join(scores)} at update {result.best['update']:,}")
         if result.start:
-            lines += _changed(result.start, result.best)
+            lines += _changed(result, result.start, result.best)
     if result.finished:
         run = shlex.quote(str(result.run))
         lines += [
@@ -147,7 +148,12 @@ def _times(count: int, one: str, several: str) -> str:
     return f"{count:,} {one if count == 1 else several}"
 
 
-def _changed(start: dict[str, Any], best: dict[str, Any]) -> list[str]:
+def _figures(result: TrainingResult) -> list[tuple[str, str, int]]:
+    """What a validation's record has: key, name for people, and digits."""
+    return [*((key, label, 2) for key, label in result.labels.items()), ("loss", "loss", 3)]
+
+
+def _changed(result: TrainingResult, start: dict[str, Any], best: dict[str, Any]) -> list[str]:
     """What fine-tuning did to both validation sets: before the first update, and at the best."""
     sets = {"new": (start, best), "old": (start.get("old"), best.get("old"))}
     lines = []
@@ -156,8 +162,8 @@ def _changed(start: dict[str, Any], best: dict[str, Any]) -> list[str]:
             continue
         changes = [
             f"{label} {before[key]:.{digits}f} -> {now[key]:.{digits}f}"
-            for label, key, digits in (("BLEU", "bleu", 2), ("loss", "loss", 3))
-            if before[key] is not None and now[key] is not None
+            for key, label, digits in _figures(result)
+            if before.get(key) is not None and now.get(key) is not None
         ]
         lines.append(f"  {name} validation set: {', '.join(changes)}")
     return lines

@@ -7,16 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import load
+from torch import nn
 
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.preparing.statistics import PrepareReport
 from seq2seq.errors import DataError, ModelError
-from seq2seq.inference.engines.torch import load_model
 from seq2seq.inference.model_folder import ModelFolder, read_published
-from seq2seq.models.translation import TranslationModel
+from seq2seq.models.weights import load_tensors
 from seq2seq.report.record import RunRecord
 from seq2seq.storage.atomic import write_text
-from seq2seq.storage.layout import EXAMPLES, REPORT
+from seq2seq.storage.layout import EXAMPLES, REPORT, WEIGHTS
 from seq2seq.tasks import task_for
 from seq2seq.training.evaluation import Evaluator
 from seq2seq.training.monitoring.session_log import write_examples
@@ -77,9 +78,11 @@ def _make_examples(record: RunRecord, data: Path) -> PrepareReport:
         )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-    def read() -> tuple[ModelFolder, TranslationModel]:
+    def read() -> tuple[ModelFolder, nn.Module]:
         model = ModelFolder.open(folder)
-        return model, load_model(model)
+        network = task_for(model.recipe).build_model(model.tokenizers)
+        load_tensors(network, model.weights(load), model.file(WEIGHTS))
+        return model, network
 
     model, network = read_published(folder, read)
     network.to(device)

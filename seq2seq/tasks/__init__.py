@@ -1,7 +1,9 @@
 """What a model is trained for, and all that follows from it.
 
-Training, validation and the run's page know a task by ``Task`` alone, so that another task is one
-file here and nothing elsewhere. How they use it, in the order of a training:
+Training, fine-tuning, validation and the run's page know a task by ``Task`` alone, so another task
+is one file here and a line in ``task_for``. What is translation's own elsewhere: the tables of a
+recipe (also the choice between loss and BLEU in ``early_stopping``), the pairs of texts that
+``data`` reads and stores, and the verbs and engines that translate. In the order of a training:
 
 1. ``task = task_for(recipe)``; ``task.prepare`` or ``task.open`` gives the data.
 2. ``model = task.build_model(tokenizers)``, after the seed is set; ``loss = task.loss(model)``.
@@ -97,7 +99,7 @@ class Validation(Protocol):
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
     """A section of a run's page: anchor ``name``, ``title`` in the list of sections, heading.
 
     ``template``, in Jinja, follows the heading and inserts ``values``, which are escaped.
@@ -116,7 +118,7 @@ class TaskReport:
 
     figures: Sequence[tuple[str, float]] = ()
     notes: Sequence[str] = ()
-    sections: Sequence[Section] = field(default=())
+    sections: Sequence[ReportSection] = field(default=())
 
 
 class Task(Protocol):
@@ -174,6 +176,11 @@ class Task(Protocol):
 
     def report(self, card: Json, examples: Json | None) -> TaskReport:
         """This task's part of a run's page; card and examples may be of any version."""
+
+
+def labels_of(task: Task) -> dict[str, str]:
+    """The names of a task's metrics for people, by their keys."""
+    return {one.key: one.label for one in task.metrics}
 
 
 def task_for(recipe: Recipe) -> Task:

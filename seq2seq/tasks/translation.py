@@ -24,7 +24,7 @@ from seq2seq.metrics import bleu
 from seq2seq.models.loss import Losses
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe import Recipe
-from seq2seq.tasks import Json, Metric, Network, Section, TaskReport, Validation
+from seq2seq.tasks import Json, Metric, Network, ReportSection, TaskReport, Validation
 from seq2seq.tasks.examples import Translations, examples_of
 from seq2seq.text.tokenizer import Tokenizers
 
@@ -136,7 +136,7 @@ def _engine(network: Network) -> TorchEngine:
     return TorchEngine(model, network.precision)
 
 
-def _section(name: str, heading: str, examples: Json | None) -> Section:
+def _section(name: str, heading: str, examples: Json | None) -> ReportSection:
     template = files("seq2seq.tasks") / f"templates/{name}.html.j2"
     text = template.read_text(encoding="utf-8")
-    return Section(name, name.capitalize(), heading, text, {"examples": examples})
+    return ReportSection(name, name.capitalize(), heading, text, {"examples": examples})

@@ -18,7 +18,7 @@ from seq2seq.data.batching import Bounds, in_length_order
 from seq2seq.data.dataset import PairDataset
 from seq2seq.errors import is_out_of_memory
 from seq2seq.recipe import Recipe
-from seq2seq.tasks import Network, PaddedBatch, Task
+from seq2seq.tasks import Network, PaddedBatch, Task, labels_of
 from seq2seq.text.tokenizer import Tokenizers
 from seq2seq.training.distributed import ProcessGroup
 
@@ -66,11 +66,6 @@ class Validated:
     def perplexity(self) -> float:
         """exp(loss)."""
         return math.exp(min(self.loss, 700.0))
-
-    @property
-    def bleu(self) -> float | None:
-        """BLEU of greedy translations (13a, cased), or None where there is none."""
-        return self.metrics.get("bleu")
 
     def record(self) -> dict[str, Any]:
         """The figures as ``metrics.jsonl`` has them."""
@@ -123,7 +118,7 @@ class Evaluator:
             metrics,
             time.monotonic() - begun,
             predictions,
-            labels={one.key: one.label for one in self.task.metrics},
+            labels=labels_of(self.task),
         )
 
     @torch.no_grad()

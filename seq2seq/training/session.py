@@ -13,7 +13,7 @@ from seq2seq.data.dataset import PreparedData
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import recipe_from_toml, recipe_to_toml
 from seq2seq.storage.layout import DATA
-from seq2seq.tasks import Task, task_for
+from seq2seq.tasks import Task, labels_of, task_for
 from seq2seq.training.batches import Batches
 from seq2seq.training.batches.prepared import PreparedBatches
 from seq2seq.training.batches.streamed import StreamedBatches
@@ -118,7 +118,7 @@ def _trained(
             if run is not None and not trainer.state.stopped:
                 run.note_changed_data(changed, trainer.state.update)
             trainer.train(stop)
-    return TrainingResult.of(path, trainer.state)
+    return TrainingResult.of(path, trainer.state, labels_of(updater.task))
 
 
 def batches_for(prepared: PreparedData, recipe: Recipe, task: Task, group: ProcessGroup) -> Batches:

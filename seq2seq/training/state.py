@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -144,10 +145,11 @@ class TrainingResult:
     halved: int = 0  # batches that did not fit into memory, and were taken in parts
     rollbacks: int = 0  # times back to an earlier checkpoint, at half the learning rate
     start: dict[str, Any] | None = None  # the record of the weights that fine-tuning began with
+    labels: Mapping[str, str] = field(default_factory=dict)  # the task's metrics in ``best``
 
     @classmethod
-    def of(cls, run: Path, state: TrainingState) -> TrainingResult:
-        """How a training stands."""
+    def of(cls, run: Path, state: TrainingState, labels: Mapping[str, str]) -> TrainingResult:
+        """How a training stands, where ``labels`` are the names of metrics for people."""
         found = [record for record in state.history if record["update"] == state.best_update]
         return cls(
             run=run,
@@ -160,4 +162,5 @@ class TrainingResult:
             seconds=state.seconds,
             best=found[-1] if found else None,
             start=next((record for record in state.history if not record["update"]), None),
+            labels=labels,
         )

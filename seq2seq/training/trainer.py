@@ -32,7 +32,7 @@ from seq2seq.training.evaluation import Evaluator, Forgetting, Validated
 from seq2seq.training.finetuning import FineTuning
 from seq2seq.training.monitoring import Monitor, Step
 from seq2seq.training.monitoring.metrics import Interval
-from seq2seq.training.optim import Evaluation
+from seq2seq.training.optim import LossAndGradient
 from seq2seq.training.precision import give_back_memory
 from seq2seq.training.run.checkpoint import Checkpoint
 from seq2seq.training.run.writer import RunWriter
@@ -155,21 +155,21 @@ class Trainer:
 
     # -- an update --------------------------------------------------------------------------
 
-    def _update(self, of: UpdateBatches) -> None:
+    def _update(self, work: UpdateBatches) -> None:
         """One update of the weights, skipped if loss or gradient is not finite."""
         state = self.state
         rate, number = self.plan.rate(state), state.update + 1
         measured = number % LOG_EVERY == 0
         try:
-            update = self.updater.update(of.batches, number, rate, measured=measured)
+            update = self.updater.update(work.batches, number, rate, measured=measured)
         except TooLargeError as error:
-            raise self._too_large(of.own_indices[error.batch], error) from error
+            raise self._too_large(work.own_indices[error.batch], error) from error
         found = update.found
-        state.update, state.place = number, of.place
+        state.update, state.place = number, work.place
         state.tokens += found.tokens
         state.validated = False
-        if of.notes is not None:
-            self._record(kind="buffer", update=number, **of.notes)
+        if work.notes is not None:
+            self._record(kind="buffer", update=number, **work.notes)
         if found.halved and not state.halved:
             self.monitor.say(
                 f"warning: out of memory at update {number}: batches that do not fit are "
@@ -178,11 +178,11 @@ class Trainer:
         state.halved += found.halved
         if found.finite:
             state.skipped_in_row = 0
-        self._show(update, of.batches, rate, logged=measured)
+        self._show(update, work.batches, rate, logged=measured)
         if not found.finite:
-            self._count_skipped(found, of.all_indices)
+            self._count_skipped(found, work.all_indices)
 
-    def _count_skipped(self, found: Evaluation, batches: list[Ints]) -> None:
+    def _count_skipped(self, found: LossAndGradient, batches: list[Ints]) -> None:
         """Counts a skipped update; after too many in a row training goes back, then fails."""
         state = self.state
         state.skipped += 1

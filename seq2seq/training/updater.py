@@ -35,7 +35,7 @@ from seq2seq.tasks import PaddedBatch, task_for
 from seq2seq.text.tokenizer import Tokenizers
 from seq2seq.training.distributed import ProcessGroup
 from seq2seq.training.monitoring.metrics import Movement, gpu_memory
-from seq2seq.training.optim import Evaluation, NotFiniteError, UpdateRule, build_rule
+from seq2seq.training.optim import LossAndGradient, NotFiniteError, UpdateRule, build_rule
 from seq2seq.training.precision import DROPOUT, mixed, resolve_precision
 from seq2seq.training.run.checkpoint import Tensors
 
@@ -44,7 +44,7 @@ from seq2seq.training.run.checkpoint import Tensors
 class Update:
     """What an update has found and done."""
 
-    found: Evaluation  # not finite where the update was skipped
+    found: LossAndGradient  # not finite where the update was skipped
     movement: dict[str, float] = field(default_factory=dict)  # where asked for; see ``Movement``
 
 
@@ -162,7 +162,7 @@ class BatchObjective:
         self, updater: Updater, batches: list[PaddedBatch], seed: int, tokens: int
     ) -> None:
         self.parameters = list(updater.model.parameters())
-        self.first: Evaluation | None = None
+        self.first: LossAndGradient | None = None
         self._updater, self._group, self._device = updater, updater.group, updater.device
         self._parts = [Microbatch(batch, number, 0) for number, batch in enumerate(batches)]
         self._batches, self._seed, self._tokens = len(batches), seed, tokens
@@ -173,7 +173,7 @@ class BatchObjective:
         sums, _ = self._sums(self._forward)
         return float(self._group.all_gather([sums]).sum()) / self._tokens
 
-    def gradient(self) -> Evaluation:
+    def gradient(self) -> LossAndGradient:
         """See ``Objective``."""
         self._updater.model.zero_grad(set_to_none=True)
         loss, nll = self._sums(self._backward)
@@ -183,7 +183,7 @@ class BatchObjective:
         halved = len(self._parts) - self._batches
         everyone = self._group.all_gather([loss, nll, halved, float(norm), memory, gpu or 0])
         sums, most = everyone.sum(0).tolist(), everyone.max(0).tolist()
-        found = Evaluation(
+        found = LossAndGradient(
             loss=sums[0] / self._tokens,
             nll=sums[1],
             tokens=self._tokens,

@@ -31,6 +31,7 @@ def trained(monkeypatch: pytest.MonkeyPatch):
                 "skipped": 0,
                 "seconds": 754.4,
                 "best": BEST,
+                "labels": {"bleu": "BLEU"},
             }
             return TrainingResult(**{**values, **changes})
 

@@ -28,7 +28,7 @@ from seq2seq.data.dataset import PairDataset, PreparedData, Ragged
 from seq2seq.data.preparing.prepare import prepare
 from seq2seq.ids import EOS, PAD
 from seq2seq.recipe import Recipe
-from seq2seq.tasks import Metric, Network, Section, Task, TaskReport, Validation, task_for
+from seq2seq.tasks import Metric, Network, ReportSection, Task, TaskReport, Validation, task_for
 from seq2seq.tasks import translation as first_task
 from seq2seq.text.tokenizer import Tokenizers
 from seq2seq.training.monitoring import Step
@@ -166,7 +166,9 @@ class Classification:
 
     def report(self, card: dict[str, Any], examples: dict[str, Any] | None) -> TaskReport:
         text = "<p>{% for one in said %}{{ one }} {% endfor %}</p>"
-        section = Section("answers", "Answers", "What it answered", text, examples or {"said": []})
+        section = ReportSection(
+            "answers", "Answers", "What it answered", text, examples or {"said": []}
+        )
         return TaskReport([("accuracy, validation", 0.5)], ["by hand"], [section])
 
 
@@ -234,6 +236,28 @@ def test_another_task_is_trained_resumed_and_reported(
         assert all(torch.equal(ours[key], theirs[key]) for key in ours)
     found = [(one["loss"], one["accuracy"]) for one in journal(again, "validation")]
     assert found == [(one["loss"], one["accuracy"]) for one in checks]
+
+
+def test_another_task_is_fine_tuned_and_its_examples_made_again(
+    corpus: tuple[Recipe, Path], tmp_path: Path
+) -> None:
+    recipe, data = corpus
+    run, told = tmp_path / "run", Told()
+    first = seq2seq.train(recipe, run, data=data, threads=1, monitor=told)
+    assert first.labels == {"accuracy": "accuracy"}
+    said = (run / "examples.json").read_bytes()
+    (run / "examples.json").unlink()
+    seq2seq.write_report(run, data=data)
+    assert (run / "examples.json").read_bytes() == said
+
+    tuned = seq2seq.train(
+        recipe, tmp_path / "tuned", data=data, threads=1, monitor=told, init_from=run
+    )
+    assert first.best is not None
+    assert tuned.start is not None
+    assert tuned.start["loss"] == first.best["loss"]
+    assert tuned.start["accuracy"] == first.best["accuracy"]
+    assert any("7 of 7 tensors" in line for line in told.lines)
 
 
 def test_batches_of_another_task_are_halved(

@@ -240,7 +240,7 @@ def test_validation_takes_fewer_at_a_time(
     monkeypatch.setattr(translation.Translator, "translate", translated)
     again = evaluator.evaluate(updater.model, prepared.val)
     assert math.isclose(found.loss, again.loss, rel_tol=1e-6)
-    assert found.bleu == again.bleu
+    assert found.metrics == again.metrics
     assert sizes == [128, 64, 32, 16]
 
 

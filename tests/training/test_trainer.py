@@ -30,7 +30,7 @@ from seq2seq.training.batches import UpdateBatches
 from seq2seq.training.batches.prepared import PreparedBatches
 from seq2seq.training.evaluation import Evaluator, Validated
 from seq2seq.training.monitoring import Monitor, Silent
-from seq2seq.training.optim import Evaluation, FirstOrder, NotFiniteError
+from seq2seq.training.optim import FirstOrder, LossAndGradient, NotFiniteError
 from seq2seq.training.run import RunFolder
 from seq2seq.training.run.checkpoint import load_checkpoint, save_checkpoint
 from seq2seq.training.session import train
@@ -226,7 +226,7 @@ def with_bad_updates(monkeypatch: pytest.MonkeyPatch, bad: Sequence[int]) -> Non
     """Makes the gradients of some updates (from 0) NaN, really: in the parameters too."""
     real, count = BatchObjective.gradient, iter(range(10**6))
 
-    def gradient(self: BatchObjective) -> Evaluation:
+    def gradient(self: BatchObjective) -> LossAndGradient:
         found = real(self)
         if next(count) not in bad:
             return found

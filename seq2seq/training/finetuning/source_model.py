@@ -8,16 +8,15 @@ from typing import Any
 
 import torch
 from safetensors.torch import load
-from torch import Tensor
+from torch import Tensor, nn
 
-from seq2seq import recipe as recipes
 from seq2seq.errors import ModelError, RecipeError
 from seq2seq.inference.model_folder import ModelFolder, read_published
-from seq2seq.models.translation import TranslationModel
 from seq2seq.models.weights import check_shapes, tensors_of
 from seq2seq.recipe import Recipe
 from seq2seq.storage.atomic import file_digest
 from seq2seq.storage.layout import SOURCE_TOKENIZER, TARGET_TOKENIZER, TOKENIZER, WEIGHTS
+from seq2seq.tasks import task_for
 from seq2seq.text.tokenizer import Tokenizers
 from seq2seq.training.run import differing_keys, in_words, shown
 from seq2seq.training.run.checkpoint import Tensors
@@ -126,7 +125,7 @@ class Transfer:
 
         Raises ``ModelError`` if nothing that was learned fits but biases.
         """
-        own = tensors_of(_network(recipe.model, source.tokenizers))
+        own = tensors_of(_network(recipe, source.tokenizers))
         shapes = {name: tuple(tensor.shape) for name, tensor in own.items()}
         there = {name: tuple(weight.shape) for name, weight in source.weights.items()}
         taken = [name for name, shape in shapes.items() if there.get(name) == shape]
@@ -189,15 +188,15 @@ class Transfer:
         }
 
 
-def _network(options: recipes.Model, tokenizers: Tokenizers) -> TranslationModel:
+def _network(recipe: Recipe, tokenizers: Tokenizers) -> nn.Module:
     """A network without weights: its names and shapes."""
     with torch.device("meta"):
-        return TranslationModel(options, tokenizers.source.size, tokenizers.target.size)
+        return task_for(recipe).build_model(tokenizers)
 
 
 def _under_all_names(model: ModelFolder, read: Tensors) -> Tensors:
     """The weights under every name: a shared one is stored once, and may not be shared here."""
-    network = _network(model.recipe.model, model.tokenizers)
+    network = _network(model.recipe, model.tokenizers)
     check_shapes(tensors_of(network), read, model.file(WEIGHTS))
     stored: dict[int, str] = {}
     every = {

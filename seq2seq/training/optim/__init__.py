@@ -24,7 +24,7 @@ from seq2seq.recipe.training import AdamW, Constant, Cosine, InverseSqrt, Platea
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class LossAndGradient:
     """The loss and gradient of an update's batch at some weights, over all processes."""
 
     loss: float  # the mean smoothed loss, in nats a target token
@@ -44,7 +44,7 @@ class Evaluation:
 class NotFiniteError(Exception):
     """A gradient or its loss is infinite or not a number: the update is skipped."""
 
-    def __init__(self, evaluation: Evaluation) -> None:
+    def __init__(self, evaluation: LossAndGradient) -> None:
         super().__init__()
         self.evaluation = evaluation
 
@@ -63,7 +63,7 @@ class Objective(Protocol):
     def loss(self) -> float:
         """The loss at the present weights, in nats a target token; it may be infinite or NaN."""
 
-    def gradient(self) -> Evaluation:
+    def gradient(self) -> LossAndGradient:
         """Leaves the clipped gradient at the present weights in each parameter's ``grad``.
 
         The loss found is that of ``loss``. Raises ``NotFiniteError`` if the gradient cannot be
