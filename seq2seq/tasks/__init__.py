@@ -146,10 +146,11 @@ class Task(Protocol):
     def build_model(self, tokenizers: Tokenizers) -> nn.Module:
         """A new model, with weights drawn from torch's random numbers."""
 
-    def loss(self, model: Any) -> nn.Module:
+    def loss(self, model: Any, *, twice_differentiable: bool = False) -> nn.Module:
         """A module from a batch to two sums: one to be minimized, and one to be shown.
 
-        The second is the negative log-likelihood, in nats, without any smoothing.
+        The second is the negative log-likelihood, in nats, without any smoothing. Second
+        derivatives of the first are needed only where they are asked for.
         """
 
     def predict(

@@ -61,9 +61,10 @@ class TranslationTask:
         decoder = model.decoder
         return model.bridge == "zero" and decoder.attention == "none" and not decoder.state_feeding
 
-    def loss(self, model: TranslationModel) -> nn.Module:
+    def loss(self, model: TranslationModel, *, twice_differentiable: bool = False) -> nn.Module:
         """Teacher forcing, with the recipe's label smoothing; see ``Losses``."""
-        return Losses(model, self.recipe.training.label_smoothing)
+        smoothing = self.recipe.training.label_smoothing
+        return Losses(model, smoothing, twice_differentiable=twice_differentiable)
 
     # -- validation -------------------------------------------------------------------------
 

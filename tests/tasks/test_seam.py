@@ -133,7 +133,7 @@ class Classification:
     def build_model(self, tokenizers: Tokenizers) -> Classifier:
         return Classifier(tokenizers.source.size)
 
-    def loss(self, model: Classifier) -> nn.Module:
+    def loss(self, model: Classifier, *, twice_differentiable: bool = False) -> nn.Module:
         return Summed(model)
 
     @torch.no_grad()

@@ -20,8 +20,7 @@ from seq2seq.data.preparing.prepare import prepare
 from seq2seq.models.weights import tensors_of
 from seq2seq.recipe import Training
 from seq2seq.recipe.files import load_recipe
-from seq2seq.training import updater as module
-from seq2seq.training.optim import Objective
+from seq2seq.training.optim import RULES, Objective
 from seq2seq.training.session import train
 from seq2seq.training.state import TrainingResult
 from seq2seq.training.updater import Updater
@@ -103,7 +102,7 @@ def rules(monkeypatch: pytest.MonkeyPatch) -> list[Sharpness]:
         made.append(Sharpness(recipe, model))
         return made[-1]
 
-    monkeypatch.setattr(module, "build_rule", build)
+    monkeypatch.setitem(RULES, "adam", build)
     return made
 
 
@@ -204,3 +203,50 @@ def test_the_slope_of_the_loss_is_the_gradient(corpus: tuple[Path, PreparedData]
             torch._foreach_add_(objective.parameters, [distance * one for one in direction])
             losses.append(objective.loss())
     assert (losses[0] - losses[1]) / 0.02 == pytest.approx(found.norm, rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "distance", "most"),
+    [
+        ("lstm", torch.float64, 1e-4, 1e-5),
+        ("gru", torch.float64, 1e-4, 1e-5),
+        ("lstm", torch.float32, 2e-3, 2e-2),  # as a training runs it
+    ],
+)
+def test_curvature_products_are_the_slopes_of_the_gradient(
+    corpus: tuple[Path, PreparedData], cell: str, kind: torch.dtype, distance: float, most: float
+) -> None:
+    """Along a random direction, by central differences, with dropout; the gradient is kept."""
+    prepared = corpus[1]
+    settings = [
+        "training.clip_norm=none",
+        f"model.encoder.cell={cell}",
+        f"model.decoder.cell={cell}",
+        "model.decoder.dropout=0.2",
+    ]
+    updater = Updater(load_recipe(str(corpus[0]), settings), prepared.tokenizers)
+    updater.precision = torch.float32
+    updater.model.to(kind)
+    pairs = [collate(*prepared.train.ids(part)) for part in (np.arange(7), np.arange(7, 20))]
+    objective = updater.objective(pairs, 3)
+    generator = torch.Generator().manual_seed(5)
+    direction = [
+        torch.randn(weight.shape, generator=generator).to(kind) for weight in objective.parameters
+    ]
+
+    def gradient() -> Tensor:
+        objective.gradient()
+        return torch.cat([_gradient_of(weight).flatten() for weight in objective.parameters])
+
+    before = gradient()
+    product = torch.cat([one.flatten() for one in objective.curvature_product(direction)])
+    kept = torch.cat([_gradient_of(weight).flatten() for weight in objective.parameters])
+    assert torch.equal(kept, before)
+    ends = []
+    for moved in (distance, -distance):
+        with objective.trial():
+            with torch.no_grad():
+                torch._foreach_add_(objective.parameters, [moved * one for one in direction])
+            ends.append(gradient())
+    slope = (ends[0] - ends[1]) / (2 * distance)
+    assert float((product - slope).norm() / slope.norm()) < most

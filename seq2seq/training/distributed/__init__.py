@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from seq2seq.training.batches import Exchange, Share
 from seq2seq.training.run.checkpoint import Checkpoint
@@ -39,6 +39,9 @@ class ProcessGroup:
     def all_gather(self, values: Sequence[float]) -> NDArray[np.float64]:
         """Gathers N numbers of every process: (world size, N), the same in each."""
         return np.array([values], dtype=np.float64)
+
+    def add_up(self, tensors: Sequence[Tensor]) -> None:
+        """Replaces tensors by their sums over all processes."""
 
     def all_gather_text(self, text: str) -> list[str]:
         """Gathers a text of every process, by rank."""

@@ -64,6 +64,10 @@ class TorchGroup(ProcessGroup):
                 self.stop.agree(name)
         return everyone[:, : len(values)]
 
+    def add_up(self, tensors: Sequence[Tensor]) -> None:
+        for tensor in tensors:
+            dist.all_reduce(tensor)
+
     def all_gather_text(self, text: str) -> list[str]:
         own = text.encode()
         sizes = self.all_gather([len(own)])[:, 0].astype(int).tolist()

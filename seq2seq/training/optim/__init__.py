@@ -5,14 +5,18 @@ gradient (SGD, Adam), twice (sharpness-aware minimization, Foret et al. 2021), o
 search, conjugate gradients). ``apply`` then moves the weights. An update whose numbers are not
 finite, or that a signal interrupts, ends before ``apply``, so nothing has to be undone.
 
-A rule that needs products with the curvature adds a method to ``Objective``, over the loss that has
-second derivatives: ``models.loss.Losses(twice_differentiable=True)``.
+A rule that needs the curvature (Hessian-free optimization, Martens 2010) asks for its product with
+a direction, as often as it likes. That comes from a twin of the loss in autograd's own operations,
+since the fused loss has no second derivatives, and so it takes a few times as long as a gradient.
+
+A new rule is a class in a file here, made from ``(recipe, model)``, and a line in ``RULES``; its
+options are a table in ``recipe/training.py``, in ``Optimizer``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,7 +24,16 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from seq2seq.recipe.training import AdamW, Constant, Cosine, InverseSqrt, Plateau, Sgd, Training
+from seq2seq.recipe.training import (
+    Adam,
+    AdamW,
+    Constant,
+    Cosine,
+    InverseSqrt,
+    Plateau,
+    Sgd,
+    Training,
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +81,13 @@ class Objective(Protocol):
 
         The loss found is that of ``loss``. Raises ``NotFiniteError`` if the gradient cannot be
         used, which the rule lets pass.
+        """
+
+    def curvature_product(self, direction: Sequence[Tensor]) -> list[Tensor]:
+        """The product of the loss's Hessian at the present weights with a direction.
+
+        The direction has a tensor of each parameter's shape, and so has the product. The gradient
+        that was found before stays in each parameter's ``grad``.
         """
 
     def trial(self) -> AbstractContextManager[None]:
@@ -139,28 +159,46 @@ class FirstOrder:
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def build_rule(recipe: Training, model: nn.Module) -> UpdateRule:
-    """The recipe's update rule for a model's parameters, shared ones once."""
-    options, rate = recipe.optimizer, recipe.learning_rate
-    parameters = list(model.parameters())
-    optimizer: torch.optim.Optimizer
-    if isinstance(options, Sgd):
-        optimizer = torch.optim.SGD(
-            parameters,
-            lr=rate,
-            momentum=options.momentum,
-            nesterov=options.nesterov,
-            weight_decay=options.weight_decay,
+def _adam(recipe: Training, model: nn.Module) -> FirstOrder:
+    """Adam, or AdamW."""
+    options = recipe.optimizer
+    assert isinstance(options, Adam | AdamW)
+    betas = (options.beta1, options.beta2)
+    common: dict[str, Any] = {
+        "lr": recipe.learning_rate, "betas": betas, "eps": options.eps, "fused": True
+    }  # fmt: skip
+    if isinstance(options, AdamW):
+        decay = options.weight_decay
+        return FirstOrder(
+            torch.optim.AdamW(model.parameters(), weight_decay=decay, **common), model
         )
-    else:
-        betas = (options.beta1, options.beta2)
-        common: dict[str, Any] = {"lr": rate, "betas": betas, "eps": options.eps, "fused": True}
-        if isinstance(options, AdamW):
-            common["weight_decay"] = options.weight_decay
-            optimizer = torch.optim.AdamW(parameters, **common)
-        else:
-            optimizer = torch.optim.Adam(parameters, **common)
+    return FirstOrder(torch.optim.Adam(model.parameters(), **common), model)
+
+
+def _sgd(recipe: Training, model: nn.Module) -> FirstOrder:
+    options = recipe.optimizer
+    assert isinstance(options, Sgd)
+    optimizer = torch.optim.SGD(
+        model.parameters(),
+        lr=recipe.learning_rate,
+        momentum=options.momentum,
+        nesterov=options.nesterov,
+        weight_decay=options.weight_decay,
+    )
     return FirstOrder(optimizer, model)
+
+
+RULES: dict[str, Callable[[Training, nn.Module], UpdateRule]] = {
+    "adam": _adam,
+    "adamw": _adam,
+    "sgd": _sgd,
+}
+"""What makes a rule for a model's parameters, shared ones once, by ``kind`` of optimizer."""
+
+
+def build_rule(recipe: Training, model: nn.Module) -> UpdateRule:
+    """The recipe's update rule for a model."""
+    return RULES[recipe.optimizer.kind](recipe, model)
 
 
 def learning_rate(
