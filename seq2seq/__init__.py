@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seq2seq.api import prepare, train, write_report
+    from seq2seq.data import Progress
     from seq2seq.data.dataset import PreparedData
     from seq2seq.errors import (
         DataError,
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
         TrainingError,
     )
     from seq2seq.inference.export import export_model
+    from seq2seq.inference.pool import TranslatorPool
     from seq2seq.inference.translator import ScoredTranslation, Translator
     from seq2seq.metrics import Score, corpus_scores
     from seq2seq.recipe import Recipe
     from seq2seq.recipe.files import load_recipe
     from seq2seq.recipe.packaged import packaged_recipes
     from seq2seq.search import Constraints, Sampling, SearchOptions, Wish
+    from seq2seq.training.monitoring import Monitor
     from seq2seq.training.state import TrainingResult
 
     __version__: str
@@ -43,7 +46,9 @@ __all__ = [
     "DataError",
     "MissingExtraError",
     "ModelError",
+    "Monitor",
     "PreparedData",
+    "Progress",
     "Recipe",
     "RecipeError",
     "Sampling",
@@ -54,6 +59,7 @@ __all__ = [
     "TrainingError",
     "TrainingResult",
     "Translator",
+    "TranslatorPool",
     "Wish",
     "__version__",
     "corpus_scores",
@@ -67,15 +73,18 @@ __all__ = [
 
 _NAMES = {
     "api": "prepare train write_report",
+    "data": "Progress",
     "data.dataset": "PreparedData",
     "errors": "DataError MissingExtraError ModelError RecipeError Seq2SeqError TrainingError",
     "inference.export": "export_model",
+    "inference.pool": "TranslatorPool",
     "inference.translator": "ScoredTranslation Translator",
     "metrics": "Score corpus_scores",
     "recipe": "Recipe",
     "recipe.files": "load_recipe",
     "recipe.packaged": "packaged_recipes",
     "search": "Constraints Sampling SearchOptions Wish",  # Wish: Constraints until 0.3
+    "training.monitoring": "Monitor",
     "training.state": "TrainingResult",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}

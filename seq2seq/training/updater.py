@@ -218,7 +218,7 @@ class BatchObjective:
             share = torch.stack(
                 [(one * along).sum() for one, along in zip(gradient, direction, strict=True)]
             ).sum()
-            share.backward(inputs=self.parameters)
+            torch.autograd.backward(share, inputs=self.parameters)
             return torch.stack([loss.detach(), nll])
 
         updater.model.zero_grad(set_to_none=True)
