@@ -26,7 +26,7 @@ from seq2seq.recipe.files import load_recipe
 from seq2seq.tasks import task_for, translation
 from seq2seq.training.evaluation import Evaluator
 from seq2seq.training.monitoring import Silent
-from seq2seq.training.optim import FirstOrder
+from seq2seq.training.optim.first_order import FirstOrder
 from seq2seq.training.session import train
 from seq2seq.training.updater import BatchObjective, TooLargeError, Updater
 

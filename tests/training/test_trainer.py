@@ -30,7 +30,8 @@ from seq2seq.training.batches import UpdateBatches
 from seq2seq.training.batches.prepared import PreparedBatches
 from seq2seq.training.evaluation import Evaluator, Validated
 from seq2seq.training.monitoring import Monitor, Silent
-from seq2seq.training.optim import FirstOrder, LossAndGradient, NotFiniteError
+from seq2seq.training.optim import LossAndGradient, NotFiniteError
+from seq2seq.training.optim.first_order import FirstOrder
 from seq2seq.training.run import RunFolder
 from seq2seq.training.run.checkpoint import load_checkpoint, save_checkpoint
 from seq2seq.training.session import train

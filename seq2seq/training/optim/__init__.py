@@ -9,7 +9,7 @@ A rule that needs the curvature (Hessian-free optimization, Martens 2010) asks f
 a direction, as often as it likes. That comes from a twin of the loss in autograd's own operations,
 since the fused loss has no second derivatives, and so it takes a few times as long as a gradient.
 
-A new rule is a class in a file here, made from ``(recipe, model)``, and a line in ``RULES``; its
+A new rule is a class in a file here, made from ``(model, options)``, and a line in ``RULES``; its
 options are a table in ``recipe/training.py``, in ``Optimizer``.
 """
 
@@ -21,19 +21,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 
-from seq2seq.recipe.training import (
-    Adam,
-    AdamW,
-    Constant,
-    Cosine,
-    InverseSqrt,
-    Plateau,
-    Sgd,
-    Training,
-)
+from seq2seq.recipe.training import Constant, Cosine, InverseSqrt, Plateau, Training
+from seq2seq.training.optim.first_order import Adam, Sgd
 
 
 @dataclass(frozen=True)
@@ -114,91 +105,17 @@ class UpdateRule(Protocol):
         """Puts back what ``state`` gave."""
 
 
-class FirstOrder:
-    """A rule that needs one gradient an update: an optimizer of torch's, of one parameter group."""
-
-    def __init__(self, optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
-        self.optimizer = optimizer
-        self._names = [name for name, _ in model.named_parameters()]
-
-    @property
-    def pending_copies(self) -> int:
-        """One for momentum, two for Adam, until the first update."""
-        if self.optimizer.state:
-            return 0
-        if isinstance(self.optimizer, torch.optim.SGD):
-            return int(self.optimizer.param_groups[0]["momentum"] != 0.0)
-        return 2
-
-    def evaluate(self, objective: Objective, rate: float) -> None:
-        """Asks for the gradient."""
-        objective.gradient()
-
-    def apply(self, rate: float) -> None:
-        """Makes the optimizer's step."""
-        self.optimizer.param_groups[0]["lr"] = rate
-        self.optimizer.step()
-
-    def state(self) -> dict[str, Tensor]:
-        """The optimizer's tensors and numbers, by "<parameter>/<part>"."""
-        state: dict[int, dict[str, Any]] = self.optimizer.state_dict()["state"]
-        return {
-            f"{self._names[index]}/{part}": torch.as_tensor(value)
-            for index, parts in state.items()
-            for part, value in parts.items()
-            if value is not None
-        }
-
-    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
-        """Puts back what ``state`` gave; the learning rate is the trainer's."""
-        state: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            name, part = key.rsplit("/", 1)
-            state.setdefault(self._names.index(name), {})[part] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def _adam(recipe: Training, model: nn.Module) -> FirstOrder:
-    """Adam, or AdamW."""
-    options = recipe.optimizer
-    assert isinstance(options, Adam | AdamW)
-    betas = (options.beta1, options.beta2)
-    common: dict[str, Any] = {
-        "lr": recipe.learning_rate, "betas": betas, "eps": options.eps, "fused": True
-    }  # fmt: skip
-    if isinstance(options, AdamW):
-        decay = options.weight_decay
-        return FirstOrder(
-            torch.optim.AdamW(model.parameters(), weight_decay=decay, **common), model
-        )
-    return FirstOrder(torch.optim.Adam(model.parameters(), **common), model)
-
-
-def _sgd(recipe: Training, model: nn.Module) -> FirstOrder:
-    options = recipe.optimizer
-    assert isinstance(options, Sgd)
-    optimizer = torch.optim.SGD(
-        model.parameters(),
-        lr=recipe.learning_rate,
-        momentum=options.momentum,
-        nesterov=options.nesterov,
-        weight_decay=options.weight_decay,
-    )
-    return FirstOrder(optimizer, model)
-
-
-RULES: dict[str, Callable[[Training, nn.Module], UpdateRule]] = {
-    "adam": _adam,
-    "adamw": _adam,
-    "sgd": _sgd,
+RULES: dict[str, Callable[[nn.Module, Any], UpdateRule]] = {
+    "adam": Adam,
+    "adamw": Adam,
+    "sgd": Sgd,
 }
-"""What makes a rule for a model's parameters, shared ones once, by ``kind`` of optimizer."""
+"""What makes a rule of a model and the recipe's table ``training.optimizer``, by its ``kind``."""
 
 
 def build_rule(recipe: Training, model: nn.Module) -> UpdateRule:
     """The recipe's update rule for a model."""
-    return RULES[recipe.optimizer.kind](recipe, model)
+    return RULES[recipe.optimizer.kind](model, recipe.optimizer)
 
 
 def learning_rate(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from support.models import random_tensor
 from torch import nn
 
 from seq2seq.recipe import Training
-from seq2seq.training.optim import FirstOrder, build_rule
+from seq2seq.training.optim import build_rule
+from seq2seq.training.optim.first_order import FirstOrder
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "adam": {"kind": "adam"},
@@ -95,13 +98,48 @@ def test_state_is_filed_under_parameter_and_part() -> None:
     assert tensors["table.weight/exp_avg"].shape == (5, 3)
 
 
-def test_restoring_leaves_the_learning_rate_to_the_loop() -> None:
-    net = Net()
-    rule = rule_for(OPTIMIZERS["adam"], net)
-    advance(net, rule, range(2))
-    other = rule_for(OPTIMIZERS["adam"], net, rate=0.7)
-    other.load_state(rule.state())
-    assert other.optimizer.param_groups[0]["lr"] == 0.7
+def torch_s(options: dict[str, Any], net: nn.Module) -> torch.optim.Optimizer:
+    given = recipe(options).optimizer
+    values = given.model_dump(exclude={"kind"})
+    if given.kind == "sgd":
+        return torch.optim.SGD(net.parameters(), **values)
+    kind = torch.optim.AdamW if given.kind == "adamw" else torch.optim.Adam
+    betas = values.pop("beta1"), values.pop("beta2")
+    return kind(net.parameters(), betas=betas, fused=True, **values)
+
+
+@every_optimizer
+def test_the_weights_are_those_of_torch_s_optimizer(options: dict[str, Any]) -> None:
+    """At a rate that changes, to the bit."""
+    ours, theirs = Net(), Net()
+    theirs.load_state_dict(ours.state_dict())
+    rule, optimizer = rule_for(options, ours), torch_s(options, theirs)
+    for seed, rate in enumerate((0.05, 0.05, 0.7, 0.01)):
+        tokens = torch.randint(0, 5, (7,), generator=torch.Generator().manual_seed(seed))
+        for net in (ours, theirs):
+            net.zero_grad(set_to_none=True)
+            torch.sin(net.output(net.table(tokens))).sum().backward()
+        rule.apply(rate)
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.step()
+        for mine, yours in zip(ours.parameters(), theirs.parameters(), strict=True):
+            assert torch.equal(mine, yours)
+
+
+def test_a_training_does_not_load_the_compiler() -> None:
+    """It takes a quarter of the time that a training needs to start."""
+    code = (
+        "import sys, torch\n"
+        "from seq2seq.recipe.training import Training\n"
+        "from seq2seq.training.optim import build_rule\n"
+        "net = torch.nn.Linear(2, 2)\n"
+        "rule = build_rule(Training(), net)\n"
+        "net(torch.ones(1, 2)).sum().backward()\n"
+        "rule.apply(0.1)\n"
+        "print('torch._dynamo' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def first_step(options: dict[str, Any]) -> tuple[float, float, float]:
