@@ -85,7 +85,7 @@ def events(run: RunRecord) -> list[tuple[int, str]]:
                 text = _begun_with(record)
             case "changed_data":
                 files = ", ".join(redacted(str(file)) for file in record.get("files", ()))
-                text = f"the corpus had changed: {files}; training went on with the prepared one"
+                text = f"the corpus had changed: {files}; training went on"
             case "skipped" if id(record) in shown:
                 numbers = [f"{line:,}" for line in record.get("lines", ())[:_LINES]]
                 if corpora := record.get("corpora"):

@@ -271,9 +271,7 @@ class Trainer:
             with self.group.interruptible_if_alone():
                 result = self._evaluate(model)
         except ModelError as error:
-            why = f"validation failed: {error}"
-            advice = "a lower training.learning_rate may help"
-            raise TrainingError(self._failure(why, advice)) from error
+            raise TrainingError(self._failure(f"validation failed: {error}")) from error
         self._count_time()
         return result
 
@@ -426,10 +424,12 @@ class Trainer:
         advice = "a lower training.max_pieces leaves such pairs out, a smaller model needs less"
         return TrainingError(self._failure(why, advice))
 
-    def _failure(self, why: str, advice: str) -> str:
-        """The message of a training that fails."""
+    def _failure(self, why: str, advice: str = "") -> str:
+        """The message of a training that fails; some errors bring their own advice."""
         if self.run is not None:
             kept = self.run.folder.kept()
         else:
             kept = f"the last checkpoint, if there is one, is {self.path / LAST}"
-        return f"training stopped at update {self.state.update}: {why}; {kept}; {advice}"
+        return f"training stopped at update {self.state.update}: {why}; {kept}" + (
+            f"; {advice}" if advice else ""
+        )

@@ -217,7 +217,7 @@ def test_a_shortlist_goes_with_the_model(run: Path, exported: Path, tmp_path: Pa
         if precision == "float32":
             assert [one.tokens for one in found] == [one.tokens for one in expected]
         assert len(found) == 2
-    with pytest.raises(Seq2SeqError, match="exported without a shortlist: export the run again"):
+    with pytest.raises(Seq2SeqError, match="exported without a shortlist: export the run with"):
         load_engine(ModelFolder.open(exported), "auto", 1, shortlist=True)
     with pytest.raises(Seq2SeqError, match="the engine 'torch' has no shortlist"):
         load_engine(ModelFolder.open(run), "torch", 1, shortlist=True)

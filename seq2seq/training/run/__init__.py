@@ -283,13 +283,19 @@ class RunFolder:
 
     def _card(self) -> dict[str, Any]:
         path = self.path / CARD
-        return checked_json.read(path) if path.is_file() else {}
+        try:
+            return checked_json.read(path) if path.is_file() else {}
+        except ModelError as error:
+            raise ModelError(
+                f"{error}; remove it: the next better weights bring a new one"
+            ) from None
 
     def drop_unnamed(self) -> None:
         """Removes weights and graphs that the card does not name."""
         named = _named(self.path, self._card())
         for path in self.path.iterdir():
-            if plain_name(path.name) in (WEIGHTS, *GRAPHS) and path not in named:
+            ours = plain_name(path.name) in (WEIGHTS, *GRAPHS) and not path.is_dir()
+            if ours and path not in named:
                 path.unlink()
 
     @contextmanager

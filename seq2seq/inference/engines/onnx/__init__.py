@@ -191,8 +191,10 @@ class OnnxEngine:
 
 def _head(model: ModelFolder) -> ShortlistHead:
     if not (model.path / SHORTLIST).exists():
+        way = "exported without a shortlist" if model.is_exported else "a run has no shortlist"
         raise Seq2SeqError(
-            f"{model.path}: exported without a shortlist: export the run again with --shortlist"
+            f"{model.path}: {way}: export the run with --shortlist DATA, its prepared data, and "
+            "translate with that"
         )
     model.graph_file(SHORTLIST)
     shortlist = Shortlist.load(model.path / SHORTLIST)
