@@ -18,7 +18,6 @@ from seq2seq.data.collate import collate
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.preparing.prepare import prepare
 from seq2seq.models.weights import tensors_of
-from seq2seq.recipe import Training
 from seq2seq.recipe.files import load_recipe
 from seq2seq.training.optim import RULES, Objective
 from seq2seq.training.session import train
@@ -35,8 +34,8 @@ class Sharpness:
 
     radius, momentum = 0.05, 0.5
 
-    def __init__(self, recipe: Training, model: nn.Module) -> None:
-        del recipe
+    def __init__(self, model: nn.Module, options: object) -> None:
+        del options
         self.names = [name for name, _ in model.named_parameters()]
         self.weights = list(model.parameters())
         self.velocity = [torch.zeros_like(weight) for weight in self.weights]
@@ -98,8 +97,8 @@ def rules(monkeypatch: pytest.MonkeyPatch) -> list[Sharpness]:
     """Every rule that is made."""
     made: list[Sharpness] = []
 
-    def build(recipe: Training, model: nn.Module) -> Sharpness:
-        made.append(Sharpness(recipe, model))
+    def build(model: nn.Module, options: object) -> Sharpness:
+        made.append(Sharpness(model, options))
         return made[-1]
 
     monkeypatch.setitem(RULES, "adam", build)
