@@ -8,7 +8,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from seq2seq.nn.cells import Cell, State, errors_naming, make_cell
+from seq2seq.nn.cells import (
+    Cell,
+    State,
+    check_sequence,
+    check_state,
+    errors_naming,
+    make_cell,
+)
 from seq2seq.nn.dropout import Dropout
 from seq2seq.nn.rows import reverse_within
 from seq2seq.recipe import model as recipe
@@ -55,6 +62,7 @@ class RecurrentStack(nn.Module):
         self.hidden_size = hidden_size
         self.residual = residual
         self.dropout = Dropout(dropout)
+        self._checked: set[int] = set()  # layers whose step has given a right state
 
     @property
     def parts(self) -> int:
@@ -124,11 +132,14 @@ class RecurrentStack(nn.Module):
             with errors_naming(type(cell)):
                 before = self._before(cell, inputs, state, direction)
                 if direction == 0:
-                    runs.append(cell.sequence(inputs, before, lengths_B))
-                    continue
-                assert lengths_B is not None, "reading backwards needs lengths"
-                turned, after = cell.sequence(reverse_within(inputs, lengths_B), before, lengths_B)
-                runs.append((reverse_within(turned, lengths_B), after))
+                    found, after = cell.sequence(inputs, before, lengths_B)
+                else:
+                    assert lengths_B is not None, "reading backwards needs lengths"
+                    turned = reverse_within(inputs, lengths_B)
+                    found, after = cell.sequence(turned, before, lengths_B)
+                    found = reverse_within(found, lengths_B)
+                check_sequence(cell, found, after, inputs)
+                runs.append((found, after))
         outputs = torch.cat([run[0] for run in runs], dim=-1) if len(runs) > 1 else runs[0][0]
         final = tuple(torch.cat(parts, dim=-1) for parts in zip(*(r[1] for r in runs), strict=True))
         return self._add(below, outputs, layer), final
@@ -152,6 +163,9 @@ class RecurrentStack(nn.Module):
         cell = self._cell(layer)
         with errors_naming(type(cell)):
             after = cell.step(cell.project(inputs), state)
+            if layer not in self._checked:  # once: a step is short
+                check_state(cell, after, inputs.shape[0])
+                self._checked.add(layer)
         return self._add(below, after[0], layer), after
 
     def _add(self, below: Tensor, outputs: Tensor, layer: int) -> Tensor:

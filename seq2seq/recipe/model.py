@@ -80,6 +80,11 @@ def options_class(kind: str) -> type[Section]:
         raise ModelError(
             f"{CELLS.described(cell)}: its Options must be a subclass of seq2seq.nn.cells.Section"
         )
+    if "kind" in options.model_fields:
+        raise ModelError(
+            f"{CELLS.described(cell)}: its Options have the key 'kind', which names the cell in "
+            "recipes: give that key another name"
+        )
     return options
 
 

@@ -68,12 +68,15 @@ class Registry:
         try:
             module, _, attribute = address.partition(":")
             found: type[Any] = getattr(import_module(module), attribute)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a module may end the program as it is imported
             if own and isinstance(error, ImportError):
                 raise  # a missing torch, which the caller names with its remedy
+            words = str(error)
+            if isinstance(error, SystemExit) or not words:
+                words = repr(error)
             raise ModelError(
                 f"the {self.what} {name!r} ({address}, of the package {_package(entry)}) cannot be "
-                f"imported: {error}"
+                f"imported: {words}"
             ) from error
         self._names[found] = name
         return found

@@ -23,6 +23,7 @@ from seq2seq.inference.translator import Translator
 from seq2seq.metrics import bleu
 from seq2seq.models.loss import Losses
 from seq2seq.models.translation import TranslationModel
+from seq2seq.nn.cells import Cell, check_first_values
 from seq2seq.recipe import Recipe
 from seq2seq.tasks import Json, Metric, Network, ReportSection, TaskReport, Validation
 from seq2seq.tasks.examples import Translations, examples_of
@@ -52,7 +53,12 @@ class TranslationTask:
         return collate(source, target)
 
     def build_model(self, tokenizers: Tokenizers) -> TranslationModel:
-        return TranslationModel(self.recipe.model, tokenizers.source.size, tokenizers.target.size)
+        source, target = tokenizers.source, tokenizers.target
+        model = TranslationModel(self.recipe.model, source.size, target.size)
+        for module in model.modules():
+            if isinstance(module, Cell):
+                check_first_values(module)
+        return model
 
     @property
     def leaves_weights_unused(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,11 +14,14 @@ from torch import Tensor, nn
 
 from seq2seq.errors import ModelError
 from seq2seq.models.translation import TranslationModel
-from seq2seq.nn.cells import Cell, GatedCell, State, errors_naming, make_cell
+from seq2seq.nn.cells import Cell, GatedCell, Section, State, errors_naming, make_cell
 from seq2seq.nn.cells.lstm import LstmCell
 from seq2seq.nn.recurrence import RecurrentStack
+from seq2seq.recipe import Recipe
 from seq2seq.recipe import model as recipe
+from seq2seq.recipe.base import Checks
 from seq2seq.recipe.registry import CELLS
+from seq2seq.tasks.translation import TranslationTask
 
 
 @pytest.mark.parametrize("grad", [True, False])
@@ -125,6 +129,11 @@ class PlainOptions(ForgetsParts):
         scale: float = 1.0
 
 
+class TakesKind(ForgetsParts):
+    class Options(Section):
+        kind: int = 1
+
+
 class NoCell:
     pass
 
@@ -189,6 +198,115 @@ def test_options_are_a_section(monkeypatch: pytest.MonkeyPatch, cell: type) -> N
     wanted = rf"the cell 'other' .*{cell.__name__}.* its Options must be a subclass of seq2seq\.nn"
     with pytest.raises(ModelError, match=wanted):
         make_cell(recipe.Cell(kind="other"), 3, 4)
+
+
+class Shapes(GatedCell):
+    """Its state is whatever a test says of the right one."""
+
+    given: Callable[[Tensor], Any]
+
+    def step(self, projected_BG: Tensor, state: State) -> State:
+        wrong: State = type(self).given(projected_BG + self.recur(state[0]))
+        return wrong
+
+
+WRONG_STATES: dict[str, tuple[Callable[[Tensor], Any], str]] = {
+    "narrow": (lambda h: (h[:, :1],), r"it is 1 of \(2, 1\)$"),
+    "wide": (lambda h: (torch.cat([h, h], dim=1),), r"it is 1 of \(2, 8\)$"),
+    "one row": (lambda h: (h[:1],), r"it is 1 of \(1, 4\)$"),
+    "two parts": (lambda h: (h, h), r"it is 2 of \(2, 4\) and \(2, 4\)$"),
+    "no tuple": (lambda h: h, r"it is no tuple, but a tensor \(2, 4\)$"),
+}
+
+
+@pytest.mark.parametrize("lengths_B", [None, torch.tensor([3, 1])])
+@pytest.mark.parametrize(("given", "words"), WRONG_STATES.values(), ids=WRONG_STATES)
+def test_a_cell_whose_state_has_another_shape_is_named(
+    given: Callable[[Tensor], Any],
+    words: str,
+    lengths_B: Tensor | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(
+        CELLS.own, "other", type("Other", (Shapes,), {"given": staticmethod(given)})
+    )
+    stack = RecurrentStack(recipe.Cell(kind="other"), 3, 4)
+    words = (
+        r"the cell 'other' .*: the state after a step must be a tuple of 1 \(the class's parts\) "
+        r"tensors of \(2, 4\), rows and hidden size; " + words
+    )
+    with pytest.raises(ModelError, match=words):
+        stack(torch.zeros(2, 3, 3), lengths_B)
+    with pytest.raises(ModelError, match=words):
+        stack.step(0, torch.zeros(2, 3), (torch.zeros(2, 4),))
+
+
+class WrongSequence(MinimalGatedCell):
+    def sequence(
+        self, x_BTE: Tensor, state: State, lengths_B: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        outputs, after = super().sequence(x_BTE, state, lengths_B)
+        return outputs.transpose(0, 1), after
+
+
+def test_a_cell_whose_outputs_have_another_shape_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CELLS.own, "other", WrongSequence)
+    words = r"the cell 'other' .* must be \(2, 5, 4\): rows, .* size; they are \(5, 2, 4\)$"
+    with pytest.raises(ModelError, match=words):
+        RecurrentStack(recipe.Cell(kind="other"), 3, 4)(torch.zeros(2, 5, 3))
+
+
+def test_a_cell_that_ends_the_program_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = type("Ends", (MinimalGatedCell,), {"step": failing(SystemExit(4))})
+    monkeypatch.setitem(CELLS.own, "other", ends)
+    with pytest.raises(ModelError, match=r"the cell 'other' .*failed: SystemExit: 4"):
+        RecurrentStack(recipe.Cell(kind="other"), 3, 4)(torch.zeros(2, 5, 3))
+
+
+class Scaled(MinimalGatedCell):
+    """A scale that its constructor sets, or forgets, and no other method does."""
+
+    made: Callable[[int], Tensor] = torch.ones
+
+    def __init__(self, input_size: int, hidden_size: int, options: Any = None) -> None:
+        super().__init__(input_size, hidden_size, options)
+        self.scale = nn.Parameter(type(self).made(hidden_size))
+
+
+def infinite(size: int) -> Tensor:
+    return torch.full((size,), math.inf)
+
+
+@pytest.mark.parametrize("made", [torch.empty, infinite])
+def test_a_forgotten_parameter_is_found_before_a_training(
+    made: Callable[[int], Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CELLS.own, "scaled", Scaled)
+    options = model_options({"cell": "scaled"}, {})
+    task = TranslationTask(Recipe.model_construct(model=options))
+    tokenizers: Any = SimpleNamespace(
+        source=SimpleNamespace(size=9), target=SimpleNamespace(size=9)
+    )
+    torch.manual_seed(1)
+    weights = task.build_model(tokenizers).state_dict()
+    monkeypatch.setattr(Scaled, "made", staticmethod(made))
+    torch.manual_seed(1)
+    again = TranslationModel(options, 9, 9).state_dict()  # one whose weights will be read
+    for name, one in weights.items():
+        assert torch.equal(one, again[name]) == (not name.endswith(".scale")), name
+    words = (
+        r"the cell 'scaled' .*:Scaled.*: scale has values that are not finite after "
+        "reset_parameters, which must give every parameter its first value"
+    )
+    with pytest.raises(ModelError, match=words):
+        task.build_model(tokenizers)
+
+
+def test_no_option_is_called_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CELLS.own, "other", TakesKind)
+    words = "the cell 'other' .*TakesKind.*: its Options have the key 'kind', which names the cell"
+    with pytest.raises(ModelError, match=words):
+        recipe.Cell.model_validate({"kind": "other"}, context=Checks(cells=True))
 
 
 class InPlace(MinimalGatedCell):

@@ -9,6 +9,7 @@ Shapes: B batch, T time, E input size, H hidden size, G what a cell needs of a s
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from seq2seq.errors import ModelError, RecipeError, Seq2SeqError, is_out_of_memory
 from seq2seq.nn.initialization import glorot_, recurrent_
@@ -143,6 +145,8 @@ class Cell(nn.Module, ABC):
         outputs = []
         for t in range(x_BTE.shape[1]):
             after = self.step(projected_BTG[:, t], state)
+            if t == 0:
+                check_state(self, after, x_BTE.shape[0])
             outputs.append(after[0])
             if lengths_B is None:
                 state = after
@@ -206,6 +210,63 @@ def last_real(outputs_BTH: Tensor, lengths_B: Tensor | None) -> Tensor:
     return outputs_BTH[rows, lengths_B.to(outputs_BTH.device) - 1]
 
 
+def check_state(cell: Cell, state: Any, rows: int) -> None:
+    """Checks the state that a cell gives: ``parts`` tensors (rows, H).
+
+    A wrong one would fail far from the cell, or be spread over all rows in silence.
+    """
+    parts = (state,) if isinstance(state, Tensor) else state
+    found = [tuple(part.shape) for part in parts]
+    wanted = (rows, cell.hidden_size)
+    if isinstance(state, Tensor) or found != [wanted] * cell.parts:
+        given = "no tuple, but a tensor" if isinstance(state, Tensor) else f"{len(found)} of"
+        raise ModelError(
+            f"{CELLS.described(type(cell))}: the state after a step must be a tuple of "
+            f"{cell.parts} (the class's parts) tensors of {wanted}, rows and hidden size; it is "
+            f"{given} {' and '.join(map(str, found))}"
+        )
+
+
+def check_sequence(cell: Cell, outputs_BTH: Tensor, state: Any, x_BTE: Tensor) -> None:
+    """Checks what a cell's ``sequence`` gives for some inputs."""
+    check_state(cell, state, x_BTE.shape[0])
+    found, wanted = tuple(outputs_BTH.shape), (*x_BTE.shape[:2], cell.hidden_size)
+    if found != wanted:
+        raise ModelError(
+            f"{CELLS.described(type(cell))}: the outputs of its sequence must be {wanted}: rows, "
+            f"steps and hidden size; they are {found}"
+        )
+
+
+def check_first_values(cell: Cell) -> None:
+    """Checks that a cell's tensors have the values that a training begins with."""
+    for name, tensor in cell.state_dict(keep_vars=True).items():
+        learned = isinstance(tensor, nn.Parameter)  # a mask, say, may be infinite
+        if tensor.isnan().any() or (learned and tensor.isinf().any()):
+            raise ModelError(
+                f"{CELLS.described(type(cell))}: {name} has values that are not finite after "
+                "reset_parameters, which must give every parameter its first value"
+            )
+
+
+_EMPTY = (torch.empty, torch.empty_like, Tensor.new_empty)
+
+
+class _EmptyIsNan(TorchFunctionMode):
+    """Fills memory that nobody has set with NaN, so that a forgotten parameter is found always.
+
+    Nothing is drawn for it; what a constructor sets itself stays as it is.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if func in _EMPTY and made.is_floating_point():
+            made.detach().fill_(math.nan)
+        return made
+
+
 def make_cell(table: recipe.Cell, input_size: int, hidden_size: int) -> Cell:
     """Builds the cell that a recipe names.
 
@@ -227,7 +288,7 @@ def make_cell(table: recipe.Cell, input_size: int, hidden_size: int) -> Cell:
         problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise RecipeError(f"table of the cell {table.kind!r}", problems) from None
     kind = CELLS.load(table.kind)
-    with errors_naming(kind):
+    with errors_naming(kind), _EmptyIsNan():
         made: Cell = kind(input_size, hidden_size, options)
     return made
 
@@ -237,7 +298,7 @@ def errors_naming(kind: type[Cell]) -> Iterator[None]:
     """Errors of a cell of another package become a ``ModelError`` that names the cell."""
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         own = kind.__module__.startswith("seq2seq.")
         if own or isinstance(error, Seq2SeqError) or is_out_of_memory(error):
             raise

@@ -10,10 +10,14 @@ Shapes: B sentences, S source length, N rows, X inputs, H hidden, G what a step 
 from __future__ import annotations
 
 import logging
+import re
+import traceback
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from functools import lru_cache
+from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -24,6 +28,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 from torch import nn
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from seq2seq.errors import ModelError
 from seq2seq.inference.engines.onnx.builder import OPSET, Builder, Tensor
@@ -37,6 +42,7 @@ Value = Tensor | Sequence[Tensor] | NDArray[Any]
 """In a graph, several tensors to be joined, or known now."""
 
 _SAME_BOUND = "Identity Split Slice Reshape Squeeze Unsqueeze Transpose Gather Neg Abs".split()
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")  # a terminal's colours
 _ROWS = 3  # of the examples that are traced; any number in the graph
 
 
@@ -185,9 +191,10 @@ def _trace(sized: _Sized, name: str) -> tuple[onnx.GraphProto, tuple[str, ...]]:
     weights = tensors_of(cell)
     rows = {0: torch.export.Dim.DYNAMIC}
     logged = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # it tells of what it does without
+    logging.disable(logging.ERROR)  # it tells of what it does without, and of itself
     try:
-        with warnings.catch_warnings():
+        # Of what it cannot trace it prints the whole graph.
+        with warnings.catch_warnings(), redirect_stderr(StringIO()):
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 _Method(cell, name).eval(),
@@ -200,7 +207,7 @@ def _trace(sized: _Sized, name: str) -> tuple[onnx.GraphProto, tuple[str, ...]]:
     except torch.onnx.errors.OnnxExporterError as error:
         raise ModelError(
             f"{CELLS.described(sized.kind)}: {name} cannot be made into an ONNX graph: "
-            f"{str(error).splitlines()[0]}"
+            f"{_reason(error)}"
         ) from error
     finally:
         logging.disable(logged)
@@ -213,6 +220,21 @@ def _trace(sized: _Sized, name: str) -> tuple[onnx.GraphProto, tuple[str, ...]]:
                 f"branches or loops of its own (the operator {node.op_type})"
             )
     return shape_inference.infer_shapes(program.model_proto).graph, tuple(weights)
+
+
+def _reason(error: BaseException) -> str:
+    """Why torch's exporter failed, in one line, and where in the cell's code."""
+    cause = error.__cause__ or error
+    if isinstance(cause, GuardOnDataDependentSymNode):
+        words = "what it does depends on a tensor's values"
+    else:
+        lines = _ESCAPES.sub("", str(cause)).strip().splitlines()
+        words = ": ".join([type(cause).__name__, *lines[:1]])
+    frames = traceback.extract_tb(cause.__traceback__)
+    others = [one for one in frames if not one.filename.startswith(torch.__path__[0])]
+    if not others or others[-1].filename == __file__:
+        return words
+    return f"{words} ({others[-1].filename}, line {others[-1].lineno})"
 
 
 def _put(
