@@ -15,6 +15,7 @@ from seq2seq.inference.request import Request, make_request, search_options
 from seq2seq.inference.results import ScoredTranslation
 from seq2seq.recipe import Translation
 from seq2seq.search import Constraints, Sampling, SearchOptions
+from seq2seq.text import well_formed
 
 MOST_BEAM = 100
 """Of a request by someone else, who is not to fill the memory."""
@@ -37,7 +38,8 @@ def read_job(written: str | bytes, recipe: Translation, where: str, *, most_line
 
     Besides "text" it has any of "constraints" (an object, or a list of as many as lines), "options"
     (the fields of ``SearchOptions``), "mbr", "long", "batch_size" and "details"; the recipe's table
-    decides what is not given, or null. Messages (``Seq2SeqError``) call the request ``where``.
+    decides what is not given, or null. Halves of surrogate pairs become U+FFFD. Messages
+    (``Seq2SeqError``) call the request ``where``.
     """
     given = read_object(written, where)
     _check_keys(given, _REQUEST, where)
@@ -72,7 +74,7 @@ def read_job(written: str | bytes, recipe: Translation, where: str, *, most_line
         request = make_request(base, recipe, options=options, **rest)
     except Seq2SeqError as error:
         raise Seq2SeqError(f"{where}: {error}") from None
-    return Job(tuple(lines), constraints, request)
+    return Job(tuple(map(well_formed, lines)), constraints, request)
 
 
 def read_object(written: str | bytes, where: str, remedy: str = "") -> dict[str, Any]:
@@ -109,12 +111,12 @@ def constraints_of(found: Any, where: str) -> Constraints:
         ):
             raise Seq2SeqError(
                 f"{where}: {key} must be a list of phrases that are not empty, not "
-                f"{json.dumps(value, ensure_ascii=False)}"
+                f"{well_formed(json.dumps(value, ensure_ascii=False))}"
             )
     return Constraints(
-        prefix=found.get("prefix", ""),
-        forced=tuple(found.get("force", ())),
-        avoided=tuple(found.get("avoid", ())),
+        prefix=well_formed(found.get("prefix", "")),
+        forced=tuple(map(well_formed, found.get("force", ()))),
+        avoided=tuple(map(well_formed, found.get("avoid", ()))),
     )
 
 
@@ -142,8 +144,8 @@ def score_object(source: str, one: ScoredTranslation, perplexity: float) -> dict
 
 
 def json_line(content: Mapping[str, Any]) -> str:
-    """Writes an object as one line of JSON."""
-    return json.dumps(content, ensure_ascii=False, allow_nan=False)
+    """Writes an object as one line of JSON, which UTF-8 can hold."""
+    return well_formed(json.dumps(content, ensure_ascii=False, allow_nan=False))
 
 
 def _scores(one: ScoredTranslation) -> dict[str, Any]:
@@ -181,7 +183,10 @@ def _typed(kind: Any, value: Any, where: str) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise Seq2SeqError(f"{where}{f'.{place}' if place else ''}: {first['msg']}") from None
+        words = first["msg"]
+        if first["type"] == "union_tag_not_found":
+            words = 'has no kind, as in {"kind": "length"}'
+        raise Seq2SeqError(f"{where}{f'.{place}' if place else ''}: {words}") from None
 
 
 def _check_keys(found: Mapping[str, Any], allowed: tuple[str, ...], where: str) -> None:

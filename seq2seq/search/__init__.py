@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from seq2seq.errors import Seq2SeqError
 from seq2seq.ids import SUPPRESSED, UNK
-from seq2seq.recipe.training import LengthNormalization
+from seq2seq.recipe.training import LengthNormalization, Normalization
 from seq2seq.search.beam import beam_search, check_sizes
 from seq2seq.search.constraints import Constraints, make_rules
 from seq2seq.search.constraints.pieces import PieceTable
@@ -31,7 +31,7 @@ from seq2seq.search.model import (
     StepModel,
 )
 from seq2seq.search.sampling import Sampling, check_sampling, sample
-from seq2seq.search.trace import Normalization, divisors
+from seq2seq.search.trace import divisors
 
 Wish = Constraints  # its public name until version 0.3
 

@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from seq2seq.errors import Seq2SeqError
 from seq2seq.ids import BOS, EOS, SUPPRESSED
-from seq2seq.recipe.training import NoNormalization
+from seq2seq.recipe.training import NoNormalization, Normalization
 from seq2seq.search.constraints.tokens import Rule
 from seq2seq.search.model import Hypothesis, S, SourceBatch, StepModel, check_numbers
 from seq2seq.search.step import Stepper, checked_caps
-from seq2seq.search.trace import Normalization, Paths, divisors
+from seq2seq.search.trace import Paths, divisors
 
 
 def greedy(

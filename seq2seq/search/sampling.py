@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from seq2seq.errors import Seq2SeqError
 from seq2seq.ids import BOS, EOS, SUPPRESSED
+from seq2seq.recipe.training import Normalization
 from seq2seq.search.constraints.tokens import Rule
 from seq2seq.search.model import (
     Floats,
@@ -35,7 +36,7 @@ from seq2seq.search.model import (
     top_k,
 )
 from seq2seq.search.step import Stepper, checked_caps
-from seq2seq.search.trace import Normalization, Paths, divisors
+from seq2seq.search.trace import Paths, divisors
 
 _BLOCK = 32  # steps for which random numbers are made at once
 

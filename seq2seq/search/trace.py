@@ -13,10 +13,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from seq2seq.recipe.training import GnmtNormalization, LengthNormalization, NoNormalization
+from seq2seq.recipe.training import (
+    GnmtNormalization,
+    LengthNormalization,
+    NoNormalization,
+    Normalization,
+)
 from seq2seq.search.model import Bools, Floats, Floats32, Hypothesis, Ints, required_attention
-
-Normalization = NoNormalization | LengthNormalization | GnmtNormalization
 
 
 class End(NamedTuple):

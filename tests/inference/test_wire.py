@@ -57,6 +57,25 @@ def test_a_request_is_what_translate_takes() -> None:
     assert same.constraints == (Wish(forced=("x",)),) * 2
 
 
+def test_normalization_is_as_in_a_recipe() -> None:
+    for written in ("length", "none", {"kind": "gnmt", "alpha": 0.5}):
+        found = job(text="a", options={"normalization": written})
+        recipe = Translation.model_validate({"normalization": written})
+        assert found.request.options.normalization == recipe.normalization
+
+
+def test_halves_of_surrogate_pairs_are_replaced() -> None:
+    half, given = "\ud800 abc", {"prefix": "\ud800", "force": ["x\udc00"], "avoid": ["\udfff"]}
+    found = job(text=[half, "\U0001f600"], constraints=given)
+    assert found.lines == ("\ufffd abc", "\U0001f600")
+    assert found.constraints == (Wish("\ufffd", ("x\ufffd",), ("\ufffd",)),) * 2
+    assert json.loads(json_line({half: [half]}).encode()) == {"\ufffd abc": ["\ufffd abc"]}
+    for wrong in ({"text": "a", half: 1}, {"text": "a", "constraints": {"force": [half, 1]}}):
+        with pytest.raises(Seq2SeqError) as error:
+            job(**wrong)
+        assert str(error.value).encode()
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
@@ -83,6 +102,15 @@ def test_a_request_is_what_translate_takes() -> None:
             "options: beam is 5,000; at most 100 is allowed",
         ),
         ({"text": "a", "options": 5}, "options: not an object"),
+        (
+            {"text": "a", "options": {"normalization": "nope"}},
+            "options.normalization: Input tag 'nope' found using 'kind' does not match any of the "
+            "expected tags: 'none', 'length', 'gnmt'",
+        ),
+        (
+            {"text": "a", "options": {"normalization": {"alpha": 1}}},
+            'options.normalization: has no kind, as in {"kind": "length"}',
+        ),
         ({"text": "a", "batch_size": "2"}, "batch_size: Input should be a valid integer"),
         ({"text": "a", "long": "cut"}, "long: unknown name 'cut'; allowed: split, truncate, keep"),
         ({"text": "a", "mbr": "ter"}, "mbr: unknown name 'ter'; allowed: chrf, bleu"),

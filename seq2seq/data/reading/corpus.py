@@ -30,6 +30,7 @@ from seq2seq.recipe.data import (
     TsvSource,
 )
 from seq2seq.storage.lines import check_file, corpus_blocks, place_after, split_block
+from seq2seq.text import well_formed
 from seq2seq.text.cleaning import RawPair
 
 _ROWS = 8192
@@ -146,14 +147,8 @@ def _row_pair(
     number: int, row: Mapping[str, Any], keys: JsonlSource | HubSource, place: str
 ) -> RawPair:
     source, target = _value(row, keys.source, place), _value(row, keys.target, place)
-    texts = _well_formed(source), _well_formed(target)
+    texts = well_formed(source), well_formed(target)
     return RawPair(number, *texts, texts != (source, target))
-
-
-def _well_formed(text: str) -> str:
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _value(row: Mapping[str, Any], key: str, place: str) -> str:

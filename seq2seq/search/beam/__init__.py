@@ -54,12 +54,13 @@ import numpy.typing as npt
 
 from seq2seq.errors import Seq2SeqError
 from seq2seq.ids import BOS, SUPPRESSED
+from seq2seq.recipe.training import Normalization
 from seq2seq.search.beam.state import BeamState, Finished, Ranked
 from seq2seq.search.constraints.phrases import ForcedPhrases
 from seq2seq.search.constraints.tokens import Rule
 from seq2seq.search.model import Bools, Hypothesis, S, SourceBatch, StepModel
 from seq2seq.search.step import BestTokens, Stepper, checked_caps
-from seq2seq.search.trace import Coverage, Normalization, Trace, divisors
+from seq2seq.search.trace import Coverage, Trace, divisors
 
 
 def beam_search(
