@@ -17,6 +17,7 @@ from support.published import weights_file
 from support.tiny import write_recipe
 
 import seq2seq
+from seq2seq.storage.layout import plain_name
 from seq2seq.training.monitoring import Silent, Step
 from seq2seq.training.run.checkpoint import load_checkpoint
 
@@ -79,7 +80,7 @@ def seen(run: Path) -> dict[int, list[list[int]]]:
 
 def contents(run: Path) -> dict[str, bytes]:
     files = [*sorted((run / "last").glob("*.safetensors")), weights_file(run)]
-    return {file.name: file.read_bytes() for file in files}
+    return {plain_name(file.name): file.read_bytes() for file in files}
 
 
 def close(run: Path, other: Path, tolerance: float = 1e-5) -> None:

@@ -239,8 +239,13 @@ def check_sequence(cell: Cell, outputs_BTH: Tensor, state: Any, x_BTE: Tensor) -
 
 
 def check_first_values(cell: Cell) -> None:
-    """Checks that a cell's tensors have the values that a training begins with."""
+    """Checks that a cell's tensors have the values that a training begins with.
+
+    Those on the meta device have none: only their shapes are asked for.
+    """
     for name, tensor in cell.state_dict(keep_vars=True).items():
+        if tensor.is_meta:
+            continue
         learned = isinstance(tensor, nn.Parameter)  # a mask, say, may be infinite
         if tensor.isnan().any() or (learned and tensor.isinf().any()):
             raise ModelError(
