@@ -27,6 +27,7 @@ from seq2seq.storage.layout import (
     STEPS,
     WEIGHTS,
     plain_name,
+    published_file,
     published_name,
 )
 from seq2seq.text.tokenizer import Tokenizers
@@ -96,13 +97,11 @@ class ModelFolder:
 
     def file(self, name: str) -> Path:
         """Where the weights or a graph are: in a run, under a name of their content."""
-        plain = self.path / name
         if digest := self._sums.get(name):
-            named = self.path / published_name(name, digest)
-            return named if named.exists() else plain
+            return published_file(self.path, name, digest)
         # Where the card was lost, the only one there is.
         alike = [one for one in self.path.iterdir() if plain_name(one.name) == name]
-        return alike[0] if len(alike) == 1 else plain
+        return alike[0] if len(alike) == 1 else self.path / name
 
     def graph_file(self, name: str) -> bytes:
         """Reads a file of the exported model, refusing any but that which the card names."""

@@ -79,6 +79,12 @@ def published_name(name: str, digest: str) -> str:
     return f"{path.stem}-{digest[:16]}{path.suffix}"
 
 
+def published_file(folder: Path, name: str, digest: str) -> Path:
+    """Where a run has a file of a content; runs of older versions gave it its plain name."""
+    path = folder / published_name(name, digest)
+    return path if path.exists() else folder / name
+
+
 def plain_name(name: str) -> str:
     """The name that ``published_name`` was given; other names as they are."""
     return re.sub(r"-[0-9a-f]{16}(?=\.[a-z]+$)", "", name)

@@ -6,6 +6,7 @@ The arithmetic is torch's own functions. Its ``Optimizer`` classes would import 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from seq2seq.training.optim import Objective
 
 
-class FirstOrder:
+class FirstOrder(ABC):
     """What rules have in common that ask once for the gradient.
 
     What they remember are tensors by the name of a parameter and then by their own.
@@ -53,11 +54,11 @@ class FirstOrder:
         gradients = [one.grad for one in named.values() if one.grad is not None]
         self.step(list(named), list(named.values()), gradients, rate)
 
+    @abstractmethod
     def step(
         self, names: list[str], weights: list[Tensor], gradients: list[Tensor], rate: float
     ) -> None:
         """Changes weights in place."""
-        raise NotImplementedError
 
     def state(self) -> dict[str, Tensor]:
         """The remembered tensors, by "<parameter>/<part>"."""

@@ -40,6 +40,7 @@ from seq2seq.storage.layout import (
     checkpoint_folders,
     checkpoint_name,
     plain_name,
+    published_file,
     published_name,
     update_of,
 )
@@ -324,12 +325,9 @@ def _whole(folders: list[Path], say: Callable[[str], None]) -> Iterator[tuple[Pa
 
 
 def _named(folder: Path, card: dict[str, Any]) -> list[Path]:
-    """The weights and graphs that a card is of; an older version gave them their plain names."""
-    found = []
-    for name, digest in {WEIGHTS: "", **digests(card)}.items():
-        path = folder / published_name(name, digest)
-        found.append(path if path.exists() else folder / name)
-    return found
+    """The weights and graphs that a card is of."""
+    sums = {WEIGHTS: "", **digests(card)}
+    return [published_file(folder, name, digest) for name, digest in sums.items()]
 
 
 def _put(path: Path, content: bytes) -> None:
