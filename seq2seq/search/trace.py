@@ -93,15 +93,16 @@ class Trace:
                 tokens.append(step_tokens[row])
                 sums.append(step_sums[row])
                 row = parents[row]
-                path.append(row)
-            sums.append(0.0)
+                if self._keep_attention:
+                    path.append(row)
+            gains = [after - before for after, before in zip(sums, [*sums[1:], 0.0], strict=True)]
             found.append(
                 Hypothesis(
                     tuple(tokens[::-1]),
                     end.log_prob,
                     end.score,
                     end.truncated,
-                    tuple([sums[i - 1] - sums[i] for i in range(len(sums) - 1, 0, -1)]),
+                    tuple(gains[::-1]),
                     self._attention_along(path[::-1], size) if self._keep_attention else None,
                 )
             )

@@ -216,7 +216,8 @@ class RowLayout:
         still belongs to the same sentence.
         """
         sentence_N = self.sentence_N[parent_N]
-        if np.array_equal(sentence_N, self.sentence_N):
+        same = len(sentence_N) == len(self.sentence_N)
+        if same and (sentence_N == self.sentence_N).all():
             return self
         active_A = np.unique(sentence_N)
         used, size = len(active_A), len(self.memory_A)
