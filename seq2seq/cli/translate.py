@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from seq2seq.cli import console, files
 from seq2seq.cli.files import FORMATS, write_translations
-from seq2seq.cli.options import Model, OptionGroup, argument, check_choice, option
+from seq2seq.cli.options import Model, OptionGroup, argument, check_choice, flag, option
 from seq2seq.cli.search_options import (
     Lengths,
     Penalties,
@@ -129,6 +129,10 @@ class Written(OptionGroup):
         ),
     ] = None
 
+    verbose: Annotated[
+        bool, flag("--verbose", "Tell of each line that is warned of, not only how many there are.")
+    ] = False
+
     @property
     def files(self) -> list[str]:
         """The files that are written."""
@@ -202,7 +206,7 @@ def translate(
             options = replace(options, attention=True)
         prompts = source == written.output == STANDARD and _at_a_terminal()
         read: deque[str] = deque()
-        warnings = Warnings(console.warn)
+        warnings = Warnings(console.warn, each=written.verbose)
         request, constraints = request_and_constraints(
             translator.search_options,
             translator.options,

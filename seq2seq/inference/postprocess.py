@@ -14,6 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,14 @@ _EMPTY = ScoredTranslation(text="", score=0.0, log_prob=0.0, truncated=False)
 
 _LOOPED = Note("looped", "it repeated itself up to the length cap: it was cut after the first time")
 _CUT = Note("cut", "it was ended at the length cap")
+_INCOMPLETE = Note("incomplete", "it looks cut: parts of the source may be missing")
+
+# A translation looks cut if it has less than half of the usual length (of human translations of
+# Multi30k, 3 in 1,000 have), or if it attended to a stretch of the source as good as not at all.
+_SHORT = 0.5
+_UNSEEN = 0.1  # the sum of a piece's attention
+_STRETCH = 6  # pieces, and a quarter of all
+_LEAST = 8  # pieces: what is shorter than this has no usual length
 
 
 @dataclass(frozen=True)
@@ -51,13 +60,15 @@ class Answer:
     score: float
     length: int
     looped: bool = False
+    incomplete: bool = False
 
     @property
     def notes(self) -> tuple[Note, ...]:
         """What the reader should know of it."""
+        found = (_INCOMPLETE,) if self.incomplete else ()
         if self.looped:
-            return (_LOOPED,)
-        return (_CUT,) if self.hypothesis.truncated else ()
+            return (_LOOPED, *found)
+        return (_CUT, *found) if self.hypothesis.truncated else found
 
 
 def answers_to(
@@ -66,8 +77,12 @@ def answers_to(
     target: Tokenizer,
     table: PieceTable | None,
     request: Request,
+    ratio: float = 1.0,
 ) -> Iterator[list[Answer]]:
-    """Writes translations out, and chooses among them."""
+    """Writes translations out, and chooses among them.
+
+    ``ratio`` is how many pieces a translation mostly has for each of its source's.
+    """
 
     def begins_word(token: int) -> bool:
         return target.pieces([token])[0].startswith(SPACE)
@@ -86,6 +101,7 @@ def answers_to(
                 cut.score,
                 len(one.tokens) + 1,
                 looped=cut is not one,
+                incomplete=looks_cut(cut, len(segment.row), ratio),
             )
             for one, cut in zip(several, shown, strict=True)
         ]
@@ -94,6 +110,19 @@ def answers_to(
         elif not samples and len(answers) > 1:
             answers = _different(answers)[: request.wanted]
         yield answers
+
+
+def looks_cut(found: Hypothesis, source: int, ratio: float) -> bool:
+    """Whether parts of a source of so many pieces seem to be missing in its translation."""
+    if source < _LEAST:
+        return False
+    if len(found.tokens) < _SHORT * ratio * source:
+        return True
+    if found.attention is None:
+        return False
+    unseen = found.attention[:-1, :-1].sum(axis=0) < _UNSEEN
+    stretch = max(len(list(run)) if is_unseen else 0 for is_unseen, run in groupby(unseen.tolist()))
+    return stretch >= max(_STRETCH, source / 4)
 
 
 def _without_loop(found: Hypothesis, begins_word: Callable[[int], bool]) -> Hypothesis:
@@ -144,10 +173,10 @@ def translations_of(
     if len(line.segments) == 1:
         answers = answered[0]
     else:
-        count = max(map(len, answered))
-        rows = ([several[min(n, len(several) - 1)] for several in answered] for n in range(count))
+        drawn = request.options.sampling is not None and request.mbr is None
+        rows = zip(*answered, strict=True) if drawn else _best_rows(answered)
         answers = [join_answers(row, request.options.normalization) for row in rows]
-        if request.options.sampling is None or request.mbr is not None:
+        if not drawn:
             # By length, a line may rank higher than one that is made of better segments.
             answers = _different(sorted(answers, key=lambda one: -one.score))
     found = []
@@ -156,9 +185,21 @@ def translations_of(
         if tokenizers is not None:
             row = [token for segment in line.segments for token in segment.row]
             pieces = tokenizers.source.pieces(row), tokenizers.target.pieces(one.hypothesis.tokens)
-        notes = line.notes + one.notes
-        found.append(ScoredTranslation.of(one.text, one.hypothesis, one.score, notes, pieces))
+        hypothesis, notes = one.hypothesis, line.notes + one.notes
+        if not request.options.attention:
+            hypothesis = replace(hypothesis, attention=None)
+        found.append(ScoredTranslation.of(one.text, hypothesis, one.score, notes, pieces))
     return found
+
+
+def _best_rows(answered: Sequence[Sequence[Answer]]) -> list[list[Answer]]:
+    """The best ways to take an answer of each segment, as many as a segment has answers."""
+    count = max(map(len, answered))
+    best: list[tuple[float, list[Answer]]] = [(0.0, [])]
+    for several in answered:
+        longer = ((score + one.score, [*row, one]) for score, row in best for one in several)
+        best = sorted(longer, key=lambda found: -found[0])[:count]
+    return [row for _, row in best]
 
 
 def join_answers(answers: Sequence[Answer], normalization: Normalization) -> Answer:
@@ -186,6 +227,7 @@ def join_answers(answers: Sequence[Answer], normalization: Normalization) -> Ans
         hypothesis.score if ranked_by_search else score,
         sum(answer.length for answer in answers),
         looped=any(answer.looped for answer in answers),
+        incomplete=any(answer.incomplete for answer in answers),
     )
 
 

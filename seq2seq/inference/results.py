@@ -8,6 +8,7 @@ and the pieces without one belong to the word before them.
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from seq2seq.text.sampling import SPACE
 _END = "</s>"
 _INCH = 0.28  # a piece, wide enough for its letters
 _LARGEST = 120.0  # inches; matplotlib's pictures end at 2**16 dots
-_SHOWN = 10  # numbers of lines in one warning
+_SHOWN = 5  # numbers of lines in one warning
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,15 @@ class Note:
             its end was left out; "whole": it was long, and was translated as it is all the same;
             "unknown": it has characters that the model does not know; "invalid": it has U+FFFD,
             which stands for what could not be read; "cut": the translation was ended at the length
-            cap; "looped": it repeated itself up to there, and was cut after the first time.
+            cap; "looped": it repeated itself up to there, and was cut after the first time;
+            "incomplete": it is so short, or attended so little to a part of the source, that
+            something may be missing.
         text: In words.
     """
 
-    kind: Literal["split", "truncated", "whole", "unknown", "invalid", "cut", "looped"]
+    kind: Literal[
+        "split", "truncated", "whole", "unknown", "invalid", "cut", "looped", "incomplete"
+    ]
     text: str
 
 
@@ -108,32 +113,65 @@ def best_translation(several: Sequence[ScoredTranslation]) -> ScoredTranslation:
     return several[0] if len(several) == 1 else max(several, key=lambda one: one.score)
 
 
-class Warnings:
-    """Makes warnings of the notes on many lines, of those that looped if it is asked to."""
+# What is said of all lines with a note of these kinds at once, in this order.
+_OF_SOURCE = {
+    "truncated": "longer than the model takes: the rest was left out",
+    "whole": "more than the model takes at a time, but not split, as phrases are forced",
+}
+_OF_TRANSLATION = {
+    "looped": "the translation repeated itself up to the length cap: it was cut after the first "
+    "time",
+    "incomplete": "the translation looks cut: parts of the source may be missing",
+}
+_SAME = {"cut": "incomplete"}  # ended at the length cap: something is missing, too
 
-    def __init__(self, warn: Callable[[str], None], *, loops: bool = True) -> None:
+
+class Warnings:
+    """Sums the notes on many lines up in a few warnings, one a kind, the incomplete ones last.
+
+    Args:
+        warn: What prints or logs a warning.
+        loops: Whether translations that look bad are told of, and not only changed sources.
+        each: Tell of each line at once, as well.
+    """
+
+    def __init__(
+        self, warn: Callable[[str], None], *, loops: bool = True, each: bool = False
+    ) -> None:
         self._warn = warn
-        self._warns_of_loops = loops
-        self._loops: list[int] = []
+        self._kinds = _OF_SOURCE | (_OF_TRANSLATION if loops else {})
+        self._each = each
+        self._lines = 0
+        self._counts: Counter[str] = Counter()
+        self._first: dict[str, list[int]] = {kind: [] for kind in self._kinds}
+        self._texts: dict[str, str] = {}
 
     def add(self, line: int, several: Sequence[ScoredTranslation]) -> None:
-        """Warns of a line where its source was changed, and remembers it where it looped."""
-        for note in several[0].notes:
-            if note.kind in ("truncated", "whole"):
-                self._warn(f"line {line}: {note.text}")
-            if note.kind == "looped" and self._warns_of_loops:
-                self._loops.append(line)
+        """Remembers the notes on the best translation of a line."""
+        self._lines += 1
+        texts = {_SAME.get(note.kind, note.kind): note.text for note in several[0].notes}
+        for kind in self._kinds.keys() & texts.keys():
+            self._counts[kind] += 1
+            self._texts.setdefault(kind, texts[kind] if kind in _OF_SOURCE else self._kinds[kind])
+            if len(self._first[kind]) < _SHOWN:
+                self._first[kind].append(line)
+            if self._each:
+                self._warn(f"line {line}: {texts[kind]}")
 
     def finish(self) -> None:
-        """Warns of the lines that looped, all at once."""
-        if not self._loops:
-            return
-        numbers, more = ", ".join(map(str, self._loops[:_SHOWN])), len(self._loops) - _SHOWN
-        self._warn(
-            f"line{'s' * (len(self._loops) > 1)} {numbers}{f' and {more} more' * (more > 0)}: "
-            "the translation repeated itself up to the length cap: it was cut after the first time"
-        )
-        self._loops.clear()
+        """Warns of all lines that were remembered, and forgets them."""
+        for kind, text in self._kinds.items():
+            if count := self._counts[kind]:
+                numbers = ", ".join(map(str, self._first[kind]))
+                more = ", ..." if count > _SHOWN else ""
+                if count == 1:
+                    self._warn(f"line {numbers}: {self._texts[kind]}")
+                else:
+                    self._warn(f"{count:,} of {self._lines:,} lines ({numbers}{more}): {text}")
+        self._lines = 0
+        self._counts.clear()
+        self._texts.clear()
+        self._first = {kind: [] for kind in self._kinds}
 
 
 def warned(

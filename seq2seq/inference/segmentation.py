@@ -1,8 +1,9 @@
-"""Lines as a translator reads them: one segment each, or several if the model takes no longer ones.
+"""Lines as a translator reads them: one segment each, or several if the model takes no such line.
 
-A line is split at the ends of sentences; a sentence that is still too long at commas, then between
-words, and a word that is too long anywhere. Parts are as long as they may be, so that the model
-sees as much context as it can.
+Most models are trained on one sentence a line, and translate the first of several. So a line is
+split at the ends of sentences (``seq2seq/text/sentences.py``); a sentence that is still too long at
+commas and the like, then between words, and a word that is too long anywhere. Parts hold as much as
+the model takes, so that it sees as much context as it can.
 """
 
 from __future__ import annotations
@@ -15,48 +16,61 @@ from itertools import pairwise
 
 from seq2seq.ids import UNK
 from seq2seq.inference.results import Note
+from seq2seq.inference.trained_on import ANY, TrainedOn
 from seq2seq.search import Constraints
+from seq2seq.text.sentences import split_sentences
 from seq2seq.text.tokenizer import Tokenizer
 
 Count = Callable[[Sequence[str]], list[int]]
 """How many pieces each text has."""
 
 _CLOSING = "\"'”’»›)\\]」』）】"
-# Marks of scripts that write spaces end something only before a space: 3.5 and e.g. stay whole.
+# Marks of scripts that write spaces divide only before a space.
 _CUTS = (
-    re.compile(rf"[.!?;…][.!?;…{_CLOSING}]*\s+|[。！？；][。！？；{_CLOSING}]*\s*|[।۔؟]\s*"),
-    re.compile(rf"[,:–—][{_CLOSING}]*\s+|[，、：][{_CLOSING}]*\s*|[،]\s*"),
+    re.compile(rf"[,;:–—][{_CLOSING}]*\s+|[，、：；][{_CLOSING}]*\s*|[،]\s*"),
     re.compile(r"\s+"),
 )
 _FREE = Constraints()
 _BYTES = 4  # the most pieces that a character unknown to the tokenizer becomes, one a byte
 
 
-def split_line(line: str, limit: int, count: Count) -> list[str]:
+def split_line(
+    line: str, limit: int, count: Count, taken: TrainedOn = ANY, *, first: int = 1
+) -> list[str]:
     """Splits a line into segments of at most ``limit`` pieces, none empty or all white space.
 
-    Joined, with the white space that stood between them, they are the line.
+    A segment has at most as many sentences as the model has seen in a line (``taken``), but the
+    first one at least the ``first`` sentences, if there is room. Joined, with the white space that
+    stood between them, the segments are the line.
     """
-    return [one for one in (raw.strip() for raw in _split(line, limit, count, 0)) if one]
+    sentences = split_sentences(line, taken.language)
+    units = ["".join(sentences[:first]), *sentences[first:]] if sentences else []
+    segments = _gathered(units, limit, count, 0, taken.sentences)
+    return [one for one in (raw.strip() for raw in segments) if one]
 
 
 def _split(text: str, limit: int, count: Count, level: int) -> list[str]:
     if level == len(_CUTS):
         size = max(1, limit // (_BYTES + 1))
         return [text[begin : begin + size] for begin in range(0, len(text), size)]
-    units = _units(text, _CUTS[level])
-    sizes = count(units)
+    return _gathered(_units(text, _CUTS[level]), limit, count, level + 1)
+
+
+def _gathered(
+    units: Sequence[str], limit: int, count: Count, level: int, most: int | None = None
+) -> list[str]:
+    """Joins units, up to ``most`` at a time, to parts that are not too long; ``level`` cuts one."""
     segments: list[str] = []
-    gathered, size = "", 0
-    for unit, pieces in zip(units, sizes, strict=True):
-        if gathered and size + pieces > limit:
+    gathered, size, number = "", 0, 0
+    for unit, pieces in zip(units, count(units), strict=True):
+        if gathered and (size + pieces > limit or number == most):
             segments.append(gathered)
-            gathered, size = "", 0
+            gathered, size, number = "", 0, 0
         if pieces > limit:
-            *whole, last = _split(unit, limit, count, level + 1)
+            *whole, last = _split(unit, limit, count, level)
             segments += whole
             unit, pieces = last, count([last])[0]  # noqa: PLW2901 - what is left to gather
-        gathered, size = gathered + unit, size + pieces
+        gathered, size, number = gathered + unit, size + pieces, number + 1
     return [*segments, gathered] if gathered else segments
 
 
@@ -100,14 +114,16 @@ class Line:
 
 
 class Reader:
-    """Reads lines, as segments of at most ``longest`` pieces.
+    """Reads lines, as segments that a model takes.
 
-    ``long`` says what is done with a line that has more: "split", "truncate" or "keep".
+    ``long`` says what is done with a line that has more than it takes: "split", "truncate" or
+    "keep". Only "split" looks at sentences.
     """
 
-    def __init__(self, tokenizer: Tokenizer, longest: int, long: str) -> None:
+    def __init__(self, tokenizer: Tokenizer, longest: int, taken: TrainedOn, long: str) -> None:
         self._tokenizer = tokenizer
         self._longest = longest
+        self._taken = taken
         self._long = long
 
     def read(
@@ -131,29 +147,44 @@ class Reader:
             notes.append(Note("unknown", "it has characters that the model does not know"))
         if "\ufffd" in line:
             notes.append(Note("invalid", "it has U+FFFD in the place of what could not be read"))
-        if len(row) <= self._longest or self._long == "keep":
-            return Line([Segment(number, row, constraints)], tuple(notes))
-        segments, note = self._shortened(Segment(number, row, constraints), line)
-        return Line(segments, (*notes, note))
+        whole = Segment(number, row, constraints)
+        why = "" if self._long == "keep" else self._too_much(line, row)
+        if not why:
+            return Line([whole], tuple(notes))
+        segments, note = self._shortened(whole, line, why)
+        return Line(segments, (*notes, *note))
 
-    def _shortened(self, whole: Segment, line: str) -> tuple[list[Segment], Note]:
-        """What is made of a line that is too long."""
+    def _too_much(self, line: str, row: Sequence[int]) -> str:
+        """Why a line cannot be taken whole; empty if it can."""
+        if len(row) > self._longest:
+            return f"{len(row)} pieces, but the model takes at most {self._longest}"
+        most = self._taken.sentences
+        if self._long == "truncate" or most is None:
+            return ""
+        count = len(split_sentences(line, self._taken.language))
+        return f"{count} sentences, but the model has seen {most} a line" if count > most else ""
+
+    def _shortened(self, whole: Segment, line: str, why: str) -> tuple[list[Segment], list[Note]]:
+        """What is made of a line that is too much at a time."""
         row, constraints = whole.row, whole.constraints
-        why = f"{len(row)} pieces, but the model takes at most {self._longest}"
         if self._long == "truncate":
             kept = replace(whole, row=row[: self._longest])
-            return [kept], Note("truncated", f"{why}: the rest was left out")
+            return [kept], [Note("truncated", f"{why}: the rest was left out")]
         if constraints.forced:  # there is no telling in which segment a phrase belongs
             text = f"{why}: it was not split, as its translation has to hold phrases"
-            return [whole], Note("whole", text)
-        rows = self._tokenizer.encode(split_line(line, self._longest, self._count))
-        first, *others = [one for one in rows if one]
+            return [whole], [Note("whole", text)]
+        # A prefix of several sentences is the beginning of as many sentences' translation.
+        begun = max(1, len(split_sentences(constraints.prefix)))
+        texts = split_line(line, self._longest, self._count, self._taken, first=begun)
+        first, *others = [one for one in self._tokenizer.encode(texts) if one]
         rest = replace(constraints, prefix="")
         segments = [
             replace(whole, row=first),
             *(Segment(whole.line, other, rest) for other in others),
         ]
-        return segments, Note("split", f"{why}: it was translated in {len(segments)} parts")
+        if not others:
+            return segments, []
+        return segments, [Note("split", f"{why}: it was translated in {len(segments)} parts")]
 
     def _count(self, texts: Sequence[str]) -> list[int]:
         return [len(row) for row in self._tokenizer.encode(texts)]

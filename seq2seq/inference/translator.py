@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
@@ -30,12 +31,15 @@ from seq2seq.inference.request import (
 )
 from seq2seq.inference.results import ScoredTranslation, Warnings, best_translation, warned
 from seq2seq.inference.segmentation import Reader, Segment
+from seq2seq.inference.trained_on import ANY, TrainedOn
 from seq2seq.recipe import Translation
 from seq2seq.search import Constraints, Hypothesis, StepModel, run_search
 from seq2seq.search.constraints.pieces import PieceTable
 from seq2seq.text.tokenizer import Tokenizers
 
 logger = logging.getLogger("seq2seq")
+
+_ATTENDED = 1024  # pieces: the attention of longer sources would fill the memory
 
 __all__ = ["ScoredTranslation", "Translator"]
 
@@ -47,8 +51,8 @@ class Translator:
         model: The engine.
         tokenizers: What the model was trained with.
         options: The recipe's table: beam, normalization and lengths.
-        longest: The most pieces of a source that the model was trained on; None: only
-            ``options.max_source`` counts.
+        trained_on: What lines the model was trained on; by default it takes lines of any kind, up
+            to ``options.max_source`` pieces.
         attention: Whether the model has attention.
         shortlist: Whether the model chooses from a list of likely tokens alone.
         warns: Whether it is logged which translations repeated themselves; of a model in
@@ -64,7 +68,7 @@ class Translator:
         tokenizers: Tokenizers,
         options: Translation,
         *,
-        longest: int | None = None,
+        trained_on: TrainedOn = ANY,
         attention: bool = False,
         shortlist: bool = False,
         warns: bool = False,
@@ -81,7 +85,8 @@ class Translator:
         self.has_attention = attention
         self.has_shortlist = shortlist
         self.warns = warns
-        self.longest = min(options.max_source, longest or options.max_source)
+        self.trained_on = trained_on
+        self.longest = min(options.max_source, trained_on.longest or options.max_source)
 
     @classmethod
     def load(
@@ -157,7 +162,7 @@ class Translator:
             model,
             first.tokenizers,
             first.recipe.translation,
-            longest=min(recipe.training.max_pieces for recipe in recipes),
+            trained_on=TrainedOn.together([TrainedOn.of(folder) for folder in folders]),
             attention=any(recipe.model.decoder.attention != "none" for recipe in recipes),
             shortlist=shortlist,
             warns=True,
@@ -228,12 +233,13 @@ class Translator:
         """Translates some lines of many, the first of them with the number ``first_line``."""
         if self.has_shortlist:
             check_without_texts(constraints or (), first_line)
-        reader = Reader(self.tokenizers.source, self.longest, request.long)
+        reader = Reader(self.tokenizers.source, self.longest, self.trained_on, request.long)
         read = reader.read(lines, constraints, first_line)
         segments = [segment for line in read for segment in line.segments]
         table = self._table if constraints and any(constraints) else None
         found = self._search(segments, table, request)
-        answers = answers_to(segments, found, self.tokenizers.target, table, request)
+        ratio = self.trained_on.ratio
+        answers = answers_to(segments, found, self.tokenizers.target, table, request, ratio)
         tokenizers = self.tokenizers if request.details else None
         return [
             translations_of(line, [next(answers) for _ in line.segments], request, tokenizers)
@@ -261,11 +267,12 @@ class Translator:
         self, segments: Sequence[Segment], table: PieceTable | None, request: Request
     ) -> list[list[Hypothesis]]:
         source = source_batch([segment.row for segment in segments])
+        searched = request.searched
+        if self.has_attention and source.lengths.max() <= _ATTENDED:
+            searched = replace(searched, attention=True)  # shows what looks cut
         constraints = [one.constraints for one in segments] if segments[0].constraints else None
         try:
-            return run_search(
-                self.model, source, request.searched, constraints=constraints, pieces=table
-            )
+            return run_search(self.model, source, searched, constraints=constraints, pieces=table)
         except Seq2SeqError as error:
             if constraints is None:
                 raise

@@ -187,9 +187,11 @@ class Translation(Section):
     """How the finished model translates, where the command line does not say otherwise.
 
     A hypothesis has at most ``max_ratio`` times its source's pieces plus ``max_extra`` pieces, and
-    at least ``min_ratio`` times its source's. A line of more pieces than ``max_source`` or
-    ``training.max_pieces`` is ``long``: split at the ends of sentences, truncated with a warning,
-    or kept as it is.
+    at least ``min_ratio`` times its source's. A line of more pieces than ``max_source`` or than the
+    model was trained on, or of more sentences, is ``long``: split at the ends of sentences,
+    truncated with a warning (only where it has too many pieces), or kept as it is.
+    ``source_language`` (as "de") helps to find the ends of sentences; None: what the name of the
+    first training file ends with, as ``train.de`` does.
     """
 
     beam: PositiveInt = 5
@@ -200,6 +202,7 @@ class Translation(Section):
     max_extra: Annotated[int, Field(ge=1)] = 20
     max_source: PositiveInt = 1024
     long: Literal["split", "truncate", "keep"] = "split"
+    source_language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None = None
 
     def _broken_rules(self) -> dict[str, bool]:
         wrong = self.min_ratio > self.max_ratio

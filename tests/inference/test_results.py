@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -91,7 +93,7 @@ def test_the_best_of_samples_is_the_first_of_the_best() -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (SearchOptions(n_best=2), ["a2 b2", "a1 b1"]),
+        (SearchOptions(n_best=2), ["a2 b1", "a1 b1"]),
         (SearchOptions(n_best=2, sampling=Sampling()), ["a1 b1", "a2 b2"]),
     ],
     ids=["best first", "as they were drawn"],
@@ -106,17 +108,38 @@ def test_translations_of_a_split_line_are_in_order(
     parts = [Segment(1, [5], Wish()), Segment(1, [6], Wish())]
     found = translations_of(Line(parts), answered, Request(options), None)
     assert [one.text for one in found] == expected
-    assert sorted(one.score for one in found) == pytest.approx([-10.5 / 11, -7.1 / 11])
+    scores = {"a1 b1": -10.5 / 11, "a2 b1": -16 / 20, "a2 b2": -7.1 / 11}
+    assert [one.score for one in found] == pytest.approx([scores[text] for text in expected])
+
+
+def test_the_best_of_a_split_line_are_the_best_of_all_combinations() -> None:
+    """Against all combinations; each has as many tokens, so that no length changes the order."""
+    rng = np.random.default_rng(3)
+    answered = [
+        [
+            answer(f"{place}{n}", hypothesis([value]))
+            for n, value in enumerate(sorted(-rng.random(4))[::-1])
+        ]
+        for place in "abc"
+    ]
+    every = sorted(product(*answered), key=lambda row: -sum(one.score for one in row))
+    parts = [Segment(1, [number], Wish()) for number in (5, 6, 7)]
+    request = Request(SearchOptions(beam=4, n_best=4))
+    found = translations_of(Line(parts), answered, request, None)
+    assert [one.text for one in found] == [" ".join(a.text for a in row) for row in every[:4]]
 
 
 def test_no_translation_of_a_split_line_comes_twice() -> None:
     answered = [
         [answer("a b", hypothesis([-1.0])), answer("a", hypothesis([-2.0]))],
-        [answer("c", hypothesis([-1.0])), answer("b c", hypothesis([-2.0]))],
+        [answer("c", hypothesis([-1.0])), answer("b c", hypothesis([-1.5]))],
     ]
+    poor = [answer("", hypothesis([-9.0])), answer("x", hypothesis([-9.5]))]
+    answered = [[*several, *poor] for several in answered]
     parts = [Segment(1, [5], Wish()), Segment(1, [6], Wish())]
-    (found,) = translations_of(Line(parts), answered, Request(SearchOptions(n_best=2)), None)
-    assert (found.text, found.log_prob) == ("a b c", -2.0)
+    found = translations_of(Line(parts), answered, Request(SearchOptions(n_best=4)), None)
+    expected = [("a b c", -2.0), ("a b b c", -2.5), ("a c", -3.0)]  # "a" with "b c" is the first
+    assert [(one.text, one.log_prob) for one in found] == expected
 
 
 def test_a_part_that_looped_counts_with_all_that_was_searched() -> None:
@@ -149,6 +172,29 @@ def test_warnings_are_made_of_notes() -> None:
     warnings.finish()
     assert told == [
         "line 14: 9 pieces, but the model takes at most 3: the rest was left out",
-        "lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 3 more: the translation repeated itself up to the "
-        "length cap: it was cut after the first time",
+        "13 of 14 lines (1, 2, 3, 4, 5, ...): the translation repeated itself up to the length "
+        "cap: it was cut after the first time",
     ]
+
+
+def test_the_last_warning_counts_what_looks_cut_and_each_line_is_told_if_asked() -> None:
+    told: list[str] = []
+    warnings = Warnings(told.append, each=True)
+    kinds = ("cut", "looped", "incomplete", "split")
+    for line, kind in enumerate(kinds, start=1):
+        notes = (Note(kind, f"{kind} it is"),)  # type: ignore[arg-type]
+        warnings.add(line, [ScoredTranslation("a", 0.0, 0.0, True, notes=notes)])
+    warnings.finish()
+    assert told == [
+        "line 1: cut it is",
+        "line 2: looped it is",
+        "line 3: incomplete it is",
+        "line 2: the translation repeated itself up to the length cap: it was cut after the first "
+        "time",
+        "2 of 4 lines (1, 3): the translation looks cut: parts of the source may be missing",
+    ]
+    quiet: list[str] = []
+    warnings = Warnings(quiet.append, loops=False)
+    warnings.add(1, [ScoredTranslation("a", 0.0, 0.0, True, notes=(Note("looped", "it is"),))])
+    warnings.finish()
+    assert quiet == []

@@ -31,7 +31,7 @@ def characters(texts: Sequence[str]) -> list[int]:
         ("It costs 3.5 euros e.g. here.", 5, ["It costs 3.5 euros e.g.", "here."]),
         ("a b, c d, e f g.", 4, ["a b, c d,", "e f g."]),
         ("a b c d e f g", 3, ["a b c", "d e f", "g"]),
-        ("a b. c d e f g h i. j", 3, ["a b.", "c d e", "f g h", "i. j"]),
+        ("aa bb. cc d e f g h ii. jj", 3, ["aa bb.", "cc d e", "f g h", "ii. jj"]),
         ("short", 3, ["short"]),
         ("  spaced   out  ", 1, ["spaced", "out"]),
         ("   ", 1, []),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,11 +18,13 @@ from seq2seq.data.preparing.worker import Result
 from seq2seq.errors import DataError
 from seq2seq.ids import UNK
 from seq2seq.text.cleaning import DUPLICATES, Dropped, Drops
+from seq2seq.text.sentences import split_sentences
 
 if TYPE_CHECKING:
     from rich.console import Group
 
 _PERCENTILES = (50, 90, 99)
+_SAMPLE = 100  # lines of a batch whose sentences are counted
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,21 @@ class Corpus:
 
 
 @dataclass(frozen=True)
+class Sentences:
+    """How many sentences the source's lines have, by a sample of them."""
+
+    several: float  # the share of lines with more than one
+    p99: int  # what 99 lines in a hundred do not exceed
+
+
+@dataclass(frozen=True)
 class Split(Corpus):
     """One split: "train", "val" or "test"."""
 
     source: Side
     target: Side
     corpora: tuple[Corpus, ...] = ()  # each, in the recipe's order, where that lists several
+    sentences: Sentences | None = None  # None: prepared by version 0.3 or older
 
     def parts(self) -> Iterator[tuple[str, Corpus]]:
         """Yields each corpus, or the split itself, with what to call it."""
@@ -92,7 +104,9 @@ class PrepareReport:
         for split in values["splits"]:
             sides = {side: Side(**split[side]) for side in ("source", "target")}
             corpora = tuple(Corpus(**with_drops(one)) for one in split.get("corpora", ()))
-            splits.append(Split(**{**with_drops(split), **sides, "corpora": corpora}))
+            counted = split.get("sentences") and Sentences(**split["sentences"])
+            parts = {"corpora": corpora, "sentences": counted}
+            splits.append(Split(**{**with_drops(split), **sides, **parts}))
         return cls(tuple(splits), values["seconds"], values["peak_memory"])
 
 
@@ -169,6 +183,27 @@ class SideCounter:
         return Side(tokens, self._unknown, p50, p90, p99, longest)
 
 
+class SentenceCounter:
+    """Counts the sentences of some lines of each batch."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[int] = Counter()
+
+    def add(self, column: pa.Array) -> None:
+        """Counts lines, evenly chosen of a batch's texts."""
+        rows = np.unique(np.linspace(0, len(column) - 1, _SAMPLE, dtype=np.int64))
+        texts = (column[int(row)].as_py() for row in rows if len(column))
+        self._counts.update(len(split_sentences(text)) for text in texts)
+
+    def result(self) -> Sentences:
+        """Sums up."""
+        counts = np.sort(np.fromiter(self._counts.elements(), np.int64))
+        if not len(counts):
+            return Sentences(0.0, 1)
+        p99 = counts[int(np.ceil(0.99 * len(counts))) - 1]
+        return Sentences(round(float((counts > 1).mean()), 4), int(p99))
+
+
 class Seen:
     """A growing set of 64-bit numbers, in 8 bytes each.
 
@@ -232,6 +267,7 @@ class SplitCount:
         default_factory=lambda: (SideCounter(), SideCounter())
     )
     counts: list[CorpusCount] = field(default_factory=list)
+    sentences: SentenceCounter = field(default_factory=SentenceCounter)
 
     @property
     def kept(self) -> int:
@@ -273,6 +309,7 @@ class SplitCount:
         """Counts the pieces of the next batch, of ``SCHEMA``."""
         for counter, column in zip(self.counters, batch.columns, strict=False):
             counter.add(*flat_ids(column))
+        self.sentences.add(batch.column("source"))
 
     def check(self, *, sample: bool = False) -> None:
         """Sees that there is something in each corpus; a DataError says why there is not.
@@ -310,4 +347,5 @@ class SplitCount:
             source,
             target,
             tuple(corpora) if self.several else (),
+            self.sentences.result(),
         )

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from seq2seq import __version__
 from seq2seq.data.dataset import PreparedData
 from seq2seq.errors import ModelError
+from seq2seq.inference import trained_on
 from seq2seq.models.weights import tensors_of
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.training import LastK
@@ -210,6 +211,7 @@ def model_card(
         "parameters": sum(parts.values()),
         "parameters_of": {part: count for part, count in parts.items() if count},
         "pairs": {**stored, "val": len(prepared.val)},
+        trained_on.KEY: trained_on.figures(recipe, prepared.report),
         **mixed,
         "source_vocabulary": prepared.tokenizers.source.size,
         "target_vocabulary": prepared.tokenizers.target.size,

@@ -19,7 +19,7 @@ import pytest
 import seq2seq.data.preparing.prepare as module
 from seq2seq.data.dataset import PairDataset, PreparedData
 from seq2seq.data.preparing.prepare import is_prepared, prepare
-from seq2seq.data.preparing.statistics import PrepareReport, report_table
+from seq2seq.data.preparing.statistics import PrepareReport, Sentences, report_table
 from seq2seq.errors import DataError, ModelError, RecipeError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.data import LinesSource
@@ -579,3 +579,17 @@ def test_the_same_files_elsewhere_fit(corpus: Corpus, recipe_for: Make, tmp_path
     moved.write_text("something else\n")
     with pytest.raises(DataError, match=r"data\.train\.source_path is "):
         prepared.check_fits(named(moved))
+
+
+def test_sentences_a_line_are_counted(corpus: Corpus, recipe_for: Make, tmp_path: Path) -> None:
+    single = prepare(recipe_for(), tmp_path / "single").report.splits[0].sentences
+    assert single == Sentences(0.0, 1)
+    lines = corpus["train.a"]
+    several = [f"{line}. {line}. {line}." if n % 2 else line for n, line in enumerate(lines)]
+    source = recipe_for().data.train
+    assert isinstance(source, LinesSource)
+    Path(source.source_path).write_text("\n".join(several) + "\n", encoding="utf-8", newline="\n")
+    found = prepare(recipe_for(), tmp_path / "several").report.splits[0].sentences
+    assert found is not None
+    assert found.several == pytest.approx(0.5, abs=0.1)
+    assert found.p99 == 3

@@ -1,0 +1,72 @@
+"""Where sentences end: by ``sentencex``, which knows abbreviations and quotes of many languages.
+
+Its cuts are taken where a sentence can end in writing, too: before a space, or after a mark of a
+script that writes none (so ``example.com`` and 「はい。」と stay whole), and not after an ordinal
+number ("am 3. Mai") or a lone mark.
+"""
+
+from __future__ import annotations
+
+import re
+
+from seq2seq.text import well_formed
+
+_CLOSING = "\"'”’»›)\\]」』）】"
+_OPENING = "「『（【“‘«"
+# Most lines are one sentence, which is seen without a segmenter.
+_MAY_END_WITHIN = re.compile(rf"[.!?…][{_CLOSING}]*\s|[。！？．｡।॥۔؟።៕;]")
+_ENDS_UNSPACED = re.compile(r"[。！？｡।॥۔؟።៕]$")
+_ENDS_QUOTE = re.compile(rf"[。！？｡][{_CLOSING}]+$")
+_NUMBER = re.compile(r"(?:^|[\s(])\d{1,2}\.$")
+_WORD = re.compile(r"\w")
+
+# They write "3." for "3rd"; so may a text whose language is not known.
+_WITH_ORDINALS = frozenset(
+    "bs cs da de et fi fo hr hsb hu is lb lv me mk nb nds nn no pl sh sk sl sr tr".split()
+)
+_FRENCH_TITLE = re.compile(r"(?:^|[\s(«])MM?\.$")  # sentencex has "Mme" and "Dr", but not these
+
+
+def split_sentences(text: str, language: str | None = None) -> list[str]:
+    """Splits a text into its sentences, each with the white space behind it.
+
+    Joined, they are the text. ``language`` is a code such as "de"; None: it is not known.
+    """
+    if not _MAY_END_WITHIN.search(text):
+        return [text] if text else []
+    import sentencex
+
+    sentences: list[str] = []
+    begin = end = 0
+    for part in sentencex.segment(language or "en", well_formed(text)):
+        if end > begin and _is_end(text[begin:end], text[end : end + 1], language):
+            sentences.append(text[begin:end])
+            begin = end
+        end += len(part)
+    rest = text[begin:]
+    if sentences and not _WORD.search(rest):
+        rest = sentences.pop() + rest
+    return [*sentences, rest]
+
+
+def language_of(path: str) -> str | None:
+    """The language that a file's name ends with, as ``train.de`` and ``train.de.gz`` do."""
+    match = re.search(r"\.([a-z]{2,3})(?:[-_][A-Za-z]+)?(?:\.(?:gz|zst))?$", path)
+    return match[1] if match and match[1] not in ("gz", "zst", "txt", "src", "tok", "bpe") else None
+
+
+def _is_end(before: str, after: str, language: str | None) -> bool:
+    """Whether a sentence ends between two texts, where the segmenter says so."""
+    sentence = before.rstrip()
+    if not _WORD.search(sentence):
+        return False
+    if len(sentence) == len(before):
+        if sentence.endswith("．"):
+            return not after.isdecimal()
+        return bool(
+            _ENDS_UNSPACED.search(sentence) or (_ENDS_QUOTE.search(sentence) and after in _OPENING)
+        )
+    if number := _NUMBER.search(sentence):
+        alone = number.start() == 0
+        return not (alone or language is None or language in _WITH_ORDINALS)
+    return not (language == "fr" and _FRENCH_TITLE.search(sentence))
