@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from itertools import islice
 
 
 class Seq2SeqError(Exception):
@@ -22,6 +23,9 @@ class Seq2SeqError(Exception):
 
     exit_code = 2
     reported_elsewhere = False
+
+    def __str__(self) -> str:
+        return shortened(super().__str__())
 
 
 class RecipeError(Seq2SeqError):
@@ -73,15 +77,38 @@ class MissingExtraError(Seq2SeqError):
         )
 
 
+def shortened(message: str) -> str:
+    """A message of which nothing is too long for a terminal, whatever was in the input.
+
+    Of many lines the first are kept, of a long line its beginning and its end.
+    """
+    lines = message.split("\n")
+    if len(lines) > _MOST_LINES:
+        lines[_MOST_LINES:] = [f"  and {len(lines) - _MOST_LINES:,} more lines"]
+    return "\n".join(
+        f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 4 :]}" if len(line) > _LONGEST else line
+        for line in lines
+    )
+
+
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Hints at the nearest of some names, " (did you mean 'x'?)"; empty where none is near."""
-    near = get_close_matches(name, list(names), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    if len(name) > _LONGEST_NAME:  # comparing takes the square of the length
+        return ""
+    lowered = {one.lower(): one for one in islice(names, _MOST_NAMES)}
+    near = get_close_matches(name.lower(), lowered, n=1)
+    return f" (did you mean {lowered[near[0]]!r}?)" if near else ""
 
 
 def unknown_name(name: str, names: Sequence[str]) -> str:
     """The message for a name that is not among those allowed, with the nearest and all of them."""
     return f"unknown name {name!r}{did_you_mean(name, names)}; allowed: {', '.join(names)}"
+
+
+_LONGEST = 2000
+_MOST_LINES = 60
+_LONGEST_NAME = 100
+_MOST_NAMES = 1000
 
 
 _NO_MEMORY = re.compile(

@@ -22,7 +22,7 @@ import typer
 
 from seq2seq.cli import INTERRUPTED, verb_begins
 from seq2seq.data import Progress, can_redraw
-from seq2seq.errors import Seq2SeqError, is_out_of_memory
+from seq2seq.errors import Seq2SeqError, is_out_of_memory, shortened
 from seq2seq.processors import started_by_torchrun
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def message_of(error: Exception) -> tuple[str, int]:
     if isinstance(error, OSError) and error.strerror:
         name = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         return f"error: {name}{error.strerror}", 1 if error.errno in _NOT_THE_INPUT else 2
-    words = " ".join(f"{type(error).__name__}: {error}".split())
+    words = " ".join(shortened(f"{type(error).__name__}: {error}").split())
     again = "" if settings.debug else "; run the command again with --debug and report this"
     return f"error: unexpected {words}{again}", 1
 

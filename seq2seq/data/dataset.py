@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, PositiveFloat
 
 from seq2seq.data.arrow import PairDataset, Ragged
 from seq2seq.data.mixture import Mixture, sources_of
@@ -20,8 +22,9 @@ from seq2seq.recipe import Data, Recipe
 from seq2seq.recipe.files import recipe_from_toml
 from seq2seq.recipe.packaged import quickstart_files, without_phrasebook
 from seq2seq.storage.atomic import file_digest
-from seq2seq.storage.checked_json import dumps, loads
+from seq2seq.storage.checked_json import DIGEST, check_structure, dumps, loads
 from seq2seq.storage.layout import MANIFEST, PREPARED_FILES, RECIPE, SPLITS, split_file
+from seq2seq.storage.whole import JSON_SIZE, RECIPE_SIZE, read_bytes
 from seq2seq.text.tokenizer import Tokenizers
 
 __all__ = ["PairDataset", "PreparedData", "Ragged"]
@@ -43,6 +46,33 @@ _PHRASEBOOK = {
 """What the files of the quickstart are where a folder of version 0.3.0 says "phrasebook"."""
 
 _PACKAGES = ("numpy", "pyarrow", "sentencepiece", "seq2seq")
+
+
+InputDigests = dict[str, dict[str, str]]
+"""SHA-256 of the files that were read, by split and path."""
+
+
+class _Tables(BaseModel):
+    data: dict[str, Any]
+    cleaning: dict[str, Any]
+    tokenizer: dict[str, Any]
+
+
+class _Mixture(BaseModel):
+    temperature: PositiveFloat
+    corpora: list[tuple[str, int, int, PositiveFloat]]
+
+
+class ManifestShape(BaseModel):
+    """What is relied on of ``manifest.json``."""
+
+    digest: str
+    files: dict[str, Annotated[str, Field(pattern=DIGEST)]]
+    inputs: InputDigests
+    recipe_digest: str
+    recipe: _Tables
+    report: PrepareReport
+    mixture: _Mixture | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +101,7 @@ class PreparedData:
             check_files(folder, manifest["files"])
         path = folder / RECIPE
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_bytes(path, RECIPE_SIZE).decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path}: cannot be read ({error}): prepare the folder again") from None
         splits = {
@@ -322,7 +352,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         what = "a file, not a folder" if folder.exists() else "no such folder"
         raise DataError(f"{folder}: {what}: 'seq2seq prepare RECIPE -o {folder}' makes it")
     try:
-        manifest = loads(path.read_bytes())
+        written = read_bytes(path, JSON_SIZE)
+        manifest = loads(written)
     except FileNotFoundError:
         raise DataError(
             f"{folder}: not a prepared folder (it has no {MANIFEST}): "
@@ -338,6 +369,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     wanted = {"digest", "files", "inputs", "recipe_digest", "recipe", "report"}
     if missing := sorted(wanted - manifest.keys()):
         raise DataError(f"{path}: damaged (no {', '.join(missing)}): prepare it again")
+    try:
+        check_structure(written, ManifestShape)
+    except ValueError as error:
+        raise DataError(f"{path}: damaged ({error}): prepare it again") from None
     return _without_phrasebook(manifest)
 
 

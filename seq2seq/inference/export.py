@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from seq2seq.errors import ModelError, Seq2SeqError
 from seq2seq.ids import BOS, EOS
@@ -212,18 +212,27 @@ def _gathered(
 ) -> tuple[ModelFolder, dict[str, bytes], StepModel[Any] | None]:
     """What is read of a run: the model, the files to write, and the network to compare with."""
     model = ModelFolder.open(run)
-    weights = model.weights(load)
     network = _trained(model)
     if all(map(model.has_precision, STEPS)):
         files = {name: model.graph_file(name) for name in GRAPHS}
     else:
-        files = build_graphs(model.recipe.model, weights)
+        files = build_graphs(model.recipe.model, _arrays(model))
     if shortlist is not None:
         shortlist.check_fits(model.tokenizers.source.size, model.tokenizers.target.size)
-        files |= build_graphs(model.recipe.model, weights, shortlist=True)
+        files |= build_graphs(model.recipe.model, _arrays(model), shortlist=True)
     files |= model.tokenizers.files
     files[RECIPE] = recipe_to_toml(model.recipe).encode("utf-8")
     return model, files, network
+
+
+def _arrays(model: ModelFolder) -> dict[str, Any]:
+    """The weights in float32, however they are stored: numpy has no bfloat16."""
+    from safetensors.torch import load
+
+    return {
+        name: (value.float() if value.is_floating_point() else value).numpy()
+        for name, value in model.weights(load).items()
+    }
 
 
 def _trained(model: ModelFolder) -> StepModel[Any] | None:

@@ -12,14 +12,16 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
+from pydantic import BaseModel, Field, NonNegativeInt
 from safetensors import SafetensorError
 
 from seq2seq.errors import ModelError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import recipe_from_toml
 from seq2seq.storage import checked_json
+from seq2seq.storage.checked_json import DIGEST
 from seq2seq.storage.layout import (
     CARD,
     ENCODER,
@@ -30,6 +32,7 @@ from seq2seq.storage.layout import (
     published_file,
     published_name,
 )
+from seq2seq.storage.whole import GRAPH_SIZE, JSON_SIZE, RECIPE_SIZE, read_bytes
 from seq2seq.text.tokenizer import Tokenizers
 
 Array = TypeVar("Array")
@@ -40,6 +43,26 @@ _AGAIN = (
     "copy the folder again, or go on with the training, which writes it anew with the next better "
     "weights"
 )
+
+
+Digest = Annotated[str, Field(pattern=DIGEST)]
+
+
+class _Validation(BaseModel):
+    update: NonNegativeInt | None = None
+    epoch: float | None = None
+    loss: float | None = None
+
+
+class CardShape(BaseModel):
+    """What is relied on of a model's card, which may say much else."""
+
+    files: dict[str, Digest] | None = None
+    weights_sha256: Digest | None = None
+    tokenizer_sha256: Digest | None = None
+    recipe_sha256: Digest | None = None
+    update: NonNegativeInt | None = None
+    validation: _Validation | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +131,7 @@ class ModelFolder:
         path = self.file(name)
         again = "export the model again" if self.is_exported else _AGAIN
         try:
-            content = path.read_bytes()
+            content = read_bytes(path, GRAPH_SIZE)
         except FileNotFoundError:
             raise ModelError(f"{path}: missing: {again}") from None
         except OSError as error:
@@ -126,7 +149,7 @@ class ModelFolder:
         self._check_has_weights()
         path = self.file(WEIGHTS)
         try:
-            content = path.read_bytes()
+            content = read_bytes(path)
         except OSError as error:
             raise ModelError(f"{path} is damaged or no safetensors file: {error}") from error
         digest = hashlib.sha256(content).hexdigest()
@@ -134,7 +157,7 @@ class ModelFolder:
             raise ModelError(f"{path}: damaged: its sha256 is not the one in {CARD}: {_AGAIN}")
         try:
             return load(content)
-        except SafetensorError as error:
+        except (SafetensorError, LookupError) as error:  # LookupError: of unknown numbers
             raise ModelError(f"{path} is damaged or no safetensors file: {error}") from error
 
     def _check_has_weights(self) -> None:
@@ -180,15 +203,16 @@ def read_published(folder: str | Path, read: Callable[[], T]) -> T:
 
 def _content(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return read_bytes(path, JSON_SIZE)
     except OSError:
         return None
 
 
 def check_self_contained(graph: bytes, origin: Path | str) -> None:
     """Refuses a graph that would read other files: a model is no way to a user's data."""
-    # ONNX names the other file under this key; none of our graphs has the word.
-    if b"location" in graph:
+    # ONNX names the other file under this key; none of our graphs has the word. Nor are they in
+    # ONNX Runtime's own format, which has another way to name one.
+    if b"location" in graph or graph[4:8] == b"ORTM":
         raise ModelError(f"{origin}: refers to data in other files, which a model may not do")
 
 
@@ -215,7 +239,7 @@ def _recipe_text(folder: Path) -> str:
         )
     path = folder / RECIPE
     try:
-        return path.read_bytes().decode("utf-8")
+        return read_bytes(path, RECIPE_SIZE).decode("utf-8")
     except FileNotFoundError:
         raise ModelError(
             f"{folder}: no recipe.toml, so this is not a model: expected a folder that seq2seq "
@@ -230,7 +254,7 @@ def _recipe_text(folder: Path) -> str:
 def _card(folder: Path) -> dict[str, Any]:
     path = folder / CARD
     try:
-        return checked_json.loads(path.read_bytes())
+        return checked_json.loads(read_bytes(path, JSON_SIZE), CardShape)
     except FileNotFoundError:
         return {}  # a run may be stopped between its first weights and their card
     except OSError as error:

@@ -12,6 +12,8 @@ of a batch's lists, k candidates a row.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,13 +22,14 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from seq2seq.errors import ModelError
 from seq2seq.ids import EOS, UNK
 from seq2seq.search.model import Bools, Floats32, Ints, top_k
 from seq2seq.storage import atomic
+from seq2seq.storage.whole import read_bytes
 
 # Rows whose logits are made at once: few enough to stay in the cache until their best are found.
 _ROWS_AT_ONCE = 64
@@ -55,17 +58,16 @@ class Shortlist:
     def load(cls, path: Path) -> Shortlist:
         """Reads a shortlist."""
         path = Path(path)
-        if not path.exists():
-            raise ModelError(f"{path}: no such file (a vocabulary shortlist)")
         try:
-            with safe_open(path, framework="numpy") as file:
-                about = file.metadata() or {}
-                names = set(file.keys())
-                arrays = {name: file.get_tensor(name) for name in names & {"likely", "frequent"}}
-        except (SafetensorError, OSError) as error:
+            content = read_bytes(path)
+            arrays = load(content)
+        except FileNotFoundError:
+            raise ModelError(f"{path}: no such file (a vocabulary shortlist)") from None
+        except (SafetensorError, OSError, LookupError) as error:
             raise ModelError(f"{path} is damaged or no safetensors file: {error}") from None
-        size = about.get(_FORMAT, "")
-        if len(arrays) < 2 or not size.isdecimal():
+        header = content[8 : 8 + int.from_bytes(content[:8], "little")]
+        size = str(json.loads(header).get("__metadata__", {}).get(_FORMAT, ""))
+        if not {"likely", "frequent"} <= arrays.keys() or not re.fullmatch(r"[0-9]{1,9}", size):
             raise ModelError(f"{path}: not a vocabulary shortlist of this version; export it again")
         likely, frequent = arrays["likely"], arrays["frequent"]
         if likely.ndim != 2 or frequent.ndim != 1 or not _are_ids(likely, frequent, int(size)):

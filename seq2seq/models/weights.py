@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from seq2seq.errors import ModelError
+
+M = TypeVar("M", bound=nn.Module)
 
 
 def tensors_of(module: nn.Module) -> dict[str, Tensor]:
@@ -26,6 +29,19 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
         if isinstance(tensor, Tensor):
             found.setdefault(id(tensor), (name, tensor.detach()))
     return dict(found.values())
+
+
+def built_with(build: Callable[[], M], tensors: Mapping[str, Tensor], origin: Path) -> M:
+    """Builds a network and loads it, if it is the one whose weights they are.
+
+    That is seen before memory is taken for it: a recipe may ask for any size. ``build`` makes it,
+    ``origin`` is where the tensors are from, for messages.
+    """
+    with torch.device("meta"):
+        check_shapes(tensors_of(build()), tensors, origin)
+    network = build()
+    load_tensors(network, tensors, origin)
+    return network
 
 
 def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], origin: Path) -> None:
@@ -69,6 +85,12 @@ def check_shapes(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], orig
                 f"{origin}: {name} is {tuple(found[name].shape)}, recipe and tokenizer ask for "
                 f"{tuple(tensor.shape)}; recipe.toml, tokenizer and weights must come from the "
                 "same run"
+            )
+        if tensor.is_floating_point() != found[name].is_floating_point():
+            types = [str(one.dtype).removeprefix("torch.") for one in (found[name], tensor)]
+            raise ModelError(
+                f"{origin}: {name} holds {types[0]} numbers, where {types[1]} ones are expected: "
+                "these are not the weights that were trained"
             )
 
 

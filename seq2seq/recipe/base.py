@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +23,13 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-PositiveInt = Annotated[int, Field(ge=1)]
+MOST = 10**12
+"""No whole number of a recipe is larger: times a line's length it still fits into 64 bits."""
+
+PositiveInt = Annotated[int, Field(ge=1, le=MOST)]
+Count = Annotated[int, Field(ge=0, le=MOST)]
+Size = Annotated[int, Field(ge=1, le=65536)]
+Layers = Annotated[int, Field(ge=1, le=256)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Table = dict[str, Any]
 Strings = Annotated[tuple[str, ...], Field(strict=False)]
@@ -182,10 +190,17 @@ class Assignment:
         except (ValueError, RecursionError) as error:
             if written[:1] in ("[", "{", '"', "'"):
                 reason = re.sub(r" \(at .*\)$", "", str(error))
-                raise ValueError(f"--set {text}: the value is not TOML: {reason}") from None
+                raise ValueError(
+                    f"--set {text}: the value is not TOML: {reason}; texts stand in quotes: "
+                    f"{_as_typed(key, _with_quotes(written))}"
+                ) from None
             read = {"value": written}
         value = read["value"] if len(read) == 1 else written
         return cls(text, tuple(key.split(".")), value)
+
+    def as_typed(self, value: str) -> str:
+        """The assignment of a text to the same key, as it is typed in a shell."""
+        return _as_typed(".".join(self.path), json.dumps(value, ensure_ascii=False))
 
     def apply(self, table: Table, recipe: type[Section]) -> None:
         """Puts the value into a whole recipe's raw table, in place, making tables on the way."""
@@ -196,6 +211,29 @@ class Assignment:
             section = section_for(field.annotation, table[key]) if field else None
             table = table[key]
         table[self.path[-1]] = self.value
+
+
+def _as_typed(key: str, toml: str) -> str:
+    return f"--set {shlex.quote(f'{key}={toml}')}"
+
+
+def _with_quotes(written: str) -> str:
+    """What was meant by a value that is no TOML: with quotes around its words, or as one text."""
+
+    def quoted(word: re.Match[str]) -> str:
+        return word[0] if _is_toml(word[0]) else json.dumps(word[0], ensure_ascii=False)
+
+    words = re.sub(r"[^][{},=\"'\s]+(?=\s*[],}])", quoted, written)
+    if _is_toml(words):
+        return words
+    return json.dumps(written.strip("\"'"), ensure_ascii=False)
+
+
+def _is_toml(value: str) -> bool:
+    try:
+        return len(tomllib.loads(f"value = {value}")) == 1
+    except (ValueError, RecursionError):
+        return False
 
 
 def _table_at(field: FieldInfo | None, value: Any) -> Table:

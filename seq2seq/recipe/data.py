@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from seq2seq.recipe.base import ONE, SEVERAL, PositiveInt, Section, Strings
+from seq2seq.recipe.base import MOST, ONE, SEVERAL, Count, PositiveInt, Section, Strings
 
 
 class LinesSource(Section):
@@ -23,8 +23,8 @@ class TsvSource(Section):
 
     kind: Literal["tsv"] = "tsv"
     path: str
-    source: Annotated[int, Field(ge=0)] = 0
-    target: Annotated[int, Field(ge=0)] = 1
+    source: Count = 0
+    target: Count = 1
 
 
 class JsonlSource(Section):
@@ -64,7 +64,7 @@ class Part(Section):
     reports call it; by default it is the file's name, or the data set's.
     """
 
-    weight: Annotated[float, Field(gt=0.0)] = 1.0
+    weight: Annotated[float, Field(gt=0.0, le=1e9)] = 1.0
     label: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] | None = None
 
 
@@ -174,7 +174,7 @@ class Stream(Section):
     They are shuffled, and sorted into batches, ``buffer`` at a time: so many are in memory.
     """
 
-    buffer: Annotated[int, Field(ge=1024)] = 65536
+    buffer: Annotated[int, Field(ge=1024, le=MOST)] = 65536
 
 
 def _switch(value: Any) -> Any:
@@ -193,7 +193,7 @@ class Data(Section):
     train: Train | None = None
     val: Source | None = None
     test: Source | None = None
-    temperature: Annotated[float, Field(gt=0.0)] = 1.0
+    temperature: Annotated[float, Field(gt=0.0, le=1e9)] = 1.0
     stream: Annotated[
         Stream | None, BeforeValidator(_switch, json_schema_input_type=bool | Stream | None)
     ] = None
@@ -222,7 +222,7 @@ class Cleaning(Section):
     empty: bool = True
     unit: Literal["words", "characters"] = "words"
     max_length: PositiveInt | None = 250
-    max_ratio: Annotated[float, Field(gt=1.0)] | None = None
+    max_ratio: Annotated[float, Field(gt=1.0, le=1e9)] | None = None
     duplicates: bool = False
     identical: bool = False
     invalid_utf8: bool = True
@@ -246,7 +246,7 @@ class Tokenizer(Section):
 
     kind: Literal["unigram", "bpe"] = "unigram"
     joint: bool = True
-    vocab_size: Annotated[int, Field(ge=8)] = 8000
+    vocab_size: Annotated[int, Field(ge=8, le=1_000_000)] = 8000
     character_coverage: Annotated[float, Field(ge=0.98, le=1.0)] = 1.0
     byte_fallback: bool = False
     normalization: Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity"] = "nmt_nfkc"

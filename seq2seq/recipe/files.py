@@ -22,6 +22,10 @@ from seq2seq.recipe.base import Assignment, Checks, Section, Table, says_none, t
 from seq2seq.recipe.packaged import packaged_recipes, with_absolute_paths, without_phrasebook
 from seq2seq.recipe.problems import further_problems, problems_of
 from seq2seq.recipe.registry import own_keys_known
+from seq2seq.storage.whole import RECIPE_SIZE, read_bytes
+
+_DEEPEST = 20  # tables in tables
+_MOST_VALUES = 100_000
 
 
 def load_recipe(name_or_path: str, assignments: Sequence[str] = ()) -> Recipe:
@@ -111,7 +115,7 @@ def _find(name_or_path: str) -> Path:
 
 def _read_text(path: Path, origin: str) -> str:
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, RECIPE_SIZE, pipe=True)
     except FileNotFoundError:
         raise RecipeError(origin, ["there is no such file"]) from None
     except IsADirectoryError:
@@ -178,7 +182,10 @@ def _make_sides(table: Table) -> None:
 
 def _parse(text: str, origin: str) -> Table:
     try:
-        return tomllib.loads(text)
+        table = tomllib.loads(text)
+        if _count(table) > _MOST_VALUES:
+            raise RecipeError(origin, [f"more than {_MOST_VALUES:,} values"])
+        return table
     except RecursionError:
         raise RecipeError(origin, ["not TOML: lists or tables nested too deeply"]) from None
     except ValueError as error:  # TOMLDecodeError, and numbers of thousands of digits
@@ -189,6 +196,23 @@ def _parse(text: str, origin: str) -> Table:
             line, column = found.groups() if found[1] else end
             words, where = words[: found.start()], f":{line}:{column}"
         raise RecipeError(f"{origin}{where}", [f"not TOML: {words}"]) from None
+
+
+def _count(table: Table) -> int:
+    """Counts values at all depths; too many, or too deep ones, are not looked at one by one."""
+    level: list[Any] = [table]
+    count = 0
+    for _ in range(_DEEPEST):
+        level = [
+            below
+            for one in level
+            if isinstance(one, dict | list)
+            for below in (one.values() if isinstance(one, dict) else one)
+        ]
+        count += len(level)
+        if not level or count > _MOST_VALUES:
+            return count
+    raise RecursionError
 
 
 def _make_paths_absolute(table: Table, base: Path) -> None:

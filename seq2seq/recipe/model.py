@@ -20,8 +20,9 @@ from seq2seq.recipe.base import (
     OWN_KEYS,
     Fraction,
     KindAlone,
-    PositiveInt,
+    Layers,
     Section,
+    Size,
     checks_of,
     says_none,
 )
@@ -112,9 +113,9 @@ class Encoder(Section):
     """
 
     cell: Annotated[Cell, KindAlone] = Cell(kind="lstm")
-    embedding: PositiveInt = 256
-    hidden: PositiveInt = 512
-    layers: PositiveInt = 1
+    embedding: Size = 256
+    hidden: Size = 512
+    layers: Layers = 1
     directions: Literal["forward", "both"] = "both"
     dropout: Fraction = 0.2
     word_dropout: Fraction = 0.0
@@ -137,9 +138,9 @@ class Decoder(Section):
     """
 
     cell: Annotated[Cell, KindAlone] = Cell(kind="lstm")
-    embedding: PositiveInt = 256
-    hidden: PositiveInt = 512
-    layers: PositiveInt = 1
+    embedding: Size = 256
+    hidden: Size = 512
+    layers: Layers = 1
     dropout: Fraction = 0.2
     word_dropout: Fraction = 0.0
     residual: bool = False

@@ -40,6 +40,7 @@ from seq2seq.recipe.packaged import quickstart_files
 from seq2seq.recipe.registry import CELLS
 
 KeyPath = tuple[str | int, ...]
+MOST_PROBLEMS = 100
 _KIND_ERRORS = ("union_tag_invalid", "union_tag_not_found")
 
 
@@ -65,12 +66,14 @@ def problems_of(error: ValidationError, assignments: Sequence[Assignment] = ()) 
     The ``--set`` assignments are named where they brought the value.
     """
     details = error.errors(include_url=False)
-    wrong = {detail["loc"] for detail in details}
+    wrong = {one["loc"] for one in details if one["type"] != "extra_forbidden"}
     lines: list[str] = []
-    for detail in details:
+    for detail in details[:MOST_PROBLEMS]:
         if detail["type"] == "extra_forbidden" and (*detail["loc"][:-1], "kind") in wrong:
             continue  # which keys a table has depends on its kind, and that is wrong already
         lines += _lines(detail, assignments)
+    if len(details) > MOST_PROBLEMS:
+        lines.append(f"and {len(details) - MOST_PROBLEMS:,} more problems")
     return lines
 
 
@@ -84,6 +87,8 @@ def further_problems(
     is changed; none of the lines is among those of ``error``, which pydantic found in it.
     """
     lines: list[str] = []
+    if error.error_count() > MOST_PROBLEMS:
+        return lines
     reported: set[str] = set()
     removed: set[str] = set()
 
@@ -208,6 +213,9 @@ def _origin(kind: str, path: KeyPath, assignments: Sequence[Assignment]) -> str:
         within = path[: len(given)] == given
         leads_through = given[: len(path)] == path and kind != "value_error"
         if within or (path and leads_through):
+            value = assignment.value
+            if kind == "string_type" and not isinstance(value, list | dict):
+                return f" (from --set {assignment.text}); a text: {assignment.as_typed(str(value))}"
             return f" (from --set {assignment.text})"
     return ""
 
@@ -224,16 +232,26 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _bounds(field: FieldInfo | None) -> str:
-    """The allowed range in words, such as " at least 0 and below 1"."""
+def _bounds(field: FieldInfo | None, value: Any = None) -> str:
+    """The allowed range in words, such as " at least 0 and below 1".
+
+    An upper bound that only keeps numbers within what a machine holds is told to a ``value`` beyond
+    it alone.
+    """
     words = []
     for part in (*field.metadata, *parts_of(field.annotation)) if field else ():
         for kind, word in ((Ge, "at least"), (Gt, "above"), (Le, "at most"), (Lt, "below")):
             if isinstance(part, kind):
                 bound = getattr(part, kind.__name__.lower())
-                number = int(bound) if float(bound).is_integer() else bound
+                if kind is Le and bound >= 1000 and not _is_above(value, bound):
+                    continue
+                number = int(bound) if float(bound).is_integer() and bound < 1e15 else bound
                 words.append(f"{word} {number}")
     return f" {' and '.join(words)}" if words else ""
+
+
+def _is_above(value: Any, bound: float) -> bool:
+    return isinstance(value, int | float) and value > bound
 
 
 def _or_none(place: Place) -> str:
@@ -292,7 +310,7 @@ def _wrong_type(detail: ErrorDetails, place: Place) -> str:
 
 def _out_of_range(detail: ErrorDetails, place: Place) -> str:
     finite = " a finite number" if detail["type"] == "finite_number" else ""
-    bounds = _bounds(place.field)
+    bounds = _bounds(place.field, detail["input"])
     return f"must be{finite}{bounds}{_or_none(place)}, not {_shown(detail['input'])}"
 
 

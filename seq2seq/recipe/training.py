@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from seq2seq.recipe.base import Fraction, KindAlone, PositiveInt, Section
+from seq2seq.recipe.base import Count, Fraction, KindAlone, PositiveInt, Section
 
 
 class Adam(Section):
@@ -15,7 +15,7 @@ class Adam(Section):
     kind: Literal["adam"] = "adam"
     beta1: Fraction = 0.9
     beta2: Fraction = 0.98
-    eps: Annotated[float, Field(gt=0)] = 1e-9
+    eps: Annotated[float, Field(gt=0, le=1.0)] = 1e-9
 
 
 class AdamW(Section):
@@ -24,8 +24,8 @@ class AdamW(Section):
     kind: Literal["adamw"] = "adamw"
     beta1: Fraction = 0.9
     beta2: Fraction = 0.98
-    eps: Annotated[float, Field(gt=0)] = 1e-9
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    eps: Annotated[float, Field(gt=0, le=1.0)] = 1e-9
+    weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 0.01
 
 
 class Sgd(Section):
@@ -34,7 +34,7 @@ class Sgd(Section):
     kind: Literal["sgd"] = "sgd"
     momentum: Fraction = 0.9
     nesterov: bool = False
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 0.0
 
     def _broken_rules(self) -> dict[str, bool]:
         wrong = self.nesterov and self.momentum == 0.0
@@ -48,7 +48,7 @@ class Constant(Section):
     """Linear warm-up over ``warmup`` updates, then the same rate."""
 
     kind: Literal["constant"] = "constant"
-    warmup: Annotated[int, Field(ge=0)] = 0
+    warmup: Count = 0
 
 
 class InverseSqrt(Section):
@@ -62,7 +62,7 @@ class Cosine(Section):
     """Linear warm-up, then half a cosine that is at ``floor`` times the rate after training."""
 
     kind: Literal["cosine"] = "cosine"
-    warmup: Annotated[int, Field(ge=0)] = 200
+    warmup: Count = 200
     floor: Fraction = 0.0
 
 
@@ -70,9 +70,9 @@ class Plateau(Section):
     """The rate is multiplied by ``factor`` after ``patience`` validations without improvement."""
 
     kind: Literal["plateau"] = "plateau"
-    warmup: Annotated[int, Field(ge=0)] = 0
+    warmup: Count = 0
     factor: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
-    patience: Annotated[int, Field(ge=0)] = 1
+    patience: Count = 1
 
 
 Schedule = Annotated[
@@ -97,7 +97,7 @@ class LastK(Section):
     """At the end: the mean of the weights at the last ``count`` validations."""
 
     kind: Literal["last"] = "last"
-    count: Annotated[int, Field(ge=2)] = 5
+    count: Annotated[int, Field(ge=2, le=1000)] = 5
 
 
 Average = Annotated[NoAverage | Ema | LastK, Field(discriminator="kind"), KindAlone]
@@ -131,10 +131,10 @@ class Training(Section):
     batch_pairs: PositiveInt | None = None
     accumulate: PositiveInt = 1
     max_pieces: PositiveInt = 256  # longer pairs are left out of training, and counted
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0, le=1e6)] = 1e-3
     optimizer: Optimizer = Adam()
     schedule: Schedule = Cosine()
-    clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    clip_norm: Annotated[float, Field(gt=0, le=1e30)] | None = 1.0
     label_smoothing: Fraction = 0.1
     average: Average = NoAverage()
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -166,14 +166,14 @@ class LengthNormalization(Section):
     """Scores are divided by length ** alpha, the end of sentence counted."""
 
     kind: Literal["length"] = "length"
-    alpha: Annotated[float, Field(ge=0.0)] = 1.0
+    alpha: Annotated[float, Field(ge=0.0, le=100.0)] = 1.0
 
 
 class GnmtNormalization(Section):
     """Scores are divided by ((5 + length) / 6) ** alpha (Wu et al. 2016, equation 14)."""
 
     kind: Literal["gnmt"] = "gnmt"
-    alpha: Annotated[float, Field(ge=0.0)] = 0.6
+    alpha: Annotated[float, Field(ge=0.0, le=100.0)] = 0.6
 
 
 Normalization = Annotated[
@@ -194,13 +194,15 @@ class Translation(Section):
     first training file ends with, as ``train.de`` does.
     """
 
-    beam: PositiveInt = 5
+    beam: Annotated[int, Field(ge=1, le=1000)] = 5
     normalization: Normalization = LengthNormalization()
-    coverage: Annotated[float, Field(ge=0.0)] = 0.0  # weight of GNMT's penalty; needs attention
-    min_ratio: Annotated[float, Field(ge=0.0)] = 0.0
-    max_ratio: Annotated[float, Field(gt=0.0)] = 2.0
-    max_extra: Annotated[int, Field(ge=1)] = 20
-    max_source: PositiveInt = 1024
+    coverage: Annotated[float, Field(ge=0.0, le=100.0)] = (
+        0.0  # weight of GNMT's penalty; needs attention
+    )
+    min_ratio: Annotated[float, Field(ge=0.0, le=1000.0)] = 0.0
+    max_ratio: Annotated[float, Field(gt=0.0, le=1000.0)] = 2.0
+    max_extra: Annotated[int, Field(ge=1, le=1_000_000)] = 20
+    max_source: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
     long: Literal["split", "truncate", "keep"] = "split"
     source_language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None = None
 

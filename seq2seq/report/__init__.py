@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from seq2seq.data.dataset import PreparedData
 from seq2seq.data.preparing.statistics import PrepareReport
 from seq2seq.errors import DataError, ModelError
 from seq2seq.inference.model_folder import ModelFolder, read_published
-from seq2seq.models.weights import load_tensors
+from seq2seq.models.weights import built_with
 from seq2seq.report.record import RunRecord
 from seq2seq.storage.atomic import write_text
 from seq2seq.storage.layout import EXAMPLES, REPORT, WEIGHTS
@@ -80,9 +81,8 @@ def _make_examples(record: RunRecord, data: Path) -> PrepareReport:
 
     def read() -> tuple[ModelFolder, nn.Module]:
         model = ModelFolder.open(folder)
-        network = task_for(model.recipe).build_model(model.tokenizers)
-        load_tensors(network, model.weights(load), model.file(WEIGHTS))
-        return model, network
+        build = partial(task_for(model.recipe).build_model, model.tokenizers)
+        return model, built_with(build, model.weights(load), model.file(WEIGHTS))
 
     model, network = read_published(folder, read)
     network.to(device)

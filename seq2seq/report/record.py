@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import BaseModel
 
 from seq2seq.data.dataset import read_manifest
 from seq2seq.data.preparing.statistics import PrepareReport
 from seq2seq.errors import DataError, ModelError
+from seq2seq.inference.model_folder import CardShape
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import read_recipe_text, recipe_from_toml
+from seq2seq.storage import checked_json
 from seq2seq.storage.layout import (
     CARD,
     CHECKPOINTS,
@@ -23,8 +26,12 @@ from seq2seq.storage.layout import (
     checkpoint_folders,
 )
 from seq2seq.storage.lock import is_locked
+from seq2seq.storage.whole import JSON_SIZE, read_bytes
 from seq2seq.tasks import Json
+from seq2seq.tasks.examples import ExamplesShape
 from seq2seq.training.monitoring.session_log import EXAMPLES_FORMAT
+from seq2seq.training.run import RunShape
+from seq2seq.training.run.checkpoint import StateShape
 from seq2seq.training.run.journal import Journal
 
 
@@ -53,13 +60,13 @@ class RunRecord:
             raise ModelError(f"{folder}: {what}: expected a folder that seq2seq train has written")
         file = folder / RECIPE
         checkpoints = checkpoint_folders(folder / CHECKPOINTS)
-        newest = _object(checkpoints[0] / STATE) if checkpoints else {}
+        newest = _object(checkpoints[0] / STATE, StateShape) if checkpoints else {}
         return cls(
             path=folder,
             recipe=recipe_from_toml(read_recipe_text(str(file)), str(file), cells=False),
-            data_digest=str(_object(folder / RUN).get("data")),
+            data_digest=str(_object(folder / RUN, RunShape).get("data")),
             records=Journal(folder / METRICS).records(),
-            card=_object(folder / CARD),
+            card=_object(folder / CARD, CardShape),
             state=_table(newest, "state"),
             environment=_table(newest, "environment"),
             checkpoints={one.name: _size(one) for one in reversed(checkpoints)},
@@ -73,16 +80,13 @@ class RunRecord:
         return [record for record in self.records if record.get("kind") == kind]
 
 
-def _object(path: Path) -> Json:
+def _object(path: Path, shape: type[BaseModel] | None = None) -> Json:
     try:
-        found = json.loads(path.read_bytes())
+        return checked_json.loads(read_bytes(path, JSON_SIZE), shape)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} is damaged: {error}") from error
-    if not isinstance(found, dict):
-        raise ModelError(f"{path} is damaged: it is not a JSON object")
-    return found
 
 
 def _table(values: Json, key: str) -> Json:
@@ -99,20 +103,18 @@ def _examples(path: Path) -> Json | None:
             f"{path}: its format is {found.get('format')!r}, this version reads {EXAMPLES_FORMAT}: "
             "give --data, and it is made anew"
         )
-    return found
+    return _object(path, ExamplesShape)
 
 
 def _data(folder: Path) -> PrepareReport | None:
     """From the run itself, or from the data that it has prepared."""
-    found = _object(folder / RUN).get("report")
+    found = _object(folder / RUN, RunShape).get("report")
     try:
         if found is None:
             found = read_manifest(folder / DATA)["report"]
-        return PrepareReport.from_json(found)
     except DataError:
         return None
-    except (KeyError, TypeError) as error:
-        raise ModelError(f"{folder / 'run.json'} is damaged: {error!r}") from error
+    return PrepareReport.from_json(found)
 
 
 def _size(folder: Path) -> int:

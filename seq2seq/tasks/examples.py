@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field, NonNegativeInt, model_validator
 
 from seq2seq.ids import BOS, EOS
 from seq2seq.metrics import CHRF_SIGNATURE, chrf, sentence_chrf
@@ -22,6 +23,40 @@ MAPS = 6
 _FEWEST, _MOST = 4, 24  # words a side of a sentence whose attention is worth a picture
 _BINS = 20
 _END = "∎"
+
+
+class _Example(BaseModel):
+    line: int
+    source: str
+    reference: str
+    hypothesis: str
+    chrf: float
+
+
+class _Map(BaseModel):
+    line: int
+    source: list[str]
+    target: list[str]
+    weights: list[list[float]]
+
+    @model_validator(mode="after")
+    def _has_a_row_a_word(self) -> Self:
+        if len(self.weights) != len(self.target):
+            raise ValueError("there must be as many rows of weights as words of the target")
+        return self
+
+
+class ExamplesShape(BaseModel):
+    """What is relied on of ``examples.json``: what ``examples_of`` gives, of an update."""
+
+    update: int
+    lines: int
+    chrf: float
+    signature: str
+    histogram: Annotated[list[NonNegativeInt], Field(min_length=1)]
+    best: list[_Example]
+    worst: list[_Example]
+    attention: list[_Map]
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from seq2seq.errors import DataError, ModelError
 from seq2seq.ids import BOS, EOS, PAD, UNK
 from seq2seq.storage.layout import SOURCE_TOKENIZER, TARGET_TOKENIZER, TOKENIZER
 from seq2seq.storage.lines import read_errors
+from seq2seq.storage.whole import TOKENIZER_SIZE, read_bytes
 from seq2seq.text.sampling import Int32s, Int64s, Sampler
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Tokenizer:
     def load(cls, path: Path) -> Tokenizer:
         """Reads a ``.model`` file; a ``ModelError`` says what is wrong with it."""
         with read_errors(path, ModelError, "a SentencePiece model"):
-            proto = Path(path).read_bytes()
+            proto = read_bytes(path, TOKENIZER_SIZE)
         return cls(proto, str(path))
 
     def encode(self, texts: Sequence[str] | Sequence[bytes]) -> list[list[int]]:

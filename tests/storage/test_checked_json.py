@@ -13,7 +13,7 @@ from seq2seq.storage import checked_json
 VALUES = st.recursive(
     st.none()
     | st.booleans()
-    | st.integers()
+    | st.integers(-(2**63) + 1, 2**63 - 1)
     | st.floats(allow_nan=False, allow_subnormal=False)
     | st.text("aä\u2028\n"),
     lambda below: st.lists(below) | st.dictionaries(st.text("abc"), below),

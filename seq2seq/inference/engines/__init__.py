@@ -21,11 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from seq2seq.errors import MissingExtraError, ModelError, Seq2SeqError
+from seq2seq.errors import MissingExtraError, ModelError, Seq2SeqError, did_you_mean
 from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.search import StepModel
 from seq2seq.search.model import Floats32, Ints
 from seq2seq.storage.layout import SHORTLIST, STEPS
+from seq2seq.storage.whole import read_bytes
 
 logger = logging.getLogger("seq2seq")
 
@@ -49,13 +50,15 @@ def check_engine(name: str) -> None:
             "engine is 'numpy', which there is no longer: use 'onnx', which is faster (or 'auto')"
         )
     if name not in ENGINES:
-        raise Seq2SeqError(f"engine is {name!r}; allowed: {', '.join(ENGINES)}")
+        near = did_you_mean(name, ENGINES)
+        raise Seq2SeqError(f"engine is {name!r}{near}; allowed: {', '.join(ENGINES)}")
 
 
 def check_precision(name: str | None) -> None:
     """Refuses (``Seq2SeqError``) the name, if one is given, of a precision that there is not."""
     if name is not None and name not in PRECISIONS:
-        raise Seq2SeqError(f"precision is {name!r}; allowed: {', '.join(PRECISIONS)}")
+        near = did_you_mean(name, PRECISIONS)
+        raise Seq2SeqError(f"precision is {name!r}{near}; allowed: {', '.join(PRECISIONS)}")
 
 
 def check_shortlists(models: Sequence[ModelFolder]) -> None:
@@ -64,9 +67,9 @@ def check_shortlists(models: Sequence[ModelFolder]) -> None:
     Where one could not say a token, the others' opinion on it would not count.
     """
     first, *others = models
-    expected = (first.path / SHORTLIST).read_bytes() if others else b""
+    expected = read_bytes(first.path / SHORTLIST) if others else b""
     for other in others:
-        if (other.path / SHORTLIST).read_bytes() != expected:
+        if read_bytes(other.path / SHORTLIST) != expected:
             raise ModelError(
                 f"{other.path}: its shortlist is not that of {first.path}: models translate "
                 "together only with the same one: leave the shortlist out, or export them with one "

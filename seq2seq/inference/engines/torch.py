@@ -19,7 +19,7 @@ from seq2seq.inference.engines import RowLayout, widened
 from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.models.decoder import DecoderState
 from seq2seq.models.translation import TranslationModel
-from seq2seq.models.weights import load_tensors
+from seq2seq.models.weights import built_with
 from seq2seq.nn.attention import Memory
 from seq2seq.search.model import Candidates, Distribution, Floats32, Ints, SourceBatch, top_k
 from seq2seq.storage.layout import WEIGHTS
@@ -185,6 +185,10 @@ def load_model(model: ModelFolder) -> TranslationModel:
     """Builds a folder's network and reads its weights."""
     weights = model.weights(load)
     source, target = model.tokenizers.source, model.tokenizers.target
-    network = TranslationModel(model.recipe.model, source.size, target.size)
-    load_tensors(network, weights, model.file(WEIGHTS))
-    return network.eval()
+    # The weights take the place of the first ones; orthogonal ones take seconds to draw.
+    options = model.recipe.model.model_copy(update={"recurrent_init": "uniform"})
+
+    def build() -> TranslationModel:
+        return TranslationModel(options, source.size, target.size)
+
+    return built_with(build, weights, model.file(WEIGHTS)).eval()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from seq2seq.nn.cells.base import GatedCell, State, last_real
@@ -20,7 +22,7 @@ class LstmCell(GatedCell):
     class Options(Section):
         """A forget bias of 1 lets an untrained cell remember (Jozefowicz et al. 2015)."""
 
-        forget_bias: float = 1.0
+        forget_bias: Annotated[float, Field(ge=-100.0, le=100.0)] = 1.0
 
     gates = 4
     parts = 2

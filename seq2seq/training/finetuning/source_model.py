@@ -16,6 +16,7 @@ from seq2seq.models.weights import check_shapes, tensors_of
 from seq2seq.recipe import Recipe
 from seq2seq.storage.atomic import file_digest
 from seq2seq.storage.layout import SOURCE_TOKENIZER, TARGET_TOKENIZER, TOKENIZER, WEIGHTS
+from seq2seq.storage.whole import TOKENIZER_SIZE, read_bytes
 from seq2seq.tasks import task_for
 from seq2seq.text.tokenizer import Tokenizers
 from seq2seq.training.run import differing_keys, in_words, shown
@@ -222,7 +223,7 @@ def take(model: torch.nn.Module, weights: dict[str, Tensor], names: tuple[str, .
 
 def _holds(path: Path, content: bytes | None) -> bool:
     try:
-        return path.read_bytes() == content
+        return read_bytes(path, TOKENIZER_SIZE) == content
     except OSError:
         return False
 

@@ -93,8 +93,8 @@ def plot_curves(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    steps = [record for record in records if record["kind"] == "train"]
-    checks = [record for record in records if record["kind"] == "validation"]
+    steps = [record for record in records if record.get("kind") == "train"]
+    checks = [record for record in records if record.get("kind") == "validation"]
     plans = [
         ("nats a token", loss_curves(steps, checks)),
         *((one.label, metric_curves(checks, one.key)) for one in metrics),

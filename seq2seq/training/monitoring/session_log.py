@@ -23,8 +23,11 @@ import torch
 from seq2seq.errors import MissingExtraError
 from seq2seq.processors import usable_processors
 from seq2seq.recipe import Recipe
+from seq2seq.storage import checked_json
 from seq2seq.storage.atomic import write_text
 from seq2seq.storage.layout import EXAMPLES, TENSORBOARD
+from seq2seq.storage.whole import JSON_SIZE, read_bytes
+from seq2seq.tasks.examples import ExamplesShape
 from seq2seq.training.run.journal import Journal
 from seq2seq.training.signals import StopRequest
 from seq2seq.training.state import TrainingState
@@ -114,9 +117,9 @@ class SessionLog:
         try:
             if make is not None:
                 return write_examples(path, make(), update)
-            kept = json.loads(path.read_text(encoding="utf-8"))
+            kept = checked_json.loads(read_bytes(path, JSON_SIZE), ExamplesShape)
             return kept if kept["update"] == update else None
-        except (FileNotFoundError, ValueError, LookupError, TypeError):
+        except (FileNotFoundError, ValueError):
             return None
         except OSError as error:
             self.say(f"warning: {path} could not be written: {error}")

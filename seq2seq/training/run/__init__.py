@@ -16,11 +16,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from safetensors import SafetensorError
 
-from seq2seq.data.dataset import PreparedData
+from seq2seq.data.dataset import InputDigests, PreparedData
+from seq2seq.data.preparing.statistics import PrepareReport
 from seq2seq.errors import ModelError, TrainingError
-from seq2seq.inference.model_folder import digests, recipe_digest
+from seq2seq.inference.model_folder import CardShape, digests, recipe_digest
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import read_recipe_text, recipe_from_toml, recipe_to_toml
 from seq2seq.storage import checked_json
@@ -45,6 +47,7 @@ from seq2seq.storage.layout import (
     update_of,
 )
 from seq2seq.storage.lock import Lock
+from seq2seq.storage.whole import read_bytes
 from seq2seq.tasks import task_for
 from seq2seq.training.run.checkpoint import (
     Checkpoint,
@@ -55,6 +58,16 @@ from seq2seq.training.run.checkpoint import (
     tensor_bytes,
 )
 from seq2seq.training.run.journal import Journal
+
+
+class RunShape(BaseModel):
+    """What is relied on of ``run.json``."""
+
+    data: str | None = None
+    inputs: InputDigests | None = None
+    report: PrepareReport | None = None
+    recipe: str | None = None
+    init: dict[str, Any] | None = None
 
 
 class RunFolder:
@@ -285,7 +298,7 @@ class RunFolder:
     def _card(self) -> dict[str, Any]:
         path = self.path / CARD
         try:
-            return checked_json.read(path) if path.is_file() else {}
+            return checked_json.read(path, CardShape) if path.is_file() else {}
         except ModelError as error:
             raise ModelError(
                 f"{error}; remove it: the next better weights bring a new one"
@@ -332,7 +345,7 @@ def _named(folder: Path, card: dict[str, Any]) -> list[Path]:
 
 def _put(path: Path, content: bytes) -> None:
     """Writes a file in one step, unless it has this content."""
-    if path.is_file() and path.read_bytes() == content:
+    if path.is_file() and read_bytes(path) == content:
         return
     write_bytes(path, content)
 
@@ -362,7 +375,7 @@ def may_change(recipe: Recipe) -> set[str]:
 def about_run(folder: Path) -> dict[str, Any]:
     """What ``run.json`` says, its checksum checked; empty where there is none."""
     file = folder / RUN
-    return checked_json.read(file) if file.is_file() else {}
+    return checked_json.read(file, RunShape) if file.is_file() else {}
 
 
 def differing_keys(there: Recipe, here: Recipe) -> dict[str, tuple[Any, Any]]:

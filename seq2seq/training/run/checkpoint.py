@@ -7,11 +7,11 @@ that a damaged one is noticed before it is used.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save, save_file
 from torch import Tensor
@@ -20,11 +20,20 @@ from seq2seq.errors import ModelError
 from seq2seq.storage import checked_json
 from seq2seq.storage.atomic import file_digest, new_folder, replacing
 from seq2seq.storage.layout import STATE, checkpoint_name
+from seq2seq.storage.whole import JSON_SIZE, read_bytes
 from seq2seq.training.state import TrainingState
 
 FORMAT = 1
 
 Tensors = dict[str, Tensor]
+
+
+class StateShape(BaseModel):
+    """What is relied on of ``state.json``."""
+
+    sha256: dict[str, str]
+    environment: dict[str, Any]
+    state: TrainingState
 
 
 class DamagedCheckpointError(ModelError):
@@ -86,11 +95,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
     checkpoint.
     """
     try:
-        written = (path / STATE).read_bytes()
-        version = json.loads(written)["format"]
+        written = read_bytes(path / STATE, JSON_SIZE)
+        version = checked_json.parse(written)["format"]
         if version != FORMAT:
             raise ModelError(f"checkpoint {path} has format {version}, this version reads {FORMAT}")
-        content = checked_json.loads(written, checked=True)
+        content = checked_json.loads(written, StateShape, checked=True)
         groups = {}
         for name, expected in content["sha256"].items():
             file = path / Path(name).name

@@ -10,7 +10,29 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, NonNegativeInt
+
+from seq2seq.storage import checked_json
 from seq2seq.storage.atomic import write_text
+from seq2seq.storage.whole import read_bytes
+
+
+class _Record(BaseModel):
+    """What readers rely on of a record, which may have much else."""
+
+    kind: str = ""
+    update: NonNegativeInt = 0
+    to: NonNegativeInt | None = None
+    reached: NonNegativeInt | None = None
+    of_update: NonNegativeInt | None = None
+    tensors: tuple[int, int] | None = None
+    parameters: tuple[int, int] | None = None
+    fresh: list[str] = []
+    reshaped: dict[str, Any] = {}
+    files: list[str] = []
+    lines: list[int] = []
+    corpora: list[str] | None = None
+    update_ratio: dict[str, Any] | None = None
 
 
 class Journal:
@@ -29,17 +51,13 @@ class Journal:
         self._complained = False
 
     def records(self) -> list[dict[str, Any]]:
-        """All records in order, but for a line that a killed process left unfinished."""
+        """All records in order, but for lines that are damaged, or were left unfinished."""
         if not self.path.is_file():
             return []
         records = []
-        for line in self.path.read_text(encoding="utf-8", errors="replace").split("\n"):
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(record, dict) and isinstance(record.get("update", 0), int):
-                records.append(record)
+        for line in read_bytes(self.path).split(b"\n"):
+            with contextlib.suppress(ValueError):
+                records.append(checked_json.loads(line, _Record))
         return records
 
     def rewind(self, update: int) -> None:

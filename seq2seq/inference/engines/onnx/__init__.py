@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
+from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from seq2seq.errors import ModelError, Seq2SeqError
-from seq2seq.ids import SUPPRESSED
+from seq2seq.errors import ModelError, Seq2SeqError, is_out_of_memory
+from seq2seq.ids import BOS, EOS, SUPPRESSED
 from seq2seq.inference.engines import RowLayout, widened
 from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.inference.shortlist import SelectedHead, Shortlist, ShortlistHead
@@ -103,18 +104,45 @@ class OnnxEngine:
         graphs = [model.graph_file(name) for name in names]
         try:
             encoder, step = (open_session(graph, threads) for graph in graphs)
+            target_size = model.tokenizers.target.size
+            engine = cls(encoder, step, model.recipe.model, target_size, head)
+            engine._try(model.tokenizers.source.size)
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             reason = " ".join(str(error).split())
             raise ModelError(
                 f"{model.path}: ONNX Runtime cannot use this model: {reason}"
             ) from error
-        return cls(encoder, step, model.recipe.model, model.tokenizers.target.size, head)
+        return engine
+
+    def _try(self, source_size: int) -> None:
+        """Makes a step, as the graphs may be those of another model; any error says that they are.
+
+        What is told apart is what later steps rely on: names, types and sizes.
+        """
+        sources = SourceBatch.from_rows([[source_size - 1, EOS], [EOS]])
+        both = np.arange(2)
+        candidates, after = self.step(self.start(sources), both, np.full(2, BOS), 1, SUPPRESSED)
+        found, _ = self.distribution(after, both, np.full(2, self.vocab_size - 1))
+        sizes: dict[str, tuple[Any, tuple[int, int], type]] = {
+            "log_probs": (candidates.log_probs, (2, 1), np.float32),
+            "tokens": (candidates.tokens, (2, 1), np.int64),
+            "distribution": (found.log_probs, (2, self.vocab_size), np.float32),
+        }
+        if self._attends:
+            sizes["attention"] = (found.attention, (2, 2), np.float32)
+        for name, (array, shape, kind) in sizes.items():
+            if array is None or array.shape != shape or array.dtype != kind:
+                raise ValueError(f"{name} must be {shape} numbers of {kind.__name__}")
+        if not (candidates.tokens >= 0).all() or not (candidates.tokens < self.vocab_size).all():
+            raise ValueError("tokens must be in the vocabulary")
 
     def start(self, source: SourceBatch) -> EngineState:
         """Encodes a batch."""
         width = int(source.lengths.max())
         ids_BS = np.ascontiguousarray(source.ids[:, :width])
-        found = self._encoder.run(None, {"ids": ids_BS, "lengths": source.lengths})
+        found = _run(self._encoder, None, {"ids": ids_BS, "lengths": source.lengths})
         given = dict(zip(self._given, found, strict=True))
         states = {name: given.pop(name) for name in self._states if name != "fed"}
         if self._feeds:
@@ -162,7 +190,7 @@ class OnnxEngine:
         rows = state.rows.moved(parent_N, _LEAST_USED if self._attends else 0.0)
         memory = state.memory if rows is state.rows else self._memory(state, rows)
         inputs = {"parent": parent_N, "token": token_N, **choice, **state.states, **memory}
-        every = self._step.run(self._outputs, inputs)
+        every = _run(self._step, self._outputs, inputs)
         found = dict(zip(self._outputs, every, strict=True))
         if self._attends:
             found["attention"] = widened(found["attention"], state.width)
@@ -189,6 +217,19 @@ class OnnxEngine:
         return memory
 
 
+def _run(
+    session: onnxruntime.InferenceSession, outputs: Sequence[str] | None, inputs: Arrays
+) -> list[Any]:
+    try:
+        found: list[Any] = session.run(outputs, inputs)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        reason = " ".join(str(error).split())
+        raise ModelError(f"the model's graphs cannot be run: {reason}") from error
+    return found
+
+
 def _head(model: ModelFolder) -> ShortlistHead:
     if not (model.path / SHORTLIST).exists():
         way = "exported without a shortlist" if model.is_exported else "a run has no shortlist"
@@ -199,8 +240,18 @@ def _head(model: ModelFolder) -> ShortlistHead:
     model.graph_file(SHORTLIST)
     shortlist = Shortlist.load(model.path / SHORTLIST)
     shortlist.check_fits(model.tokenizers.source.size, model.tokenizers.target.size)
-    arrays = load(model.graph_file(OUTPUT))
-    return ShortlistHead(arrays["weight"], arrays["bias"], shortlist)
+    path = model.file(OUTPUT)
+    try:
+        arrays = load(model.graph_file(OUTPUT))
+        weight_VE, bias_V = arrays["weight"], arrays["bias"]
+    except (SafetensorError, LookupError) as error:
+        raise ModelError(f"{path}: damaged, or not an output layer: {error}") from None
+    floats = weight_VE.dtype == bias_V.dtype == np.float32
+    if not floats or weight_VE.ndim != 2 or bias_V.shape != weight_VE.shape[:1]:
+        raise ModelError(f"{path}: not an output layer: export the model again")
+    if len(bias_V) != model.tokenizers.target.size:
+        raise ModelError(f"{path}: of another model: it has {len(bias_V):,} target pieces")
+    return ShortlistHead(weight_VE, bias_V, shortlist)
 
 
 def _share_threads(threads: int) -> bool:
@@ -232,6 +283,6 @@ def open_session(
         options.use_per_session_threads = False
     else:
         options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors: what it warns of is no user's to mend
+    options.log_severity_level = 4  # what it warns of is no user's to mend, errors are raised
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
