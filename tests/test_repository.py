@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 
 import seq2seq
 from seq2seq.recipe import Recipe
-from seq2seq.recipe.base import Section
+from seq2seq.recipe.base import Section, is_auto
 from seq2seq.recipe.files import load_recipe
 from seq2seq.recipe.packaged import packaged_recipes
 
@@ -208,7 +208,7 @@ def keys_of(section: type[Section], before: str = "") -> Iterator[tuple[str, Any
         if isinstance(kind, type) and issubclass(kind, Section) and name != "cell":
             yield from keys_of(kind, f"{before}{name}.")
         else:
-            yield before + name, field.default
+            yield before + name, "auto" if is_auto(field) else field.default
 
 
 def test_the_page_on_recipes_has_every_key_and_its_default() -> None:

@@ -9,6 +9,7 @@ Shapes: B pairs of a batch, S source length, T target length, n pairs of a pool.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -175,6 +176,12 @@ class BatchOrder:
         return sum(
             int(np.count_nonzero(np.maximum(*sides) > most)) for _, sides in _pools(self.dataset)
         )
+
+    def per_epoch(self) -> int:
+        """Counts the batches of an epoch, by those of the first one's first pool."""
+        blocks = self._blocks(0)
+        first = blocks[: POOL // BLOCK]
+        return math.ceil(len(self._plan(0, 0, first)) * len(blocks) / max(1, len(first)))
 
     def largest(self) -> list[IndexBatch]:
         """Finds the batches that need the most memory; none where every pair is left out.

@@ -18,10 +18,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     ValidationInfo,
     model_validator,
 )
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 MOST = 10**12
 """No whole number of a recipe is larger: times a line's length it still fits into 64 bits."""
@@ -79,6 +82,27 @@ class Checks:
 def checks_of(info: ValidationInfo) -> Checks:
     """The checks that a validation was asked for."""
     return info.context or Checks()
+
+
+class Auto:
+    """Marks a key that is chosen by the amount of data where it is left out, or is "auto".
+
+    Until there are data it has its default. A key that was chosen counts as given: what a run
+    stores, and a model, are values.
+    """
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"anyOf": [handler(core_schema), {"const": "auto"}]}
+
+
+AUTO = Auto()
+
+
+def is_auto(field: FieldInfo) -> bool:
+    """Whether the field is chosen by the amount of data where it is left out."""
+    return AUTO in field.metadata
 
 
 def _kind_alone(value: Any) -> Any:

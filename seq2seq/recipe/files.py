@@ -2,6 +2,7 @@
 
 TOML has no null, and a key that is left out has its default. So the word "none" stands for an
 absent value wherever a key may be absent but is by default not (``training.clip_norm = "none"``).
+Likewise "auto" leaves out a key that is then chosen by the amount of data.
 """
 
 from __future__ import annotations
@@ -18,7 +19,15 @@ from pydantic import ValidationError
 
 from seq2seq.errors import RecipeError, did_you_mean
 from seq2seq.recipe import Recipe
-from seq2seq.recipe.base import Assignment, Checks, Section, Table, says_none, tables_in
+from seq2seq.recipe.base import (
+    Assignment,
+    Checks,
+    Section,
+    Table,
+    is_auto,
+    says_none,
+    tables_in,
+)
 from seq2seq.recipe.packaged import packaged_recipes, with_absolute_paths, without_phrasebook
 from seq2seq.recipe.problems import further_problems, problems_of
 from seq2seq.recipe.registry import own_keys_known
@@ -95,7 +104,8 @@ def _given_as(given: Section, found: Section) -> Any:
 def recipe_to_toml(recipe: Recipe) -> str:
     """Writes a recipe as TOML, defaults included; reading it gives an equal recipe.
 
-    Keys that are absent by default and have no value are left out.
+    Keys that are absent by default and have no value are left out; those that are to be chosen by
+    the amount of data are "auto".
     """
     return tomli_w.dumps(_table_of(recipe))
 
@@ -159,10 +169,7 @@ def _read(
         _make_paths_absolute(table, Path.cwd())
     if checks.cells:
         _make_sides(table)
-    for section, inner in tables_in(Recipe, table):
-        for key, field in section.model_fields.items():
-            if inner.get(key) == "none" and says_none(field):
-                inner[key] = None
+    _take_words(table)
     try:
         recipe = Recipe.model_validate(table, context=checks)
     except ValidationError as error:
@@ -171,6 +178,16 @@ def _read(
     if problems:
         raise RecipeError(origin, problems)
     return recipe
+
+
+def _take_words(table: Table) -> None:
+    """Puts what the words "none" and "auto" stand for in their place: no value, and no key."""
+    for section, inner in tables_in(Recipe, table):
+        for key, field in section.model_fields.items():
+            if inner.get(key) == "none" and says_none(field):
+                inner[key] = None
+            if inner.get(key) == "auto" and is_auto(field):
+                del inner[key]
 
 
 def _make_sides(table: Table) -> None:
@@ -240,12 +257,14 @@ def _table_of(section: Section) -> Table:
     table: Table = {}
     for key, value in section:
         field = type(section).model_fields.get(key)
-        if isinstance(value, Section):
+        if field is not None and is_auto(field) and key not in section.model_fields_set:
+            table[key] = "auto"
+        elif isinstance(value, Section):
             table[key] = _table_of(value)
         elif isinstance(value, tuple):
             table[key] = [_table_of(one) if isinstance(one, Section) else one for one in value]
         elif value is not None:
             table[key] = value
-        elif field is None or field.default is not None:
+        elif field is None or field.default is not None or is_auto(field):
             table[key] = "none"
     return table

@@ -17,6 +17,7 @@ from pydantic import (
 
 from seq2seq.errors import ModelError
 from seq2seq.recipe.base import (
+    AUTO,
     OWN_KEYS,
     Fraction,
     KindAlone,
@@ -113,11 +114,11 @@ class Encoder(Section):
     """
 
     cell: Annotated[Cell, KindAlone] = Cell(kind="lstm")
-    embedding: Size = 256
-    hidden: Size = 512
+    embedding: Annotated[Size, AUTO] = 256
+    hidden: Annotated[Size, AUTO] = 512
     layers: Layers = 1
     directions: Literal["forward", "both"] = "both"
-    dropout: Fraction = 0.2
+    dropout: Annotated[Fraction, AUTO] = 0.2
     word_dropout: Fraction = 0.0
     residual: bool = False
     reverse: bool = False  # feed the source backwards: Sutskever et al. 2014
@@ -138,10 +139,10 @@ class Decoder(Section):
     """
 
     cell: Annotated[Cell, KindAlone] = Cell(kind="lstm")
-    embedding: Size = 256
-    hidden: Size = 512
+    embedding: Annotated[Size, AUTO] = 256
+    hidden: Annotated[Size, AUTO] = 512
     layers: Layers = 1
-    dropout: Fraction = 0.2
+    dropout: Annotated[Fraction, AUTO] = 0.2
     word_dropout: Fraction = 0.0
     residual: bool = False
     attention: AttentionName = "none"
@@ -174,13 +175,18 @@ class Model(Section):
 
     def _broken_rules(self) -> dict[str, bool]:
         encoder, decoder = self.encoder, self.decoder
+        given = encoder.model_fields_set & decoder.model_fields_set  # sizes left out follow
         return {
             "tie = 'all' needs encoder.embedding = decoder.embedding, not "
             f"{encoder.embedding} and {decoder.embedding}": (
-                self.tie == "all" and encoder.embedding != decoder.embedding
+                self.tie == "all"
+                and "embedding" in given
+                and encoder.embedding != decoder.embedding
             ),
             "decoder.attention = 'dot' needs encoder.hidden = decoder.hidden, not "
             f"{encoder.hidden} and {decoder.hidden}; 'general' takes any sizes": (
-                decoder.attention == "dot" and encoder.hidden != decoder.hidden
+                decoder.attention == "dot"
+                and "hidden" in given
+                and encoder.hidden != decoder.hidden
             ),
         }

@@ -29,6 +29,7 @@ from seq2seq.recipe.base import (
     Checks,
     Section,
     Table,
+    is_auto,
     kind_of,
     listed_in,
     parts_of,
@@ -254,9 +255,12 @@ def _is_above(value: Any, bound: float) -> bool:
     return isinstance(value, int | float) and value > bound
 
 
-def _or_none(place: Place) -> str:
-    absent = place.annotation is not None and place.field is not None and says_none(place.field)
-    return ", or 'none'" if absent else ""
+def _or_word(place: Place) -> str:
+    """The words that may stand in a value's place."""
+    if place.annotation is None or place.field is None:
+        return ""
+    words = {"'auto'": is_auto(place.field), "'none'": says_none(place.field)}
+    return "".join(f", or {word}" for word, allowed in words.items() if allowed)
 
 
 def _unknown_key(detail: ErrorDetails, place: Place) -> str:
@@ -305,13 +309,13 @@ def _wrong_type(detail: ErrorDetails, place: Place) -> str:
     if len(sections) > 1 or Cell in sections:
         wanted = "a table, or the name of a kind"
     bounds = _bounds(place.field) if place.annotation is not None else ""
-    return f"must be {wanted}{bounds}{_or_none(place)}, not {_shown(detail['input'])}"
+    return f"must be {wanted}{bounds}{_or_word(place)}, not {_shown(detail['input'])}"
 
 
 def _out_of_range(detail: ErrorDetails, place: Place) -> str:
     finite = " a finite number" if detail["type"] == "finite_number" else ""
     bounds = _bounds(place.field, detail["input"])
-    return f"must be{finite}{bounds}{_or_none(place)}, not {_shown(detail['input'])}"
+    return f"must be{finite}{bounds}{_or_word(place)}, not {_shown(detail['input'])}"
 
 
 def _pattern(detail: ErrorDetails, place: Place) -> str:

@@ -89,7 +89,7 @@ def _require_kind(section: dict[str, Any]) -> None:
 
 
 def _without_null(node: Any) -> None:
-    """Puts the word "none" in the place of null, which TOML does not have."""
+    """Puts the word "none" in the place of null, which TOML does not have; "auto" is a default."""
     if isinstance(node, list):
         for item in node:
             _without_null(item)
@@ -99,6 +99,8 @@ def _without_null(node: Any) -> None:
     if null in node.get("anyOf", ()):
         others = [form for form in node["anyOf"] if form != null]
         node["anyOf"] = others if {"type": "string"} in others else [*others, {"const": "none"}]
+    if {"const": "auto"} in node.get("anyOf", ()):
+        node["default"] = "auto"
     if node.get("default", ...) is None:
         del node["default"]
     for value in node.values():

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from seq2seq.recipe.base import Count, Fraction, KindAlone, PositiveInt, Section
+from seq2seq.recipe.base import AUTO, Count, Fraction, KindAlone, PositiveInt, Section
 
 
 class Adam(Section):
@@ -52,17 +52,23 @@ class Constant(Section):
 
 
 class InverseSqrt(Section):
-    """Linear warm-up, then decay with one over the square root of the update."""
+    """Linear warm-up, then decay with one over the square root of the update.
+
+    A warm-up left out is at most a tenth of the training.
+    """
 
     kind: Literal["inverse_sqrt"] = "inverse_sqrt"
-    warmup: PositiveInt = 1000
+    warmup: Annotated[PositiveInt, AUTO] = 1000
 
 
 class Cosine(Section):
-    """Linear warm-up, then half a cosine that is at ``floor`` times the rate after training."""
+    """Linear warm-up, then half a cosine that is at ``floor`` times the rate after training.
+
+    A warm-up left out is at most a tenth of the training.
+    """
 
     kind: Literal["cosine"] = "cosine"
-    warmup: Count = 200
+    warmup: Annotated[Count, AUTO] = 200
     floor: Fraction = 0.0
 
 
@@ -104,9 +110,12 @@ Average = Annotated[NoAverage | Ema | LastK, Field(discriminator="kind"), KindAl
 
 
 class Validation(Section):
-    """When to validate (in updates; None: once an epoch), and what is measured there."""
+    """When to validate (in updates; None: once an epoch), and what is measured there.
 
-    every: PositiveInt | None = None
+    With ``every`` and the length of training left out, there are about 20 validations at most.
+    """
+
+    every: Annotated[PositiveInt | None, AUTO] = None
     bleu: bool = True
     lines: PositiveInt | None = None  # BLEU of the first so many lines; None: all
 
@@ -125,13 +134,13 @@ class Training(Section):
     bounds the padded tokens of the larger side of a batch; an update takes ``accumulate`` batches.
     """
 
-    epochs: PositiveInt | None = 20
+    epochs: Annotated[PositiveInt | None, AUTO] = 20
     updates: PositiveInt | None = None
-    batch_tokens: PositiveInt = 2048
+    batch_tokens: Annotated[PositiveInt, AUTO] = 2048
     batch_pairs: PositiveInt | None = None
     accumulate: PositiveInt = 1
     max_pieces: PositiveInt = 256  # longer pairs are left out of training, and counted
-    learning_rate: Annotated[float, Field(gt=0, le=1e6)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0, le=1e6), AUTO] = 1e-3
     optimizer: Optimizer = Adam()
     schedule: Schedule = Cosine()
     clip_norm: Annotated[float, Field(gt=0, le=1e30)] | None = 1.0
@@ -141,7 +150,7 @@ class Training(Section):
     validation: Validation = Validation()
     early_stopping: EarlyStopping = EarlyStopping()
     checkpoint_every: PositiveInt | None = None  # updates; None: at validations only
-    keep_checkpoints: PositiveInt = 3
+    keep_checkpoints: Annotated[PositiveInt, AUTO] = 2
     max_bad_updates: PositiveInt = 10  # non-finite losses or gradients in a row before going back
     tensorboard: bool = False  # the numbers of metrics.jsonl for TensorBoard, too
 

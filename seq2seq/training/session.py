@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from seq2seq.tasks import Task, labels_of, task_for
 from seq2seq.training.batches import Batches
 from seq2seq.training.batches.prepared import PreparedBatches
 from seq2seq.training.batches.streamed import StreamedBatches
+from seq2seq.training.defaults import kept, with_length, with_sizes
 from seq2seq.training.distributed import ProcessGroup
 from seq2seq.training.distributed.torch_group import check_same, process_group
 from seq2seq.training.evaluation import Evaluator
@@ -24,7 +26,7 @@ from seq2seq.training.finetuning import Begin, FineTuning, fine_tuning
 from seq2seq.training.monitoring import Monitor, Silent, default_monitor
 from seq2seq.training.monitoring.session_log import Page, check_installed
 from seq2seq.training.precision import bound_primitive_cache, same_bits
-from seq2seq.training.run import RunFolder
+from seq2seq.training.run import RunFolder, stored_recipe
 from seq2seq.training.run.writer import RunWriter
 from seq2seq.training.state import TrainingResult
 from seq2seq.training.trainer import Trainer
@@ -65,7 +67,9 @@ def train(
                 else:
                     prepared = task_for(recipe).open(data or run / DATA)
             check_same(group, prepared)
+            recipe = completed(recipe, prepared, fine_tuned=tuning is not None)
             if folder is not None:
+                folder.recipe = recipe
                 folder.claim(prepared, None if tuning is None else tuning.record)
             if tuning is not None:
                 tuning.share_old(group)
@@ -121,6 +125,17 @@ def _trained(
     return TrainingResult.of(path, trainer.state, labels_of(updater.task))
 
 
+def completed(recipe: Recipe, prepared: PreparedData, *, fine_tuned: bool) -> Recipe:
+    """The recipe with what it leaves out, chosen by the amount of data."""
+    streamed = prepared.stored is None
+    pairs = math.inf if streamed else len(prepared.train)
+    recipe = with_sizes(recipe, pairs, fine_tuned=fine_tuned)
+    updates = None
+    if not streamed:
+        updates = PreparedBatches(prepared, recipe, task_for(recipe).collate).per_epoch()
+    return with_length(recipe, pairs, updates, fine_tuned=fine_tuned)
+
+
 def batches_for(prepared: PreparedData, recipe: Recipe, task: Task, group: ProcessGroup) -> Batches:
     """The batches that a recipe asks for; all processes of a group ask for them together."""
     if recipe.data.stream is None:
@@ -134,6 +149,8 @@ def _resolved(
     """Rank 0's recipe, completed from the model to be fine-tuned, and what is known of that."""
     tuning = None
     if group.rank == 0:
+        if (stored := stored_recipe(run)) is not None:
+            recipe = kept(recipe, stored)
         recipe, tuning = fine_tuning(recipe, run, begin, data)
     about = json.dumps([recipe_to_toml(recipe), tuning is not None])
     text, tuned = json.loads(group.broadcast_bytes(about.encode()))

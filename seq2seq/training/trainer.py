@@ -30,6 +30,7 @@ from seq2seq.training.batches import Batches, UpdateBatches
 from seq2seq.training.distributed import ProcessGroup
 from seq2seq.training.evaluation import Evaluator, Forgetting, Validated
 from seq2seq.training.finetuning import FineTuning
+from seq2seq.training.forecast import Forecast
 from seq2seq.training.monitoring import Monitor, Step
 from seq2seq.training.monitoring.metrics import Interval
 from seq2seq.training.optim import LossAndGradient
@@ -103,6 +104,7 @@ class Trainer:
             self.run.plot()
 
     def _train(self, stop: StopRequest) -> None:
+        self._tell_plan()
         if long := self.batches.left_out():
             self.monitor.say(
                 f"{long:,} of {len(self.batches):,} training pairs have more than "
@@ -126,6 +128,19 @@ class Trainer:
                 self._try_mean(self.options.average.count)
             self.state.stopped = self.plan.reason_to_stop(self.state)
             self._save()
+
+    def _tell_plan(self) -> None:
+        """Says and records what is going to happen, at a run's beginning and where it changed."""
+        if self.run is None or (self.state.update and not self.run.folder.changed):
+            return
+        weights = sum(one.numel() for one in self.updater.model.parameters())
+        per_epoch = self.batches.per_epoch()
+        forecast = Forecast.of(self.recipe, self.prepared, per_epoch, weights)
+        for line in forecast.lines(self.recipe):
+            self.monitor.say(line)
+        for problem in forecast.warnings(self.recipe, fine_tuned=self.tuning is not None):
+            self.monitor.say(f"warning: {problem}")
+        self._record(kind="plan", update=self.state.update, **forecast.record())
 
     def _rehearse(self) -> None:
         """Tries the largest batches, so that memory runs out now and not after an hour."""

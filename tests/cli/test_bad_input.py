@@ -199,7 +199,7 @@ CASES = [
         "typo in a recipe",
         "recipe check typo.toml",
         "recipe typo.toml: 2 problems:\n"
-        "  training.epochs: must be a whole number at least 1, or 'none', not '9'\n"
+        "  training.epochs: must be a whole number at least 1, or 'auto', or 'none', not '9'\n"
         f"  modle: unknown key (did you mean 'model'?); allowed: {SECTIONS}",
     ),
     Case(

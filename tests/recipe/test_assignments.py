@@ -96,7 +96,7 @@ def test_a_table_is_built_key_by_key_in_any_order(loaded) -> None:
         ),
         (
             "training.learning_rate=fast",
-            "training.learning_rate: must be a number above 0, not 'fast' "
+            "training.learning_rate: must be a number above 0, or 'auto', not 'fast' "
             "(from --set training.learning_rate=fast)",
         ),
         (

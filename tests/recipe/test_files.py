@@ -18,7 +18,7 @@ from pydantic import ValidationError
 import seq2seq
 from seq2seq.errors import RecipeError
 from seq2seq.recipe import Recipe
-from seq2seq.recipe.base import Checks, tables_in
+from seq2seq.recipe.base import Checks, is_auto, tables_in
 from seq2seq.recipe.data import (
     JsonlPart,
     JsonlSource,
@@ -188,13 +188,14 @@ def test_all_problems_at_once_in_plain_words() -> None:
         "  model.encoder.cell.kind: unknown kind 'lstmm' (did you mean 'lstm'?); "
         f"allowed: rnn, gru, lstm{OTHERS.format('a cell', 'cells')}\n"
         "  model.encoder.layers: must be a whole number at least 1 and at most 256, not '2'\n"
-        "  model.encoder.dropout: must be at least 0 and below 1, not 1.5\n"
+        "  model.encoder.dropout: must be at least 0 and below 1, or 'auto', not 1.5\n"
         "  model.encoder.hid: unknown key (did you mean 'hidden'?); allowed: cell, embedding, "
         "hidden, layers, directions, dropout, word_dropout, residual, reverse\n"
         "  model.decoder.cell: must be a table, or the name of a kind, not 5\n"
         "  model.decoder.attention: unknown name 'dto' (did you mean 'dot'?); "
         f"allowed: none, dot, general, additive{OTHERS.format('an attention', 'attentions')}\n"
-        "  training.learning_rate: must be a finite number above 0 and at most 1000000, not inf\n"
+        "  training.learning_rate: must be a finite number above 0 and at most 1000000, or 'auto', "
+        "not inf\n"
         "  training.optimizer.kind: unknown kind 'adm' (did you mean 'adam'?); "
         "allowed: adam, adamw, sgd\n"
         "  training.schedule.warm: unknown key (did you mean 'warmup'?); "
@@ -251,7 +252,7 @@ def test_all_problems_at_once_in_plain_words() -> None:
         ("translation.min_ratio = 3.0", "translation: min_ratio must be at most max_ratio"),
         (
             "training.learning_rate = 1979-05-27",
-            "training.learning_rate: must be a number above 0, not 1979-05-27",
+            "training.learning_rate: must be a number above 0, or 'auto', not 1979-05-27",
         ),
         (
             "data.train = {kind = 'hub', name = 'x', source = 'en', target = 'de'}",
@@ -333,7 +334,7 @@ def test_rules_are_checked_beside_other_problems() -> None:
     [model]
     tie = "all"
     encoder = {hidden = 3, embedding = 12}
-    decoder = {attention = "dot", feeding = "upper", cell = "xx", hidden = 5}
+    decoder = {attention = "dot", feeding = "upper", cell = "xx", hidden = 5, embedding = 13}
     [training]
     epochs = "none"
     optimizer = {kind = "sgd", nesterov = true, momentum = 0.0}
@@ -361,7 +362,7 @@ def test_rules_are_checked_beside_other_problems() -> None:
         "  training: give epochs or updates: training needs an end\n"
         "  training: early_stopping.metric = 'bleu' needs validation.bleu = true\n"
         "  translation: min_ratio must be at most max_ratio\n"
-        "  model: tie = 'all' needs encoder.embedding = decoder.embedding, not 12 and 256\n"
+        "  model: tie = 'all' needs encoder.embedding = decoder.embedding, not 12 and 13\n"
         "  model: decoder.attention = 'dot' needs encoder.hidden = decoder.hidden, not 3 and 5; "
         "'general' takes any sizes\n"
         "  model.tie = 'all' needs tokenizer.joint = true\n"
@@ -439,6 +440,9 @@ def test_looking_further_never_fails_and_hides_nothing(data: st.DataObject) -> N
     )
     values: dict[str, Any] = {}
     for section, table in tables_in(Recipe, tomllib.loads(recipe_to_toml(Recipe()))):
+        for key, field in section.model_fields.items():
+            if is_auto(field):
+                table.pop(key, None)
         for key in data.draw(st.sets(st.sampled_from([*section.model_fields, "odd"]), max_size=3)):
             table[key] = deepcopy(data.draw(wild))
         values = values or table
@@ -584,4 +588,22 @@ def test_a_file_without_a_key_is_no_recipe(tmp_path: Path, text: str) -> None:
     assert str(caught.value) == (
         f"recipe {path}: there is nothing in it: 'seq2seq recipe show quickstart' prints one to "
         "begin with"
+    )
+
+
+def test_auto_is_the_same_as_left_out() -> None:
+    for text in (
+        "training.learning_rate = 'auto'",
+        "training.epochs = 'auto'\nmodel.encoder.hidden = 'auto'",
+        "training.schedule = {kind = 'inverse_sqrt', warmup = 'auto'}",
+    ):
+        recipe = recipe_from_toml(text, "r.toml")
+        assert "learning_rate" not in recipe.training.model_fields_set
+        assert "warmup" not in recipe.training.schedule.model_fields_set
+        assert recipe_from_toml(recipe_to_toml(recipe), "r.toml") == recipe
+    written = recipe_to_toml(recipe_from_toml("model.encoder.hidden = 8", "r.toml"))
+    assert tomllib.loads(written)["model"]["encoder"]["hidden"] == 8
+    assert tomllib.loads(written)["model"]["decoder"]["hidden"] == "auto"
+    assert message(text="seed = 'auto'") == (
+        "recipe r.toml: seed: must be a whole number at least 0 and below 2147483648, not 'auto'"
     )

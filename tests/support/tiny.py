@@ -20,14 +20,17 @@ vocab_size = 150
 [model.encoder]
 embedding = 12
 hidden = 16
+dropout = 0.2
 
 [model.decoder]
 embedding = 12
 hidden = 16
+dropout = 0.2
 
 [training]
 epochs = 2
 batch_tokens = 400
+keep_checkpoints = 3
 learning_rate = 5e-3
 schedule = {kind = "cosine", warmup = 5}
 

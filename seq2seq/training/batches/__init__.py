@@ -94,6 +94,10 @@ class Batches(ABC):
         """Counts pairs, also those that are too long to be trained on."""
 
     @abstractmethod
+    def per_epoch(self) -> int | None:
+        """Counts the updates of an epoch, about; None where there are no epochs."""
+
+    @abstractmethod
     def left_out(self) -> int:
         """Counts the pairs that are too long to be trained on, as far as that is known."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator
 
 from seq2seq.data.batching import BatchOrder, IndexBatch, Ints, Place, prefetched, sampled
@@ -28,6 +29,9 @@ class PreparedBatches(Batches):
 
     def __len__(self) -> int:
         return len(self._train)
+
+    def per_epoch(self) -> int:
+        return max(1, math.ceil(self._order.per_epoch() / self._accumulate))
 
     def left_out(self) -> int:
         return self._order.left_out()

@@ -103,6 +103,9 @@ class StreamedBatches(Batches):
         """Pairs of a buffer, dropped ones included."""
         return self._size
 
+    def per_epoch(self) -> None:
+        return None
+
     def left_out(self) -> int:
         """0, since nobody knows yet: pairs that are too long are counted as each buffer is made."""
         return 0

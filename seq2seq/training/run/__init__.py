@@ -134,7 +134,7 @@ class RunFolder:
 
     def _check_recipe(self) -> dict[str, tuple[Any, Any]]:
         """The keys that differ from the run's recipe; raises if one of them may not change."""
-        stored = self._stored_recipe()
+        stored = stored_recipe(self.path)
         if stored is None:
             return {}
         differing = differing_keys(stored, self.recipe)
@@ -148,15 +148,6 @@ class RunFolder:
                 "give -o a new folder, or train with the run's own recipe.toml"
             )
         return differing
-
-    def _stored_recipe(self) -> Recipe | None:
-        """The recipe that the run had last, from run.json; None for a new run."""
-        copy = self.path / RECIPE
-        if (text := about_run(self.path).get("recipe")) is not None:
-            return recipe_from_toml(text, str(self.path / RUN))
-        if copy.is_file():  # a run of an older version
-            return recipe_from_toml(read_recipe_text(str(copy)), str(copy))
-        return None
 
     def claim(self, prepared: PreparedData, init: dict[str, Any] | None = None) -> None:
         """Writes what a new run begins with, or checks that a run goes on with its own data.
@@ -376,6 +367,16 @@ def about_run(folder: Path) -> dict[str, Any]:
     """What ``run.json`` says, its checksum checked; empty where there is none."""
     file = folder / RUN
     return checked_json.read(file, RunShape) if file.is_file() else {}
+
+
+def stored_recipe(folder: Path) -> Recipe | None:
+    """The recipe that a run had last, from run.json; None where there is no run."""
+    about, copy = about_run(folder), folder / RECIPE
+    if (text := about.get("recipe")) is not None:
+        return recipe_from_toml(text, str(folder / RUN))
+    if about and copy.is_file():  # a run of an older version
+        return recipe_from_toml(read_recipe_text(str(copy)), str(copy))
+    return None
 
 
 def differing_keys(there: Recipe, here: Recipe) -> dict[str, tuple[Any, Any]]:

@@ -1,0 +1,155 @@
+"""What a training is going to do, told before it begins, and a warning where that cannot work."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from seq2seq.data.dataset import PreparedData
+from seq2seq.recipe import Recipe
+from seq2seq.recipe.training import Ema, LastK, Plateau, Sgd
+from seq2seq.training.defaults import updates_of
+from seq2seq.training.optim import learning_rate
+
+FEW_UPDATES = 300
+"""A network that begins with nothing learns next to nothing in fewer."""
+LOW_RATE = 1e-6
+"""A highest rate below this leaves weights of about 0.1 as they are for thousands of updates."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The figures of a training, as far as they are known before it."""
+
+    updates: int | None
+    epochs: int | None
+    per_epoch: int | None
+    pairs: int | None
+    target_tokens: int | None  # an epoch
+    weights: int
+    validations: int | None
+    warmup: int
+    rate: float  # what the recipe asks for
+    peak: float  # what is reached
+    last: float
+    disk: int  # bytes at most, while a new checkpoint and a new model are written
+
+    @classmethod
+    def of(
+        cls,
+        recipe: Recipe,
+        prepared: PreparedData,
+        per_epoch: int | None,
+        weights: int,
+    ) -> Forecast:
+        """Works the figures out for a network of so many weights."""
+        options = recipe.training
+        updates = updates_of(recipe, per_epoch)
+        every = options.validation.every or per_epoch
+        splits = {} if prepared.stored is None else {s.name: s for s in prepared.report.splits}
+        return cls(
+            updates=updates,
+            epochs=options.epochs,
+            per_epoch=per_epoch,
+            pairs=None if prepared.stored is None else len(prepared.stored),
+            target_tokens=splits["train"].target.tokens if "train" in splits else None,
+            weights=weights,
+            validations=math.ceil(updates / every) if updates and every else None,
+            warmup=options.schedule.warmup,
+            rate=options.learning_rate,
+            peak=max(_rates(recipe, updates)),
+            last=_rate(recipe, updates, updates) if updates else options.learning_rate,
+            disk=_disk(recipe, weights),
+        )
+
+    def lines(self, recipe: Recipe) -> Iterator[str]:
+        """The figures in words, a few lines."""
+        length = "until it is stopped" if self.updates is None else f"{self.updates:,} updates"
+        if self.epochs is not None and self.updates is not None and self.per_epoch is not None:
+            epochs = self.updates / self.per_epoch
+            length += f" ({epochs:.3g} {'epoch' if epochs == 1 else 'epochs'})"
+        of = "of a stream" if self.pairs is None else f"of {self.pairs:,} pairs"
+        if self.target_tokens is not None:
+            of += f" with {self.target_tokens:,} target tokens"
+        often = "" if self.validations is None else f"; {self.validations:,} validations"
+        yield f"plan: {length} {of}{often}"
+        yield f"  network: {self.weights:,} weights; {_network(recipe)}"
+        if isinstance(recipe.training.schedule, Plateau):
+            end = "and falls where validations are no better"
+        else:
+            end = f"and is {self.last:.2g} at the end"
+        yield (
+            f"  learning rate: rises to {self.peak:.2g} over {self.warmup:,} updates {end}; "
+            f"batches of {recipe.training.batch_tokens:,} tokens"
+        )
+        yield f"  disk: {_megabytes(self.disk)} at most"
+
+    def warnings(self, recipe: Recipe, *, fine_tuned: bool) -> Iterator[str]:
+        """What stands in the way of learning, each with the key to turn."""
+        if self.updates is not None and self.warmup > 1 and self.warmup >= self.updates:
+            yield (
+                f"the learning rate rises for {self.warmup:,} updates, and training has "
+                f"{self.updates:,}: it reaches {self.peak:.2g} of {self.rate:.2g}; leave "
+                f"training.schedule.warmup out, or set it to {max(1, self.updates // 10):,}"
+            )
+        if self.updates is not None and self.updates < FEW_UPDATES and not fine_tuned:
+            key = "training.updates"
+            if recipe.training.updates is None and self.per_epoch:
+                key = f"training.epochs = {math.ceil(FEW_UPDATES / self.per_epoch):,} or more"
+            yield (
+                f"{self.updates:,} updates are too few for a network that begins with nothing: "
+                f"set {key}, or training.batch_tokens lower"
+            )
+        if self.peak < LOW_RATE:
+            yield f"a rate of {self.peak:.2g} changes nothing: raise training.learning_rate"
+
+    def record(self) -> dict[str, Any]:
+        """The figures as ``metrics.jsonl`` has them."""
+        return asdict(self)
+
+
+def _rate(recipe: Recipe, update: int, updates: int | None) -> float:
+    options = recipe.training
+    return learning_rate(
+        options.learning_rate,
+        options.schedule,
+        update=update,
+        progress=(update - 1) / updates if updates else 0.0,
+        reductions=0,
+    )
+
+
+def _rates(recipe: Recipe, updates: int | None) -> list[float]:
+    """The rates among which the highest is: every schedule falls after its warm-up."""
+    warmup = max(1, recipe.training.schedule.warmup)
+    last = warmup if updates is None else min(warmup, updates)
+    return [_rate(recipe, update, updates) for update in range(1, last + 1)]
+
+
+def _disk(recipe: Recipe, weights: int) -> int:
+    """Bytes of a run at most: checkpoints, one more while it is written, and two models."""
+    options = recipe.training
+    copies = 1 + (1 if isinstance(options.optimizer, Sgd) else 2)
+    copies += isinstance(options.average, Ema)
+    validated = options.average.count if isinstance(options.average, LastK) else 0
+    checkpoints = max(options.keep_checkpoints, validated) + 2  # the best, and the one to come
+    model = 2.5  # weights, and graphs in float32 and in int8
+    return int(4 * weights * (copies * checkpoints + 2 * model))
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB" if size < 1e9 else f"{size / 1e9:,.1f} GB"
+
+
+def _network(recipe: Recipe) -> str:
+    """The sizes, those of the decoder only where they differ from the encoder's."""
+    sides = []
+    for name, side in (("encoder", recipe.model.encoder), ("decoder", recipe.model.decoder)):
+        layers = "" if side.layers == 1 else f"{side.layers} x "
+        sides.append(
+            f"{name} {side.cell.kind} {layers}{side.hidden}, embedding {side.embedding}, "
+            f"dropout {side.dropout:g}"
+        )
+    return "; ".join(sides)

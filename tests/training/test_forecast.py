@@ -1,0 +1,100 @@
+"""The plan that is told before training, against what training then does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from support.tiny import tiny_recipe
+from support.told import Told
+
+from seq2seq.data.dataset import PreparedData
+from seq2seq.data.preparing.prepare import prepare
+from seq2seq.recipe.files import load_recipe
+from seq2seq.training.forecast import Forecast
+from seq2seq.training.optim import learning_rate
+from seq2seq.training.session import train
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, PreparedData]:
+    folder = tmp_path_factory.mktemp("forecast")
+    prepared = prepare(tiny_recipe(folder), folder / "prepared", processes=1)
+    return str(folder / "tiny.toml"), prepared
+
+
+@pytest.mark.parametrize("warmup", [0, 1, 7, 50, 51, 400])
+@pytest.mark.parametrize("kind", ["cosine", "constant", "inverse_sqrt", "plateau"])
+def test_the_rates_are_those_of_all_updates(
+    corpus: tuple[str, PreparedData], kind: str, warmup: int
+) -> None:
+    warmup = max(1, warmup) if kind == "inverse_sqrt" else warmup
+    schedule = f"training.schedule={{kind='{kind}', warmup={warmup}}}"
+    recipe = load_recipe(corpus[0], [schedule, "training.epochs=5"])
+    forecast = Forecast.of(recipe, corpus[1], 10, 1)
+    rates = [
+        learning_rate(
+            recipe.training.learning_rate,
+            recipe.training.schedule,
+            update=number + 1,
+            progress=number / 50,
+            reductions=0,
+        )
+        for number in range(50)
+    ]
+    assert forecast.updates == 50
+    assert forecast.peak == max(rates)
+    assert forecast.last == rates[-1]
+
+
+def warnings(corpus: tuple[str, PreparedData], *settings: str, tuned: bool = False) -> list[str]:
+    recipe = load_recipe(corpus[0], settings)
+    forecast = Forecast.of(recipe, corpus[1], 40, 1)
+    return list(forecast.warnings(recipe, fine_tuned=tuned))
+
+
+def test_a_plan_that_cannot_work_names_the_key_to_turn(corpus: tuple[str, PreparedData]) -> None:
+    slow = "training.schedule={kind='cosine', warmup=200}"
+    assert warnings(corpus, "training.epochs=50", slow) == []
+    assert warnings(corpus, "training.epochs=3", slow) == [
+        "the learning rate rises for 200 updates, and training has 120: it reaches 0.0008 of "
+        "0.005; leave training.schedule.warmup out, or set it to 12",
+        "120 updates are too few for a network that begins with nothing: set training.epochs = 8 "
+        "or more, or training.batch_tokens lower",
+    ]
+    assert warnings(corpus, "training.epochs=3", tuned=True) == []
+    assert warnings(corpus, "training.updates=20", "training.epochs='none'") == [
+        "20 updates are too few for a network that begins with nothing: set training.updates, or "
+        "training.batch_tokens lower"
+    ]
+    assert warnings(corpus, "training.epochs=50", "training.learning_rate=1e-9") == [
+        "a rate of 1e-09 changes nothing: raise training.learning_rate"
+    ]
+
+
+def test_the_plan_is_told_before_training_and_recorded(
+    corpus: tuple[str, PreparedData], tmp_path: Path
+) -> None:
+    wide = ["model.encoder.hidden=256", "model.decoder.hidden=256", "training.epochs=1"]
+    recipe = load_recipe(corpus[0], [*wide, "model.encoder.embedding=64"])
+    told = Told()
+    result = train(recipe, tmp_path / "r", data=corpus[1].folder, threads=1, monitor=told)
+    lines = (tmp_path / "r/metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    (plan,) = [record for record in records if record["kind"] == "plan"]
+    assert plan["updates"] == result.updates
+    assert plan["validations"] == sum(one["kind"] == "validation" for one in records)
+    assert plan["pairs"] == 300
+    assert plan["target_tokens"] == corpus[1].report.splits[0].target.tokens
+    tokens = f"{plan['target_tokens']:,}"
+    updates, validations = plan["updates"], plan["validations"]
+    assert told.lines[:2] == [
+        f"plan: {updates} updates (1 epoch) of 300 pairs with {tokens} target tokens; "
+        f"{validations} validations",
+        f"  network: {plan['weights']:,} weights; encoder lstm 256, embedding 64, dropout 0.2; "
+        "decoder lstm 256, embedding 12, dropout 0.2",
+    ]
+    used = sum(one.stat().st_size for one in (tmp_path / "r").rglob("*") if one.is_file())
+    assert used / 2 < plan["disk"]
+    assert used < plan["disk"] + 10**6  # pictures and the page
