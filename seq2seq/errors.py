@@ -91,6 +91,22 @@ def shortened(message: str) -> str:
     )
 
 
+_UNPRINTABLE = re.compile(
+    # Control characters but tab and line end; what turns the direction of writing; line ends of
+    # other kinds. A terminal obeys them, or shows something other than what is there.
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
+
+
+def printable(text: str) -> str:
+    """Shows as escapes what would command a terminal: messages quote texts and names of files."""
+
+    def escape(found: re.Match[str]) -> str:
+        return found[0].encode("unicode_escape").decode("ascii")
+
+    return _UNPRINTABLE.sub(escape, text)
+
+
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Hints at the nearest of some names, " (did you mean 'x'?)"; empty where none is near."""
     if len(name) > _LONGEST_NAME:  # comparing takes the square of the length

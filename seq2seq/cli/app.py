@@ -68,7 +68,8 @@ Example:
 
 \b
 Exit codes: 0 success; 1 failed for a reason other than the input, such as a full disk;
-2 wrong usage or input; 130 interrupted, also if training was saved and can be resumed.""",
+2 wrong usage or input; 130 interrupted, also if training was saved and can be resumed;
+141 the reader of the output went away; 143 ended by SIGTERM.""",
     **_STYLE,
 )
 

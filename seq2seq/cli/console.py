@@ -22,7 +22,7 @@ import typer
 
 from seq2seq.cli import INTERRUPTED, verb_begins
 from seq2seq.data import Progress, can_redraw
-from seq2seq.errors import Seq2SeqError, is_out_of_memory, shortened
+from seq2seq.errors import Seq2SeqError, is_out_of_memory, printable, shortened
 from seq2seq.processors import started_by_torchrun
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def show(text: str | None = None) -> None:
     """Prints a result on standard output; None: only sees to it that all so far is printed."""
     try:
         if text is not None:
-            print(text)
+            print(printable(text))
         sys.stdout.flush()
     except BrokenPipeError:
         raise
@@ -84,7 +84,7 @@ def show(text: str | None = None) -> None:
 
 def tell(text: str) -> None:
     """Prints a line for a person on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:
@@ -270,7 +270,7 @@ class BarProgress(LineProgress):
         from rich.console import Console
 
         self.bar = progress.Progress(
-            progress.TextColumn("{task.description}"),
+            progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
             progress.TextColumn("{task.completed:,.0f}"),
             progress.TimeElapsedColumn(),

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from typing import Annotated
 
 from seq2seq.cli import console, files
-from seq2seq.cli.options import Model, argument, option
+from seq2seq.cli.options import Model, argument, excludes, needs, option
 from seq2seq.cli.score import Scoring
 from seq2seq.cli.search_options import (
     Lengths,
@@ -18,8 +18,12 @@ from seq2seq.cli.search_options import (
     options_of,
 )
 from seq2seq.cli.translate import check_output
+from seq2seq.errors import MissingExtraError, Seq2SeqError
 
-EXAMPLE = console.example("seq2seq evaluate runs/quickstart test.en test.de")
+EXAMPLE = console.example(
+    "seq2seq evaluate runs/quickstart test.en test.de",
+    "seq2seq evaluate runs/quickstart test.en test.de --sample 30 --mbr chrf",
+)
 
 
 def evaluate(
@@ -30,8 +34,17 @@ def evaluate(
     lengths: Lengths,
     running: RunningMany,
     scoring: Scoring,
-    source: Annotated[str, argument("SOURCE", "Text to translate; -: standard input.")],
-    reference: Annotated[str, argument("REFERENCE", "Its translation.")],
+    source: Annotated[
+        str | None,
+        argument(
+            "SOURCE", "Text to translate; -: standard input.", show_default="the recipe's data.test"
+        ),
+    ] = None,
+    reference: Annotated[str | None, argument("REFERENCE", "Its translation.")] = None,
+    n_best: Annotated[
+        int | None,
+        option("N", "With --mbr: choose among the N best instead of the whole beam.", min=2),
+    ] = None,
     output: Annotated[
         str | None,
         option("FILE", "Also write the translations to a file.", "-o", "--output"),
@@ -45,16 +58,17 @@ def evaluate(
 
     check_together(searching, penalties, sampled, running)
     scoring.check()  # not only after an hour of translating
+    needs(n_best, "--n-best", sampled.mbr, "--mbr NAME")
+    excludes(n_best, "--n-best", sampled.sample, "--sample")
+    sources, references, inputs = _test_set(model, source, reference)
     if output is not None:
-        check_output(output, model, source, reference)
-    files.check_standard_input(source, reference)
-    sources, references = files.all_lines(source), files.all_lines(reference)
-    files.check_counts(source, len(sources), reference, len(references))
+        check_output(output, model, *inputs)
     with running.loaded(model) as translator:
         options = options_of(translator.search_options, searching, penalties, sampled, lengths)
         found = translator.stream(
             sources,
             options=options,
+            n_best=n_best,
             batch_size=running.batch_size or 64,
             mbr=sampled.mbr,
             long=lengths.long,
@@ -67,3 +81,40 @@ def evaluate(
                 if file is not None:
                     file.write(translations[-1])
     scoring.show(translations, [references], {"model": model, "beam": options.beam})
+
+
+def _test_set(
+    model: str, source: str | None, reference: str | None
+) -> tuple[list[str], list[str], tuple[str, ...]]:
+    """The lines of a test set's two sides, and the files that they are from."""
+    if source is None:
+        return _test_set_of(model)
+    if reference is None:
+        raise Seq2SeqError(
+            f"{source}: its translation is missing: give SOURCE and REFERENCE, or neither for the "
+            "test set of the model's recipe"
+        )
+    files.check_standard_input(source, reference)
+    sources, references = files.all_lines(source), files.all_lines(reference)
+    files.check_counts(source, len(sources), reference, len(references))
+    return sources, references, (source, reference)
+
+
+def _test_set_of(model: str) -> tuple[list[str], list[str], tuple[str, ...]]:
+    """The test set that a model's recipe names; all of its lines, as it was prepared."""
+    from seq2seq.inference.model_folder import ModelFolder
+    from seq2seq.recipe.data import LinesSource
+
+    test = ModelFolder.open(model).recipe.data.test
+    if test is None:
+        raise Seq2SeqError(
+            f"{model}: its recipe names no test set (data.test): give SOURCE and REFERENCE"
+        )
+    if isinstance(test, LinesSource):
+        return _test_set(model, test.source_path, test.target_path)
+    try:
+        from seq2seq.data.reading.corpus import read_pairs, source_files
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("reading data.test", "train", error.name or "pyarrow") from None
+    sources, references = zip(*((one.source, one.target) for one in read_pairs(test)), strict=True)
+    return list(sources), list(references), source_files(test)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 from seq2seq.cli import console
-from seq2seq.cli.options import argument, option
+from seq2seq.cli.options import argument, flag, option
 from seq2seq.errors import MissingExtraError
 
 EXAMPLE = console.example(
@@ -26,6 +27,9 @@ def export(
             "may need (requires attention); translate --shortlist then considers no others.",
         ),
     ] = None,
+    overwrite: Annotated[
+        bool, flag("--overwrite", "Replace the folder if it is an exported model.")
+    ] = False,
 ) -> None:
     """Gather what translating needs in one folder.
 
@@ -34,7 +38,7 @@ def export(
     """
     from seq2seq.inference.export import check_target, export_model
 
-    check_target(output)
+    check_target(output, overwrite=overwrite, run=run)
     learned = None
     try:
         if shortlist is not None:
@@ -42,7 +46,7 @@ def export(
 
             with console.progress() as progress:
                 learned = shortlist_of(run, shortlist, progress=progress)
-        made = export_model(run, output, shortlist=learned)
+        made = export_model(run, output, shortlist=learned, overwrite=overwrite)
     except ModuleNotFoundError as error:
         what = "exporting this run" if shortlist is None else "learning a shortlist"
         raise MissingExtraError(what, "train", error.name or "torch") from None
@@ -61,4 +65,5 @@ def export(
         console.show(
             f"{precision}: log-probabilities differ from {other} by {difference:.1e} on average"
         )
-    console.show(f"\nexported {made.path}; next:\n  seq2seq translate {made.path} input.txt")
+    following = shlex.join(["seq2seq", "translate", str(made.path), "input.txt"])
+    console.show(f"\nexported {made.path}; next:\n  {following}")

@@ -56,8 +56,10 @@ def prepare(
 
     from seq2seq.data.preparing.statistics import report_table
 
-    # Outside a terminal rich assumes 80 columns, and cuts the tables to fit.
-    Console(width=None if sys.stdout.isatty() else 200).print(report_table(prepared.report))
+    # Outside a terminal rich assumes 80 columns, and cuts the tables to fit. What stands in names
+    # of files is no markup.
+    width = None if sys.stdout.isatty() else 200
+    Console(width=width, markup=False, emoji=False).print(report_table(prepared.report))
     settings = [word for one in assignments or () for word in ("--set", one)]
     folders = ["--data", str(prepared.folder), "-o", f"runs/{read.name}"]
     if init_from is not None:

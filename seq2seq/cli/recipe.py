@@ -34,7 +34,7 @@ def list_recipes() -> None:
         table = Table("recipe", "score")
         for row in rows:
             table.add_row(*row)
-        Console().print(table)
+        Console(markup=False, emoji=False).print(table)
     else:
         width = max((len(name) for name, _ in rows), default=0)
         for name, score in rows:
@@ -65,8 +65,8 @@ def show(
 def check(recipe: RecipeName, assignments: Settings = None) -> None:
     """Check a recipe.
 
-    All problems are reported at once. A file that the recipe names and that is missing is only a
-    warning (exit code 0), since the recipe may be meant for another machine.
+    All problems are reported at once. Training data that is not named, or files that are missing,
+    are only warnings (exit code 0): the recipe may be meant for other data or another machine.
     """
     from seq2seq.recipe import Section
     from seq2seq.recipe.files import load_recipe
@@ -85,9 +85,11 @@ def check(recipe: RecipeName, assignments: Settings = None) -> None:
     read = load_recipe(recipe, assignments or ())
     if not own_keys_known():
         console.tell("all is checked but the cells' own keys: that needs torch (seq2seq[train])")
-    for line in missing("", read):
+    unnamed = read.data.missing()
+    for line in (*map("warning: {}".format, unnamed), *missing("", read)):
         console.tell(line)
-    console.show(f"{recipe}: a valid recipe")
+    remark = "; it cannot train before its data are named" if unnamed else ""
+    console.show(f"{recipe}: a valid recipe{remark}")
 
 
 _PATHS = ("path", "tokenizer.model", "source_model", "target_model")

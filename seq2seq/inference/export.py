@@ -28,11 +28,13 @@ from seq2seq.storage.layout import (
     BODIES,
     CARD,
     ENCODER,
+    EXPORTED,
     GRAPHS,
     OUTPUT,
     RECIPE,
     SHORTLIST,
     STEPS,
+    TOKENIZERS,
     WEIGHTS,
 )
 
@@ -70,7 +72,11 @@ class Exported:
 
 
 def export_model(
-    run: str | Path, output: str | Path, *, shortlist: Shortlist | None = None
+    run: str | Path,
+    output: str | Path,
+    *,
+    shortlist: Shortlist | None = None,
+    overwrite: bool = False,
 ) -> Exported:
     """Gathers what translating needs: the graphs in float32 and int8, tokenizer, recipe and card.
 
@@ -81,6 +87,7 @@ def export_model(
         run: A run's or model's folder with its weights.
         output: The folder to make.
         shortlist: Which target pieces each source piece may need; None: there is no such list.
+        overwrite: Replace ``output`` if it is an exported model.
 
     Returns:
         What was written.
@@ -92,9 +99,9 @@ def export_model(
         ModuleNotFoundError: If graphs are to be made, and torch or onnx are not installed.
     """
     target = Path(output)
-    check_target(target)
+    check_target(target, overwrite=overwrite, run=run)
     model, files, network = read_published(run, lambda: _gathered(Path(run), shortlist))
-    with atomic.write_errors(target), atomic.new_folder(target) as partial:
+    with atomic.write_errors(target), atomic.new_folder(target, overwrite=overwrite) as partial:
         for name, content in files.items():
             (partial / name).write_bytes(content)
         if shortlist is not None:
@@ -109,10 +116,27 @@ def export_model(
     return Exported(target, sizes, differences)
 
 
-def check_target(target: Path) -> None:
-    """Checks that a folder can be made."""
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise Seq2SeqError(f"{target}: already exists: remove it, or name another folder")
+def check_target(target: Path, *, overwrite: bool, run: str | Path) -> None:
+    """Checks that a folder can be made; ``overwrite``: perhaps in place of an exported model."""
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not overwrite:
+        raise Seq2SeqError(
+            f"{target}: already exists: name another folder, or replace an exported model with "
+            "--overwrite (from Python, overwrite=True)"
+        )
+    if target.is_symlink() or target.resolve() in (Path(run).resolve(), Path.cwd()):
+        raise Seq2SeqError(
+            f"{target}: a link, the model that is exported or the current folder, none of which is "
+            "replaced: name another folder"
+        )
+    names = {path.name for path in target.iterdir()} if target.is_dir() else {"a file"}
+    if CARD not in names or (foreign := names - {CARD, RECIPE, *TOKENIZERS, *EXPORTED}):
+        holds = "no model" if CARD not in names else ", ".join(sorted(foreign)[:3])
+        raise Seq2SeqError(
+            f"{target}: not just an exported model (it holds {holds}), so it is not replaced: name "
+            "another folder"
+        )
 
 
 def published_graphs(options: Model, weights: Mapping[str, Any]) -> dict[str, bytes]:

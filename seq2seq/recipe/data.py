@@ -198,6 +198,15 @@ class Data(Section):
         Stream | None, BeforeValidator(_switch, json_schema_input_type=bool | Stream | None)
     ] = None
 
+    def missing(self) -> list[str]:
+        """What must be named before this can be prepared or trained on, a line each."""
+        return [
+            f"data.{split}: missing: name the files, for instance --set "
+            f'\'data.{split}=["FILE.en","FILE.de"]\''
+            for split in ("train", "val")
+            if not getattr(self, split)
+        ]
+
     def _broken_rules(self) -> dict[str, bool]:
         parts = self.train if isinstance(self.train, tuple) else ()
         labels = [part.label for part in parts if part.label is not None]

@@ -97,3 +97,21 @@ def test_warnings_of_the_library_are_lines(capsysbinary) -> None:
 def test_examples() -> None:
     assert console.example("a") == "\b\nExample:\n  a"
     assert console.example("a", "b") == "\b\nExamples:\n  a\n  b"
+
+
+def test_what_would_command_a_terminal_is_shown_as_escapes(capsys) -> None:
+    console.tell("file \x1b[31mred\r\x07 \u202egnp.exe\x9b: Grüße, 😀 and 日本\tstay")
+    console.show("\x1b]0;title\x07")
+    out, err = capsys.readouterr()
+    assert err == "file \\x1b[31mred\\r\\x07 \\u202egnp.exe\\x9b: Grüße, 😀 and 日本\tstay\n"
+    assert out == "\\x1b]0;title\\x07\n"
+
+
+def test_names_of_files_are_no_markup(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    with console.BarProgress() as progress:
+        progress.start("reading x[bold]y[/bold].tsv and h[/bold]x", 3)
+        progress.advance(1)
+        progress.bar.refresh()
+        progress.finish()
+    assert "reading x[bold]y[/bold].tsv and h[/bold]x" in terminal.getvalue()

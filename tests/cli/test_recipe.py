@@ -89,7 +89,7 @@ def test_check_looks_for_the_files(run, here: Path) -> None:
 
 def test_the_help_of_check_says_what_a_missing_file_means(run) -> None:
     told = " ".join(run("recipe", "check", "--help").out.split())
-    assert "missing is only a warning (exit code 0)" in told
+    assert "files that are missing, are only warnings (exit code 0)" in told
 
 
 def test_check_looks_for_the_files_of_several_corpora(run, here: Path) -> None:
@@ -98,8 +98,13 @@ def test_check_looks_for_the_files_of_several_corpora(run, here: Path) -> None:
         'data = {train = [["a.en", "a.de"], {path = "b.tsv", weight = 2.0}]}\n', encoding="utf-8"
     )
     done = run("recipe", "check", "my.toml")
-    assert (done.code, done.out) == (0, "my.toml: a valid recipe\n")
+    assert (done.code, done.out) == (
+        0,
+        "my.toml: a valid recipe; it cannot train before its data are named\n",
+    )
     assert done.err == (
+        "warning: data.val: missing: name the files, for instance --set "
+        '\'data.val=["FILE.en","FILE.de"]\'\n'
         f"warning: data.train[0].target_path: {here}/a.de: no such file\n"
         f"warning: data.train[1].path: {here}/b.tsv: no such file\n"
     )

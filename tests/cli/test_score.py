@@ -3,12 +3,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import sacrebleu
 
 from seq2seq.errors import ModelError
+from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.inference.translator import ScoredTranslation, Translator
+from seq2seq.recipe import Recipe
 
 SOURCE = "zwei Kinder spielen am Wasser\nein Hund läuft über die grüne Wiese\n"
 REFERENCE = "zwei Kinder spielen im Wasser\nEin Hund läuft über die Wiese\n"
@@ -109,6 +112,46 @@ def test_evaluate_translates_and_scores(run, model) -> None:
     assert Path("mine.de").read_text(encoding="utf-8") == SOURCE
     assert done.out == run("score", "mine.de", "test.de").out
     assert done.err.startswith("translating: 2 in ")
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("kind", ["lines", "tsv"])
+def test_evaluate_without_files_takes_the_test_set_of_the_recipe(
+    run, model, kind: str, monkeypatch
+) -> None:
+    expected = run("evaluate", model, "other.de", "test.de").out
+    sides = [Path(name).read_text(encoding="utf-8").split("\n") for name in ("other.de", "test.de")]
+    rows = ["\t".join(pair) for pair in zip(*sides, strict=True)]
+    Path("test.tsv").write_text("\n".join(rows).strip() + "\n", encoding="utf-8")
+    test = ["other.de", "test.de"] if kind == "lines" else "test.tsv"
+    named = SimpleNamespace(recipe=Recipe.model_validate({"name": "tiny", "data": {"test": test}}))
+    monkeypatch.setattr(ModelFolder, "open", lambda path: named)
+    assert run("evaluate", model).out == expected
+    done = run("evaluate", model, "-o", "other.de" if kind == "lines" else "test.tsv")
+    assert (done.code, done.out) == (2, "")
+    assert "is an input, and would be overwritten" in done.err
+
+
+@pytest.mark.usefixtures("files")
+def test_evaluate_says_which_file_is_missing(run, model, monkeypatch) -> None:
+    assert run("evaluate", model, "other.de").err == (
+        "error: other.de: its translation is missing: give SOURCE and REFERENCE, or neither for "
+        "the test set of the model's recipe\n"
+    )
+    named = SimpleNamespace(recipe=Recipe(name="tiny"))
+    monkeypatch.setattr(ModelFolder, "open", lambda path: named)
+    assert run("evaluate", model).err == (
+        "error: model: its recipe names no test set (data.test): give SOURCE and REFERENCE\n"
+    )
+
+
+@pytest.mark.usefixtures("files")
+def test_evaluate_chooses_among_the_n_best(run, model) -> None:
+    done = run("evaluate", model, "other.de", "test.de", "--mbr", "chrf", "--n-best", "2")
+    assert (done.code, "BLEU" in done.out) == (0, True)
+    done = run("evaluate", model, "other.de", "test.de", "--n-best", "2")
+    assert done.err.startswith("error: --n-best needs --mbr NAME")
+    assert done.code == 2
 
 
 @pytest.mark.usefixtures("files")

@@ -70,12 +70,39 @@ def test_nothing_of_the_users_is_replaced(run: Path, tmp_path: Path) -> None:
     (tmp_path / "full" / "letter.txt").touch()
     (tmp_path / "file").touch()
     for name in ("full", "file"):
-        with pytest.raises(Seq2SeqError, match=f"{name}: already exists: remove it"):
+        with pytest.raises(Seq2SeqError, match=f"{name}: already exists: name another"):
             export_model(run, tmp_path / name)
     with pytest.raises(Seq2SeqError, match=r"file/model: cannot be written: "):
         export_model(run, tmp_path / "file" / "model")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full"]
     assert export_model(run, tmp_path / "models" / "new").path.is_dir()  # its folder is made
+
+
+def test_only_an_exported_model_is_replaced(
+    run: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = (folder / "card.json").read_bytes()
+    (folder / "card.json").write_bytes(b"damaged")
+    (folder / "shortlist.safetensors").touch()  # of the model that was there
+    export_model(run, folder, overwrite=True)
+    assert (folder / "card.json").read_bytes() == expected
+    assert not (folder / "shortlist.safetensors").exists()
+
+    (folder / "letter.txt").write_text("dear", encoding="utf-8")
+    with pytest.raises(Seq2SeqError, match=r"not just an exported model \(it holds letter.txt\)"):
+        export_model(run, folder, overwrite=True)
+    (tmp_path / "empty.txt").touch()
+    with pytest.raises(Seq2SeqError, match=r"it holds no model"):
+        export_model(run, tmp_path / "empty.txt", overwrite=True)
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(Seq2SeqError, match="a link, the model that is exported"):
+        export_model(run, tmp_path / "link", overwrite=True)
+    (folder / "letter.txt").unlink()
+    with pytest.raises(Seq2SeqError, match="a link, the model that is exported"):
+        export_model(folder, folder, overwrite=True)
+    monkeypatch.chdir(folder)
+    with pytest.raises(Seq2SeqError, match="or the current folder"):
+        export_model(run, ".", overwrite=True)
 
 
 def test_graphs_that_give_other_numbers_are_not_left_behind(

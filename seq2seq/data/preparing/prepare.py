@@ -93,14 +93,8 @@ def is_prepared(recipe: Recipe, output: Path) -> bool:
 
 def _sources(recipe: Recipe) -> dict[str, tuple[NamedSource, ...]]:
     sources = {split: named for split in SPLITS if (named := sources_of(recipe.data, split))}
-    example = '--set \'data.{}=["FILE.en","FILE.de"]\''
-    problems = [
-        f"data.{split}: missing: name the files, for instance {example.format(split)}"
-        for split in ("train", "val")
-        if split not in sources
-    ]
-    if problems:
-        raise RecipeError(recipe.name, problems)
+    if missing := recipe.data.missing():
+        raise RecipeError(recipe.name, missing)
     for one in chain.from_iterable(sources.values()):
         for path in source_files(one.source):
             check_file(path)

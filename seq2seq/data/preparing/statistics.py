@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from seq2seq.data.arrow import flat_ids
 from seq2seq.data.preparing.worker import Result
-from seq2seq.errors import DataError
+from seq2seq.errors import DataError, printable
 from seq2seq.ids import UNK
 from seq2seq.text.cleaning import DUPLICATES, Dropped, Drops
 from seq2seq.text.sentences import split_sentences
@@ -133,10 +133,10 @@ def report_table(report: PrepareReport) -> Group:
         names = [(split.name, split), *(split.parts() if split.corpora else ())]
         for name, counted in names:
             drops = sum(one.count for one in counted.dropped)
-            pairs.add_row(name, f"{counted.read:,}", f"{drops:,}", f"{counted.kept:,}")
+            pairs.add_row(printable(name), f"{counted.read:,}", f"{drops:,}", f"{counted.kept:,}")
         for name, counted in split.parts():
             for one in counted.dropped:
-                dropped.add_row(name, one.rule, f"{one.count:,}", f"{one.first_line:,}")
+                dropped.add_row(printable(name), one.rule, f"{one.count:,}", f"{one.first_line:,}")
         for name, side in (("source", split.source), ("target", split.target)):
             lengths = (side.p50, side.p90, side.p99, side.longest)
             tokens.add_row(
@@ -146,7 +146,7 @@ def report_table(report: PrepareReport) -> Group:
                 *(f"{length:,}" for length in lengths),
             )
     notes = [
-        f"{name}: bytes that are not UTF-8 were replaced in {counted.replaced:,} pairs, "
+        f"{printable(name)}: bytes that are not UTF-8 were replaced in {counted.replaced:,} pairs, "
         f"first at line {counted.replaced_line:,}"
         for split in report.splits
         for name, counted in split.parts()

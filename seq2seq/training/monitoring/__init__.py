@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TextIO
 
 from seq2seq.data import can_redraw
+from seq2seq.errors import printable
 from seq2seq.training.evaluation import Validated
 
 
@@ -87,7 +88,7 @@ class Monitor:
 
     def say(self, text: str) -> None:
         """Shows a line; the text has no line end."""
-        print(text, file=self.stream or sys.stderr, flush=True)
+        print(printable(text), file=self.stream or sys.stderr, flush=True)
 
     def step(self, step: Step) -> None:
         """An update is done."""
@@ -140,7 +141,7 @@ class TerminalMonitor(Monitor):
 
     def say(self, text: str) -> None:
         """Shows a line above the bar."""
-        self.progress.console.print(text, markup=False, highlight=False)
+        self.progress.console.print(printable(text), markup=False, emoji=False, highlight=False)
 
     def step(self, step: Step) -> None:
         """Moves the bar."""
