@@ -34,6 +34,7 @@ T = TypeVar("T")
 Total: TypeAlias = int | Callable[[], int | None] | None
 _PIPE_CLOSED = 141  # as a shell counts SIGPIPE
 _GRACE = 3.0  # seconds
+_ROUNDING = 1e-6  # what the parts of a thing may lack together
 _NOT_THE_INPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
@@ -223,7 +224,7 @@ class LineProgress(Progress):
         self.interval = interval
         self.task = ""
         self.total: Total = None
-        self.done = 0
+        self.done = 0.0
         self.begun = self.shown = time.monotonic()
 
     def __enter__(self) -> LineProgress:
@@ -234,18 +235,18 @@ class LineProgress(Progress):
 
     def start(self, task: str, total: Total) -> None:
         """Begins a task; a ``total`` that must be counted first is counted when it is shown."""
-        self.task, self.total, self.done = task, total, 0
+        self.task, self.total, self.done = task, total, 0.0
         self.begun = self.shown = time.monotonic()
 
-    def advance(self, count: int) -> None:
+    def advance(self, count: float) -> None:
         self.done += count
         now = time.monotonic()
         if now - self.shown >= self.interval:
             self.shown = now
-            tell(f"{self.task}: {self.done:,}{self._of_total(now)}")
+            tell(f"{self.task}: {int(self.done + _ROUNDING):,}{self._of_total(now)}")
 
     def finish(self) -> None:
-        count = f" {self.done:,} in" if self.done else ""
+        count = f" {round(self.done):,} in" if self.done else ""
         tell(f"{self.task}:{count} {time.monotonic() - self.begun:.1f} s")
 
     def _of_total(self, now: float) -> str:
@@ -289,7 +290,7 @@ class BarProgress(LineProgress):
         self.bar.start()  # only while there is a task: training draws a bar of its own
         self.shown_task = self.bar.add_task(task, total=self.counted_total())
 
-    def advance(self, count: int) -> None:
+    def advance(self, count: float) -> None:
         self.done += count
         if self.shown_task is not None:
             self.bar.update(self.shown_task, advance=count)

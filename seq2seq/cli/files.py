@@ -26,8 +26,8 @@ Write = Callable[[str, Sequence["ScoredTranslation"]], None]
 """Takes a source line and its translations."""
 
 
-def read_lines(path: str) -> Iterator[str]:
-    """Reads lines of text in constant memory.
+def read_lines(path: str, *, pauses: bool = False) -> Iterator[str]:
+    """Reads lines of text in constant memory; ``pauses`` as in ``storage.lines``.
 
     Bytes that are not UTF-8 are replaced by U+FFFD. At the end a warning says in how many lines,
     and where first.
@@ -40,7 +40,7 @@ def read_lines(path: str) -> Iterator[str]:
             "bytes were replaced by U+FFFD"
         )
 
-    return input_lines(path, warn)
+    return input_lines(path, warn, pauses=pauses)
 
 
 def all_lines(path: str) -> list[str]:

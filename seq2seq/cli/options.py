@@ -47,7 +47,7 @@ Settings = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    option("N", "Use N processor threads.  [default: all cores]", min=1),
+    option("N", "Use N processor threads.  [default: all cores]", min=1, max=1024),
 ]
 
 

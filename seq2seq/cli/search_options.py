@@ -86,6 +86,7 @@ class Penalties(OptionGroup):
         if self.length_penalty is None and self.alpha is None:
             return None
         from seq2seq.recipe.training import GnmtNormalization, LengthNormalization, NoNormalization
+        from seq2seq.search import check_bounds
 
         kind = self.length_penalty or base.normalization.kind
         if kind == "none":
@@ -95,6 +96,7 @@ class Penalties(OptionGroup):
                     "add --length-penalty length or gnmt"
                 )
             return NoNormalization()
+        check_bounds("alpha", self.alpha)
         made = LengthNormalization if kind == "length" else GnmtNormalization
         return made() if self.alpha is None else made(alpha=self.alpha)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import repeat
@@ -27,7 +27,7 @@ from seq2seq.cli.search_options import (
 )
 from seq2seq.errors import Seq2SeqError
 from seq2seq.storage.layout import MODEL_FILES, plain_name
-from seq2seq.storage.lines import STANDARD, count_lines
+from seq2seq.storage.lines import STANDARD, Pause, count_lines
 
 if TYPE_CHECKING:
     from seq2seq.search import Constraints
@@ -222,19 +222,17 @@ def translate(
             long=lengths.long,
             details=attends or format_ == "jsonl",
         )
-        lines = _kept(_prompted_lines() if prompts else files.read_lines(source), read)
-        found = translator.run(lines, request, constraints)
+        piped = source == STANDARD or not Path(source).is_file()
+        given = _prompted_lines() if prompts else files.read_lines(source, pauses=piped)
         opened = write_translations(
             written.output,
             format_,
             written.alignments,
             written.attention,
-            at_once=prompts or running.batch_size == 1,
+            at_once=prompts or running.batch_size == 1 or (piped and written.output == STANDARD),
         )
-        with opened as write:
-            if written.output != STANDARD:  # else the translations themselves are to be seen
-                total = partial(count_lines, source) if count is None else count
-                found = console.with_progress(found, total, "translating")
+        with opened as write, _progress(written.output, count or source) as advance:
+            found = translator.run(_kept(given, read), request, constraints, advance)
             for number, several in enumerate(found, start=1):
                 write(read.popleft(), several)
                 warnings.add(number, several)
@@ -243,10 +241,23 @@ def translate(
         warnings.finish()
 
 
+@contextmanager
+def _progress(output: str, lines: int | str) -> Iterator[Callable[[float], None] | None]:
+    """Shows how many of some lines, or of those of a file, are done, unless they are seen."""
+    if output == STANDARD:
+        yield None
+        return
+    with console.progress() as shown:
+        shown.start("translating", partial(count_lines, lines) if isinstance(lines, str) else lines)
+        yield shown.advance
+        shown.finish()
+
+
 def _kept(source: Iterable[str], read: deque[str]) -> Iterator[str]:
     """Keeps the lines that are under way, since what is written may quote them."""
     for line in source:
-        read.append(line)
+        if not isinstance(line, Pause):
+            read.append(line)
         yield line
 
 

@@ -36,7 +36,7 @@ from seq2seq.inference.request import (
 from seq2seq.inference.results import ScoredTranslation, Warnings, warned
 from seq2seq.inference.translator import Translator
 from seq2seq.processors import usable_processors
-from seq2seq.search import Constraints
+from seq2seq.search import Constraints, check_bounds
 
 logger = logging.getLogger("seq2seq")
 
@@ -112,7 +112,7 @@ class TranslatorPool:
         **options: What else ``Translator.load`` takes.
 
     Raises:
-        Seq2SeqError: If ``processes`` or ``threads`` is below 1, or no model is given.
+        Seq2SeqError: If ``processes`` or ``threads`` is out of range, or no model is given.
         ModelError: If there is no model, or it is damaged.
         RecipeError: If its recipe cannot be used.
     """
@@ -125,10 +125,8 @@ class TranslatorPool:
         threads: int | None = None,
         **options: Any,
     ) -> None:
-        if processes < 1:
-            raise Seq2SeqError(f"processes is {processes}; 1 or more is allowed")
-        if threads is not None and threads < 1:
-            raise Seq2SeqError(f"threads is {threads}; 1 or more is allowed")
+        check_bounds("processes", processes)
+        check_bounds("threads", threads)
         paths = [path] if isinstance(path, str | Path) else list(path)
         if not paths:
             raise Seq2SeqError("no model is given; give the folder of one, or of several")
@@ -178,19 +176,23 @@ class TranslatorPool:
         lines: Iterable[str],
         request: Request,
         constraints: Iterable[Constraints] | None = None,
+        advance: Callable[[float], None] | None = None,
     ) -> Iterator[list[ScoredTranslation]]:
         """As ``Translator.run``."""
         check_lines(lines)
         size = request.batch_size * _BATCHES_A_WINDOW
-        return self._results(_Window(*one, request) for one in windows(lines, constraints, size))
+        found = windows(lines, constraints, size)
+        return self._results((one and _Window(*one, request) for one in found), advance)
 
-    def _results(self, windows_left: Iterator[_Window]) -> Iterator[list[ScoredTranslation]]:
+    def _results(
+        self, windows_left: Iterator[_Window | None], advance: Callable[[float], None] | None
+    ) -> Iterator[list[ScoredTranslation]]:
         """Keeps some windows under way, also while whoever reads the results is elsewhere."""
         results: SimpleQueue[tuple[int, _Done | Exception]] = SimpleQueue()
         abandoned = threading.Event()
         waiting: dict[int, _Done | Exception] = {}  # by their number, those before not done yet
         given = received = taken = 0
-        more = True
+        more, paused = True, False
         try:
             while True:
                 while not results.empty() or (taken < given and taken not in waiting):
@@ -199,18 +201,24 @@ class TranslatorPool:
                     if given - received < self._most:
                         break  # a process may have nothing to do
                 while more and given - received < self._most:
-                    if given - taken >= _AHEAD * self._most:
-                        break
-                    window = next(windows_left, None)
-                    if window is None:
+                    if given - taken >= _AHEAD * self._most or (paused and taken < given):
+                        break  # whoever pauses may wait for translations
+                    try:
+                        window = next(windows_left)
+                    except StopIteration:
                         more = False
                         break
+                    if paused := window is None:
+                        continue
                     self._give(_Task(window, given, results, abandoned))
                     given += 1
                 if taken in waiting:
-                    yield from self._unpacked(waiting.pop(taken))
+                    found = self._unpacked(waiting.pop(taken))
+                    if advance is not None:
+                        advance(len(found))
+                    yield from found
                     taken += 1
-                elif taken == given:
+                elif taken == given and not more:
                     return
         finally:
             abandoned.set()

@@ -13,7 +13,14 @@ from seq2seq.data.batching import Bounds, length_batches
 from seq2seq.errors import Seq2SeqError, unknown_name
 from seq2seq.ids import EOS
 from seq2seq.recipe import Translation
-from seq2seq.search import Constraints, SearchOptions, SourceBatch, check_options
+from seq2seq.search import (
+    Constraints,
+    SearchOptions,
+    SourceBatch,
+    check_bounds,
+    check_options,
+)
+from seq2seq.storage.lines import Pause
 
 LONG = ("split", "truncate", "keep")
 """What can be done with a line that is longer than the model was trained on."""
@@ -80,8 +87,7 @@ class Request:
     def __post_init__(self) -> None:
         options = self.options
         check_options(options)
-        if self.batch_size < 1:
-            raise Seq2SeqError(f"batch_size is {self.batch_size}; 1 or more is allowed")
+        check_bounds("batch_size", self.batch_size)
         if self.long not in LONG:
             raise Seq2SeqError(f"long: {unknown_name(self.long, LONG)}")
         if self.mbr is None:
@@ -186,17 +192,25 @@ def check_without_texts(constraints: Sequence[Constraints], first_line: int) -> 
             )
 
 
+Window = tuple[list[str], list[Constraints] | None, int]
+"""Some lines, their constraints and the number of the first line."""
+
+
 def windows(
     lines: Iterable[str], constraints: Iterable[Constraints] | None, size: int
-) -> Iterator[tuple[list[str], list[Constraints] | None, int]]:
-    """Takes ``size`` lines at a time, with their constraints and the number of the first line."""
+) -> Iterator[Window | None]:
+    """Takes ``size`` lines at a time, with their constraints and the number of the first line.
+
+    Where the lines pause (``storage.lines.Pause``), a window ends early, so that nobody waits for
+    more lines to have theirs translated; None comes after it.
+    """
     lines_left = iter(lines)
     constraints_left = None if constraints is None else iter(constraints)
     count = 0
-    while window := list(islice(lines_left, size)):
-        for number, line in enumerate(window, start=count + 1):
-            if not isinstance(line, str):
-                raise Seq2SeqError(f"line {number}: must be a string, not {type(line).__name__}")
+    while True:
+        window, paused = _taken(lines_left, size, count)
+        if not window:
+            break
         own = None if constraints_left is None else list(islice(constraints_left, len(window)))
         if own is not None and len(own) < len(window):
             found = count + len(own)
@@ -204,10 +218,29 @@ def windows(
             raise Seq2SeqError(f"there are constraints for {counted}, but there are more lines")
         yield window, own, count + 1
         count += len(window)
+        if paused:
+            yield None
     if constraints_left is not None and next(constraints_left, None) is not None:
         raise Seq2SeqError(
             f"there are constraints for more lines than the {count:,} that there are"
         )
+
+
+def _taken(lines: Iterator[str], size: int, before: int) -> tuple[list[str], bool]:
+    """Takes lines, up to a pause; ``before`` is how many were taken before."""
+    window: list[str] = []
+    for line in lines:
+        if isinstance(line, Pause):
+            if window:
+                return window, True
+            continue
+        if not isinstance(line, str):
+            number = before + len(window) + 1
+            raise Seq2SeqError(f"line {number}: must be a string, not {type(line).__name__}")
+        window.append(line)
+        if len(window) == size:
+            break
+    return window, False
 
 
 def source_batch(rows: Sequence[Sequence[int]]) -> SourceBatch:

@@ -7,7 +7,7 @@ Whatever comes in, n lines give n translations. Nothing here knows the network: 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain
@@ -33,7 +33,7 @@ from seq2seq.inference.results import ScoredTranslation, Warnings, best_translat
 from seq2seq.inference.segmentation import Reader, Segment
 from seq2seq.inference.trained_on import ANY, TrainedOn
 from seq2seq.recipe import Translation
-from seq2seq.search import Constraints, Hypothesis, StepModel, run_search
+from seq2seq.search import Constraints, Hypothesis, StepModel, check_bounds, run_search
 from seq2seq.search.constraints.pieces import PieceTable
 from seq2seq.text.tokenizer import Tokenizers
 
@@ -119,15 +119,15 @@ class Translator:
             The translator.
 
         Raises:
-            Seq2SeqError: If ``threads`` is below 1, ``engine`` or ``precision`` is unknown or does
-                not fit the model, there is no shortlist, or ``combine`` or ``weights`` do not fit.
+            Seq2SeqError: If ``threads`` is out of range, ``engine`` or ``precision`` is unknown or
+                does not fit the model, there is no shortlist, or ``combine`` or ``weights`` do not
+                fit.
             ModelError: If there is no model, or it is damaged or its parts do not fit, or the
                 models of an ensemble have different tokenizers or shortlists.
             RecipeError: If its recipe cannot be used.
             MissingExtraError: If the engine's packages are not installed.
         """
-        if threads is not None and threads < 1:
-            raise Seq2SeqError(f"threads is {threads}; 1 or more is allowed")
+        check_bounds("threads", threads)
         paths = [path] if isinstance(path, str | Path) else list(path)
         check_engine(engine)
         check_precision(precision)
@@ -215,12 +215,18 @@ class Translator:
         lines: Iterable[str],
         request: Request,
         constraints: Iterable[Constraints] | None = None,
+        advance: Callable[[float], None] | None = None,
     ) -> Iterator[list[ScoredTranslation]]:
-        """Translates lines as ``stream`` does, by a request made before, and logs nothing."""
+        """Translates lines as ``stream`` does, by a request made before, and logs nothing.
+
+        ``advance`` is called while they are translated, with how many more are done; as they are
+        done together, it is often a part of one.
+        """
         check_lines(lines)
         return chain.from_iterable(
-            self.translate_window(*window, request)
+            self.translate_window(*window, request, advance)
             for window in windows(lines, constraints, request.window)
+            if window is not None
         )
 
     def translate_window(
@@ -229,6 +235,7 @@ class Translator:
         constraints: Sequence[Constraints] | None,
         first_line: int,
         request: Request,
+        advance: Callable[[float], None] | None = None,
     ) -> list[list[ScoredTranslation]]:
         """Translates some lines of many, the first of them with the number ``first_line``."""
         if self.has_shortlist:
@@ -237,7 +244,15 @@ class Translator:
         read = reader.read(lines, constraints, first_line)
         segments = [segment for line in read for segment in line.segments]
         table = self._table if constraints and any(constraints) else None
-        found = self._search(segments, table, request)
+        pieces = sum(len(segment.row) + 1 for segment in segments)
+
+        def advanced(done: int) -> None:
+            if advance is not None:
+                advance(len(lines) * done / pieces)
+
+        if advance is not None and not segments:
+            advance(len(lines))
+        found = self._search(segments, table, request, advanced)
         ratio = self.trained_on.ratio
         answers = answers_to(segments, found, self.tokenizers.target, table, request, ratio)
         tokenizers = self.tokenizers if request.details else None
@@ -247,9 +262,16 @@ class Translator:
         ]
 
     def _search(
-        self, segments: Sequence[Segment], table: PieceTable | None, request: Request
+        self,
+        segments: Sequence[Segment],
+        table: PieceTable | None,
+        request: Request,
+        advanced: Callable[[int], None],
     ) -> list[list[Hypothesis]]:
-        """Batches segments with constraints by themselves, as their rules slow all of a batch."""
+        """Batches segments with constraints by themselves, as their rules slow all of a batch.
+
+        ``advanced`` is told how many pieces of sources each batch had.
+        """
         found: list[list[Hypothesis]] = [[] for _ in segments]
         for constrained in (False, True):
             chosen = [
@@ -261,6 +283,7 @@ class Translator:
                 hypotheses = self._search_batch([segments[i] for i in members], table, request)
                 for i, several in zip(members, hypotheses, strict=True):
                     found[i] = several
+                advanced(sum(lengths[i] for i in batch))
         return found
 
     def _search_batch(

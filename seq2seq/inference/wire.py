@@ -18,7 +18,24 @@ from seq2seq.search import Constraints, Sampling, SearchOptions
 from seq2seq.text import well_formed
 
 MOST_BEAM = 100
-"""Of a request by someone else, who is not to fill the memory."""
+"""Of a request by someone else, who is not to fill the memory, or to take all the time."""
+MOST_CHARACTERS = 20_000
+"""Of a line."""
+MOST_IN_ALL = 200_000
+"""Characters of all lines."""
+MOST_PHRASES = 50
+"""That are forced or avoided in a line."""
+MOST_IN_CONSTRAINT = 1000
+"""Characters of a prefix, or of a phrase."""
+MOST_OF = {
+    "beam": MOST_BEAM,
+    "n_best": MOST_BEAM,
+    "max_ratio": 10.0,
+    "min_ratio": 10.0,
+    "max_extra": 1000,
+    "min_length": 1000,
+}
+"""Options that make a translation long or slow."""
 
 CONSTRAINTS = ("prefix", "force", "avoid")
 _REQUEST = ("text", "constraints", "options", "mbr", "long", "batch_size", "details")
@@ -51,6 +68,8 @@ def read_job(written: str | bytes, recipe: Translation, where: str, *, most_line
     for line in lines:
         if "\n" in line:
             raise Seq2SeqError(f"{where}: a text has a line end in it: give a list of lines")
+        _check_size(line, f"{where}: a text", MOST_CHARACTERS)
+    _check_size("".join(lines), f"{where}: all its text", MOST_IN_ALL)
     constraints = None
     if (found := given.get("constraints")) is not None:
         every = found if isinstance(found, list) else [found] * len(lines)
@@ -59,12 +78,15 @@ def read_job(written: str | bytes, recipe: Translation, where: str, *, most_line
                 f"{where}: has {len(every)} constraints for {len(lines)} lines: give one a line"
             )
         constraints = tuple(constraints_of(one, f"{where}: constraints") for one in every)
+        for one in constraints:
+            _check_cost(one, f"{where}: constraints")
     base = search_options(recipe)
     options = _options(base, given.get("options") or {}, f"{where}: options")
-    if options.beam > MOST_BEAM:
-        raise Seq2SeqError(
-            f"{where}: options: beam is {options.beam:,}; at most {MOST_BEAM} is allowed"
-        )
+    for name, most in MOST_OF.items():
+        if (value := getattr(options, name)) > max(most, getattr(base, name)):
+            raise Seq2SeqError(
+                f"{where}: options: {name} is {value:,}; at most {most:,g} is allowed"
+            )
     rest: dict[str, Any] = {
         name: _typed(kind, given[name], f"{where}: {name}")
         for name, kind in (("mbr", str), ("long", str), ("batch_size", int), ("details", bool))
@@ -118,6 +140,23 @@ def constraints_of(found: Any, where: str) -> Constraints:
         forced=tuple(map(well_formed, found.get("force", ()))),
         avoided=tuple(map(well_formed, found.get("avoid", ()))),
     )
+
+
+def _check_cost(constraints: Constraints, where: str) -> None:
+    """Refuses constraints that would take too long."""
+    phrases = (*constraints.forced, *constraints.avoided)
+    if len(phrases) > MOST_PHRASES:
+        raise Seq2SeqError(
+            f"{where}: {len(phrases):,} phrases; at most {MOST_PHRASES} are allowed for a line"
+        )
+    _check_size(constraints.prefix, f"{where}: the prefix", MOST_IN_CONSTRAINT)
+    for one in phrases:
+        _check_size(one, f"{where}: a phrase", MOST_IN_CONSTRAINT)
+
+
+def _check_size(text: str, what: str, most: int) -> None:
+    if len(text) > most:
+        raise Seq2SeqError(f"{what} has {len(text):,} characters; at most {most:,} are allowed")
 
 
 def translations_object(source: str, several: Sequence[ScoredTranslation]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -165,6 +166,38 @@ class Training(Section):
         }
 
 
+BOUNDS: Mapping[str, tuple[float, float]] = {
+    "beam": (1, 1000),
+    "n_best": (1, 1000),
+    "alpha": (0.0, 10.0),
+    "coverage": (0.0, 1000.0),
+    "max_ratio": (0.0, 1000.0),
+    "min_ratio": (0.0, 1000.0),
+    "max_extra": (0, 100_000),
+    "max_length": (0, 100_000),
+    "min_length": (0, 100_000),
+    "max_source": (1, 1_000_000),
+    "no_repeat_ngram": (0, 1000),
+    "repetition_penalty": (0.01, 100.0),
+    "diversity": (0.0, 1000.0),
+    "temperature": (0.0, 1000.0),
+    "top_k": (1, 10_000_000),
+    "seed": (0, 2**63 - 1),
+    "batch_size": (1, 100_000),
+    "threads": (1, 1024),
+    "processes": (1, 1024),
+}
+"""What numbers on translating may be, wherever they are given; nothing overflows within these.
+
+Bounds that are ints are those of whole numbers.
+"""
+
+
+def _within(name: str) -> Any:
+    least, most = BOUNDS[name]
+    return Field(ge=least, le=most)
+
+
 class NoNormalization(Section):
     """Scores are sums of log-probabilities."""
 
@@ -175,14 +208,14 @@ class LengthNormalization(Section):
     """Scores are divided by length ** alpha, the end of sentence counted."""
 
     kind: Literal["length"] = "length"
-    alpha: Annotated[float, Field(ge=0.0, le=100.0)] = 1.0
+    alpha: Annotated[float, _within("alpha")] = 1.0
 
 
 class GnmtNormalization(Section):
     """Scores are divided by ((5 + length) / 6) ** alpha (Wu et al. 2016, equation 14)."""
 
     kind: Literal["gnmt"] = "gnmt"
-    alpha: Annotated[float, Field(ge=0.0, le=100.0)] = 0.6
+    alpha: Annotated[float, _within("alpha")] = 0.6
 
 
 Normalization = Annotated[
@@ -203,15 +236,13 @@ class Translation(Section):
     first training file ends with, as ``train.de`` does.
     """
 
-    beam: Annotated[int, Field(ge=1, le=1000)] = 5
+    beam: Annotated[int, _within("beam")] = 5
     normalization: Normalization = LengthNormalization()
-    coverage: Annotated[float, Field(ge=0.0, le=100.0)] = (
-        0.0  # weight of GNMT's penalty; needs attention
-    )
-    min_ratio: Annotated[float, Field(ge=0.0, le=1000.0)] = 0.0
-    max_ratio: Annotated[float, Field(gt=0.0, le=1000.0)] = 2.0
-    max_extra: Annotated[int, Field(ge=1, le=1_000_000)] = 20
-    max_source: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
+    coverage: Annotated[float, _within("coverage")] = 0.0  # weight of GNMT's penalty
+    min_ratio: Annotated[float, _within("min_ratio")] = 0.0
+    max_ratio: Annotated[float, Field(gt=0.0), _within("max_ratio")] = 2.0
+    max_extra: Annotated[int, Field(ge=1), _within("max_extra")] = 20
+    max_source: Annotated[int, _within("max_source")] = 1024
     long: Literal["split", "truncate", "keep"] = "split"
     source_language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None = None
 

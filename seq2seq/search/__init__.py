@@ -5,9 +5,9 @@ What a user asks for is checked here, and the search for it is chosen.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from seq2seq.errors import Seq2SeqError
 from seq2seq.ids import SUPPRESSED, UNK
-from seq2seq.recipe.training import LengthNormalization, Normalization
+from seq2seq.recipe.training import BOUNDS, LengthNormalization, NoNormalization, Normalization
 from seq2seq.search.beam import beam_search, check_sizes
 from seq2seq.search.constraints import Constraints, make_rules
 from seq2seq.search.constraints.pieces import PieceTable
@@ -48,6 +48,7 @@ __all__ = [
     "StepModel",
     "Wish",
     "beam_search",
+    "check_bounds",
     "check_options",
     "divisors",
     "greedy",
@@ -96,6 +97,14 @@ class SearchOptions:
     allow_unknown: bool = False
     sampling: Sampling | None = None
     attention: bool = False
+
+
+_NUMBERS = (
+    "max_ratio", "max_extra", "max_length", "min_ratio", "min_length", "coverage",
+    "no_repeat_ngram", "diversity", "beam", "n_best",
+)  # fmt: skip
+_MANY = 10**30
+_MOST_TOKENS = 1_000_000  # of a translation, however long its source
 
 
 def run_search(
@@ -168,7 +177,25 @@ def length_caps(source_lengths: npt.ArrayLike, max_ratio: float, max_extra: int)
     Lengths do not count eos.
     """
     lengths = np.asarray(source_lengths, dtype=np.float64)
-    return np.floor(max_ratio * lengths + max_extra).astype(np.int64)
+    caps = np.floor(max_ratio * lengths + max_extra)
+    return np.minimum(caps, _MOST_TOKENS).astype(np.int64)
+
+
+def check_bounds(name: str, value: float | None) -> None:
+    """Refuses (``Seq2SeqError``) a number that is not within the ``BOUNDS`` of its name."""
+    least, most = BOUNDS[name]
+    if value is None:
+        return
+    whole = isinstance(most, int)
+    if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
+        kind = "a whole number" if whole else "a number"
+        raise Seq2SeqError(f"{name} is {value!r}; {kind} is needed")
+    written = str(value) if abs(value) < _MANY or not whole else "a very large number"
+    if not value >= least:
+        low = "1 (greedy)" if name == "beam" else f"{least:g}"
+        raise Seq2SeqError(f"{name} is {written}; {low} or more is allowed")
+    if value > most:
+        raise Seq2SeqError(f"{name} is {written}; at most {most:,} is allowed".replace(".0 ", " "))
 
 
 def check_options(options: SearchOptions) -> None:
@@ -176,16 +203,16 @@ def check_options(options: SearchOptions) -> None:
 
     Constraints and the model's attention are looked at later, by ``run_search``.
     """
-    lengths = ("max_ratio", "max_extra", "max_length", "min_ratio", "min_length")
-    for name in (*lengths, "coverage", "no_repeat_ngram", "diversity"):
-        value = getattr(options, name)
-        if value is not None and not 0 <= value < math.inf:
-            raise Seq2SeqError(f"{name} is {value}; 0 or more is allowed")
-    if not 0 < options.repetition_penalty < math.inf:
+    for name in _NUMBERS:
+        check_bounds(name, getattr(options, name))
+    if not options.repetition_penalty > 0:
         raise Seq2SeqError(
             f"repetition_penalty is {options.repetition_penalty}; numbers above 0 are allowed "
             "(1: no penalty, above 1: less repetition)"
         )
+    check_bounds("repetition_penalty", options.repetition_penalty)
+    if not isinstance(options.normalization, NoNormalization):
+        check_bounds("alpha", options.normalization.alpha)
     if options.max_length is not None and options.min_length > options.max_length:
         raise Seq2SeqError(
             f"min_length is {options.min_length}, but max_length {options.max_length}: "
@@ -201,6 +228,8 @@ def check_options(options: SearchOptions) -> None:
                 f"{unset} is allowed"
             )
     check_sampling(options.sampling, options.n_best)
+    for name in ("temperature", "top_k", "seed"):
+        check_bounds(name, getattr(options.sampling, name))
 
 
 def _caps_and_rules(source: SourceBatch, options: SearchOptions) -> tuple[Ints, list[Rule]]:
@@ -208,7 +237,8 @@ def _caps_and_rules(source: SourceBatch, options: SearchOptions) -> tuple[Ints, 
     source_lengths = source.lengths - 1
     caps = length_caps(source_lengths, options.max_ratio, options.max_extra)
     # A product like 0.1 * 30 may be a little too high.
-    least = np.ceil(options.min_ratio * source_lengths - 1e-9).astype(np.int64)
+    least = np.ceil(options.min_ratio * source_lengths - 1e-9)
+    least = np.minimum(least, _MOST_TOKENS).astype(np.int64)
     least = np.maximum(least, options.min_length)
     if options.max_length is not None:
         least = np.minimum(least, options.max_length)

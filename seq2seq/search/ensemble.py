@@ -110,6 +110,9 @@ class Ensemble:
         return mean_NS
 
 
+_UNEQUAL = 1_000_000
+
+
 def _shares(weights: Sequence[float] | None, models: int) -> list[float]:
     if weights is None:
         return [1 / models] * models
@@ -117,12 +120,18 @@ def _shares(weights: Sequence[float] | None, models: int) -> list[float]:
         raise Seq2SeqError(
             f"weights has {len(weights)} numbers for {models} models; it needs one for each"
         )
-    if not all(math.isfinite(weight) and weight > 0 for weight in weights):
+    if not all(0 < weight < math.inf for weight in weights):
         raise Seq2SeqError(
             f"weights holds {', '.join(f'{weight:g}' for weight in weights)}; numbers above 0 are "
             "allowed (leave a model out instead of giving it 0)"
         )
-    return [weight / sum(weights) for weight in weights]
+    if max(weights) > _UNEQUAL * min(weights):
+        raise Seq2SeqError(
+            f"weights go from {min(weights):g} to {max(weights):g}: one may be at most "
+            f"{_UNEQUAL:,} times another (leave a model out that is to count so little)"
+        )
+    total = sum(weight / max(weights) for weight in weights)  # so that no sum is infinite
+    return [weight / max(weights) / total for weight in weights]
 
 
 def _log_mean(log_probs: Sequence[Floats32], weights: Sequence[float]) -> Floats32:

@@ -11,6 +11,7 @@ anything that text comes from (``input_lines``). Both take and refuse the same c
 from __future__ import annotations
 
 import io
+import select
 import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +29,7 @@ HEAD = 2**16
 """Bytes; how much of a file is looked at to tell whether it is text."""
 
 _BUFFER = 2**20
+_MOMENT = 0.05  # seconds: who writes line by line without a rest is not waited for one by one
 _CODECS = {".gz": "gzip", ".zst": "zstd"}
 
 _UNPACK = "unpack it first"
@@ -101,8 +103,18 @@ def read_errors(
 # Inputs
 
 
-def input_lines(path: str, replaced: Callable[[int, int], None]) -> Iterator[str]:
+class Pause(str):
+    """Stands between two lines where the second was not there yet, and is none itself."""
+
+    __slots__ = ()
+
+
+def input_lines(
+    path: str, replaced: Callable[[int, int], None], *, pauses: bool = False
+) -> Iterator[str]:
     """Reads the lines of a text without their ends, each as soon as it is there.
+
+    With ``pauses`` a ``Pause`` comes before each wait for more of a pipe or a terminal.
 
     The path is a file, a pipe, or "-" for standard input. If bytes were not UTF-8 and became
     U+FFFD, ``replaced`` is called after the last line, with the number of such lines and the first
@@ -110,7 +122,10 @@ def input_lines(path: str, replaced: Callable[[int, int], None]) -> Iterator[str
     """
     invalid, first, number = 0, 0, 0
     with _opened(path) as stream:
-        for block in _whole_lines(stream, name_of(path)):
+        for block in _whole_lines(stream, name_of(path), pauses=pauses):
+            if not block:
+                yield Pause()
+                continue
             try:
                 lines = block.decode("utf-8").split("\n")
             except UnicodeDecodeError:
@@ -259,12 +274,19 @@ def _unpacked(path: str) -> Iterator[io.BufferedReader]:
 
 
 def _whole_lines(
-    stream: Any, name: str, number: int = 0, *, is_text: bool = False
+    stream: Any, name: str, number: int = 0, *, is_text: bool = False, pauses: bool = False
 ) -> Iterator[bytes]:
-    """Reads up to a megabyte at a time, and yields the lines that are complete."""
+    """Reads up to a megabyte at a time, and yields the lines that are complete.
+
+    With ``pauses`` nothing (b"") is yielded, too, where there is a wait for more.
+    """
     rest: list[bytes] = []
     size = 0  # of the rest
-    while read := stream.read1(_BUFFER):
+    while True:
+        if pauses and not _is_ready(stream):
+            yield b""
+        if not (read := stream.read1(_BUFFER)):
+            break
         if not is_text and (fault := text_fault(read[:HEAD])):
             raise DataError(f"{name}: {fault}")
         is_text = True
@@ -284,3 +306,11 @@ def _whole_lines(
         yield block.replace(b"\r\n", b"\n") if b"\r" in block else block
     if size:
         yield b"".join((*rest, b"\n"))
+
+
+def _is_ready(stream: Any) -> bool:
+    """Whether there is something to read within a moment, or the end; True where none can tell."""
+    try:
+        return bool(select.select([stream], [], [], _MOMENT)[0])
+    except (OSError, ValueError, TypeError):  # Windows knows it of sockets only
+        return True

@@ -26,7 +26,7 @@ SCRIPT = (
     "    options = Translation()\n"
     "    search_options = search_options(options)\n"
     "    has_attention = False\n"
-    "    def run(self, lines, request, constraints):\n"
+    "    def run(self, lines, request, constraints, advance):\n"
     "        assert request.batch_size == 1\n"
     "        for line in lines:\n"
     "            yield [translator.ScoredTranslation(line.upper(), 0.0, 0.0, False)]\n"

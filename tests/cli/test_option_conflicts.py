@@ -68,6 +68,13 @@ CONFLICTS = [
         "repetition_penalty is 0.0; numbers above 0 are allowed (1: no penalty, above 1: less "
         "repetition)",
     ),
+    ("--max-ratio 1e300", "max_ratio is 1e+300; at most 1,000 is allowed"),
+    ("--alpha inf", "alpha is inf; at most 10 is allowed"),
+    ("--beam 1000000", "beam is 1000000; at most 1,000 is allowed"),
+    (f"--min-length {10**21}", f"min_length is {10**21}; at most 100,000 is allowed"),
+    (f"--batch-size {10**18}", f"batch_size is {10**18}; at most 100,000 is allowed"),
+    ("--sample 2 --temperature 1e30", "temperature is 1e+30; at most 1,000 is allowed"),
+    (f"--processes {10**9}", "processes is 1000000000; at most 1,024 is allowed"),
     ("--long cut", "long: unknown name 'cut'; allowed: split, truncate, keep"),
     (
         "--alignments -",

@@ -389,3 +389,19 @@ def test_constraints_go_by_one_of_their_names() -> None:
     both = {"constraints": [Constraints(prefix="a")], "wishes": [Constraints(prefix="b")]}
     with pytest.raises(Seq2SeqError, match="both constraints and wishes are given, which are one"):
         request_and_constraints(SearchOptions(), recipe.Translation(), **both)  # type: ignore[misc]
+
+
+def test_progress_is_told_while_lines_are_translated(
+    copier: ScriptedModel, tokenizers: Tokenizers
+) -> None:
+    told: list[float] = []
+    ours = translator(copier, tokenizers, max_source=50)
+    lines = ["Hund " * 1000, "", "Hund"]
+    request, _ = request_and_constraints(ours.search_options, ours.options, beam=1, batch_size=2)
+    found = ours.run(lines, request, advance=told.append)
+    assert len(list(found)) == 3
+    assert sum(told) == pytest.approx(3)
+    assert len(told) > 5  # the long line has parts
+    told.clear()
+    list(ours.run(["", " "], request, advance=told.append))
+    assert told == [2]

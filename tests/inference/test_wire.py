@@ -101,6 +101,31 @@ def test_halves_of_surrogate_pairs_are_replaced() -> None:
             {"text": "a", "options": {"beam": 5000}},
             "options: beam is 5,000; at most 100 is allowed",
         ),
+        (
+            {"text": "a", "options": {"min_length": 5000}},
+            "options: min_length is 5,000; at most 1,000 is allowed",
+        ),
+        (
+            {"text": "a", "options": {"max_ratio": 1e300}},
+            "options: max_ratio is 1e+300; at most 10 is allowed",
+        ),
+        (
+            {"text": "a", "batch_size": 10**18},
+            f"batch_size is {10**18}; at most 100,000 is allowed",
+        ),
+        ({"text": "a" * 60_000}, "a text has 60,000 characters; at most 20,000 are allowed"),
+        (
+            {"text": "a", "constraints": {"prefix": "word " * 5000}},
+            "constraints: the prefix has 25,000 characters; at most 1,000 are allowed",
+        ),
+        (
+            {"text": "a", "constraints": {"avoid": ["a" * 1001]}},
+            "constraints: a phrase has 1,001 characters; at most 1,000 are allowed",
+        ),
+        (
+            {"text": "a", "constraints": {"avoid": ["a"] * 30, "force": ["b"] * 21}},
+            "constraints: 51 phrases; at most 50 are allowed for a line",
+        ),
         ({"text": "a", "options": 5}, "options: not an object"),
         (
             {"text": "a", "options": {"normalization": "nope"}},

@@ -226,6 +226,13 @@ def test_a_sentence_does_not_depend_on_its_batch(combine: Combine) -> None:
             "(leave a model out instead of giving it 0)",
         ),
         (
+            [6, 6],
+            {"weights": [1e308, 1e-300]},
+            Seq2SeqError,
+            "weights go from 1e-300 to 1e+308: one may be at most 1,000,000 times another (leave a "
+            "model out that is to count so little)",
+        ),
+        (
             [6],
             {"weights": [float("nan")]},
             Seq2SeqError,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from seq2seq.errors import Seq2SeqError
 from seq2seq.ids import UNK
 from seq2seq.inference.request import make_request
 from seq2seq.recipe import Translation
+from seq2seq.recipe.training import LengthNormalization
 from seq2seq.search import (
     Sampling,
     SearchOptions,
@@ -104,7 +106,36 @@ def test_nothing_gives_nothing() -> None:
         ({"min_length": -1}, "min_length is -1; 0 or more is allowed"),
         ({"max_length": -1}, "max_length is -1; 0 or more is allowed"),
         ({"min_ratio": -1.0}, "min_ratio is -1.0; 0 or more is allowed"),
-        ({"max_ratio": float("inf")}, "max_ratio is inf; 0 or more is allowed"),
+        ({"max_ratio": float("inf")}, "max_ratio is inf; at most 1,000 is allowed"),
+        ({"max_ratio": 1e300}, "max_ratio is 1e+300; at most 1,000 is allowed"),
+        ({"max_extra": 2**63 - 1}, f"max_extra is {2**63 - 1}; at most 100,000 is allowed"),
+        ({"min_length": 10**21}, f"min_length is {10**21}; at most 100,000 is allowed"),
+        ({"min_length": 10**400}, "min_length is a very large number; at most 100,000 is allowed"),
+        ({"max_length": 10**6}, "max_length is 1000000; at most 100,000 is allowed"),
+        ({"min_ratio": 1e9}, "min_ratio is 1000000000.0; at most 1,000 is allowed"),
+        ({"beam": 10**6}, "beam is 1000000; at most 1,000 is allowed"),
+        ({"beam": 2.0}, "beam is 2.0; a whole number is needed"),
+        ({"beam": True}, "beam is True; a whole number is needed"),
+        ({"coverage": "1"}, "coverage is '1'; a number is needed"),
+        ({"repetition_penalty": 1e-9}, "repetition_penalty is 1e-09; 0.01 or more is allowed"),
+        (
+            {"repetition_penalty": math.nan},
+            "repetition_penalty is nan; numbers above 0 are allowed (1: no penalty, above 1: less "
+            "repetition)",
+        ),
+        (
+            {"normalization": LengthNormalization.model_construct(alpha=math.inf)},
+            "alpha is inf; at most 10 is allowed",
+        ),
+        ({"n_best": 10**6, "sampling": Sampling()}, "n_best is 1000000; at most 1,000 is allowed"),
+        (
+            {"sampling": Sampling(seed=2**64)},
+            f"seed is {2**64}; at most 9,223,372,036,854,775,807 is allowed",
+        ),
+        (
+            {"sampling": Sampling(temperature=1e9)},
+            "temperature is 1000000000.0; at most 1,000 is allowed",
+        ),
         ({"max_extra": -1}, "max_extra is -1; 0 or more is allowed"),
         ({"no_repeat_ngram": -1}, "no_repeat_ngram is -1; 0 or more is allowed"),
         ({"diversity": -1.0}, "diversity is -1.0; 0 or more is allowed"),
