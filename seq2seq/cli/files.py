@@ -6,6 +6,7 @@ the messages around them.
 
 from __future__ import annotations
 
+import gzip
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -96,7 +97,7 @@ def counted(count: int) -> str:
 class Output:
     """Where lines go: an open file, and what errors call it."""
 
-    def __init__(self, name: str, stream: IO[bytes]) -> None:
+    def __init__(self, name: str, stream: IO[bytes] | gzip.GzipFile) -> None:
         self._name = name
         self._stream = stream
 
@@ -113,14 +114,22 @@ class Output:
 
 @contextmanager
 def write_lines(path: str) -> Iterator[Output]:
-    """Opens a file for lines; it appears under its name when it is complete, or not at all."""
+    """Opens a file for lines; it appears under its name when it is complete, or not at all.
+
+    One that is named .gz is packed.
+    """
     if path == STANDARD:
         output = Output("standard output", sys.stdout.buffer)
         yield output
         output.flush()
         return
     with output_file(path) as stream:
-        yield Output(path, stream)
+        if not path.endswith(".gz"):
+            yield Output(path, stream)
+            return
+        # Without name and time, so that the same lines are the same file.
+        with gzip.GzipFile("", "wb", fileobj=stream, mtime=0) as packed:
+            yield Output(path, packed)
 
 
 # ---------------------------------------------------------------------------------------------

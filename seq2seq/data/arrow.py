@@ -42,9 +42,13 @@ BLOCK_SCHEMA = pa.schema(
         pa.field("target", pa.binary(), nullable=False),
         pa.field("line", pa.int64(), nullable=False),
         pa.field("invalid", pa.bool_(), nullable=False),
+        pa.field("misread", pa.string(), nullable=False),
     ]
 )
-"""Texts as bytes, perhaps not UTF-8; where they are, ``invalid`` says that they once were not."""
+"""Texts as bytes, perhaps not UTF-8; where they are, ``invalid`` says that they once were not.
+
+Where there is no pair in a line, ``misread`` says why: the name of a rule that drops it.
+"""
 
 RAW_SCHEMA = pa.schema(
     [

@@ -241,6 +241,10 @@ def data_tables(recipe: Recipe) -> dict[str, Any]:
     tables = recipe.model_dump(mode="json", include={"data", "cleaning", "tokenizer"})
     del tables["tokenizer"]["sampling"]
     data = tables["data"]
+    for table in _tables_of(data):
+        if table["kind"] == "tsv":  # what is not said was 0 and 1 in version 0.3.0
+            for number, side in enumerate(("source", "target")):
+                table[side] = number if table[side] is None else table[side]
     del data["temperature"]
     data["stream"] = data["stream"] is not None
     if not data["stream"]:
@@ -248,6 +252,30 @@ def data_tables(recipe: Recipe) -> dict[str, Any]:
     if recipe.data.train is not None and isinstance(recipe.data.train, tuple):
         for part in data["train"]:
             del part["weight"], part["label"]
+    return tables
+
+
+def _tables_of(data: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The table of each corpus in a recipe's plain table of data."""
+    for split in SPLITS:
+        parts = data.get(split) or []
+        yield from parts if isinstance(parts, list) else [parts]
+
+
+def same_content(manifest: Mapping[str, Any], recipe: Recipe) -> bool:
+    """Whether a recipe would prepare what a manifest tells of: files count by their content."""
+    here = manifest["recipe"], manifest["inputs"]
+    wanted = data_tables(recipe), input_digests(recipe.data)
+    return not any(_differences("", _by_content(*here), _by_content(*wanted)))
+
+
+def _by_content(tables: dict[str, Any], inputs: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """A recipe's tables with the digest of each file in its path's place."""
+    tables = json.loads(json.dumps(tables))
+    for split in SPLITS:
+        for table in _tables_of({split: tables["data"].get(split)}):
+            for key in _PATH_KEYS & table.keys():
+                table[key] = inputs.get(split, {}).get(table[key], table[key])
     return tables
 
 

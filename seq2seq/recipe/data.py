@@ -7,24 +7,81 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from seq2seq.recipe.base import MOST, ONE, SEVERAL, Count, PositiveInt, Section, Strings
+from seq2seq.recipe.base import MOST, ONE, SEVERAL, PositiveInt, Section, Strings
+from seq2seq.storage.encodings import encoding_problem
+
+
+def _encoding(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError('must be the name of an encoding, such as "latin-1"')
+    if problem := encoding_problem(value):
+        raise ValueError(problem)
+    return value
+
+
+def _encodings(value: Any) -> Any:
+    """One encoding for both files, or a list of two."""
+    if isinstance(value, list | tuple):
+        if len(value) != 2:
+            raise ValueError('a list here means ["the source\'s encoding", "the target\'s"]')
+        return tuple(map(_encoding, value))
+    return _encoding(value)
+
+
+def _column(value: Any) -> Any:
+    is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST
+    if not is_number and not (isinstance(value, str) and value):
+        raise ValueError("must be a column's number, counted from 0, or its name in the header")
+    return value
+
+
+Encoding = Annotated[str, BeforeValidator(_encoding)]
+"""What a file is coded in. None: UTF-8, and it is an error if much of it is not."""
+Column = Annotated[int | str, BeforeValidator(_column, json_schema_input_type=int | str)]
 
 
 class LinesSource(Section):
-    """Two files, line n of one translating line n of the other; ``.gz`` and ``.zst`` unpacked."""
+    """Two files, line n of one translating line n of the other; ``.gz`` and ``.zst`` unpacked.
+
+    ``encoding`` is that of both, or a list: the source's and the target's.
+    """
 
     kind: Literal["lines"] = "lines"
     source_path: str
     target_path: str
+    encoding: (
+        Annotated[
+            str | tuple[str, str],
+            BeforeValidator(_encodings, json_schema_input_type=str | list[str]),
+        ]
+        | None
+    ) = None
 
 
 class TsvSource(Section):
-    """One file, a pair a line, columns split at tabs and never quoted; columns count from 0."""
+    """One file, a pair a line, columns split at tabs and never quoted.
+
+    Columns are numbers, counted from 0, or names in the header, which is the first line. Where one
+    is not given, the file must have two. Without ``header``, one is known by the usual names.
+    """
 
     kind: Literal["tsv"] = "tsv"
     path: str
-    source: Count = 0
-    target: Count = 1
+    source: Column | None = None
+    target: Column | None = None
+    header: bool | None = None
+    encoding: Encoding | None = None
+
+    def _broken_rules(self) -> dict[str, bool]:
+        given = [column for column in (self.source, self.target) if column is not None]
+        return {
+            "source and target are the same column": (
+                len(given) == 2 and self.source == self.target
+            ),
+            "source and target are found by name in the header: header = false has none": (
+                self.header is False and any(isinstance(column, str) for column in given)
+            ),
+        }
 
 
 class JsonlSource(Section):
@@ -34,6 +91,7 @@ class JsonlSource(Section):
     path: str
     source: str = "source"
     target: str = "target"
+    encoding: Encoding | None = None
 
 
 class ParquetSource(Section):

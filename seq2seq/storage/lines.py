@@ -4,22 +4,27 @@ Unicode has many more line ends (U+2028, a vertical tab ...), and ``str.splitlin
 Here they are content: with one more line on one side, every pair below it would be wrong. One
 ``\r`` before the ``\n`` goes with it, so that files with Windows line ends can be used.
 
-A corpus is a regular file, packed or not, with something in it (``corpus_blocks``); an input may be
-anything that text comes from (``input_lines``). Both take and refuse the same content.
+A corpus is a regular file with something in it (``corpus_blocks``); an input may be anything that
+text comes from (``input_lines``). Both take and refuse the same content, however it arrives: files
+named .gz and .zst are unpacked, and a mark at the beginning that says "UTF-8" is left out.
 """
 
 from __future__ import annotations
 
+import gzip
 import io
 import select
 import stat
 import sys
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from seq2seq.errors import DataError, Seq2SeqError, did_you_mean
+from seq2seq.errors import DataError, MissingExtraError, Seq2SeqError, did_you_mean
+from seq2seq.storage.encodings import BOM, Recoded, is_utf8, likely_encoding
 
 STANDARD = "-"
 """Standard input or output, where a path is expected."""
@@ -34,25 +39,21 @@ _CODECS = {".gz": "gzip", ".zst": "zstd"}
 
 _UNPACK = "unpack it first"
 _CONVERT = "convert it to UTF-8"
+_PACK = "unpack it first, or pack it as .gz or .zst"
+_UTF16 = "UTF-16 text"
 _KINDS = {
-    b"\x1f\x8b": ("gzip data", _UNPACK),
-    b"\x28\xb5\x2f\xfd": ("Zstandard data", _UNPACK),
+    b"\x1f\x8b": ("gzip data", "its name must end in .gz"),
+    b"\x28\xb5\x2f\xfd": ("Zstandard data", "its name must end in .zst"),
     b"PAR1": ("Parquet", "write its texts to a file, one a line"),
     b"PK\x03\x04": ("a zip archive", _UNPACK),
-    b"BZh": ("bzip2 data", _UNPACK),
-    b"\xfd7zXZ": ("xz data", _UNPACK),
-    b"\xff\xfe": ("UTF-16 text", _CONVERT),
-    b"\xfe\xff": ("UTF-16 text", _CONVERT),
+    b"BZh": ("bzip2 data", _PACK),
+    b"\xfd7zXZ": ("xz data", _PACK),
+    b"\xff\xfe": (_UTF16, _CONVERT),
+    b"\xfe\xff": (_UTF16, _CONVERT),
 }
-_PACK = "unpack it first, or pack it as .gz or .zst"
-_CORPUS_ADVICE = {
-    "gzip data": "its name must end in .gz",
-    "Zstandard data": "its name must end in .zst",
-    "Parquet": "its name must end in .parquet, or say kind = 'parquet'",
-    "bzip2 data": _PACK,
-    "xz data": _PACK,
-}
+_CORPUS_ADVICE = {"Parquet": "its name must end in .parquet, or say kind = 'parquet'"}
 _STRANGE = ("\ufffd", *map(chr, (*range(9), *range(14, 32), 127)))
+_SOON = 2**12  # bytes
 _NOISE = 16  # so many strange characters may be in any text
 _MOSTLY_NOT_TEXT = 0.3  # UTF-16 has half, programs more; a few ugly lines have less
 
@@ -60,21 +61,50 @@ _MOSTLY_NOT_TEXT = 0.3  # UTF-16 has half, programs more; a few ugly lines have 
 def text_fault(head: bytes, advice: Mapping[str, str] | None = None) -> str | None:
     """What is wrong with a file that is not UTF-8 text, as words behind its name; None for text.
 
-    ``head`` is its first ``HEAD`` bytes, or all; a character that their end cuts in two is no
-    fault. ``advice`` says what to do about a kind of file ("gzip data"), for readers of more than
-    text.
+    ``head`` is its first ``HEAD`` bytes, or all. ``advice`` says what to do about a kind of file
+    ("gzip data"), for readers of more than text.
     """
-    for magic, (kind, usual) in _KINDS.items():
-        if head.startswith(magic):
-            return f"not plain text but {kind}: {(advice or {}).get(kind, usual)}"
-    text = head.decode("utf-8", "replace")
-    strange = sum(map(text.count, _STRANGE))
-    if strange > _NOISE and strange > _MOSTLY_NOT_TEXT * len(text):
+    return _Head(advice).fault(head, end=True)
+
+
+class _Head:
+    """Judges the beginning of a text line by line, since a pipe gives it in pieces of any size."""
+
+    def __init__(self, advice: Mapping[str, str] | None = None) -> None:
+        self._advice = advice or {}
+        self._strange = self._characters = 0
+        self._place = 0  # bytes that were looked at
+
+    def missing(self, size: int) -> bool:
+        """Whether more than this must be there before a line without an end can be judged."""
+        return self._place + size < HEAD
+
+    def fault(self, lines: bytes, *, end: bool = False) -> str | None:
+        """What is wrong so far, with the next lines, or all that count; ``end``: there is no more.
+
+        It is judged at the end of each line, but the first few kilobytes only as a whole.
+        """
+        lines = lines[: max(0, HEAD - self._place)]
+        if not self._place:
+            for magic, (kind, usual) in _KINDS.items():
+                if lines.startswith(magic):
+                    return f"not plain text but {kind}: {self._advice.get(kind, usual)}"
+        for line in lines.splitlines(keepends=True):
+            text = line.decode("utf-8", "replace")
+            self._strange += sum(map(text.count, _STRANGE))
+            self._characters += len(text)
+            self._place += len(line)
+            if self._place >= _SOON and (fault := self._fault()):
+                return fault
+        return self._fault() if end else None
+
+    def _fault(self) -> str | None:
+        if self._strange <= max(_NOISE, _MOSTLY_NOT_TEXT * self._characters):
+            return None
         return (
-            f"not UTF-8 text ({strange / len(text):.0%} of its beginning are control characters "
-            "or not UTF-8): a binary file, or text in another encoding?"
+            f"not UTF-8 text ({self._strange / self._characters:.0%} of its beginning are control "
+            "characters or not UTF-8): a binary file, or text in another encoding?"
         )
-    return None
 
 
 def name_of(path: str) -> str:
@@ -122,7 +152,8 @@ def input_lines(
     """
     invalid, first, number = 0, 0, 0
     with _opened(path) as stream:
-        for block in _whole_lines(stream, name_of(path), pauses=pauses):
+        waits = path != STANDARD and Path(path).is_file()  # else each line is wanted at once
+        for block in _whole_lines(stream, name_of(path), head=_Head(), waits=waits, pauses=pauses):
             if not block:
                 yield Pause()
                 continue
@@ -144,7 +175,7 @@ def count_lines(path: str) -> int | None:
     if path == STANDARD or not Path(path).is_file():
         return None
     with _opened(path) as stream:
-        return sum(block.count(b"\n") for block in _whole_lines(stream, path))
+        return sum(block.count(b"\n") for block in _whole_lines(stream, path, head=_Head()))
 
 
 def _is_utf8(line: bytes) -> bool:
@@ -163,7 +194,10 @@ def _opened(path: str) -> Iterator[Any]:
         if path == STANDARD:
             yield sys.stdin.buffer
             return
-        with Path(path).open("rb") as stream:
+        if is_packed(path):
+            with Path(path).open("rb"):
+                pass  # a folder, or nothing, in the words for it
+        with _unpacked(path) as stream:
             yield stream
 
 
@@ -198,23 +232,48 @@ def split_block(block: bytes) -> list[bytes]:
     return block.split(b"\n")[:-1]
 
 
-def corpus_blocks(path: str, *, offset: int = 0, lines_before: int = 0) -> Iterator[bytes]:
+def corpus_blocks(
+    path: str, *, offset: int = 0, lines_before: int = 0, encoding: str | None = None
+) -> Iterator[bytes]:
     r"""Reads whole lines by the megabyte, since a call for each would take most of the time.
 
-    Files named .gz and .zst are unpacked; of others, reading may begin at an ``offset`` in bytes,
-    with ``lines_before`` it, for messages. Every line ends with ``\n``, the last one too. Raises
-    ``DataError`` if the file cannot be read or unpacked, is empty, or is not text.
+    They are UTF-8, whatever the file's ``encoding``; what is invalid in it is so in them. Files
+    named .gz and .zst are unpacked; of others in UTF-8, reading may begin at an ``offset`` in
+    bytes, with ``lines_before`` it, for messages. Every line ends with ``\n``, the last one too.
+    Raises ``DataError`` if the file cannot be read or unpacked, is empty, or is not text.
     """
     check_file(path)
     with _unpacked(path) as stream:
-        head = stream.peek(HEAD)[:HEAD]
-        if not head:
-            raise DataError(f"{path}: the file is empty")
-        if fault := text_fault(head, _CORPUS_ADVICE):
-            raise DataError(f"{path}: {fault}")
         if offset:
             stream.seek(offset)
-        yield from _whole_lines(stream, path, lines_before, is_text=True)
+        text = stream if is_utf8(encoding) else Recoded(stream, str(encoding))
+        blocks = _whole_lines(text, path, lines_before, head=None if offset else _CorpusHead())
+        first = next(blocks, None)
+        if first is None and not offset:
+            raise DataError(f"{path}: the file is empty")
+        yield from () if first is None else (first,)
+        yield from blocks
+
+
+class _CorpusHead(_Head):
+    """The beginning of a corpus, of which the recipe can name the encoding."""
+
+    def __init__(self) -> None:
+        super().__init__(_CORPUS_ADVICE)
+
+    def fault(self, lines: bytes, *, end: bool = False) -> str | None:
+        """What is wrong, with the encoding to name where that is it."""
+        fault = super().fault(lines, end=end)
+        if fault and (_UTF16 in fault or "encoding" in fault):
+            likely = likely_encoding(lines)
+            if likely is not None:
+                return f"not UTF-8 text but probably {likely}: {encoding_advice(likely)}"
+        return fault
+
+
+def encoding_advice(likely: str) -> str:
+    """How to name the encoding of a corpus's file in the recipe."""
+    return f'if so, give its table in the recipe the key encoding = "{likely}"'
 
 
 def is_packed(path: str) -> bool:
@@ -248,24 +307,29 @@ def place_after(block: bytes, lines: int) -> int:
 
 
 @contextmanager
-def _unpacked(path: str) -> Iterator[io.BufferedReader]:
+def _unpacked(path: str) -> Iterator[Any]:
     codec = _CODECS.get(Path(path).suffix)
     try:
         if codec is None:
-            with Path(path).open("rb", buffering=0) as raw:
-                yield io.BufferedReader(raw, _BUFFER)
+            with Path(path).open("rb") as raw:
+                yield raw
+        elif codec == "gzip":
+            with gzip.open(path, "rb") as packed:
+                yield packed
         else:
-            import pyarrow as pa
-
+            try:
+                import pyarrow as pa
+            except ModuleNotFoundError as error:
+                raise MissingExtraError("unpacking .zst", "train", "pyarrow") from error
             # pyarrow's codecs report a truncated stream; the zstandard package ends it silently.
             with pa.input_stream(path, compression=codec) as packed:
                 yield io.BufferedReader(packed, _BUFFER)
-    except OSError as error:
-        if codec is None or error.errno is not None:
+    except (OSError, EOFError, zlib.error) as error:
+        if codec is None or getattr(error, "errno", None) is not None:
             with read_errors(path):
                 raise
         reason = str(error).splitlines()[0]
-        if "Truncated" in reason:
+        if isinstance(error, EOFError) or "Truncated" in reason:
             raise DataError(f"{path}: the {codec} data ends too early: a broken copy?") from None
         raise DataError(f"{path}: not {codec} data, or damaged ({reason})") from None
 
@@ -274,22 +338,35 @@ def _unpacked(path: str) -> Iterator[io.BufferedReader]:
 
 
 def _whole_lines(
-    stream: Any, name: str, number: int = 0, *, is_text: bool = False, pauses: bool = False
+    stream: Any,
+    name: str,
+    number: int = 0,
+    *,
+    head: _Head | None = None,
+    waits: bool = True,
+    pauses: bool = False,
 ) -> Iterator[bytes]:
     """Reads up to a megabyte at a time, and yields the lines that are complete.
 
-    With ``pauses`` nothing (b"") is yielded, too, where there is a wait for more.
+    From the beginning of a text, there is its ``head`` to be judged; with ``waits``, before the
+    first line is given. With ``pauses`` nothing (b"") is yielded, too, where there is a wait for
+    more.
     """
     rest: list[bytes] = []
     size = 0  # of the rest
-    while True:
-        if pauses and not _is_ready(stream):
-            yield b""
-        if not (read := stream.read1(_BUFFER)):
-            break
-        if not is_text and (fault := text_fault(read[:HEAD])):
+
+    def judged(lines: bytes, *, end: bool = False) -> bytes:
+        if head is not None and (fault := head.fault(lines, end=end)):
             raise DataError(f"{name}: {fault}")
-        is_text = True
+        return lines
+
+    reads = _reads(stream, pauses=pauses and not waits)
+    if head is not None and waits:
+        reads = chain(filter(None, [judged(_beginning(reads), end=True)]), reads)
+    for read in reads:
+        if not read:
+            yield b""
+            continue
         first = read.find(b"\n")
         if size + (first if first >= 0 else len(read)) > LONGEST_LINE:
             raise DataError(
@@ -299,13 +376,40 @@ def _whole_lines(
         if not end:
             rest.append(read)
             size += len(read)
+            if not waits and head is not None and not head.missing(size):
+                judged(b"".join(rest))
             continue
         block = b"".join((*rest, read[:end]))
+        if not waits:
+            judged(block)
+        if not number and head is not None:
+            block = block.removeprefix(BOM)
         rest, size = [read[end:]], len(read) - end
         number += block.count(b"\n")
         yield block.replace(b"\r\n", b"\n") if b"\r" in block else block
-    if size:
-        yield b"".join((*rest, b"\n"))
+    last = b"".join(rest)
+    if not waits:
+        judged(last, end=True)
+    if not number and head is not None:
+        last = last.removeprefix(BOM)
+    if last:
+        yield last + b"\n"
+
+
+def _reads(stream: Any, *, pauses: bool) -> Iterator[bytes]:
+    while True:
+        if pauses and not _is_ready(stream):
+            yield b""
+        if not (read := stream.read1(_BUFFER)):
+            return
+        yield read
+
+
+def _beginning(reads: Iterator[bytes]) -> bytes:
+    found: list[bytes] = []
+    while sum(map(len, found)) < HEAD and (read := next(reads, b"")):
+        found.append(read)
+    return b"".join(found)
 
 
 def _is_ready(stream: Any) -> bool:

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -64,13 +65,14 @@ class RawPair(NamedTuple):
     """A pair as it was read.
 
     ``line`` counts from 1, in lines (or rows) of the input; ``invalid_utf8`` says that bytes which
-    are not UTF-8 were replaced in it.
+    are not UTF-8 were replaced in it. ``misread``, if anything, is why its line holds no pair.
     """
 
     line: int
     source: str
     target: str
     invalid_utf8: bool = False
+    misread: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,9 @@ class _Rule(NamedTuple):
 
 _Make = Callable[["recipe.Cleaning"], _Rule | None]
 _RULES: dict[str, _Make] = {}
+HEADER, COLUMNS = "header", "columns"
+"""Lines that hold no pair: the names of a table's columns, and other than its number of columns."""
+INVALID = "invalid_utf8"
 DUPLICATES = "duplicates"
 """The last rule, which needs the whole corpus: a pair is dropped that was there before."""
 
@@ -106,6 +111,7 @@ DUPLICATES = "duplicates"
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 _NONE = np.zeros(0, dtype=np.intp)
+_ALL_READ: Mapping[int, str] = MappingProxyType({})
 # The bytes that white space can begin with: by them few texts are taken for blank ones wrongly.
 _MAY_BEGIN_SPACE = np.isin(
     np.arange(256), [*range(0x09, 0x0E), *range(0x1C, 0x21), 0xC2, 0xE1, 0xE2, 0xE3]
@@ -206,7 +212,7 @@ def min_letters(options: recipe.Cleaning) -> _Rule | None:
     return _either(lambda text: share_of_letters(text) < bound)
 
 
-RULES = (*_RULES, DUPLICATES)
+RULES = (HEADER, COLUMNS, *_RULES, DUPLICATES)
 
 
 def _length(unit: str) -> Callable[[str], int]:
@@ -237,13 +243,18 @@ class Rules:
         self._rules = [(name, rule) for name, rule in made.items() if rule is not None]
 
     def failing(
-        self, sources: Texts, targets: Texts, invalid: Places = _NONE
+        self,
+        sources: Texts,
+        targets: Texts,
+        invalid: Places = _NONE,
+        misread: Mapping[int, str] = _ALL_READ,
     ) -> tuple[Places, list[str]]:
         """Finds the pairs that are to be dropped: their places, in order, and each one's rule.
 
-        In the pairs at the places ``invalid``, bytes that are not UTF-8 were replaced.
+        In the pairs at the places ``invalid``, bytes that are not UTF-8 were replaced; of those
+        that are ``misread``, the reason is given.
         """
-        found = [invalid]
+        found = [invalid, np.fromiter(misread, np.intp, len(misread))]
         for _, rule in self._rules:
             if rule.suspects is None:
                 found.append(np.arange(len(sources)))
@@ -257,7 +268,7 @@ class Rules:
             targets.some(suspects),
             np.isin(suspects, invalid).tolist(),
         )
-        names = [self._first_failed(pair) for pair in pairs]
+        names = [misread.get(pair.line) or self._first_failed(pair) for pair in pairs]
         places = suspects[[name is not None for name in names]]
         return places, [name for name in names if name is not None]
 

@@ -56,9 +56,9 @@ CASES = [
         stdin=bytes(100),
     ),
     Case(
-        "packed input",
+        "packed input that is cut",
         "translate model text.gz",
-        "text.gz: not plain text but gzip data: unpack it first",
+        "text.gz: the gzip data ends too early: a broken copy?",
     ),
     Case(
         "UTF-16 input",

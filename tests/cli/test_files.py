@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import io
 import sys
 from pathlib import Path
@@ -96,3 +97,22 @@ def test_a_read_that_fails_midway(monkeypatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Failing())))
     with pytest.raises(Seq2SeqError, match=r"^standard input: cannot be read: Input/output error$"):
         list(files.read_lines("-"))
+
+
+def test_a_file_named_gz_is_packed(tmp_path: Path) -> None:
+    path = tmp_path / "out.gz"
+    lines = ["ein Hund", "", "Größe"]
+    with files.write_lines(str(path)) as output:
+        for line in lines:
+            output.write(line)
+        output.flush()
+    assert gzip.decompress(path.read_bytes()).decode() == "".join(f"{line}\n" for line in lines)
+    assert list(files.read_lines(str(path))) == lines
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_mark_at_the_beginning_does_not_reach_the_score(tmp_path: Path, mark: str) -> None:
+    (tmp_path / "a").write_text(f"{mark}Ein Hund rennt im Park.\n", encoding="utf-8")
+    (tmp_path / "b").write_text("Ein Hund rennt im Park.\n", encoding="utf-8")
+    assert files.all_lines(str(tmp_path / "a")) == files.all_lines(str(tmp_path / "b"))

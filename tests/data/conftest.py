@@ -36,9 +36,13 @@ def corpus(tmp_path: Path) -> dict[str, list[str]]:
 def recipe_for(tmp_path: Path) -> Callable[..., Recipe]:
     """Makes a recipe for the corpus; keywords replace tables."""
 
-    def make(**tables: object) -> Recipe:
+    def make(encoding: str | None = None, **tables: object) -> Recipe:
         data = {
-            split: [str(tmp_path / f"{split}.a"), str(tmp_path / f"{split}.b")]
+            split: {
+                "source_path": str(tmp_path / f"{split}.a"),
+                "target_path": str(tmp_path / f"{split}.b"),
+                "encoding": encoding,
+            }
             for split in ("train", "val", "test")
         }
         values = {"data": data, "tokenizer": {"vocab_size": 90}, **tables}

@@ -178,7 +178,7 @@ def test_all_problems_at_once_in_plain_words() -> None:
         "  data.val: cannot tell what 'x.foo' is: give two files, or one that ends in .tsv, "
         ".jsonl or .parquet (perhaps .gz or .zst), or a table with a kind\n"
         "  data.test.path: missing\n"
-        "  data.test.source: must be a whole number at least 0, not true\n"
+        "  data.test.source: must be a column's number, counted from 0, or its name in the header\n"
         "  cleaning.max_length: must be a whole number at least 1, or 'none', not 'many'\n"
         "  cleaning.max_ratio: must be above 1, or 'none', not 0.5\n"
         "  tokenizer.kind: unknown value 'wordpiece'; allowed: unigram, bpe\n"
@@ -261,7 +261,7 @@ def test_all_problems_at_once_in_plain_words() -> None:
         (
             "data.train = [['a', 'b'], {path = 'b.tsv', weigt = 2.0}]",
             "data.train[1].weigt: unknown key (did you mean 'weight'?); allowed: kind, path, "
-            "source, target, weight, label",
+            "source, target, header, encoding, weight, label",
         ),
         (
             "data.train = [['a', 'b'], {path = 'b.tsv', weight = -1}]",

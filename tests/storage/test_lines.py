@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from seq2seq.errors import DataError
 from seq2seq.storage import lines
+from seq2seq.storage.encodings import likely_encoding
 from seq2seq.storage.lines import (
     HEAD,
     LONGEST_LINE,
@@ -50,10 +51,10 @@ def parquet() -> bytes:
 @pytest.mark.parametrize(
     ("head", "fault"),
     [
-        (gzip.compress(TEXT, mtime=0), "gzip data: unpack it first"),
-        (pa.compress(TEXT, "zstd", asbytes=True), "Zstandard data: unpack it first"),
-        (bz2.compress(TEXT), "bzip2 data: unpack it first"),
-        (lzma.compress(TEXT), "xz data: unpack it first"),
+        (gzip.compress(TEXT, mtime=0), "gzip data: its name must end in .gz"),
+        (pa.compress(TEXT, "zstd", asbytes=True), "Zstandard data: its name must end in .zst"),
+        (bz2.compress(TEXT), "bzip2 data: unpack it first, or pack it as .gz or .zst"),
+        (lzma.compress(TEXT), "xz data: unpack it first, or pack it as .gz or .zst"),
         (zipped(), "a zip archive: unpack it first"),
         (parquet(), "Parquet: write its texts to a file, one a line"),
         (TEXT.decode().encode("utf-16"), "UTF-16 text: convert it to UTF-8"),
@@ -70,7 +71,7 @@ def test_a_readers_own_advice_is_for_its_kind_alone() -> None:
         text_fault(gzip.compress(TEXT, mtime=0), advice)
         == "not plain text but gzip data: name it .gz"
     )
-    assert str(text_fault(bz2.compress(TEXT), advice)).endswith("bzip2 data: unpack it first")
+    assert str(text_fault(bz2.compress(TEXT), advice)).endswith("pack it as .gz or .zst")
 
 
 @settings(deadline=None)
@@ -137,7 +138,7 @@ def test_corpora_and_inputs_are_the_same_files(tmp_path: Path, content: bytes) -
         try:
             return call()
         except DataError as error:
-            return str(error)
+            return str(error).partition(" text")[0]  # of a corpus the encoding is guessed, too
 
     corpus = told(lambda: [one.decode("utf-8", "replace") for one in corpus_lines(str(path))])
     assert corpus == told(lambda: read(path))
@@ -245,3 +246,130 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     )
     empty = write(tmp_path, gzip.compress(b"", mtime=0), "empty.gz")
     assert said(lambda: list(corpus_lines(str(empty)))) == f"{empty}: the file is empty"
+
+
+# -- however it comes, and whatever it is coded in ------------------------------------------------
+
+
+def through_a_pipe(monkeypatch: pytest.MonkeyPatch, data: bytes, size: int) -> list[str] | str:
+    """Reads standard input that gives so many bytes at a time."""
+
+    class Slow(io.RawIOBase):
+        def __init__(self) -> None:
+            self.left = data
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: Any) -> int:
+            part, self.left = self.left[:size], self.left[size:]
+            buffer[: len(part)] = part
+            return len(part)
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Slow())))
+    found: list[str] = []
+    try:
+        found.extend(input_lines("-", lambda *_: None))
+    except DataError as error:
+        return str(error).partition(": ")[2]
+    return found
+
+
+UGLY = st.sampled_from([b"a" * 30, b"\xff" * 9, b"\x00" * 12, b"\n", "ö".encode() * 20, lines.BOM])
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(UGLY), st.sampled_from([1, 7, 64, 2**16]))
+@example([b"\xff" * 17, b"\n", b"a" * 999, b"\n"], 7)
+@example([b"a" * 39, b"\n", b"\xff" * 17, b"\n", b"a" * 999], 1)
+@example([b"\x00" * 2 * HEAD], 2**10)
+def test_what_is_text_does_not_depend_on_how_it_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pieces: list[bytes], size: int
+) -> None:
+    data = b"".join(pieces)
+    path = write(tmp_path, data)
+    packed = write(tmp_path, gzip.compress(data, mtime=0), "file.gz")
+
+    def told(path: Path) -> list[str] | str:
+        try:
+            return read(path)
+        except DataError as error:
+            return str(error).partition(": ")[2]
+
+    assert told(path) == told(packed) == through_a_pipe(monkeypatch, data, size)
+
+
+@pytest.mark.parametrize("rest", ["", "\n", "A dog\nruns", "A\n\ufeffA\n"])
+def test_a_mark_at_the_beginning_is_no_text(tmp_path: Path, rest: str) -> None:
+    data = lines.BOM + rest.encode()
+    path = write(tmp_path, data)
+    assert read(path) == read(write(tmp_path, rest.encode(), "without"))
+    assert count_lines(str(path)) == len(read(path))
+    if rest:
+        assert [one.decode() for one in corpus_lines(str(path))] == read(path)
+        offset = offset_after(str(path), 0, 1)
+        left = b"".join(corpus_blocks(str(path), offset=offset, lines_before=1)).decode()
+        assert left == "".join(f"{line}\n" for line in read(path)[1:])
+    else:
+        assert said(lambda: list(corpus_blocks(str(path)))) == f"{path}: the file is empty"
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_packed_inputs_are_unpacked(tmp_path: Path, suffix: str) -> None:
+    packed = pa.compress(TEXT * 3, {".gz": "gzip", ".zst": "zstd"}[suffix], asbytes=True)
+    path = write(tmp_path, packed, f"text{suffix}")
+    assert read(path) == [TEXT.decode().strip()] * 3
+    assert count_lines(str(path)) == 3
+    path.write_bytes(TEXT)
+    assert "data, or damaged" in said(lambda: read(path))
+    path.write_bytes(packed[:-9])
+    assert "ends too early: a broken copy?" in said(lambda: read(path))
+    assert said(lambda: read(tmp_path / f"no{suffix}")) == f"{tmp_path}/no{suffix}: no such file"
+
+
+GERMAN = "Über den Wolken muß die Freiheit wohl grenzenlos sein.\nAlle Ängste, sagt man.\n"
+RUSSIAN = "Все счастливые семьи похожи друг на друга.\nКаждая несчастлива по-своему.\n"
+JAPANESE = "国境の長いトンネルを抜けると雪国であった。\n夜の底が白くなった。\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        (GERMAN, "latin-1"),
+        (GERMAN, "cp1252"),
+        (GERMAN, "utf-16"),
+        (GERMAN, "utf-16-be"),
+        (RUSSIAN, "cp1251"),
+        (RUSSIAN, "koi8-r"),
+        (JAPANESE, "shift_jis"),
+        (JAPANESE, "euc_jp"),
+    ],
+)
+def test_a_corpus_in_another_encoding_is_the_same_corpus(
+    tmp_path: Path, text: str, encoding: str
+) -> None:
+    path = write(tmp_path, (text * 20).encode(encoding))
+    expected = (text * 20).encode()
+    assert b"".join(corpus_blocks(str(path), encoding=encoding)) == expected
+    likely = likely_encoding(path.read_bytes())
+    assert likely is not None
+    assert path.read_bytes().decode(likely) == text * 20
+
+
+def test_what_an_encoding_lacks_stays_invalid(tmp_path: Path) -> None:
+    path = write(tmp_path, b"caf\xe9\n\x81\x8d\nTee\n")
+    found = b"".join(corpus_blocks(str(path), encoding="cp1252"))
+    assert found == "café\n".encode() + b"\xff\xff\nTee\n"
+
+
+def test_the_encoding_to_name_is_told(tmp_path: Path) -> None:
+    for data, likely in (
+        (("\ufeff" + GERMAN).encode("utf-16-le"), "utf-16"),
+        (GERMAN.encode("utf-16-le"), "utf-16-le"),
+        ((RUSSIAN * 9).encode("cp1251"), "cp1251"),
+    ):
+        path = write(tmp_path, data)
+        assert said(lambda: list(corpus_lines(str(path)))) == (  # noqa: B023
+            f"{path}: not UTF-8 text but probably {likely}: if so, give its table in the recipe "
+            f'the key encoding = "{likely}"'
+        )

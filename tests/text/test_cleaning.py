@@ -48,7 +48,8 @@ class Cleaner:
         sources = [pair.source.encode("utf-8", "surrogatepass") for pair in pairs]
         targets = [pair.target.encode("utf-8", "surrogatepass") for pair in pairs]
         invalid = np.flatnonzero([pair.invalid_utf8 for pair in pairs])
-        places, names = self._rules.failing(Texts.of(sources), Texts.of(targets), invalid)
+        misread = {n: pair.misread for n, pair in enumerate(pairs) if pair.misread}
+        places, names = self._rules.failing(Texts.of(sources), Texts.of(targets), invalid, misread)
         failed = dict(zip(places.tolist(), names, strict=True))
         kept = []
         for n, pair in enumerate(pairs):
@@ -72,7 +73,8 @@ def cleaner(**rules: object) -> Cleaner:
 
 
 def test_every_key_of_the_recipe_is_a_rule() -> None:
-    assert set(RULES) == set(NOTHING) == set(Cleaning.model_fields) - {"unit"}
+    keys = set(Cleaning.model_fields) - {"unit"}
+    assert set(RULES) - {"header", "columns"} == set(NOTHING) == keys
 
 
 @pytest.mark.parametrize(
@@ -150,7 +152,7 @@ def test_the_first_rule_that_fails_is_the_one_that_counts() -> None:
         RawPair(10, "a", "b"),
     ]
     assert work.clean(pairs) == pairs[:1]
-    once = [Dropped(rule, 1, n) for n, rule in enumerate(RULES[:-1], 2)]
+    once = [Dropped(rule, 1, n) for n, rule in enumerate(RULES[2:-1], 2)]
     assert work.dropped == (*once, Dropped("duplicates", 2, 9))
 
 
@@ -183,6 +185,15 @@ def test_looking_for_suspects_drops_what_testing_each_pair_drops(
     pairs = [RawPair(n, *value) for n, value in enumerate(values, 1)]
     work = cleaner(empty=True, invalid_utf8=True, control_characters=True, max_length=bound)
     assert work.clean(pairs) == [pair for pair in pairs if by_definition(pair, bound)]
+
+
+def test_what_is_no_pair_is_dropped_whatever_the_rules() -> None:
+    pairs = [RawPair(1, "", "", misread="header"), RawPair(2, "", "", misread="columns")]
+    work = cleaner()
+    assert work.clean([*pairs, RawPair(3, "", ""), RawPair(4, "", "", misread="columns")]) == [
+        RawPair(3, "", "")
+    ]
+    assert work.dropped == (Dropped("header", 1, 1), Dropped("columns", 2, 2))
 
 
 def test_counts_go_on_over_calls() -> None:

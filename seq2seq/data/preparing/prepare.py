@@ -23,10 +23,9 @@ from seq2seq.data import Progress
 from seq2seq.data.arrow import RAW_SCHEMA, SCHEMA, Column, read_batches, writer
 from seq2seq.data.dataset import (
     PreparedData,
-    data_tables,
-    digest_of,
     input_digests,
     read_manifest,
+    same_content,
     write_manifest,
 )
 from seq2seq.data.mixture import NamedSource, sources_of
@@ -86,9 +85,7 @@ def is_prepared(recipe: Recipe, output: Path) -> bool:
         manifest = read_manifest(Path(output))
     except DataError:
         return False
-    if manifest["recipe_digest"] != digest_of(data_tables(recipe)):
-        return False
-    return bool(manifest["inputs"] == input_digests(recipe.data))
+    return same_content(manifest, recipe)
 
 
 def _sources(recipe: Recipe) -> dict[str, tuple[NamedSource, ...]]:
@@ -197,7 +194,7 @@ class _Preparation:
         wanted = _GLANCE if options.model or options.source_model else options.max_lines
         work, count = Work(self._cleaning("train"), None), self._new_count("train")
         for named in sources:
-            count.begin(named.name)
+            count.begin(named)
         self._progress.start("reading a sample of train", wanted)
         with writer(self._raw / split_file("train"), RAW_SCHEMA) as raw:
             for corpus, block in Streams(self._recipe.data).sample():
@@ -228,7 +225,7 @@ class _Preparation:
             folder, schema, processes, verb = self._folder, SCHEMA, self._processes, "tokenizing"
         with writer(folder / split_file(split), schema) as pairs:
             for named in sources:
-                self._progress.start(f"{verb} {count.begin(named.name)}", None)
+                self._progress.start(f"{verb} {count.begin(named)}", None)
                 with self._worked(read_blocks(named.source), work, processes) as results:
                     for result in results:
                         batch = count.cleaned(result)

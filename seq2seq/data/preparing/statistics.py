@@ -14,10 +14,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from seq2seq.data.arrow import flat_ids
+from seq2seq.data.mixture import NamedSource
 from seq2seq.data.preparing.worker import Result
+from seq2seq.data.reading.corpus import MOST_INVALID, encodings_of, invalid_text_error
 from seq2seq.errors import DataError, printable
 from seq2seq.ids import UNK
-from seq2seq.text.cleaning import DUPLICATES, Dropped, Drops
+from seq2seq.recipe.data import Source
+from seq2seq.text import shown
+from seq2seq.text.cleaning import DUPLICATES, INVALID, Dropped, Drops
 from seq2seq.text.sentences import split_sentences
 
 if TYPE_CHECKING:
@@ -25,18 +29,20 @@ if TYPE_CHECKING:
 
 _PERCENTILES = (50, 90, 99)
 _SAMPLE = 100  # lines of a batch whose sentences are counted
+EXAMPLES = 3
+_LONGEST = 70  # characters of an example
 
 
 @dataclass(frozen=True)
 class Side:
     """One side of a split: its pieces, without bos and eos, and how many a line has."""
 
-    tokens: int
-    unknown: int
-    p50: int  # the pieces that 50, 90 and 99 lines in a hundred do not exceed
-    p90: int
-    p99: int
-    longest: int
+    tokens: int = 0
+    unknown: int = 0
+    p50: int = 0  # the pieces that 50, 90 and 99 lines in a hundred do not exceed
+    p90: int = 0
+    p99: int = 0
+    longest: int = 0
 
     @property
     def unknown_rate(self) -> float:
@@ -54,6 +60,7 @@ class Corpus:
     kept: int  # pairs in the prepared file
     replaced: int  # kept pairs in which bytes that are not UTF-8 were replaced
     replaced_line: int | None  # the line of the first of them
+    examples: tuple[tuple[str, str], ...] = ()  # the first kept pairs, cut where they are long
 
 
 @dataclass(frozen=True)
@@ -68,8 +75,8 @@ class Sentences:
 class Split(Corpus):
     """One split: "train", "val" or "test"."""
 
-    source: Side
-    target: Side
+    source: Side = Side()
+    target: Side = Side()
     corpora: tuple[Corpus, ...] = ()  # each, in the recipe's order, where that lists several
     sentences: Sentences | None = None  # None: prepared by version 0.3 or older
 
@@ -98,7 +105,9 @@ class PrepareReport:
         """Reads what ``to_json`` gave, perhaps through a manifest."""
 
         def with_drops(corpus: Mapping[str, Any]) -> dict[str, Any]:
-            return {**corpus, "dropped": tuple(Dropped(**one) for one in corpus["dropped"])}
+            dropped = tuple(Dropped(**one) for one in corpus["dropped"])
+            examples = tuple((source, target) for source, target in corpus.get("examples", ()))
+            return {**corpus, "dropped": dropped, "examples": examples}
 
         splits = []
         for split in values["splits"]:
@@ -121,6 +130,7 @@ def report_table(report: PrepareReport) -> Group:
     """Draws the report for ``rich`` to print."""
     from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
     pairs = Table("", "lines read", "dropped", "kept", title="Pairs", title_justify="left")
     dropped = Table("split", "rule", "dropped", "first at line", title="Dropped by each rule")
@@ -133,10 +143,10 @@ def report_table(report: PrepareReport) -> Group:
         names = [(split.name, split), *(split.parts() if split.corpora else ())]
         for name, counted in names:
             drops = sum(one.count for one in counted.dropped)
-            pairs.add_row(printable(name), f"{counted.read:,}", f"{drops:,}", f"{counted.kept:,}")
+            pairs.add_row(Text(printable(name)), f"{counted.read:,}", f"{drops:,}", f"{counted.kept:,}")
         for name, counted in split.parts():
             for one in counted.dropped:
-                dropped.add_row(printable(name), one.rule, f"{one.count:,}", f"{one.first_line:,}")
+                dropped.add_row(Text(printable(name)), one.rule, f"{one.count:,}", f"{one.first_line:,}")
         for name, side in (("source", split.source), ("target", split.target)):
             lengths = (side.p50, side.p90, side.p99, side.longest)
             tokens.add_row(
@@ -145,6 +155,11 @@ def report_table(report: PrepareReport) -> Group:
                 f"{side.unknown_rate:.3%}",
                 *(f"{length:,}" for length in lengths),
             )
+    read = Table("", "source", "target", title="Pairs as they were read", title_justify="left")
+    for split in report.splits:
+        for name, counted in split.parts():
+            for source, target in counted.examples[: None if split.name.startswith("train") else 1]:
+                read.add_row(*map(Text, (printable(name), source, target)))
     notes = [
         f"{printable(name)}: bytes that are not UTF-8 were replaced in {counted.replaced:,} pairs, "
         f"first at line {counted.replaced_line:,}"
@@ -153,8 +168,8 @@ def report_table(report: PrepareReport) -> Group:
         if counted.replaced
     ]
     notes.append(f"{report.seconds:.1f} seconds, {report.peak_memory / 2**20:,.0f} MiB at most")
-    tables = [pairs, dropped, tokens] if dropped.row_count else [pairs, tokens]
-    return Group(*tables, *notes)
+    tables = (table for table in (read, pairs, dropped, tokens) if table.row_count)
+    return Group(*tables, *map(Text, notes))
 
 
 class SideCounter:
@@ -244,16 +259,40 @@ class CorpusCount:
     """What is known of a corpus so far, as in ``Corpus``."""
 
     name: str
+    source: Source | None = None
     drops: Drops = field(default_factory=Drops)
     read: int = 0
     kept: int = 0
     replaced: int = 0
     replaced_line: int | None = None
+    examples: list[tuple[str, str]] = field(default_factory=list)
 
     def result(self) -> Corpus:
         """Sums up."""
-        drops = self.drops.result()
-        return Corpus(self.name, self.read, drops, self.kept, self.replaced, self.replaced_line)
+        return Corpus(
+            self.name,
+            self.read,
+            self.drops.result(),
+            self.kept,
+            self.replaced,
+            self.replaced_line,
+            tuple(self.examples),
+        )
+
+    def note(self, batch: pa.RecordBatch) -> None:
+        """Keeps the first pairs, to be shown."""
+        for row in batch.slice(0, EXAMPLES - len(self.examples)).to_pylist():
+            self.examples.append((shown(row["source"], _LONGEST), shown(row["target"], _LONGEST)))
+
+    def check_encoding(self) -> None:
+        """Raises a DataError where more is invalid than a few bad lines in a text explain."""
+        if self.source is None or any(encodings_of(self.source)):
+            return
+        dropped = sum(one.count for one in self.drops.result() if one.rule == INVALID)
+        if self.replaced + dropped > MOST_INVALID * self.read:
+            error = invalid_text_error(self.source)
+            if error is not None:
+                raise error
 
 
 @dataclass
@@ -274,10 +313,10 @@ class SplitCount:
         """Pairs that are kept."""
         return sum(one.kept for one in self.counts)
 
-    def begin(self, corpus: str) -> str:
+    def begin(self, corpus: NamedSource) -> str:
         """Begins the next corpus, and returns what messages call it."""
-        self.counts.append(CorpusCount(corpus))
-        return f"{self.split}: {corpus}" if self.several else self.split
+        self.counts.append(CorpusCount(corpus.name, corpus.source))
+        return f"{self.split}: {corpus.name}" if self.several else self.split
 
     def cleaned(self, result: Result, corpus: int = -1) -> pa.RecordBatch:
         """Counts the next batch, and gives it without the pairs that earlier ones had.
@@ -295,6 +334,8 @@ class SplitCount:
         if self.seen is not None and batch.num_rows:
             batch = self._new(batch, self.seen.first_times(notes.numbers()))
         count.kept += batch.num_rows
+        if len(count.examples) < EXAMPLES:
+            count.note(batch)
         return batch
 
     def _new(self, batch: pa.RecordBatch, first_times: npt.NDArray[np.bool_]) -> pa.RecordBatch:
@@ -317,6 +358,7 @@ class SplitCount:
         Of a sample, which ends when there is enough, a corpus may not have had its turn.
         """
         for number, one in enumerate(self.counts):
+            one.check_encoding()
             if one.kept or (sample and self.kept and not one.read):
                 continue
             why, mend = "there are no pairs", "name one that has some"
@@ -344,6 +386,7 @@ class SplitCount:
             self.kept,
             sum(one.replaced for one in corpora),
             next((one.replaced_line for one in corpora if one.replaced), None),
+            () if self.several else corpora[0].examples,
             source,
             target,
             tuple(corpora) if self.several else (),

@@ -97,7 +97,8 @@ class Work:
         columns = [_decoded(block.column(side), invalid) for side in ("source", "target")]
         replaced = np.array(sorted(invalid), dtype=np.intp)
         batch = pa.record_batch([*columns, block.column("line")], schema=RAW_SCHEMA)
-        places, names = rules.failing(_texts(columns[0]), _texts(columns[1]), replaced)
+        misread = _said(block.column("misread"))
+        places, names = rules.failing(_texts(columns[0]), _texts(columns[1]), replaced, misread)
         lines = block.column("line").to_numpy()
         drops = Drops()
         for line, name in zip(lines[places].tolist(), names, strict=True):
@@ -149,6 +150,12 @@ def _decoded(column: pa.BinaryArray, invalid: set[int]) -> pa.StringArray:
                 invalid.add(n)
         return pa.array(texts, pa.string())
     return strings
+
+
+def _said(column: pa.StringArray) -> dict[int, str]:
+    """The texts that are not empty, by their places: mostly there are none."""
+    places = np.flatnonzero(_texts(column).lengths)
+    return {place: column[place].as_py() for place in places.tolist()}
 
 
 def _some(column: pa.StringArray, keep: npt.NDArray[np.bool_]) -> pa.StringArray:

@@ -12,7 +12,14 @@ import numpy as np
 import pyarrow as pa
 
 from seq2seq.data import arrow as storage
-from seq2seq.data.reading.corpus import FROM_START, Start, line_blocks, read_pairs
+from seq2seq.data.reading.corpus import (
+    FROM_START,
+    Start,
+    encodings_of,
+    line_blocks,
+    read_pairs,
+    source_files,
+)
 from seq2seq.errors import DataError
 from seq2seq.recipe.data import LinesSource, Source
 from seq2seq.storage.lines import check_file
@@ -30,7 +37,7 @@ def read_blocks(source: Source, start: Start = FROM_START) -> Iterator[pa.Record
     fewer where they are very long. Errors are those of ``read_pairs``.
     """
     if isinstance(source, LinesSource):
-        yield from _line_blocks(source.source_path, source.target_path, start)
+        yield from _line_blocks(source, start)
     else:
         yield from blocks_of(read_pairs(source, start))
 
@@ -50,13 +57,14 @@ def blocks_of(pairs: Iterable[RawPair]) -> Iterator[pa.RecordBatch]:
 
 
 def _batch(pairs: list[RawPair]) -> pa.RecordBatch:
-    lines, sources, targets, invalid = zip(*pairs, strict=True)
+    lines, sources, targets, invalid, misread = zip(*pairs, strict=True)
     return pa.record_batch(
         [
             pa.array(sources, pa.string()).view(pa.binary()),
             pa.array(targets, pa.string()).view(pa.binary()),
             pa.array(lines, pa.int64()),
             pa.array(invalid, pa.bool_()),
+            pa.array(misread, pa.string()),
         ],
         schema=storage.BLOCK_SCHEMA,
     )
@@ -65,8 +73,8 @@ def _batch(pairs: list[RawPair]) -> pa.RecordBatch:
 class _Side:
     """The lines of one file that were read and not yet taken."""
 
-    def __init__(self, path: str, start: Start) -> None:
-        self._blocks = line_blocks(path, start)
+    def __init__(self, path: str, start: Start, encoding: str | None) -> None:
+        self._blocks = line_blocks(path, start, encoding)
         self._data = b""
         self._ends = _NO_LINES  # of each line: where its end, one byte, lies
 
@@ -111,10 +119,14 @@ class _Side:
         return len(self) + sum(block.count(b"\n") for block in self._blocks)
 
 
-def _line_blocks(source_path: str, target_path: str, start: Start) -> Iterator[pa.RecordBatch]:
-    for path in (source_path, target_path):
+def _line_blocks(files: LinesSource, start: Start) -> Iterator[pa.RecordBatch]:
+    paths = source_files(files)
+    for path in paths:
         check_file(path)
-    source, target = _Side(source_path, start.of(0)), _Side(target_path, start.of(1))
+    source, target = (
+        _Side(path, start.of(n), encoding)
+        for n, (path, encoding) in enumerate(zip(paths, encodings_of(files), strict=True))
+    )
     first = start.lines + 1
     while True:
         source.fill()
@@ -130,6 +142,7 @@ def _line_blocks(source_path: str, target_path: str, start: Start) -> Iterator[p
                 target.take(count),
                 pa.array(np.arange(first, first + count)),
                 pa.array(np.zeros(count, dtype=np.bool_)),
+                pa.array([""] * count, pa.string()),
             ],
             schema=storage.BLOCK_SCHEMA,
         )
@@ -137,7 +150,7 @@ def _line_blocks(source_path: str, target_path: str, start: Start) -> Iterator[p
     if len(source) or len(target):
         counts = (first - 1 + side.rest() for side in (source, target))
         raise DataError(
-            f"{source_path} has {next(counts):,} lines but {target_path} has {next(counts):,}: "
+            f"{paths[0]} has {next(counts):,} lines but {paths[1]} has {next(counts):,}: "
             "line n of one must be the translation of line n of the other"
         )
 

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import chain, islice
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from seq2seq.data.reading.naming import listed, remedy, text_keys
+from seq2seq.data.reading.tsv import layout_of
 from seq2seq.errors import DataError, MissingExtraError
 from seq2seq.recipe.data import (
     HubSource,
@@ -29,11 +30,21 @@ from seq2seq.recipe.data import (
     Source,
     TsvSource,
 )
-from seq2seq.storage.lines import check_file, corpus_blocks, place_after, split_block
+from seq2seq.storage.encodings import is_utf8, likely_encoding
+from seq2seq.storage.lines import (
+    LONGEST_LINE,
+    check_file,
+    corpus_blocks,
+    encoding_advice,
+    place_after,
+    split_block,
+)
 from seq2seq.text import well_formed
-from seq2seq.text.cleaning import RawPair
+from seq2seq.text.cleaning import COLUMNS, HEADER, RawPair
 
-_ROWS = 8192
+_MOST_ROWS = 1024
+_BATCH_BYTES = 2**22
+_ENOUGH_INVALID = 2**16  # bytes of lines to guess an encoding from
 
 
 @dataclass(frozen=True)
@@ -51,11 +62,15 @@ class Start:
 FROM_START = Start()
 
 
-def line_blocks(path: str, start: Start = FROM_START) -> Iterator[bytes]:
+def line_blocks(
+    path: str, start: Start = FROM_START, encoding: str | None = None
+) -> Iterator[bytes]:
     """Reads whole lines by the megabyte (see ``corpus_blocks``), from a place on."""
     if start.offsets is not None:
-        return corpus_blocks(path, offset=start.offsets[0], lines_before=start.lines)
-    blocks = corpus_blocks(path)
+        return corpus_blocks(
+            path, offset=start.offsets[0], lines_before=start.lines, encoding=encoding
+        )
+    blocks = corpus_blocks(path, encoding=encoding)
     return _after(blocks, start.lines) if start.lines else blocks
 
 
@@ -69,9 +84,9 @@ def _after(blocks: Iterator[bytes], left: int) -> Iterator[bytes]:
             left -= count
 
 
-def _numbered_lines(path: str, start: Start) -> Iterator[tuple[int, bytes]]:
-    lines = chain.from_iterable(map(split_block, line_blocks(path, start)))
-    return enumerate(lines, start.lines + 1)
+def _numbered_lines(source: TsvSource | JsonlSource, start: Start) -> Iterator[tuple[int, bytes]]:
+    blocks = line_blocks(source.path, start, source.encoding)
+    return enumerate(chain.from_iterable(map(split_block, blocks)), start.lines + 1)
 
 
 def source_files(source: Source) -> tuple[str, ...]:
@@ -79,6 +94,52 @@ def source_files(source: Source) -> tuple[str, ...]:
     if isinstance(source, LinesSource):
         return (source.source_path, source.target_path)
     return () if isinstance(source, HubSource) else (source.path,)
+
+
+def encodings_of(source: Source) -> tuple[str | None, ...]:
+    """The encoding of each of ``source_files``, where the recipe names one."""
+    if isinstance(source, LinesSource):
+        given = source.encoding
+        return given if isinstance(given, tuple) else (given, given)
+    return () if isinstance(source, HubSource | ParquetSource) else (source.encoding,)
+
+
+def invalid_text_error(source: Source) -> DataError | None:
+    """Says which file of a source is in another encoding than it is read with, and in which."""
+    for path, encoding in zip(source_files(source), encodings_of(source), strict=False):
+        total, count, first, sample = 0, 0, 0, b""
+        for block in corpus_blocks(path, encoding=encoding):
+            wrong = [n for n, line in enumerate(split_block(block), 1) if not _is_utf8(line)]
+            if wrong and is_utf8(encoding) and len(sample) < _ENOUGH_INVALID:
+                lines = split_block(block)
+                sample += b"".join(lines[n - 1] + b"\n" for n in wrong)
+            first = first or (total + wrong[0] if wrong else 0)
+            total, count = total + block.count(b"\n"), count + len(wrong)
+        if count > MOST_INVALID * total:
+            likely = likely_encoding(sample) if sample else None
+            name = encoding or "UTF-8"
+            advice = (
+                f"probably {likely}: {encoding_advice(likely)}"
+                if likely
+                else 'give its table in the recipe the key encoding, such as "latin-1"'
+            )
+            return DataError(
+                f"{path}: not {name}: {count:,} of {total:,} lines are no such text, first line "
+                f"{first:,}; {advice}"
+            )
+    return None
+
+
+MOST_INVALID = 0.02
+"""The share of lines that may be invalid where nobody has named the encoding."""
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 _OneByOne = TsvSource | JsonlSource | ParquetSource | HubSource
@@ -109,20 +170,29 @@ def _pair(number: int, source: bytes, target: bytes) -> RawPair:
 
 
 def _tsv(source: TsvSource, start: Start) -> Iterator[RawPair]:
-    needed = 1 + max(source.source, source.target)
-    for number, line in _numbered_lines(source.path, start):
+    """Every line, those without the right columns marked; a DataError where they are most."""
+    layout = layout_of(source)
+    total = wrong = first = 0
+    for number, line in _numbered_lines(source, start):
         columns = line.split(b"\t")
-        if len(columns) < needed:
-            raise DataError(
-                f"{source.path}, line {number}: {len(columns)} column"
-                f"{'s' if len(columns) > 1 else ''}, but source = {source.source} and "
-                f"target = {source.target} (counted from 0) need {needed}, separated by tabs"
-            )
-        yield _pair(number, columns[source.source], columns[source.target])
+        if number == 1 and layout.header:
+            yield RawPair(number, "", "", misread=HEADER)
+            continue
+        total += 1
+        if len(columns) == layout.columns:
+            yield _pair(number, columns[layout.source], columns[layout.target])
+        else:
+            wrong, first = wrong + 1, first or number
+            yield RawPair(number, "", "", misread=COLUMNS)
+    if wrong * 2 > total:
+        raise DataError(
+            f"{source.path}: {wrong:,} of {total:,} lines have other than {layout.columns} "
+            f"columns, first line {first:,}: is it a file of pairs, separated by one tab each?"
+        )
 
 
 def _jsonl(source: JsonlSource, start: Start) -> Iterator[RawPair]:
-    for number, line in _numbered_lines(source.path, start):
+    for number, line in _numbered_lines(source, start):
         if not line.strip():
             continue
         place = f"{source.path}, line {number}"
@@ -146,12 +216,12 @@ def _jsonl(source: JsonlSource, start: Start) -> Iterator[RawPair]:
 def _row_pair(
     number: int, row: Mapping[str, Any], keys: JsonlSource | HubSource, place: str
 ) -> RawPair:
-    source, target = _value(row, keys.source, place), _value(row, keys.target, place)
+    source, target = (_value(row, key, keys, place) for key in (keys.source, keys.target))
     texts = well_formed(source), well_formed(target)
     return RawPair(number, *texts, texts != (source, target))
 
 
-def _value(row: Mapping[str, Any], key: str, place: str) -> str:
+def _value(row: Mapping[str, Any], key: str, keys: JsonlSource | HubSource, place: str) -> str:
     """Finds a text by its key; a key with dots that is not there as it stands is a path."""
     value: Any = row.get(key)
     if key not in row:
@@ -159,17 +229,19 @@ def _value(row: Mapping[str, Any], key: str, place: str) -> str:
         for step in key.split("."):
             if not isinstance(value, Mapping) or step not in value:
                 names = list(value) if isinstance(value, Mapping) else []
-                raise DataError(f"{place}: no key {key!r}{_hint(step, names)}")
+                path = keys.path if isinstance(keys, JsonlSource) else None
+                raise DataError(
+                    f"{place}: no key {key!r}{listed(names, step)}{remedy(path, *text_keys(row))}"
+                )
             value = value[step]
     if not isinstance(value, str):
         raise DataError(f"{place}: {key!r} must be text, not {_kind(value)}")
+    if len(value) > LONGEST_LINE:
+        raise DataError(f"{place}: {key!r} is {_TOO_LONG}")
     return value
 
 
-def _hint(name: str, names: list[str]) -> str:
-    near = get_close_matches(name, names, n=1)
-    guess = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"{guess}; there is: {', '.join(names)}" if names else guess
+_TOO_LONG = f"longer than {LONGEST_LINE:,} bytes: not a sentence"
 
 
 def _kind(value: Any) -> str:
@@ -180,37 +252,55 @@ def _kind(value: Any) -> str:
 
 
 def _parquet(source: ParquetSource, start: Start) -> Iterator[RawPair]:
+    number = 0
     try:
-        file = pq.ParquetFile(source.path)
-    except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{source.path}: not Parquet, or damaged ({reason})") from None
-    with file:
-        paths = [
-            _column_path(file.schema_arrow, key, source.path)
-            for key in (source.source, source.target)
-        ]
-        groups, number = _groups_after(file, start.lines)
+        with pq.ParquetFile(source.path) as file:
+            paths = [
+                _column_path(file.schema_arrow, key, source)
+                for key in (source.source, source.target)
+            ]
         names = [".".join(path) for path in paths]
-        try:
-            for batch in file.iter_batches(_ROWS, row_groups=groups, columns=names):
-                if number + batch.num_rows <= start.lines:
-                    number += batch.num_rows
-                    continue
+        # What a file holds once, and names many times, is in memory once, too.
+        with pq.ParquetFile(source.path, read_dictionary=names) as file:
+            groups, number = _groups_after(file, start.lines)
+            for batch in _parquet_batches(file, groups, names):
                 columns = [_column(batch, path) for path in paths]
                 for values in zip(*columns, strict=True):
                     number += 1
-                    if number <= start.lines:
-                        continue
-                    if None in values:
-                        key = (source.source, source.target)[values.index(None)]
-                        raise DataError(
-                            f"{source.path}, row {number}: {key!r} must be text, not null"
-                        )
-                    yield _pair(number, values[0], values[1])
-        except (pa.ArrowException, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(f"{source.path}, after row {number}: damaged ({reason})") from None
+                    if number > start.lines:
+                        yield _parquet_pair(number, values, source)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        what = (
+            f"{source.path}, after row {number}: damaged"
+            if number
+            else (f"{source.path}: not Parquet, or damaged")
+        )
+        raise DataError(f"{what} ({reason})") from None
+
+
+def _parquet_batches(
+    file: pq.ParquetFile, groups: list[int], names: list[str]
+) -> Iterator[pa.RecordBatch]:
+    """Reads few rows at a time where they are long."""
+    for group in groups:
+        known = file.metadata.row_group(group)
+        columns = map(known.column, range(known.num_columns))
+        size = sum(one.total_uncompressed_size for one in columns if one.path_in_schema in names)
+        rows = _BATCH_BYTES * known.num_rows // max(1, size)
+        rows = max(1, min(rows, _MOST_ROWS))
+        yield from file.iter_batches(rows, row_groups=[group], columns=names)
+
+
+def _parquet_pair(number: int, values: tuple[bytes | None, ...], source: ParquetSource) -> RawPair:
+    texts: list[bytes] = []
+    for key, value in zip((source.source, source.target), values, strict=True):
+        if value is None:
+            raise DataError(f"{source.path}, row {number}: {key!r} must be text, not null")
+        if len(value) > LONGEST_LINE:
+            raise DataError(f"{source.path}, row {number}: {key!r} is {_TOO_LONG}")
+        texts.append(value)
+    return _pair(number, texts[0], texts[1])
 
 
 def _groups_after(file: pq.ParquetFile, rows: int) -> tuple[list[int], int]:
@@ -224,29 +314,50 @@ def _groups_after(file: pq.ParquetFile, rows: int) -> tuple[list[int], int]:
     return [], before
 
 
-def _column_path(schema: pa.Schema, key: str, path: str) -> list[str]:
+def _column_path(schema: pa.Schema, key: str, source: ParquetSource) -> list[str]:
     """Finds a column of text: its name, or the names that lead to it through structs."""
+    path = source.path
     steps = [key] if key in schema.names else key.split(".")
     names, found = list(schema.names), None
     for step in steps:
         if step not in names:
-            raise DataError(f"{path}: no column {key!r}{_hint(step, names)}")
+            texts = islice(_text_columns(schema, ""), 2)
+            raise DataError(f"{path}: no column {key!r}{listed(names, step)}{remedy(path, *texts)}")
         found = schema.field(step) if found is None else found.type.field(step)
         names = [field.name for field in found.type] if pa.types.is_struct(found.type) else []
     assert found is not None  # a split string has at least one part
-    kind = found.type.value_type if pa.types.is_dictionary(found.type) else found.type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+    if not _is_text(found.type):
         raise DataError(f"{path}: column {key!r} holds {found.type}, not text")
     return steps
 
 
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _text_columns(fields: Iterable[pa.Field], prefix: str) -> Iterator[str]:
+    for field in fields:
+        if pa.types.is_struct(field.type):
+            yield from _text_columns(field.type, f"{prefix}{field.name}.")
+        elif _is_text(field.type):
+            yield prefix + field.name
+
+
 def _column(batch: pa.RecordBatch, path: list[str]) -> list[bytes | None]:
+    """The values of a column; those that are the same in the file are one object."""
     column = batch.column(path[0])
     for step in path[1:]:
         column = column.field(step)
     # As bytes, since Parquet does not promise that its strings are UTF-8.
-    values: list[bytes | None] = column.cast(pa.large_binary(), safe=False).to_pylist()
-    return values
+    if not pa.types.is_dictionary(column.type):
+        return list(column.cast(pa.large_binary(), safe=False).to_pylist())
+    indices = column.indices
+    used = indices.unique().drop_null()
+    values = column.dictionary.take(used).cast(pa.large_binary(), safe=False).to_pylist()
+    by_index: dict[int | None, bytes | None] = dict(zip(used.to_pylist(), values, strict=True))
+    by_index[None] = None
+    return [by_index[index] for index in indices.to_pylist()]
 
 
 class HubRows:

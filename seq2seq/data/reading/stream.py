@@ -20,10 +20,11 @@ import pyarrow as pa
 
 from seq2seq.data.mixture import NamedSource, shares, sources_of
 from seq2seq.data.reading import blocks_of, read_blocks
-from seq2seq.data.reading.corpus import HubRows, Start, hub_pair, source_files
+from seq2seq.data.reading.corpus import HubRows, Start, encodings_of, hub_pair, source_files
 from seq2seq.errors import DataError
 from seq2seq.recipe import Data
 from seq2seq.recipe.data import HubSource, JsonlSource, LinesSource, TsvSource
+from seq2seq.storage.encodings import is_utf8
 from seq2seq.storage.lines import is_packed, offset_after
 from seq2seq.text.cleaning import RawPair
 
@@ -38,7 +39,9 @@ class _Reader:
     def __init__(self, named: NamedSource, mark: Mark | None = None) -> None:
         self.named = named
         self._source = named.source
-        seekable = isinstance(self._source, LinesSource | TsvSource | JsonlSource)
+        seekable = isinstance(self._source, LinesSource | TsvSource | JsonlSource) and all(
+            map(is_utf8, encodings_of(self._source))
+        )
         self._files = source_files(self._source) if seekable else ()
         mark = mark or {"passes": 0, "lines": 0, "offsets": None}
         self.passes: int = mark["passes"]

@@ -118,7 +118,7 @@ def test_cleaning_and_the_report(corpus: Corpus, recipe_for: Make, tmp_path: Pat
     (tmp_path / "val.a").write_bytes(b"kato\n\nhun\xffdo\n\nRUO\xc4\n")
     (tmp_path / "val.b").write_bytes(b"KATO\n\nHUNDO\nx\n???\n")
     cleaning = {"duplicates": True, "max_length": 11}
-    data = prepare(recipe_for(cleaning=cleaning), tmp_path / "out")
+    data = prepare(recipe_for(encoding="utf-8", cleaning=cleaning), tmp_path / "out")
     long = sum(len(line.split()) > 11 for line in corpus["train.a"])
     first_long = 1 + next(n for n, x in enumerate(corpus["train.a"]) if len(x.split()) > 11)
     train, val, test = data.report.splits
@@ -178,17 +178,107 @@ def test_the_table(corpus: Corpus, recipe_for: Make, tmp_path: Path) -> None:
         a.write(b"\n" * 3)
         b.write(b"\n" * 3)
     (tmp_path / "val.a").write_bytes(b"kato\xff\n" * 40)
-    data = prepare(recipe_for(), tmp_path / "out")
+    data = prepare(recipe_for(encoding="utf-8"), tmp_path / "out")
     console = Console(width=100, record=True, file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
     with console.file:
         console.print(report_table(data.report))
         text = " ".join(console.export_text().split())
     assert "train │ 903 │ 3 │ 900 │" in text
+    for source, target in list(zip(corpus["train.a"], corpus["train.b"], strict=True))[:3]:
+        assert f"train │ {source} │ {target} │" in text
+    assert "train │ {} │ {} │".format(corpus["train.a"][3], corpus["train.b"][3]) not in text
     assert "train │ empty │ 3 │ 901 │" in text
     source = data.report.splits[0].source
     assert f"train source │ {source.tokens:,} │ 0.000% │ {source.p50} │ {source.p90} │" in text
     assert "val: bytes that are not UTF-8 were replaced in 40 pairs, first at line 1" in text
     assert f"{data.report.seconds:.1f} seconds, " in text
+
+
+def test_pairs_are_shown_as_they_were_read_but_safe_for_a_terminal(
+    recipe_for: Make, corpus: Corpus, tmp_path: Path
+) -> None:
+    from rich.console import Console
+
+    with (tmp_path / "val.a").open("w") as a, (tmp_path / "val.b").open("w") as b:
+        a.write("[bold]A\tdog\x1b]0;title\x07[/bold]\n")
+        b.write("x" * 10_000 + "\n")
+    data = prepare(recipe_for(), tmp_path / "out")
+    console = Console(width=250, record=True, file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
+    with console.file:
+        console.print(report_table(data.report))
+    text = console.export_text()
+    assert r"[bold]A\tdog\x1b]0;title\x07[/bold]" in text
+    assert "x" * 67 + "... " in text
+    assert "\x1b" not in text
+
+
+def test_text_in_another_encoding_is_an_error_above_a_share(
+    recipe_for: Make, corpus: Corpus, tmp_path: Path
+) -> None:
+    def write(wrong: int, lines: int = 100) -> None:
+        text = b"gr\xfcn und sch\xf6n\n" * wrong + "grün und schön\n".encode() * (lines - wrong)
+        (tmp_path / "val.a").write_bytes(text)
+        (tmp_path / "val.b").write_bytes(b"x\n" * lines)
+
+    write(2)
+    assert prepare(recipe_for(), tmp_path / "few").report.splits[1].replaced == 2
+    write(3)
+    assert problem(recipe_for(), tmp_path / "more") == (
+        f"{tmp_path / 'val.a'}: not UTF-8: 3 of 100 lines are no such text, first line 1; probably "
+        'cp1252: if so, give its table in the recipe the key encoding = "cp1252"'
+    )
+    assert prepare(recipe_for("utf-8"), tmp_path / "told").report.splits[1].replaced == 3
+    write(100)
+    data = prepare(recipe_for("cp1252"), tmp_path / "read")
+    assert set(everything(data.val)[0]) == {"grün und schön"}
+    assert everything(data.train)[0][0] == corpus["train.a"][0]  # plain ASCII
+
+
+def test_a_latin_1_training_text_is_not_dropped_in_silence(
+    recipe_for: Make, corpus: Corpus, tmp_path: Path
+) -> None:
+    text = "\n".join(f"{line} ö" for line in corpus["train.b"]).replace("ß", "ü")
+    (tmp_path / "train.b").write_bytes(text.encode("latin-1"))
+    assert problem(recipe_for(), tmp_path / "out").startswith(
+        f"{tmp_path / 'train.b'}: not UTF-8: 900 of 900 lines are no such text, first line 1; "
+    )
+
+
+def test_lines_that_hold_no_pair_are_counted(recipe_for: Make, tmp_path: Path) -> None:
+    rows = [f"A dog {n}\tEin Hund {n}" for n in range(200)]
+    (tmp_path / "train.tsv").write_text("\n".join(["en\tde", *rows, "a\tb\tc", "d", ""]))
+    (tmp_path / "val.tsv").write_text("A\tB\nno pair\n")
+    data = {split: str(tmp_path / f"{split}.tsv") for split in ("train", "val")}
+    train, val = prepare(
+        recipe_for(data=data, tokenizer={"vocab_size": 30}), tmp_path / "out"
+    ).report.splits
+    assert train.dropped == (Dropped("header", 1, 1), Dropped("columns", 2, 202))
+    assert train.examples[0] == ("A dog 0", "Ein Hund 0")
+    assert (train.kept, val.kept, val.dropped) == (200, 1, (Dropped("columns", 1, 2),))
+
+
+def test_files_that_were_renamed_are_the_same_data(
+    corpus: Corpus, recipe_for: Make, tmp_path: Path
+) -> None:
+    prepare(recipe_for(), tmp_path / "out")
+    named = recipe_for(
+        data={
+            split: [str(tmp_path / f"{split}.{side}") for side in ("x", "y")]
+            for split in ("train", "val", "test")
+        }
+    )
+    for split in ("train", "val", "test"):
+        (tmp_path / f"{split}.a").rename(tmp_path / f"{split}.x")
+        (tmp_path / f"{split}.b").rename(tmp_path / f"{split}.y")
+    assert is_prepared(named, tmp_path / "out")
+    assert prepare(named, tmp_path / "out").changed_inputs(named) == []
+    swapped = named.model_copy(update={"data": recipe_for().data})
+    (tmp_path / "train.x").rename(tmp_path / "train.b")
+    (tmp_path / "train.y").rename(tmp_path / "train.a")
+    for split in ("val", "test"):
+        (tmp_path / f"{split}.x").rename(tmp_path / f"{split}.a")
+        (tmp_path / f"{split}.y").rename(tmp_path / f"{split}.b")
+    assert not is_prepared(swapped, tmp_path / "out")
 
 
 def test_a_folder_of_the_same_recipe_and_files_is_kept(

@@ -44,7 +44,10 @@ def one_by_one(source: Source, pairs: int, characters: int) -> list[list[RawPair
     """The batches by their definition: full at so many pairs, or at so many characters."""
     blocks: list[list[RawPair]] = [[]]
     for pair in pairs_of(source):
-        if len(blocks[-1]) == pairs or sum(len(a + b) for _, a, b, _ in blocks[-1]) >= characters:
+        if (
+            len(blocks[-1]) == pairs
+            or sum(len(one.source + one.target) for one in blocks[-1]) >= characters
+        ):
             blocks.append([])
         blocks[-1].append(pair)
     return blocks
@@ -91,6 +94,7 @@ def test_the_same_pairs_in_the_same_batches(
     ):
         with (
             patch.object(storage_lines, "_BUFFER", buffer),
+            patch.object(storage_lines, "_NOISE", 10**6),
             patch.object(storage, "BATCH_PAIRS", pairs),
             patch.object(storage, "BATCH_CHARACTERS", characters),
         ):
