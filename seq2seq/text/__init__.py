@@ -12,4 +12,5 @@ def well_formed(text: str) -> str:
 
 def shown(text: str, longest: int) -> str:
     """A text for a terminal: what would command it escaped, and cut where it is long."""
-    return printable(text if len(text) <= longest else text[: longest - 3] + "...")
+    cut = text if len(text) <= longest else text[: longest - 3] + "..."
+    return printable(cut).replace("\t", r"\t").replace("\n", r"\n")

@@ -103,7 +103,10 @@ CONFLICTS = [
     ),
     ("--coverage 0.5", "this model has no attention, ..."),
     ("--alignments al", "this model has no attention, ..."),
-    ("--engine torch --precision int4", "precision is 'int4' (did you mean 'int8'?); allowed: float32, int8"),
+    (
+        "--engine torch --precision int4",
+        "precision is 'int4' (did you mean 'int8'?); allowed: float32, int8",
+    ),
     ("--engine torch --precision int8", "the engine 'torch' has no int8: ..."),
     ("--engine torch --shortlist", "the engine 'torch' has no shortlist: ..."),
 ]

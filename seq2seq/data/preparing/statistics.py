@@ -143,10 +143,14 @@ def report_table(report: PrepareReport) -> Group:
         names = [(split.name, split), *(split.parts() if split.corpora else ())]
         for name, counted in names:
             drops = sum(one.count for one in counted.dropped)
-            pairs.add_row(Text(printable(name)), f"{counted.read:,}", f"{drops:,}", f"{counted.kept:,}")
+            pairs.add_row(
+                Text(printable(name)), f"{counted.read:,}", f"{drops:,}", f"{counted.kept:,}"
+            )
         for name, counted in split.parts():
             for one in counted.dropped:
-                dropped.add_row(Text(printable(name)), one.rule, f"{one.count:,}", f"{one.first_line:,}")
+                dropped.add_row(
+                    Text(printable(name)), one.rule, f"{one.count:,}", f"{one.first_line:,}"
+                )
         for name, side in (("source", split.source), ("target", split.target)):
             lengths = (side.p50, side.p90, side.p99, side.longest)
             tokens.add_row(
