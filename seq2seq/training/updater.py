@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.data.preparing.statistics import peak_memory
-from seq2seq.errors import is_out_of_memory
+from seq2seq.errors import ModelError, is_out_of_memory
 from seq2seq.models.weights import load_tensors, tensors_of
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.training import Ema
@@ -142,10 +142,20 @@ class Updater:
 
         Raises ``ModelError`` if they do not fit the recipe.
         """
+        wanted = {"model", "optimizer", *(() if self.average is None else ("average",))}
+        if missing := wanted - groups.keys():
+            names = ", ".join(f"{name}.safetensors" for name in sorted(missing))
+            raise ModelError(f"{origin}: the checkpoint has no {names}: it is of another recipe")
         load_tensors(self.model, groups["model"], origin)
         if self.average is not None:
             load_tensors(self.evaluated, groups["average"], origin)
-        self.rule.load_state(groups["optimizer"])
+        try:
+            self.rule.load_state(groups["optimizer"])
+        except (LookupError, ValueError, TypeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise ModelError(
+                f"{origin}: the optimizer's tensors do not fit the recipe: {reason}"
+            ) from error
 
     def with_weights(self, weights: Tensors, origin: Path) -> nn.Module:
         """A copy of the model with other weights."""

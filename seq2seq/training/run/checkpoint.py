@@ -106,6 +106,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
             if file_digest(file) != expected:
                 raise ValueError(f"{name} does not match its sum")
             groups[file.stem] = load_file(file)
+        if "model" not in groups:
+            raise ValueError("it has no model.safetensors")
         state = TrainingState.from_json(content["state"])
         return Checkpoint(state, groups, content["environment"])
     except (
