@@ -17,7 +17,7 @@ from seq2seq.errors import DataError, ModelError
 from seq2seq.inference.model_folder import ModelFolder, read_published
 from seq2seq.models.weights import built_with
 from seq2seq.report.record import RunRecord
-from seq2seq.storage.atomic import write_text
+from seq2seq.storage.atomic import output_file, write_bytes, write_errors
 from seq2seq.storage.layout import EXAMPLES, REPORT, WEIGHTS
 from seq2seq.tasks import task_for
 from seq2seq.training.evaluation import Evaluator
@@ -58,14 +58,22 @@ def write_report(
     if data is not None:
         report = _make_examples(record, data)
         record = replace(RunRecord.read(folder), data=report)
-    _write(path, record)
+    if output is None:
+        _write(path, record)
+    else:
+        with output_file(path) as stream, write_errors(path):
+            stream.write(_rendered(record))
     return path
 
 
 def _write(path: Path, record: RunRecord) -> None:
+    write_bytes(path, _rendered(record))
+
+
+def _rendered(record: RunRecord) -> bytes:
     from seq2seq.report.page import render  # what it draws with takes a second to load
 
-    write_text(path, render(record))
+    return render(record).encode()
 
 
 def _make_examples(record: RunRecord, data: Path) -> PrepareReport:

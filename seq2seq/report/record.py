@@ -27,8 +27,7 @@ from seq2seq.storage.layout import (
 )
 from seq2seq.storage.lock import is_locked
 from seq2seq.storage.whole import JSON_SIZE, read_bytes
-from seq2seq.tasks import Json
-from seq2seq.tasks.examples import ExamplesShape
+from seq2seq.tasks import Json, task_for
 from seq2seq.training.monitoring.session_log import EXAMPLES_FORMAT
 from seq2seq.training.run import RunShape
 from seq2seq.training.run.checkpoint import StateShape
@@ -61,16 +60,17 @@ class RunRecord:
         file = folder / RECIPE
         checkpoints = checkpoint_folders(folder / CHECKPOINTS)
         newest = _object(checkpoints[0] / STATE, StateShape) if checkpoints else {}
+        recipe = recipe_from_toml(read_recipe_text(str(file)), str(file), cells=False)
         return cls(
             path=folder,
-            recipe=recipe_from_toml(read_recipe_text(str(file)), str(file), cells=False),
+            recipe=recipe,
             data_digest=str(_object(folder / RUN, RunShape).get("data")),
             records=Journal(folder / METRICS).records(),
             card=_object(folder / CARD, CardShape),
             state=_table(newest, "state"),
             environment=_table(newest, "environment"),
             checkpoints={one.name: _size(one) for one in reversed(checkpoints)},
-            examples=_examples(folder / EXAMPLES),
+            examples=_examples(folder / EXAMPLES, task_for(recipe).examples_shape),
             data=_data(folder),
             in_use=is_locked(folder),
         )
@@ -94,7 +94,7 @@ def _table(values: Json, key: str) -> Json:
     return found if isinstance(found, dict) else {}
 
 
-def _examples(path: Path) -> Json | None:
+def _examples(path: Path, shape: type[BaseModel]) -> Json | None:
     found = _object(path)
     if not found:
         return None
@@ -103,7 +103,7 @@ def _examples(path: Path) -> Json | None:
             f"{path}: its format is {found.get('format')!r}, this version reads {EXAMPLES_FORMAT}: "
             "give --data, and it is made anew"
         )
-    return _object(path, ExamplesShape)
+    return _object(path, shape)
 
 
 def _data(folder: Path) -> PrepareReport | None:

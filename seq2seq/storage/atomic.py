@@ -49,6 +49,13 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
+def append_text(path: Path, text: str) -> None:
+    """Adds to the end of a text file, or begins one; no link is followed."""
+    number = os.open(path, os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_WRONLY, 0o666)
+    with os.fdopen(number, "wb") as stream:
+        stream.write(text.encode("utf-8"))
+
+
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
     """Opens a file to write, which appears under its name after the block, if that went well.

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import socket
+import stat
 from pathlib import Path
 
 from seq2seq.errors import ModelError
@@ -46,12 +47,18 @@ class Lock:
             raise
 
     def _open(self) -> int:
+        link = ModelError(f"{self.path}: a link, where a lock is expected: remove it")
         try:
-            return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
-            raise ModelError(f"{self.path}: a link, where a lock is expected: remove it") from None
+            raise link from None
+        found = os.fstat(handle)
+        if found.st_nlink > 1 or not stat.S_ISREG(found.st_mode):  # another file's second name
+            os.close(handle)
+            raise link
+        return handle
 
     def _is_current(self) -> bool:
         try:

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import torch
+from pydantic import BaseModel
 from torch import nn
 
 from seq2seq.data import Progress
@@ -125,6 +126,8 @@ class Task(Protocol):
     """See above; made of a recipe by ``task_for``."""
 
     metrics: ClassVar[Sequence[Metric]]
+    examples_shape: ClassVar[type[BaseModel]]
+    """What ``report`` relies on of the examples: files of another structure are refused."""
 
     @property
     def predicts(self) -> bool:

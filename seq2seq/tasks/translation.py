@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from pydantic import BaseModel
 from torch import nn
 
 from seq2seq.data import Progress
@@ -26,7 +27,7 @@ from seq2seq.models.translation import TranslationModel
 from seq2seq.nn.cells import Cell, check_first_values
 from seq2seq.recipe import Recipe
 from seq2seq.tasks import Json, Metric, Network, ReportSection, TaskReport, Validation
-from seq2seq.tasks.examples import Translations, examples_of
+from seq2seq.tasks.examples import ExamplesShape, Translations, examples_of
 from seq2seq.text.tokenizer import Tokenizers
 
 BLEU = Metric("bleu", "BLEU", "BLEU of the validation set, greedy")
@@ -37,6 +38,7 @@ class TranslationTask:
     """See ``Task``."""
 
     metrics: ClassVar[Sequence[Metric]] = (BLEU,)
+    examples_shape: ClassVar[type[BaseModel]] = ExamplesShape
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
@@ -115,8 +117,9 @@ class TranslationTask:
 
     def card(self, record: Json, examples: Json | None) -> Json:
         """The validation with its chrF, where that was computed, and both signatures."""
-        chrf = {} if examples is None else {"chrf": examples["chrf"]}
-        signed = {} if examples is None else {"chrf_signature": f"greedy, {examples['signature']}"}
+        found = examples or {}  # perhaps kept in a file, which may say anything
+        chrf = {"chrf": found["chrf"]} if isinstance(found.get("chrf"), float) else {}
+        signed = {"chrf_signature": f"greedy, {found['signature']}"} if "signature" in found else {}
         return {"validation": {**record, **chrf}, "bleu_signature": _SIGNATURE, **signed}
 
     def report(self, card: Json, examples: Json | None) -> TaskReport:

@@ -128,7 +128,10 @@ def change(path: Path, random: np.random.Generator) -> tuple[str, bytes]:
 def complaints(whole: Path, file: Path, seed: int, most: int = 9) -> Iterator[str]:
     """Changes a file, and tells what is wrong with what its readers say, so many at ``most``."""
     random = np.random.default_rng((seed, *str(file.relative_to(whole)).encode()))
-    kept = {path: path.read_bytes() for path in file.parent.iterdir() if path.is_file()}
+    folders = {file.parent, whole / "run"}  # going on writes run.json and the card anew
+    kept = {
+        path: path.read_bytes() for folder in folders for path in folder.iterdir() if path.is_file()
+    }
     words, content = change(file, random)
     try:
         file.write_bytes(content)
@@ -148,9 +151,6 @@ def complaints(whole: Path, file: Path, seed: int, most: int = 9) -> Iterator[st
             for aside in (whole / "run/checkpoints").glob("damaged-*"):
                 aside.rename(aside.with_name(aside.name.removeprefix("damaged-")))
     finally:
-        for path in file.parent.iterdir():
-            if path.is_file() and path not in kept:
-                path.unlink()
         for path, before in kept.items():
             path.write_bytes(before)
 

@@ -63,6 +63,7 @@ def page_of(run: Path) -> Page:
 
 def change(path: Path, **values: Any) -> None:
     content = json.loads(path.read_text(encoding="utf-8"))
+    content.pop("own_sha256", None)
     path.write_text(json.dumps({**content, **values}), encoding="utf-8")
 
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from pydantic import BaseModel
 from safetensors.torch import load_file
 from support.published import weights_file
 from support.tiny import tiny_recipe
@@ -111,8 +112,13 @@ class Summed(nn.Module):
         return total, total.detach()
 
 
+class Examples(BaseModel):
+    """What the task's report relies on of its examples: nothing."""
+
+
 class Classification:
     metrics: ClassVar[Sequence[Metric]] = (Metric("accuracy", "accuracy", "Right answers"),)
+    examples_shape: ClassVar[type[BaseModel]] = Examples
     predicts = True
     leaves_weights_unused = False
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from pydantic import TypeAdapter
 
 from seq2seq.data.arrow import flat_ids
 from seq2seq.data.mixture import NamedSource
@@ -102,21 +103,8 @@ class PrepareReport:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> PrepareReport:
-        """Reads what ``to_json`` gave, perhaps through a manifest."""
-
-        def with_drops(corpus: Mapping[str, Any]) -> dict[str, Any]:
-            dropped = tuple(Dropped(**one) for one in corpus["dropped"])
-            examples = tuple((source, target) for source, target in corpus.get("examples", ()))
-            return {**corpus, "dropped": dropped, "examples": examples}
-
-        splits = []
-        for split in values["splits"]:
-            sides = {side: Side(**split[side]) for side in ("source", "target")}
-            corpora = tuple(Corpus(**with_drops(one)) for one in split.get("corpora", ()))
-            counted = split.get("sentences") and Sentences(**split["sentences"])
-            parts = {"corpora": corpora, "sentences": counted}
-            splits.append(Split(**{**with_drops(split), **sides, **parts}))
-        return cls(tuple(splits), values["seconds"], values["peak_memory"])
+        """Reads what ``to_json`` gave, perhaps through a manifest, and by another version."""
+        return TypeAdapter(cls).validate_python(values)
 
 
 def peak_memory(*, children: bool = True) -> int:

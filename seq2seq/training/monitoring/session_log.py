@@ -27,7 +27,6 @@ from seq2seq.storage import checked_json
 from seq2seq.storage.atomic import write_text
 from seq2seq.storage.layout import EXAMPLES, TENSORBOARD
 from seq2seq.storage.whole import JSON_SIZE, read_bytes
-from seq2seq.tasks.examples import ExamplesShape
 from seq2seq.training.run.journal import Journal
 from seq2seq.training.signals import StopRequest
 from seq2seq.training.state import TrainingState
@@ -117,8 +116,8 @@ class SessionLog:
         try:
             if make is not None:
                 return write_examples(path, make(), update)
-            kept = checked_json.loads(read_bytes(path, JSON_SIZE), ExamplesShape)
-            return kept if kept["update"] == update else None
+            kept = checked_json.loads(read_bytes(path, JSON_SIZE))
+            return kept if kept.get("update") == update else None
         except (FileNotFoundError, ValueError):
             return None
         except OSError as error:

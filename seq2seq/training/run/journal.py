@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, NonNegativeInt
 
 from seq2seq.storage import checked_json
-from seq2seq.storage.atomic import write_text
+from seq2seq.storage.atomic import append_text, write_text
 from seq2seq.storage.whole import read_bytes
 
 
@@ -77,8 +77,7 @@ class Journal:
         self._waiting.append(json.dumps(_finite(record)) + "\n")
         whole = self.path.stat().st_size if self.path.is_file() else 0
         try:
-            with self.path.open("a", encoding="utf-8", newline="\n") as file:
-                file.write("".join(self._waiting))
+            append_text(self.path, "".join(self._waiting))
         except OSError as error:  # training goes on, and each record tries again
             with contextlib.suppress(OSError):
                 os.truncate(self.path, whole)
