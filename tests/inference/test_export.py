@@ -202,9 +202,7 @@ def test_what_an_engine_cannot_do(run: Path, exported: Path) -> None:
         load_engine(trained, "torch", 1, "int8")
     with pytest.raises(ModelError, match=r"an exported model has no weights\.safetensors"):
         load_engine(made, "torch", 1)
-    with pytest.raises(
-        Seq2SeqError, match=r"precision is 'int4' \(did you mean 'int8'\?\)"
-    ):
+    with pytest.raises(Seq2SeqError, match=r"precision is 'int4' \(did you mean 'int8'\?\)"):
         check_precision("int4")
 
 
