@@ -192,12 +192,12 @@ class PreparedData:
     def _is_our_input(self, key: str, ours: object, theirs: object) -> bool:
         """Whether a file is ours under another path, or is not on this machine."""
         _, split, name = f"{key}..".split(".")[:3]
-        if name not in _PATH_KEYS or not isinstance(theirs, str):
+        if name not in _PATH_KEYS or not (isinstance(theirs, str) and isinstance(ours, str)):
             return False
         split = split.partition("[")[0]
         digest = sketch_digest if split == "train" and streamed(self.manifest) else file_digest
         path = Path(theirs)
-        return not path.exists() or digest(path) == self.manifest["inputs"][split].get(ours)
+        return not path.exists() or digest(path) == self.manifest["inputs"].get(split, {}).get(ours)
 
     def _is_our_model(self, key: str, path: object) -> bool:
         name = key.removeprefix("tokenizer.")
