@@ -40,6 +40,9 @@ Strings = Annotated[tuple[str, ...], Field(strict=False)]
 ONE, SEVERAL = "<one>", "<several>"
 """How pydantic's errors mark which form of a value was meant: a table, or a list of tables."""
 
+SIDES = "<sides>"
+"""The same for a value that may be a table of both sides."""
+
 OWN_KEYS = "<cell> "
 """How errors mark, with the kind after it, that a key is one of a cell's own."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from seq2seq.recipe.base import MOST, ONE, SEVERAL, PositiveInt, Section, Strings
+from seq2seq.recipe.base import MOST, ONE, SEVERAL, SIDES, PositiveInt, Section, Strings
 from seq2seq.storage.encodings import encoding_problem
 
 
@@ -308,21 +308,105 @@ class Sampling(Section):
     sides: Literal["source", "target", "both"] = "both"
 
 
+AUTO = "auto"
+DECIDED_IN_PREPARING = ("vocab_size", "normalization")
+"""Keys of [tokenizer] that, left at ``AUTO``, ask for nothing where the data is prepared."""
+
+Rule = Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity"]
+_SMALLEST, _LARGEST = 8, 1_000_000
+
+
+class Sizes(Section):
+    """The size of each side's vocabulary."""
+
+    source: Annotated[int, Field(ge=_SMALLEST, le=_LARGEST)]
+    target: Annotated[int, Field(ge=_SMALLEST, le=_LARGEST)]
+
+
+class Rules(Section):
+    """By what each side is normalized."""
+
+    source: Rule = "nmt_nfkc"
+    target: Rule = "identity"
+
+
+def _size(value: Any) -> Any:
+    if isinstance(value, Sizes | dict) or value == AUTO:
+        return value
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or not _SMALLEST <= value <= _LARGEST:
+        raise ValueError(
+            f"must be a whole number from {_SMALLEST} to {_LARGEST:,}, 'auto', or a table "
+            f"{{source = N, target = N}}, not {value!r}"
+        )
+    return value
+
+
+def _rule(value: Any) -> Any:
+    if isinstance(value, Rules | dict):
+        return value
+    allowed = (AUTO, *get_args(Rule))
+    if value not in allowed:
+        raise ValueError(
+            f"unknown value {value!r}; allowed: {', '.join(allowed)}, or a table "
+            "{source = RULE, target = RULE}"
+        )
+    return value
+
+
+def _form(value: Any) -> str:
+    if isinstance(value, str):
+        return AUTO
+    return "one" if isinstance(value, int) else SIDES
+
+
+_Size = Annotated[
+    Annotated[int, Tag("one")] | Annotated[str, Tag(AUTO)] | Annotated[Sizes, Tag(SIDES)],
+    Discriminator(_form),
+    BeforeValidator(_size, json_schema_input_type=int | Literal["auto"] | Sizes),
+]
+_Rules = Annotated[
+    Annotated[str, Tag(AUTO)] | Annotated[Rules, Tag(SIDES)],
+    Discriminator(_form),
+    BeforeValidator(_rule, json_schema_input_type=Literal["auto"] | Rule | Rules),
+]
+
+
 class Tokenizer(Section):
-    """SentencePiece. Ids are fixed: pad 0, unk 1, bos 2, eos 3."""
+    """SentencePiece. Ids are fixed: pad 0, unk 1, bos 2, eos 3.
+
+    By itself, the size suits the amount of text, the source is normalized by "nmt_nfkc", and the
+    target is kept as it is: the same rule is its own only where that changes nothing.
+    """
 
     kind: Literal["unigram", "bpe"] = "unigram"
     joint: bool = True
-    vocab_size: Annotated[int, Field(ge=8, le=1_000_000)] = 8000
+    vocab_size: _Size = AUTO
     character_coverage: Annotated[float, Field(ge=0.98, le=1.0)] = 1.0
     byte_fallback: bool = False
-    normalization: Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity"] = "nmt_nfkc"
+    normalization: _Rules = AUTO
     user_defined_symbols: Strings = ()
     max_lines: PositiveInt = 2_000_000  # lines a side that SentencePiece is trained on
     model: str | None = None  # a trained .model, used for both sides
     source_model: str | None = None
     target_model: str | None = None
     sampling: Sampling | None = None
+
+    @property
+    def sizes(self) -> tuple[int | None, int | None]:
+        """The source's and the target's vocabulary size; None: as it suits the text."""
+        size = self.vocab_size
+        if isinstance(size, Sizes):
+            return size.source, size.target
+        return (None, None) if isinstance(size, str) else (size, size)
+
+    @property
+    def rules(self) -> tuple[str, str] | None:
+        """By what the source and the target are normalized; None: it depends on the text."""
+        rule = self.normalization
+        if isinstance(rule, Rules):
+            return rule.source, rule.target
+        return None if rule == AUTO else (rule, rule)
 
     def _broken_rules(self) -> dict[str, bool]:
         one, two = bool(self.model), [bool(self.source_model), bool(self.target_model)]
@@ -332,5 +416,7 @@ class Tokenizer(Section):
             ),
             "give either model (both sides) or source_model and target_model": one and any(two),
             "model serves both sides: it needs joint = true": one and not self.joint,
-            "source_model and target_model need joint = false": any(two) and self.joint,
+            "a vocab_size for each side needs joint = false": (
+                isinstance(self.vocab_size, Sizes) and self.joint
+            ),
         }

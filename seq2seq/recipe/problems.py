@@ -25,6 +25,7 @@ from seq2seq.recipe.base import (
     ONE,
     OWN_KEYS,
     SEVERAL,
+    SIDES,
     Assignment,
     Checks,
     Section,
@@ -172,7 +173,7 @@ def _locate(detail: ErrorDetails) -> Place:
     place = Place()
     choices: tuple[type[Section], ...] = (Recipe,)
     for part in detail["loc"]:
-        if part in (ONE, SEVERAL):
+        if part in (ONE, SEVERAL, SIDES):
             continue
         if isinstance(part, str) and part.startswith(OWN_KEYS):
             choices = (options_class(part.removeprefix(OWN_KEYS)),)

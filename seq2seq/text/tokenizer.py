@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,13 @@ from seq2seq.ids import BOS, EOS, PAD, UNK
 from seq2seq.storage.layout import SOURCE_TOKENIZER, TARGET_TOKENIZER, TOKENIZER
 from seq2seq.storage.lines import read_errors
 from seq2seq.storage.whole import TOKENIZER_SIZE, read_bytes
+from seq2seq.text.normalization import (
+    IDENTITY,
+    SOURCE_RULE,
+    normalizing,
+    with_rule,
+    would_change,
+)
 from seq2seq.text.sampling import Int32s, Int64s, Sampler
 
 if TYPE_CHECKING:
@@ -147,15 +155,20 @@ class Tokenizer:
 
 @dataclass(frozen=True)
 class Tokenizers:
-    """The source's and the target's tokenizer: one object twice where the vocabulary is joint."""
+    """The source's and the target's tokenizer: one object twice where one model serves both."""
 
     source: Tokenizer
     target: Tokenizer
 
     @property
+    def in_one_file(self) -> bool:
+        """Whether one model serves both sides; else each has its own, perhaps with equal pieces."""
+        return self.source is self.target
+
+    @property
     def joint(self) -> bool:
         """Whether both sides share one vocabulary."""
-        return self.source is self.target
+        return self.in_one_file or self.source.vocabulary == self.target.vocabulary
 
     @property
     def digest(self) -> str:
@@ -165,7 +178,7 @@ class Tokenizers:
     @property
     def files(self) -> dict[str, bytes]:
         """The files that ``load`` reads: name and content."""
-        if self.joint:
+        if self.in_one_file:
             return {TOKENIZER: self.source.proto}
         return {SOURCE_TOKENIZER: self.source.proto, TARGET_TOKENIZER: self.target.proto}
 
@@ -193,32 +206,75 @@ def train_tokenizers(
 ) -> Tokenizers:
     """Trains the tokenizers that a recipe describes, or reads those that it names.
 
-    The same text and options give the same bytes, with one version of SentencePiece. Of more lines
-    than ``max_lines``, so many are taken evenly from the whole; the first ones, if a side has no
-    ``len``. It is a DataError if the text cannot fill the vocabulary, or needs a larger one (the
+    Where the vocabulary is joint and the rules of normalization differ, the two models have the
+    same pieces. The same text and options give the same bytes, with one version of SentencePiece.
+    Of more lines than ``max_lines``, so many are taken evenly from the whole; the first ones, if a
+    side has no ``len``. It is a DataError if the text cannot fill the vocabulary, or needs a larger one (the
     message says which size works), and a ModelError if a model is named that cannot be used.
     """
     if options.model is not None:
         joint = Tokenizer.load(Path(options.model))
         return Tokenizers(joint, joint)
     if options.source_model is not None and options.target_model is not None:
-        return Tokenizers(
+        given = Tokenizers(
             Tokenizer.load(Path(options.source_model)), Tokenizer.load(Path(options.target_model))
         )
-    sources, targets = (_some(lines, options.max_lines) for lines in (source_lines, target_lines))
-    wanted = {"the source side": sources, "the target side": targets}
-    if options.joint:
-        wanted = {"both sides": chain(sources, targets)}
-    trained: list[Tokenizer] = []
-    problems: dict[str, _WrongSizeError] = {}
-    for side, lines in wanted.items():
-        try:
-            trained.append(_train(options, lines, side))
-        except _WrongSizeError as problem:
-            problems[side] = problem
-    if problems:
-        raise DataError(_size_message(options.vocab_size, problems))
-    return Tokenizers(trained[0], trained[-1])
+        if options.joint and not given.joint:
+            raise ModelError(
+                f"{options.source_model} and {options.target_model} have different pieces, but "
+                "tokenizer.joint = true: say joint = false"
+            )
+        return given
+    sources, targets = (_again(lines, options.max_lines) for lines in (source_lines, target_lines))
+    rules = options.rules
+    if rules is None:
+        rules = (SOURCE_RULE, IDENTITY if would_change(targets()) else SOURCE_RULE)
+    if not options.joint:
+        return Tokenizers(
+            *_sized(
+                options,
+                _Wanted("the source side", sources, rules[0], options.sizes[0]),
+                _Wanted("the target side", targets, rules[1], options.sizes[1]),
+            )
+        )
+    both = partial(_chained, sources, targets)
+    if rules[0] == rules[1]:
+        (joint,) = _sized(options, _Wanted("both sides", both, rules[0], options.sizes[0]))
+        return Tokenizers(joint, joint)
+    both = partial(
+        _chained,
+        *(_normalized(side, rule) for side, rule in zip((sources, targets), rules, strict=True)),
+    )
+    (plain,) = _sized(options, _Wanted("both sides", both, IDENTITY, options.sizes[0]))
+    source, target = (Tokenizer(with_rule(plain.proto, rule)) for rule in rules)
+    return Tokenizers(source, target)
+
+
+Lines = Callable[[], Iterable[str]]
+"""Gives lines from the first one on, as often as it is called."""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A vocabulary that is to be trained: what of, by which rule, and of what size."""
+
+    side: str
+    lines: Lines
+    rule: str
+    size: int | None  # None: as it suits the text
+
+
+def _again(lines: Iterable[str], limit: int) -> Lines:
+    known = lines if isinstance(lines, Sized) else list(islice(lines, limit))
+    return lambda: _some(known, limit)
+
+
+def _chained(*sides: Lines) -> Iterable[str]:
+    return chain.from_iterable(side() for side in sides)
+
+
+def _normalized(lines: Lines, rule: str) -> Lines:
+    return lambda: map(normalizing(rule), _trainable(lines()))
 
 
 class _WrongSizeError(Exception):
@@ -230,33 +286,92 @@ class _WrongSizeError(Exception):
         self.limit = limit
 
 
-def _size_message(wanted: int, problems: dict[str, _WrongSizeError]) -> str:
-    limits = ", ".join(f"{problem.limit} for {side}" for side, problem in problems.items())
-    sizes = [problem.limit for problem in problems.values()]
-    if next(iter(problems.values())).too_large:
+def _sized(options: recipe.Tokenizer, *wanted: _Wanted) -> list[Tokenizer]:
+    """Trains each; a DataError tells all sizes that do not work at once."""
+    trained: list[Tokenizer] = []
+    problems: list[tuple[_Wanted, _WrongSizeError]] = []
+    for one in wanted:
+        try:
+            if one.size is None:
+                trained.append(_train_suitable(options, one))
+            else:
+                trained.append(_train(options, one, one.size))
+        except _WrongSizeError as problem:
+            problems.append((one, problem))
+    if problems:
+        raise DataError(_size_message(options, problems))
+    return trained
+
+
+def suitable_size(text: int) -> int:
+    """The size of a vocabulary that suits so many bytes of text.
+
+    It grows with the root: 8,000 for 30,000 pairs of 60 letters a side, 2,500 for 3,000. Little
+    data wants few pieces, each seen often (Sennrich and Zhang 2019).
+    """
+    return min(max(100, round(4 * math.sqrt(text) / 100) * 100), 32_000)
+
+
+def _suitable_for(lines: Lines) -> int:
+    return suitable_size(sum(len(line.encode("utf-8", "replace")) for line in lines()))
+
+
+def _train_suitable(options: recipe.Tokenizer, wanted: _Wanted) -> Tokenizer:
+    """Trains with the size that suits the text, or one well within what the text allows."""
+    size, corrections = _suitable_for(wanted.lines), 0
+    while True:
+        try:
+            return _train(options, wanted, size)
+        except _WrongSizeError as problem:
+            corrections += 1
+            if corrections > 3:
+                raise
+            # Once it is known how little room there is: the nearest one that works.
+            size = problem.limit if corrections > 1 else _within(problem)
+
+
+def _within(problem: _WrongSizeError) -> int:
+    """A size with some distance to the one that is just possible."""
+    limit = problem.limit
+    return max(8, limit // 2) if problem.too_large else limit + limit // 4
+
+
+def _size_message(
+    options: recipe.Tokenizer, problems: list[tuple[_Wanted, _WrongSizeError]]
+) -> str:
+    one, problem = problems[0]
+    places = ("source", "target") if len(set(options.sizes)) > 1 else ("", "")
+    keys = {"the source side": places[0], "the target side": places[1]}
+    key = ".".join(filter(None, ["tokenizer.vocab_size", keys.get(one.side)]))
+    limits = ", ".join(f"{found.limit:,} for {this.side}" for this, found in problems)
+    if problem.too_large:
+        suitable = min(min(_suitable_for(this.lines), _within(found)) for this, found in problems)
         return (
-            f"tokenizer.vocab_size = {wanted} is too large for this little text: the largest size "
-            f"that works is {limits}: use --set tokenizer.vocab_size={min(sizes)}, or more text"
+            f"{key} = {one.size} is too large for this little text, which allows at most {limits}: "
+            f'leave it out ("auto": a size that suits the text), or use --set {key}={suitable}, '
+            "or more text"
         )
+    most = max(found.limit for _, found in problems)
     return (
-        f"tokenizer.vocab_size = {wanted} is too small for the characters of this text: the "
-        f"smallest size that works is {limits}: use --set tokenizer.vocab_size={max(sizes)} or "
-        "more, or a lower tokenizer.character_coverage"
+        f"{key} = {one.size} is too small for the characters of this text: the smallest size that "
+        f"works is {limits}: use --set {key}={most} or more, or a lower "
+        "tokenizer.character_coverage"
     )
 
 
-def _train(options: recipe.Tokenizer, lines: Iterable[str], side: str) -> Tokenizer:
+def _train(options: recipe.Tokenizer, wanted: _Wanted, size: int) -> Tokenizer:
     proto = io.BytesIO()
 
     def work(given_up: threading.Event) -> None:
+        lines = takewhile(lambda _: not given_up.is_set(), wanted.lines())
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=_trainable(takewhile(lambda _: not given_up.is_set(), lines)),
+            sentence_iterator=_trainable(lines),
             model_writer=proto,
             model_type=options.kind,
-            vocab_size=options.vocab_size,
+            vocab_size=size,
             character_coverage=options.character_coverage,
             byte_fallback=options.byte_fallback,
-            normalization_rule_name=options.normalization,
+            normalization_rule_name=wanted.rule,
             user_defined_symbols=list(options.user_defined_symbols),
             max_sentence_length=_LONGEST_LINE,
             pad_id=PAD,
@@ -270,7 +385,7 @@ def _train(options: recipe.Tokenizer, lines: Iterable[str], side: str) -> Tokeni
     try:
         run_interruptibly(work)
     except RuntimeError as error:
-        raise _training_error(str(error), side) from None
+        raise _training_error(str(error), wanted.side) from None
     return Tokenizer(proto.getvalue())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import threading
 import time
 import unicodedata
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,13 @@ from support.tokenizers import sample, save
 from seq2seq import recipe
 from seq2seq.errors import DataError, ModelError
 from seq2seq.ids import BOS, EOS, PAD, UNK
-from seq2seq.text.tokenizer import Tokenizer, Tokenizers, run_interruptibly, train_tokenizers
+from seq2seq.text.tokenizer import (
+    Tokenizer,
+    Tokenizers,
+    run_interruptibly,
+    suitable_size,
+    train_tokenizers,
+)
 
 TESTS = Path(__file__).parents[1]
 
@@ -314,7 +322,7 @@ def test_a_given_model_is_used(tmp_path: Path) -> None:
     assert given.joint
     assert given.source.proto == path.read_bytes()
     keys = {"joint": False, "source_model": str(path), "target_model": str(path)}
-    assert not train_tokenizers(options(**keys), [], []).joint
+    assert not train_tokenizers(options(**keys), [], []).in_one_file
 
 
 def test_given_models_that_cannot_be_used(tmp_path: Path) -> None:
@@ -347,35 +355,44 @@ def test_given_models_that_cannot_be_used(tmp_path: Path) -> None:
     assert str(error.value) == "tokenizer: not a SentencePiece model, or a damaged one"
 
 
-def size_named(error: pytest.ExceptionInfo[DataError]) -> int:
-    return int(str(error.value).split("tokenizer.vocab_size=")[1].split(",")[0].split(" ")[0])
+def sizes_named(error: pytest.ExceptionInfo[DataError]) -> tuple[int, int]:
+    """The nearest size that works, and the one that is advised."""
+    text = str(error.value)
+    limit = re.search(r"(?:at most|works is) ([\d,]+) for", text)
+    assert limit is not None
+    return int(limit[1].replace(",", "")), int(
+        text.split("vocab_size=")[1].split(",", maxsplit=1)[0].split(maxsplit=1)[0]
+    )
 
 
 @pytest.mark.parametrize("lines", [3, 30, 400])
 @pytest.mark.parametrize("byte_fallback", [False, True])
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
-def test_the_largest_size_named_works_and_is_the_largest(
+def test_the_largest_size_named_is_the_largest_and_a_sensible_one_is_advised(
     kind: str, byte_fallback: bool, lines: int
 ) -> None:
     keys = {"kind": kind, "byte_fallback": byte_fallback}
     corpus = SOURCES[:lines], TARGETS[:lines]
     with pytest.raises(DataError) as error:
         train_tokenizers(options(vocab_size=30_000, **keys), *corpus)
-    size = size_named(error)
+    most, advised = sizes_named(error)
     assert str(error.value) == (
-        "tokenizer.vocab_size = 30000 is too large for this little text: the largest size that "
-        f"works is {size} for both sides: use --set tokenizer.vocab_size={size}, or more text"
+        "tokenizer.vocab_size = 30000 is too large for this little text, which allows at most "
+        f'{most:,} for both sides: leave it out ("auto": a size that suits the text), or use --set '
+        f"tokenizer.vocab_size={advised}, or more text"
     )
-    assert train_tokenizers(options(vocab_size=size, **keys), *corpus).source.size == size
+    assert train_tokenizers(options(vocab_size=most, **keys), *corpus).source.size == most
+    assert advised <= most / 2
     with pytest.raises(DataError) as error:
-        train_tokenizers(options(vocab_size=size + 1, **keys), *corpus)
-    assert size_named(error) == size
+        train_tokenizers(options(vocab_size=most + 1, **keys), *corpus)
+    assert sizes_named(error) == (most, advised)
+    assert train_tokenizers(options(vocab_size="auto", **keys), *corpus).source.size <= most
 
 
 def test_the_smallest_size_named_works_and_is_the_smallest() -> None:
     with pytest.raises(DataError) as error:
         train_tokenizers(options(vocab_size=8), SOURCES, TARGETS)
-    size = size_named(error)
+    size, _ = sizes_named(error)
     assert str(error.value) == (
         "tokenizer.vocab_size = 8 is too small for the characters of this text: the smallest size "
         f"that works is {size} for both sides: use --set tokenizer.vocab_size={size} or more, or "
@@ -389,13 +406,100 @@ def test_the_smallest_size_named_works_and_is_the_smallest() -> None:
 def test_the_size_named_works_for_both_sides() -> None:
     with pytest.raises(DataError) as error:
         train_tokenizers(options(vocab_size=900, joint=False), SOURCES[:9], TARGETS[:60])
-    source, target = 40, 81
     assert str(error.value) == (
-        "tokenizer.vocab_size = 900 is too large for this little text: the largest size that works "
-        f"is {source} for the source side, {target} for the target side: "
-        f"use --set tokenizer.vocab_size={source}, or more text"
+        "tokenizer.vocab_size = 900 is too large for this little text, which allows at most 40 for "
+        'the source side, 81 for the target side: leave it out ("auto": a size that suits the '
+        "text), or use --set tokenizer.vocab_size=20, or more text"
     )
-    train_tokenizers(options(vocab_size=source, joint=False), SOURCES[:9], TARGETS[:60])
+
+
+def test_a_size_for_each_side() -> None:
+    sizes = {"source": 50, "target": 70}
+    apart = train_tokenizers(options(vocab_size=sizes, joint=False), SOURCES, TARGETS)
+    assert (apart.source.size, apart.target.size) == (50, 70)
+    with pytest.raises(DataError, match=r"^tokenizer\.vocab_size\.target = 9000 is too large "):
+        train_tokenizers(
+            options(vocab_size={"source": 50, "target": 9000}, joint=False), SOURCES, TARGETS
+        )
+
+
+def test_a_size_that_suits_the_text() -> None:
+    assert suitable_size(30_000 * 130) == 7_900
+    assert suitable_size(3_000 * 130) == 2_500
+    assert suitable_size(10**12) == 32_000
+    assert train_tokenizers(options(vocab_size="auto"), ["a"], ["b"]).source.size <= 8
+    hanzi = ["".join(map(chr, range(0x4E00 + n, 0x4E00 + n + 40))) for n in range(0, 2000, 40)]
+    assert UNK not in chain(
+        *train_tokenizers(options(vocab_size="auto"), hanzi, []).source.encode(hanzi)
+    )
+
+
+KEPT = "…½™！，。“„»–—\u00a0\u200c\u200f\u3000ﬁ°ß€😀e\u0301é²№"
+KEPT_TEXT = st.lists(st.text(st.sampled_from(f"ab{KEPT}"), min_size=1, max_size=6), max_size=6).map(
+    " ".join
+)
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["joint", "apart"])
+def keeping(request: pytest.FixtureRequest) -> Tokenizers:
+    lines = [f"{one}a b{other}" for one in KEPT for other in KEPT]
+    wish = options(vocab_size="auto", joint=request.param)
+    return train_tokenizers(wish, [*SOURCES, *lines], [*TARGETS, *lines])
+
+
+@settings(deadline=None)
+@given(KEPT_TEXT)
+def test_a_target_is_written_as_it_was_read(keeping: Tokenizers, text: str) -> None:
+    assert keeping.target.decode(keeping.target.encode([text])) == [text]
+
+
+def test_the_source_is_normalized_and_the_pieces_of_both_are_the_same(
+    keeping: Tokenizers, tmp_path: Path
+) -> None:
+    assert keeping.source.encode(["½ … ！ Ｂ"]) == keeping.source.encode(["1⁄2 ... ! B"])
+    assert not keeping.in_one_file
+    assert keeping.joint == (keeping.source.vocabulary == keeping.target.vocabulary)
+    save(keeping, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source.model", "target.model"]
+    again = Tokenizers.load(tmp_path)
+    assert (again.digest, again.joint) == (keeping.digest, keeping.joint)
+    if keeping.joint:
+        given = {f"{side}_model": str(tmp_path / f"{side}.model") for side in ("source", "target")}
+        assert train_tokenizers(options(**given), [], []).digest == keeping.digest
+
+
+def test_normalization_a_side() -> None:
+    rules = {"source": "identity", "target": "nfkc_cf"}
+    both = train_tokenizers(
+        options(normalization=rules, byte_fallback=True, vocab_size=330), SOURCES, TARGETS
+    )
+    assert both.joint
+    assert both.source.decode(both.source.encode(["Ｂa"])) == ["Ｂa"]
+    assert both.target.decode(both.target.encode(["Ｂa"])) == ["ba"]
+
+
+def test_where_normalizing_changes_nothing_one_model_serves_both() -> None:
+    """As in version 0.4.0, byte for byte."""
+    trained = train_tokenizers(options(), SOURCES, TARGETS)
+    assert trained.in_one_file
+    assert (
+        trained.digest
+        == train_tokenizers(options(normalization="nmt_nfkc"), SOURCES, TARGETS).digest
+    )
+
+
+def test_given_models_of_one_vocabulary_must_have_the_same_pieces(tmp_path: Path) -> None:
+    ids = {"pad_id": 0, "unk_id": 1, "bos_id": 2, "eos_id": 3}
+    (tmp_path / "a").write_bytes(sp_model(**ids))
+    (tmp_path / "b").write_bytes(sp_model(**ids, model_type="bpe"))
+    with pytest.raises(ModelError) as error:
+        train_tokenizers(
+            options(source_model=str(tmp_path / "a"), target_model=str(tmp_path / "b")), [], []
+        )
+    assert str(error.value) == (
+        f"{tmp_path / 'a'} and {tmp_path / 'b'} have different pieces, but tokenizer.joint = true: "
+        "say joint = false"
+    )
 
 
 def test_no_text_and_bad_symbols() -> None:

@@ -70,7 +70,7 @@ class SourceModel:
 
     def tokenizer_files(self) -> dict[str, Any]:
         """The keys of a recipe's table [tokenizer] that name this tokenizer's files."""
-        if self.tokenizers.joint:
+        if self.tokenizers.in_one_file:
             files = {"model": str(self.folder / TOKENIZER)}
         else:
             files = {

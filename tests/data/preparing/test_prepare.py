@@ -390,8 +390,9 @@ def test_bad_data(corpus: Corpus, recipe_for: Make, tmp_path: Path) -> None:
     (tmp_path / "train.b").write_bytes(b"A B C\n" * 3)
     (tmp_path / "val.a").write_text("x\n" * 40)
     assert problem(recipe_for(), output) == (
-        "tokenizer.vocab_size = 90 is too large for this little text: the largest size that works "
-        "is 12 for both sides: use --set tokenizer.vocab_size=12, or more text"
+        "tokenizer.vocab_size = 90 is too large for this little text, which allows at most 12 for "
+        'both sides: leave it out ("auto": a size that suits the text), or use --set '
+        "tokenizer.vocab_size=8, or more text"
     )
     model = tmp_path / "no.model"
     assert problem(recipe_for(tokenizer={"model": str(model)}), output, ModelError) == (
