@@ -8,7 +8,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from seq2seq.recipe import Recipe
-from seq2seq.recipe.base import ONE, SEVERAL
+from seq2seq.recipe.base import ONE, SEVERAL, SIDES
 from seq2seq.recipe.data import SUFFIX_KINDS
 from seq2seq.recipe.model import options_class
 from seq2seq.recipe.registry import ATTENTIONS, CELLS, own_keys_known
@@ -24,6 +24,8 @@ class _Schema(GenerateJsonSchema):
         inner = schema["schema"]
         if short is None or inner["type"] != "tagged-union":
             return super().function_before_schema(schema)
+        if SIDES in inner["choices"]:
+            return self.generate_inner(short)
         tables = self.generate_inner(inner)["oneOf"]
         forms = [form for form in self.generate_inner(short)["anyOf"] if form["type"] != "object"]
         if all(form["type"] == "string" for form in forms):  # a kind's name

@@ -209,8 +209,9 @@ def train_tokenizers(
     Where the vocabulary is joint and the rules of normalization differ, the two models have the
     same pieces. The same text and options give the same bytes, with one version of SentencePiece.
     Of more lines than ``max_lines``, so many are taken evenly from the whole; the first ones, if a
-    side has no ``len``. It is a DataError if the text cannot fill the vocabulary, or needs a larger one (the
-    message says which size works), and a ModelError if a model is named that cannot be used.
+    side has no ``len``. It is a DataError if the text cannot fill the vocabulary, or needs a larger
+    one (the message says which size works), and a ModelError if a model is named that cannot be
+    used.
     """
     if options.model is not None:
         joint = Tokenizer.load(Path(options.model))
