@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seq2seq.errors import MissingExtraError
+from seq2seq.processors import let_threads_sleep
 
 if TYPE_CHECKING:
     from seq2seq.data import Progress
@@ -93,7 +94,8 @@ def train(
         progress: Told how far preparing is, where the run prepares its own data; None: nobody.
 
     Returns:
-        How it ended.
+        How it ended. A SIGINT or SIGTERM (the first) has training save and return: then
+        ``finished`` is False and ``signal`` names it.
 
     Raises:
         Seq2SeqError: If the recipe, the data or the run cannot be used, or the numbers went wrong.
@@ -155,6 +157,7 @@ def _as_recipe(recipe: Recipe | str | Path) -> Recipe:
 @contextmanager
 def _training_packages(what: str) -> Iterator[None]:
     """Says which extra is missing, where a package of the training extra is not installed."""
+    let_threads_sleep()
     try:
         with _signals_later():
             yield

@@ -12,6 +12,16 @@ def usable_processors() -> int:
     return os.cpu_count() or 1
 
 
+def let_threads_sleep() -> None:
+    """Has torch's threads sleep while they wait for one another; to be called before its import.
+
+    They would spin, each taking a processor from whoever has work: where others use the processors
+    too, two threads are then many times slower than one. A setting of the user's is left alone.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+
+
 def started_by_torchrun() -> bool:
     """Whether torchrun has started other processes beside this one."""
     return os.environ.get("WORLD_SIZE", "1") != "1" and "RANK" in os.environ

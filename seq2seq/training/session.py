@@ -122,7 +122,7 @@ def _trained(
             if run is not None and not trainer.state.stopped:
                 run.note_changed_data(changed, trainer.state.update)
             trainer.train(stop)
-    return TrainingResult.of(path, trainer.state, labels_of(updater.task))
+    return TrainingResult.of(path, trainer.state, labels_of(updater.task), stop.by)
 
 
 def completed(recipe: Recipe, prepared: PreparedData, *, fine_tuned: bool) -> Recipe:

@@ -146,9 +146,12 @@ class TrainingResult:
     rollbacks: int = 0  # times back to an earlier checkpoint, at half the learning rate
     start: dict[str, Any] | None = None  # the record of the weights that fine-tuning began with
     labels: Mapping[str, str] = field(default_factory=dict)  # the task's metrics in ``best``
+    signal: str = ""  # "SIGINT" or "SIGTERM" where that ended it
 
     @classmethod
-    def of(cls, run: Path, state: TrainingState, labels: Mapping[str, str]) -> TrainingResult:
+    def of(
+        cls, run: Path, state: TrainingState, labels: Mapping[str, str], signal: str = ""
+    ) -> TrainingResult:
         """How a training stands, where ``labels`` are the names of metrics for people."""
         found = [record for record in state.history if record["update"] == state.best_update]
         return cls(
@@ -163,4 +166,5 @@ class TrainingResult:
             best=found[-1] if found else None,
             start=next((record for record in state.history if not record["update"]), None),
             labels=labels,
+            signal="" if state.stopped else signal,
         )

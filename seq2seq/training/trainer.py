@@ -84,6 +84,7 @@ class Trainer:
             self.monitor.say(f"this run has already finished: {self.state.stopped}")
             if self.run is not None:
                 self.run.plot(if_missing=True)  # the last session was killed right before
+                self.run.log.page_if_missing()
             return
         self._start_of_session = (self.plan.progress(self.state), self.state.seconds)
         self._interval = Interval()

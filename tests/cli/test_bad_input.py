@@ -293,8 +293,8 @@ RUN_CASES = [
         "run of another recipe",
         f"{TRAIN} --set training.learning_rate=1.0",
         "run holds a run with a different recipe: training.learning_rate is 0.005 there and 1.0 "
-        "here; "
-        "give -o a new folder, or train with the run's own recipe.toml",
+        "here; give -o a new folder and begin with its weights: --init-from run, or train with the "
+        "run's own recipe.toml",
     ),
     Case(
         "truncated checkpoint",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import signal
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -489,3 +490,17 @@ def test_pairs_too_long_for_training_leave_nothing_to_train_on(
 ) -> None:
     with pytest.raises(Exception, match=r"^all 300 training pairs have more than 1 pieces"):
         run(corpus, tmp_path / "r", "training.max_pieces=1")
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_the_result_names_the_signal_that_ended_training(
+    corpus: tuple[Path, Path], tmp_path: Path, scripted: list[float], name: str
+) -> None:
+    class Interrupting(Silent):
+        def validated(self, *_: object) -> None:
+            signal.raise_signal(signal.Signals[name])
+
+    stopped = run(corpus, tmp_path / "r", "training.updates=30", monitor=Interrupting())
+    assert (stopped.finished, stopped.signal, stopped.updates) == (False, name, 10)
+    finished = run(corpus, tmp_path / "r", "training.updates=30")
+    assert (finished.finished, finished.signal, finished.updates) == (True, "", 30)

@@ -25,7 +25,7 @@ from seq2seq.processors import usable_processors
 from seq2seq.recipe import Recipe
 from seq2seq.storage import checked_json
 from seq2seq.storage.atomic import write_text
-from seq2seq.storage.layout import EXAMPLES, TENSORBOARD
+from seq2seq.storage.layout import EXAMPLES, REPORT, TENSORBOARD
 from seq2seq.storage.whole import JSON_SIZE, read_bytes
 from seq2seq.training.run.journal import Journal
 from seq2seq.training.signals import StopRequest
@@ -129,6 +129,11 @@ class SessionLog:
         self.journal.append(
             {"kind": "session", "what": what, "update": update, "time": now, **more}
         )
+
+    def page_if_missing(self) -> None:
+        """Makes the page of a finished run whose last session was killed right before."""
+        if not (self.run / REPORT).is_file():
+            self.page(final=True)
 
     def page(self, *, final: bool) -> None:
         """Makes the run's page, the last time with ``final``; if it fails, training goes on."""

@@ -86,6 +86,7 @@ class RunFolder:
         if path.exists() and not path.is_dir():
             raise ModelError(f"{path} is a file: a run needs a folder of its own")
         self._made = _make(path)
+        self._claimed = False
         try:
             self._lock = Lock(path)
         except BaseException:
@@ -143,9 +144,11 @@ class RunFolder:
         if fixed:
             shown = in_words({key: differing[key] for key in fixed[:5]})
             more = f" and {len(fixed) - 5} more" if len(fixed) > 5 else ""
+            fits = all(key.startswith("training.") for key in fixed)
+            onward = f" and begin with its weights: --init-from {self.path}" if fits else ""
             raise ModelError(
                 f"{self.path} holds a run with a different recipe: {shown}{more}; "
-                "give -o a new folder, or train with the run's own recipe.toml"
+                f"give -o a new folder{onward}, or train with the run's own recipe.toml"
             )
         return differing
 
@@ -175,6 +178,7 @@ class RunFolder:
                 _put(self.path / name, proto)
             _put(self.path / RECIPE, text.encode())
             self._renew_recipe_digest(text)
+        self._claimed = True
 
     def _renew_recipe_digest(self, recipe: str) -> None:
         """Makes the card of the model there fit a recipe that says the same in other words.
@@ -227,6 +231,7 @@ class RunFolder:
 
         ``keep`` of the newest stay, and ``keep_validated`` of the newest that were validated.
         """
+        self._check_there()
         with self._writing("a checkpoint"):
             newest = save_checkpoint(self.checkpoints, checkpoint)
             self._link(LAST, newest)
@@ -245,7 +250,23 @@ class RunFolder:
                 shutil.rmtree(folder)
 
     def _link(self, name: str, checkpoint: Path) -> None:
-        replace_link(self.path / name, Path(CHECKPOINTS) / checkpoint.name)
+        link = self.path / name
+        if link.is_dir() and not link.is_symlink():  # in a copy that was made without links
+            shutil.rmtree(link)
+        replace_link(link, Path(CHECKPOINTS) / checkpoint.name)
+
+    def _check_there(self) -> None:
+        """Ends a training whose folder was deleted: what would be written there is no run."""
+        missing = [name for name in (RUN, RECIPE) if self._claimed and not self._has(name)]
+        if missing:
+            what = " and ".join(missing) if self.path.is_dir() else "the folder"
+            raise TrainingError(
+                f"training stopped: {what} of the run {self.path} was deleted while it trained, so "
+                "nothing more can be saved there: begin a new run"
+            )
+
+    def _has(self, name: str) -> bool:
+        return (self.path / name).is_file()
 
     def saved_at(self, updates: list[int]) -> list[int]:
         """The updates, of these, whose checkpoints are there."""
@@ -269,6 +290,7 @@ class RunFolder:
         Files of new names first, then the card, then the files of the model before go: at every
         moment, also if this process is killed, the card and what it names are one model.
         """
+        self._check_there()
         graphs = task_for(self.recipe).graphs(weights)
         contents = {WEIGHTS: tensor_bytes(weights), **graphs}
         sums = {name: sha256(content).hexdigest() for name, content in contents.items()}
@@ -309,6 +331,7 @@ class RunFolder:
         try:
             yield
         except (OSError, SafetensorError) as error:
+            self._check_there()
             free = shutil.disk_usage(self.path).free / 2**20
             raise TrainingError(
                 f"training stopped: {what} could not be written to {self.path}: {error} "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from support.told import Told
 
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.preparing.prepare import prepare
-from seq2seq.errors import DataError, ModelError, RecipeError
+from seq2seq.errors import DataError, ModelError, RecipeError, TrainingError
 from seq2seq.inference.model_folder import ModelFolder, recipe_digest
 from seq2seq.recipe.files import load_recipe, recipe_from_toml
 from seq2seq.storage import checked_json
@@ -161,7 +162,8 @@ def test_an_edited_recipe_of_the_run_is_noticed(corpus: tuple[Path, Path], tmp_p
     assert str(caught.value) == (
         f"{tmp_path / 'r'} holds a run with a different recipe: training.learning_rate is 0.005 "
         "there "
-        "and 0.007 here; give -o a new folder, or train with the run's own recipe.toml"
+        f"and 0.007 here; give -o a new folder and begin with its weights: --init-from "
+        f"{tmp_path / 'r'}, or train with the run's own recipe.toml"
     )
     recipe = load_recipe(str(corpus[0]), [*SETTINGS, LOSS, "training.updates=2"])
     train(recipe, tmp_path / "r", data=corpus[1], monitor=Silent())
@@ -254,3 +256,79 @@ def test_the_folder_is_free_again_after_a_failure(
     with pytest.raises(ZeroDivisionError), RunFolder(tmp_path / "r", recipe):
         _ = 1 / 0
     assert not (tmp_path / "r").exists()
+
+
+# -- what others do to the folder -----------------------------------------------------------
+
+
+def test_a_copy_without_links_goes_on(corpus: tuple[Path, Path], tmp_path: Path) -> None:
+    run(corpus, tmp_path / "r", "training.updates=20")
+    whole, _ = run(corpus, tmp_path / "r", "training.updates=30")
+    run(corpus, tmp_path / "half", "training.updates=20")
+    shutil.copytree(tmp_path / "half", tmp_path / "copy", symlinks=False)
+    assert not (tmp_path / "copy/last").is_symlink()
+    result, _ = run(corpus, tmp_path / "copy", "training.updates=30")
+    assert (result.updates, result.best) == (30, {**whole.best, "seconds": result.best["seconds"]})
+    assert (tmp_path / "copy/last").resolve() == (tmp_path / "copy/checkpoints/update-00000030")
+
+
+def gone(path: Path, *names: str) -> None:
+    for name in names:
+        (path / name).unlink()
+    if not names:
+        shutil.rmtree(path)
+
+
+@pytest.mark.parametrize(
+    ("names", "what"),
+    [
+        ((), "the folder"),
+        (("run.json",), "run.json"),
+        (("run.json", "recipe.toml"), "run.json and recipe.toml"),
+    ],
+)
+def test_a_run_that_is_deleted_while_it_trains_ends(
+    corpus: tuple[Path, Path], tmp_path: Path, names: tuple[str, ...], what: str
+) -> None:
+    path = tmp_path / "r"
+
+    class Deleting(Silent):
+        def validated(self, update: int, *_: object) -> None:
+            if update == 10:
+                gone(path, *names)
+
+    recipe = load_recipe(str(corpus[0]), [*SETTINGS, LOSS])
+    with pytest.raises(TrainingError) as caught:
+        train(recipe, path, data=corpus[1], threads=1, monitor=Deleting())
+    assert str(caught.value) == (
+        f"training stopped: {what} of the run {path} was deleted while it trained, so nothing "
+        "more can be saved there: begin a new run"
+    )
+    assert not (path / "checkpoints/update-00000020").exists()
+
+
+def test_a_finished_run_without_its_page_gets_it(corpus: tuple[Path, Path], tmp_path: Path) -> None:
+    run(corpus, tmp_path / "r", "training.updates=2")
+    recipe = load_recipe(str(corpus[0]), [*SETTINGS, LOSS, "training.updates=2"])
+    pages: list[tuple[Path, bool]] = []
+
+    def page(folder: Path, final: bool) -> None:
+        pages.append((folder, final))
+        (folder / "report.html").touch()
+
+    for _ in range(2):
+        train(recipe, tmp_path / "r", data=corpus[1], monitor=Silent(), page=page)
+    assert pages == [(tmp_path / "r", True)]
+
+
+@pytest.mark.parametrize("damage", ["[" * 200_000, "", "null", '{"format": 1, "state": []}'])
+def test_a_state_that_is_damaged_in_any_way_falls_back(
+    corpus: tuple[Path, Path], tmp_path: Path, damage: str
+) -> None:
+    run(corpus, tmp_path / "r", "training.updates=20")
+    state = tmp_path / "r/checkpoints/update-00000020/state.json"
+    state.write_text(damage, encoding="utf-8")
+    result, told = run(corpus, tmp_path / "r", "training.updates=20")
+    assert result.updates == 20
+    assert told.about("trying the one before")
+    assert told.about("resuming from update 10")

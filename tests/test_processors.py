@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from seq2seq.processors import let_threads_sleep
+
+SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+
+
+@pytest.mark.parametrize("own", [None, *SETTINGS])
+def test_threads_sleep_unless_the_user_has_said_how_they_wait(
+    monkeypatch: pytest.MonkeyPatch, own: str | None
+) -> None:
+
+    for name in SETTINGS:
+        monkeypatch.setenv(name, "to be put back")
+        monkeypatch.delenv(name)
+    if own is not None:
+        monkeypatch.setenv(own, "active")
+    let_threads_sleep()
+    found = {name: os.environ[name] for name in SETTINGS if name in os.environ}
+    assert found == {own or "OMP_WAIT_POLICY": "active" if own else "passive"}
