@@ -7,6 +7,7 @@ the messages around them.
 from __future__ import annotations
 
 import gzip
+import re
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -136,6 +137,21 @@ def write_lines(path: str) -> Iterator[Output]:
 # Translations in a format, alignments, attention
 
 
+def escaped(text: str) -> str:
+    """A text as it stands between the marks of an n-best list: three bars are ``&#124;``, thrice.
+
+    A text that has these letters itself gets one ``amp;`` more, so that every text can be read
+    again.
+    """
+    text = re.sub(r"&(?=(?:amp;)*#124;)", "&amp;", text)
+    return text.replace("|||", "&#124;" * 3)
+
+
+def unescaped(text: str) -> str:
+    """The text that ``escaped`` was given."""
+    return re.sub(r"&(amp;)?((?:amp;)*)#124;", lambda m: f"&{m[2]}#124;" if m[1] else "|", text)
+
+
 def _formatted(
     format_: str, index: int, source: str, several: Sequence[ScoredTranslation]
 ) -> Iterator[str]:
@@ -143,7 +159,7 @@ def _formatted(
     from seq2seq.inference.results import best_translation
 
     if format_ == "nbest":
-        yield from (f"{index} ||| {one.text} ||| {one.score:.6f}" for one in several)
+        yield from (f"{index} ||| {escaped(one.text)} ||| {one.score:.6f}" for one in several)
     elif format_ == "jsonl":
         from seq2seq.inference.wire import json_line, translations_object
 

@@ -246,4 +246,4 @@ def _of_nbest(source: str, target: str) -> Iterator[tuple[str, Given]]:
                 f"{where}: has the index {index}, but {name_of(source)} has "
                 f"{files.counted(len(sources))}: the index must be from 0 to {len(sources) - 1}"
             )
-        yield sources[index], match[2]
+        yield sources[index], files.unescaped(match[2])

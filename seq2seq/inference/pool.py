@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Unpack
+from typing import Any, NoReturn, Unpack
 
 from seq2seq.errors import Seq2SeqError
 from seq2seq.inference.model_folder import ModelFolder, read_published
@@ -150,6 +150,9 @@ class TranslatorPool:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a TranslatorPool cannot be pickled: open it in the process that uses it")
 
     def close(self) -> None:
         """Ends all processes; nothing is translated after."""

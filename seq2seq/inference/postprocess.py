@@ -11,6 +11,7 @@ each time they were drawn (Eikema and Aziz 2020), an n-best list's members by th
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -96,7 +97,7 @@ def answers_to(
     for segment, several, shown in zip(segments, found, kept, strict=True):
         answers = [
             Answer(
-                _text(next(texts), cut, segment, table),
+                _text(next(texts), cut, segment, target, table),
                 cut,
                 cut.score,
                 len(one.tokens) + 1,
@@ -130,11 +131,24 @@ def _without_loop(found: Hypothesis, begins_word: Callable[[int], bool]) -> Hypo
     return found if kept is None else cut_after(found, kept)
 
 
-def _text(decoded: str, found: Hypothesis, segment: Segment, table: PieceTable | None) -> str:
-    text, prefix = decoded, segment.constraints.prefix
-    if prefix and table is not None:
-        text = restore_prefix(decoded, prefix, found.tokens, table)
-    return text.replace("\n", " ")  # a piece may hold a line break, which would make two lines
+def _text(
+    decoded: str, found: Hypothesis, segment: Segment, target: Tokenizer, table: PieceTable | None
+) -> str:
+    prefix = segment.constraints.prefix
+    if not prefix or table is None:
+        return written(decoded, target)
+    text = restore_prefix(decoded, prefix, found.tokens, table)
+    rest = written(f"x{text[len(prefix) :]}", target)[1:]  # the prefix is kept letter for letter
+    return prefix + (rest.lstrip(" ") if prefix.endswith(" ") else rest)
+
+
+def written(decoded: str, tokenizer: Tokenizer) -> str:
+    """What is written of a text: one line, with no more spaces than the tokenizer leaves in it."""
+    text = decoded.replace("\n", " ")  # a piece may hold a line break, which would make two lines
+    has_more = "  " in text or text.startswith(" ") or text.endswith(" ")
+    if has_more and tokenizer.normalize("a  b ") == tokenizer.normalize("a b"):
+        text = re.sub(" +", " ", text).strip(" ")
+    return text
 
 
 def _different(answers: Sequence[Answer]) -> list[Answer]:
@@ -303,14 +317,81 @@ def end_of_first(tokens: Sequence[int], begins_word: Callable[[int], bool]) -> i
 
 def expected_utilities(texts: Sequence[str], weights: Sequence[float], utility: str) -> list[float]:
     """Computes how well each candidate agrees with all of them."""
-    # A metric keeps its reference's n-grams, so they are counted once for all candidates.
-    judges = [_metric(utility, text) for text in texts]
-    table = np.array(
-        [[judge.corpus_score([text], None).score for judge in judges] for text in texts]
-    ).reshape(len(texts), len(texts))
+    if not texts:
+        return []
+    metric, orders, lengths = _counted(texts, utility)
+    counted = [_matches([counts[order] for counts in orders]) for order in range(len(orders[0]))]
     shares = np.asarray(weights, dtype=np.float64)
-    found: list[float] = (table @ (shares / shares.sum())).tolist() if len(texts) else []
+    shares /= shares.sum()
+    found = []
+    for i in range(len(texts)):
+        scores = []
+        for j in range(len(texts)):
+            each = [(sizes[i], sizes[j], matches[i][j]) for sizes, matches in counted]
+            if lengths is None:  # chrF: counts of an order that the reference lacks are left out
+                stats = [n for own, other, both in each for n in (own if other else 0, other, both)]
+            else:
+                stats = [
+                    lengths[i],
+                    lengths[j],
+                    *(one[2] for one in each),
+                    *(one[0] for one in each),
+                ]
+            scores.append(metric._compute_score_from_stats(stats).score)
+        found.append(float(np.dot(scores, shares)))
     return found
+
+
+def _counted(
+    texts: Sequence[str], utility: str
+) -> tuple[Any, list[list[Counter[Any]]], list[int] | None]:
+    """The metric, its n-grams of each text by their order, and for BLEU the lengths."""
+    from sacrebleu.metrics import helpers
+
+    if utility == "chrf":
+        from sacrebleu.metrics.chrf import CHRF
+
+        metric: Any = CHRF()
+        return (
+            metric,
+            [helpers.extract_all_char_ngrams(one, metric.char_order) for one in texts],
+            None,
+        )
+    from sacrebleu.metrics.bleu import BLEU
+
+    # As sacreBLEU's own sentence_bleu: orders longer than the sentence do not count.
+    metric = BLEU(effective_order=True, force=True)
+    most = metric.max_ngram_order
+    orders, lengths = [], []
+    for text in texts:
+        counts, length = helpers.extract_all_word_ngrams(metric._preprocess_segment(text), 1, most)
+        split = [Counter[Any]() for _ in range(most)]
+        for ngram, count in counts.items():
+            split[len(ngram) - 1][ngram] = count
+        orders.append(split)
+        lengths.append(length)
+    return metric, orders, lengths
+
+
+def _matches(several: Sequence[Counter[Any]]) -> tuple[list[int], list[list[int]]]:
+    """How many n-grams each text has, and how many each has in common with each.
+
+    The smaller of two counts is the number of times from 1 on that both reach, so all pairs are
+    compared by products of matrices.
+    """
+    number: dict[Any, int] = {}
+    for counts in several:
+        for ngram in counts:
+            number.setdefault(ngram, len(number))
+    count_NG = np.zeros((len(several), len(number)), dtype=np.float32)
+    for row, counts in zip(count_NG, several, strict=True):
+        row[[number[ngram] for ngram in counts]] = list(counts.values())
+    matches_NN = np.zeros((len(several), len(several)), dtype=np.float64)
+    for times in range(1, int(count_NG.max(initial=0)) + 1):
+        reach_NG = count_NG[:, (count_NG >= times).any(axis=0)] >= times
+        matches_NN += reach_NG.astype(np.float32) @ reach_NG.astype(np.float32).T
+    sizes = [sum(counts.values()) for counts in several]
+    return sizes, matches_NN.astype(np.int64).tolist()
 
 
 def probabilities(log_probs: Sequence[float]) -> list[float]:
@@ -320,14 +401,3 @@ def probabilities(log_probs: Sequence[float]) -> list[float]:
     shares = np.exp(values - peak) if np.isfinite(peak) else np.ones_like(values)
     weights: list[float] = (shares / shares.sum()).tolist() if len(values) else []
     return weights
-
-
-def _metric(utility: str, reference: str) -> Any:
-    if utility == "chrf":
-        from sacrebleu.metrics.chrf import CHRF
-
-        return CHRF(references=[[reference]])
-    from sacrebleu.metrics.bleu import BLEU
-
-    # As sacreBLEU's own sentence_bleu: orders longer than the sentence do not count.
-    return BLEU(references=[[reference]], effective_order=True, force=True)

@@ -179,6 +179,8 @@ def check_lines(lines: Iterable[str]) -> None:
     """Refuses a single text (``Seq2SeqError``), of which each letter would be a line."""
     if isinstance(lines, str | bytes):
         raise Seq2SeqError("lines is a single string; give a list of lines, also of one: [line]")
+    if not isinstance(lines, Iterable):
+        raise Seq2SeqError(f"lines is {type(lines).__name__}; give a list of lines: [line]")
 
 
 def check_without_texts(constraints: Sequence[Constraints], first_line: int) -> None:

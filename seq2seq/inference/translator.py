@@ -12,12 +12,13 @@ from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Any, Literal, NoReturn, Unpack
 
 from seq2seq.errors import ModelError, Seq2SeqError
+from seq2seq.ids import UNK
 from seq2seq.inference.engines import check_engine, check_precision, check_shortlists, load_engine
 from seq2seq.inference.model_folder import ModelFolder, read_published
-from seq2seq.inference.postprocess import answers_to, translations_of
+from seq2seq.inference.postprocess import answers_to, translations_of, written
 from seq2seq.inference.request import (
     Request,
     TranslateOptions,
@@ -35,6 +36,7 @@ from seq2seq.inference.trained_on import ANY, TrainedOn
 from seq2seq.recipe import Translation
 from seq2seq.search import Constraints, Hypothesis, StepModel, check_bounds, run_search
 from seq2seq.search.constraints.pieces import PieceTable
+from seq2seq.search.greedy import force
 from seq2seq.text.tokenizer import Tokenizers
 
 logger = logging.getLogger("seq2seq")
@@ -168,6 +170,12 @@ class Translator:
             warns=True,
         )
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a Translator cannot be pickled, as its engine holds native memory: use "
+            "TranslatorPool, or load one in each process"
+        )
+
     def translate(self, lines: Iterable[str], **asked: Unpack[TranslateOptions]) -> list[str]:
         """Translates lines.
 
@@ -253,6 +261,8 @@ class Translator:
         if advance is not None and not segments:
             advance(len(lines))
         found = self._search(segments, table, request, advanced)
+        if self.warns and not self.has_shortlist and request.options.sampling is None:
+            self._score_as_written(segments, found, request)
         ratio = self.trained_on.ratio
         answers = answers_to(segments, found, self.tokenizers.target, table, request, ratio)
         tokenizers = self.tokenizers if request.details else None
@@ -304,6 +314,44 @@ class Translator:
             for segment in sorted(segments, key=lambda segment: segment.line):  # finds the line
                 self._search_batch([segment], table, request)
             raise
+
+    def _score_as_written(
+        self, segments: Sequence[Segment], found: list[list[Hypothesis]], request: Request
+    ) -> None:
+        """Gives translations the pieces that the tokenizer splits their text into, and the score.
+
+        Those are mostly the ones that the search found. Where they are others, a score would be of
+        something that nobody can score again who has the text.
+        """
+        target = self.tokenizers.target
+        places = [
+            (i, n)
+            for i, segment in enumerate(segments)
+            for n, one in enumerate(found[i])
+            if not (segment.constraints or one.truncated)
+        ]
+        texts = target.decode([found[i][n].tokens for i, n in places])
+        rows = target.encode([written(text, target) for text in texts]) if places else []
+        other = {
+            place: row
+            for place, row in zip(places, rows, strict=True)
+            if UNK not in row and row != list(found[place[0]][place[1]].tokens)
+        }
+        options, chosen = request.options, list(other)
+        for batch in batches([len(other[place]) + 1 for place in chosen], request.batch_size):
+            members = [chosen[number] for number in batch]
+            scored = force(
+                self.model,
+                source_batch([segments[i].row for i, _ in members]),
+                [other[place] for place in members],
+                normalization=options.normalization,
+                coverage=options.coverage,
+                keep_attention=found[members[0][0]][0].attention is not None,
+            )
+            for (i, n), one in zip(members, scored, strict=True):
+                found[i][n] = one
+        for i in {i for i, _ in chosen}:
+            found[i].sort(key=lambda one: -one.score)
 
     @cached_property
     def _table(self) -> PieceTable:

@@ -5,6 +5,7 @@ What a user asks for is checked here, and the search for it is chosen.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
@@ -132,18 +133,52 @@ def run_search(
         )
     if not len(source):
         return []
+    if constraints is None or not any(constraints):
+        return _searched(model, source, options, None, None)
+    if pieces is None or pieces.size != model.vocab_size:
+        raise Seq2SeqError(
+            "constraints need a table of the target's pieces: pass "
+            "pieces=PieceTable.of(tokenizer), with the tokenizer that the model was trained "
+            "with"
+        )
+    if not options.no_repeat_ngram:
+        return _searched(model, source, options, constraints, pieces)
+    # What has to be said may repeat something, but only where it cannot be said otherwise.
+    found = _searched(model, source, options, constraints, pieces, strict=True)
+    again = [i for i, one in enumerate(constraints) if one and not _is_kept(found[i], one, pieces)]
+    if again:
+        rest = SourceBatch(source.ids[again], source.lengths[again])
+        others = _searched(model, rest, options, [constraints[i] for i in again], pieces)
+        for i, several in zip(again, others, strict=True):
+            found[i] = several
+    return found
+
+
+def _is_kept(several: Sequence[Hypothesis], constraints: Constraints, pieces: PieceTable) -> bool:
+    """Whether all translations are possible under all rules, and hold the phrases."""
+    phrases = [pieces.phrase(one) for one in constraints.forced]
+    return all(
+        one.log_prob > -math.inf and all(phrase in pieces.spell(one.tokens) for phrase in phrases)
+        for one in several
+    )
+
+
+def _searched(
+    model: StepModel[S],
+    source: SourceBatch,
+    options: SearchOptions,
+    constraints: Sequence[Constraints] | None,
+    pieces: PieceTable | None,
+    *,
+    strict: bool = False,
+) -> list[list[Hypothesis]]:
+    """Searches as ``run_search``; ``strict``: constraints undo no other rule."""
     caps, rules = _caps_and_rules(source, options)
     phrases = None
-    if constraints is not None and any(constraints):
-        if pieces is None or pieces.size != model.vocab_size:
-            raise Seq2SeqError(
-                "constraints need a table of the target's pieces: pass "
-                "pieces=PieceTable.of(tokenizer), with the tokenizer that the model was trained "
-                "with"
-            )
+    if constraints is not None and pieces is not None:
         sampling, max_length = options.sampling is not None, options.max_length
         caps, more, phrases = make_rules(
-            constraints, pieces, caps, max_length=max_length, sampling=sampling
+            constraints, pieces, caps, max_length=max_length, sampling=sampling, strict=strict
         )
         rules += more
     common: dict[str, Any] = {

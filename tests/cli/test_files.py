@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seq2seq.cli import files
+from seq2seq.cli.files import escaped, unescaped
 from seq2seq.errors import Seq2SeqError
 from seq2seq.storage.lines import corpus_blocks, count_lines, split_block
 
@@ -116,3 +117,12 @@ def test_a_mark_at_the_beginning_does_not_reach_the_score(tmp_path: Path, mark: 
     (tmp_path / "a").write_text(f"{mark}Ein Hund rennt im Park.\n", encoding="utf-8")
     (tmp_path / "b").write_text("Ein Hund rennt im Park.\n", encoding="utf-8")
     assert files.all_lines(str(tmp_path / "a")) == files.all_lines(str(tmp_path / "b"))
+
+
+@given(st.lists(st.sampled_from(["|", "||| ", "&", "amp;", "#124;", "a", " "])).map("".join))
+def test_any_text_can_stand_in_an_n_best_list(text: str) -> None:
+    written = escaped(text)
+    assert "|||" not in written
+    assert unescaped(written) == text
+    if "|||" not in text and "#124;" not in text:
+        assert written == text

@@ -10,8 +10,8 @@ from seq2seq.inference.postprocess import expected_utilities, probabilities
 from seq2seq.inference.request import Request
 from seq2seq.search import SearchOptions
 
-TEXTS = ["the dog sleeps", "the dog is asleep", "a dog sleeps here", "dog", ""]
-WEIGHTS = [1.0, 3.0, 1.0, 2.0, 1.0]
+TEXTS = ["the dog sleeps", "the dog is asleep", "a a dog, a dog", "dog", "", "Ein Hund (alt)."]
+WEIGHTS = [1.0, 3.0, 1.0, 2.0, 0.5, 0.5]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import math
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from seq2seq import recipe
 from seq2seq.errors import ModelError, RecipeError, Seq2SeqError
 from seq2seq.ids import BOS, EOS, PAD, UNK
 from seq2seq.inference.request import request_and_constraints
+from seq2seq.inference.scoring import Scorer
 from seq2seq.inference.translator import ScoredTranslation, Translator
 from seq2seq.recipe.files import recipe_to_toml
 from seq2seq.search import Constraints, SearchOptions
@@ -405,3 +407,64 @@ def test_progress_is_told_while_lines_are_translated(
     told.clear()
     list(ours.run(["", " "], request, advance=told.append))
     assert told == [2]
+
+
+def spacious(tokenizers: Tokenizers) -> ScriptedModel:
+    """Likes a lone space before each word of the source, which the tokenizer never makes."""
+    lone = tokenizers.target.vocabulary.index("\u2581")
+
+    def script(source: tuple[int, ...], prefix: tuple[int, ...]) -> np.ndarray:
+        at = len(prefix)
+        wanted = (lone, *source)[at] if at < len(source) + 1 else EOS
+        log_probs = np.full(tokenizers.target.size, -6.0, dtype=np.float32)
+        log_probs[wanted], log_probs[source[min(at, len(source) - 1)]] = -0.1, -0.7
+        if at and prefix[-1] == EOS:
+            log_probs[EOS] = -0.1
+        return log_probs
+
+    return ScriptedModel(tokenizers.target.size, script)
+
+
+def test_scores_are_those_of_the_text_that_is_written(tokenizers: Tokenizers) -> None:
+    ours = Translator(spacious(tokenizers), tokenizers, recipe.Translation(), warns=True)
+    lines = ["Hund", "ein Hund läuft", "die grüne Wiese"]
+    found = list(ours.stream(lines, n_best=3, details=True))
+    for line, several in zip(lines, found, strict=True):
+        assert [one.score for one in several] == sorted((o.score for o in several), reverse=True)
+        for one in several:
+            assert "  " not in one.text
+            assert one.text == one.text.strip()
+            (again,) = Scorer(ours).score([(line, one.text)])
+            if not one.truncated:
+                assert (again.log_prob, again.score) == pytest.approx((one.log_prob, one.score))
+                assert again.tokens == one.tokens
+    plain = translator(spacious(tokenizers), tokenizers)  # of a model in training
+    assert not any(text != text.strip() or "  " in text for text in plain.translate(lines))
+
+
+def test_a_prefix_keeps_its_spaces(copier: ScriptedModel, tokenizers: Tokenizers) -> None:
+    ours = translator(copier, tokenizers)
+    for prefix in ("ein  ", "ein  Hu", " ein"):
+        (text,) = ours.translate(["ein Hund"], constraints=[Constraints(prefix=prefix)])
+        assert text.startswith(prefix)
+        assert "  " not in text[len(prefix) :]
+
+
+def test_what_is_no_list_of_lines(copier: ScriptedModel, tokenizers: Tokenizers) -> None:
+    ours = translator(copier, tokenizers)
+    for wrong, message in (
+        (["a", None], "line 2: must be a string, not NoneType"),
+        ([b"a"], "line 1: must be a string, not bytes"),
+        (None, "lines is NoneType; give a list of lines: [line]"),
+        ("a", "lines is a single string; give a list of lines, also of one: [line]"),
+    ):
+        with pytest.raises(Seq2SeqError) as error:
+            ours.translate(wrong)  # type: ignore[arg-type]
+        assert str(error.value) == message
+
+
+def test_a_translator_says_that_it_cannot_be_pickled(
+    copier: ScriptedModel, tokenizers: Tokenizers
+) -> None:
+    with pytest.raises(TypeError, match=r"^a Translator cannot be pickled"):
+        pickle.dumps(translator(copier, tokenizers))

@@ -215,13 +215,6 @@ def test_constraints_that_do_not_fit() -> None:
     with pytest.raises(Seq2SeqError) as error:
         run_search(model_of(), source, SearchOptions(), constraints=[wish] * 2, pieces=pieces)
     assert str(error.value) == needs_pieces
-    options = SearchOptions(sampling=Sampling())
-    with pytest.raises(Seq2SeqError) as error:
-        run_search(model, source, options, constraints=[wish] * 2, pieces=pieces)
-    assert str(error.value) == (
-        "the phrase 'Hund' is forced, which needs a beam: leave sampling out, or begin the "
-        "translation with a prefix"
-    )
 
 
 def test_a_cap_too_low_for_the_phrase_is_raised() -> None:

@@ -65,15 +65,17 @@ def make_rules(
     *,
     max_length: int | None,
     sampling: bool,
+    strict: bool = False,
 ) -> tuple[Ints, list[Rule], ForcedPhrases | None]:
     """Makes rules of the constraints of a batch; those that cannot be kept are refused.
 
     ``caps_B`` are the most tokens of each translation as they are without constraints. Returned
     are the caps with room for prefixes and forced phrases, up to ``max_length``; the rules in the
     order in which they are applied; and that of forced phrases, which the beam has to know, if
-    there are any. Sampling allows none.
+    there are any. A search without a beam is told to (``sampling``): the phrases then do alone what
+    the beam's allocation does. With ``strict`` they undo no rule that comes before them.
     """
-    matchers_B = [_matcher(one, pieces, max_length, sampling) for one in constraints_B]
+    matchers_B = [_matcher(one, pieces, max_length) for one in constraints_B]
     needed_B = [
         most_pieces(one.prefix, pieces) + (0 if matcher is None else matcher.total)
         for one, matcher in zip(constraints_B, matchers_B, strict=True)
@@ -89,24 +91,19 @@ def make_rules(
         avoided = AvoidedPhrases([one.avoided for one in constraints_B], pieces, room_B)
         rules.append(avoided)
     if any(matchers_B):
-        phrases = ForcedPhrases(matchers_B, caps_B, avoided)
+        phrases = ForcedPhrases(matchers_B, caps_B, avoided, alone=sampling, strict=strict)
         rules.append(phrases)
     if any(one.prefix for one in constraints_B):  # last, as it undoes what leaves no way on
-        rules.append(Prefixes([one.prefix for one in constraints_B], pieces))
+        rules.append(Prefixes([one.prefix for one in constraints_B], pieces, strict=strict))
     return caps_B, rules, phrases
 
 
 def _matcher(
-    constraints: Constraints, pieces: PieceTable, max_length: int | None, sampling: bool
+    constraints: Constraints, pieces: PieceTable, max_length: int | None
 ) -> PhraseMatcher | None:
     check_constraints(constraints, pieces)
     matcher = None
     if constraints.forced:
-        if sampling:
-            raise Seq2SeqError(
-                f"the phrase {constraints.forced[0]!r} is forced, which needs a beam: leave "
-                "sampling out, or begin the translation with a prefix"
-            )
         matcher = PhraseMatcher([_spelled(phrase, pieces) for phrase in constraints.forced], pieces)
     if max_length is not None:
         needed = len(pieces.tokenizer.encode([constraints.prefix])[0])

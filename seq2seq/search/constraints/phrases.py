@@ -188,13 +188,25 @@ class ForcedPhrases:
 
     They win against rules that come before them: a phrase once begun may be completed whatever
     those forbid, and so may it be begun where there is no room for anything else. Only avoided
-    phrases win against them, and the translation gets longer instead. A sentence without phrases
-    has no matcher; the caps of the others have room for theirs.
+    phrases win against them, and the translation gets longer instead. With ``strict`` they win
+    against none. A sentence without phrases has no matcher; the caps of the others have room for
+    theirs.
+
+    ``alone``: no beam is allocated by ``allocate``. Then a hypothesis goes on with a phrase as soon
+    as it has begun one, and begins one where the model would rather end.
     """
 
     def __init__(
-        self, matchers_B: Sequence[PhraseMatcher | None], caps_B: Ints, avoided: Rule | None = None
+        self,
+        matchers_B: Sequence[PhraseMatcher | None],
+        caps_B: Ints,
+        avoided: Rule | None = None,
+        *,
+        alone: bool = False,
+        strict: bool = False,
     ) -> None:
+        self._alone = alone
+        self._strict = strict
         self._matchers_B = matchers_B
         self._caps_B = caps_B
         self._avoided = avoided
@@ -204,7 +216,7 @@ class ForcedPhrases:
 
     def apply(self, rows: PartialHypotheses, log_probs_NV: Floats32) -> None:
         """Forbids ends before all phrases are held, and what would leave no room for them."""
-        permitted_NV = rows.log_prob_NV
+        permitted_NV = log_probs_NV.copy() if self._strict else rows.log_prob_NV
         if self._avoided is not None:
             permitted_NV = permitted_NV.copy()
             self._avoided.apply(rows, permitted_NV)
@@ -227,7 +239,10 @@ class ForcedPhrases:
                 if log_probs_V.argmax() == EOS:
                     state = replace(state, overdue=True)
                 log_probs_V[EOS] = -np.inf
-                _permit(matcher.continuations(state.matched), log_probs_V, permitted_V)
+                begun = matcher.continuations(state.matched)
+                _permit(begun, log_probs_V, permitted_V)
+                if self._alone and (begun or state.overdue):
+                    _keep(begun or matcher.next_tokens(state.matched, state.last), log_probs_V)
             if matcher.missing_at_worst(state.matched) >= left_N[row]:
                 _keep_room(matcher, state, int(left_N[row]), log_probs_V, permitted_V)
             self._states[sentence, tokens] = self._state_N[row] = state
@@ -318,6 +333,14 @@ def _permit(tokens: Sequence[int], log_probs_V: Floats32, permitted_V: Floats32)
     """Allows tokens that rules have forbidden, with the log-probabilities given."""
     now = log_probs_V[tokens]
     log_probs_V[tokens] = np.where(now == -np.inf, permitted_V[tokens], now)
+
+
+def _keep(tokens: Sequence[int], log_probs_V: Floats32) -> None:
+    """Forbids all other tokens, if one of these is possible."""
+    kept = log_probs_V[tokens]
+    if len(tokens) and kept.max() > -np.inf:
+        log_probs_V[:] = -np.inf
+        log_probs_V[tokens] = kept
 
 
 def _keep_room(

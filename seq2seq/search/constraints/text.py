@@ -35,10 +35,14 @@ class Prefixes:
     A character that no piece can spell is stood for by the unknown piece, one for as many as come
     one after the other; :func:`restore_prefix` puts the characters back. The rule comes after all
     others, and undoes them where they leave no way to go on with the prefix: then longer pieces go
-    before shorter ones. Where a sentence's prefix is empty, anything may come.
+    before shorter ones; with ``strict`` it undoes none. Where a sentence's prefix is empty,
+    anything may come.
     """
 
-    def __init__(self, prefix_B: Sequence[str], pieces: PieceTable) -> None:
+    def __init__(
+        self, prefix_B: Sequence[str], pieces: PieceTable, *, strict: bool = False
+    ) -> None:
+        self._strict = strict
         self._splits_B = [
             _splits(pieces, text) if (text := pieces.prefix(prefix)) else None
             for prefix in prefix_B
@@ -56,7 +60,7 @@ class Prefixes:
                 continue
             allowed, covered = splits.choices(at)
             kept = log_probs_NV[row, allowed]
-            if not (kept > -np.inf).any():
+            if not self._strict and not (kept > -np.inf).any():
                 kept = np.log(covered / covered.max())
             log_probs_NV[row] = -np.inf
             log_probs_NV[row, allowed] = kept

@@ -18,9 +18,10 @@ from support.tokenizers import KINDS, WORDS, tokenizer
 
 from seq2seq.errors import Seq2SeqError
 from seq2seq.ids import EOS
-from seq2seq.recipe.training import LengthNormalization
+from seq2seq.recipe.training import LengthNormalization, NoNormalization
 from seq2seq.search import (
     Hypothesis,
+    Sampling,
     SearchOptions,
     SourceBatch,
     Wish,
@@ -275,3 +276,70 @@ def test_wishes_that_cannot_be(wish: Wish, options: SearchOptions, message: str)
     with pytest.raises(Seq2SeqError) as error:
         run_search(talking(pieces, 1, 0.0), source, options, constraints=[wish], pieces=pieces)
     assert str(error.value) == message.format(needed=needed)
+
+
+@every_kind
+@pytest.mark.parametrize("no_repeat", [0, 1])
+def test_samples_hold_phrases(kind: tuple[str, bool], no_repeat: int) -> None:
+    pieces = TABLES[kind]
+    source = SourceBatch.from_rows(sources(3, seed=4, longest=4))
+    options = SearchOptions(
+        n_best=6, sampling=Sampling(), max_ratio=1.0, max_extra=9, no_repeat_ngram=no_repeat
+    )
+    wishes = [Wish(forced=["Hund"]), Wish(forced=["kleine Katze", "Hund"]), Wish()]
+    found = run_search(talking(pieces, 2, 2.0), source, options, constraints=wishes, pieces=pieces)
+    for several, wish in zip(found, wishes, strict=True):
+        assert len(several) == 6
+        for text in texts(pieces, several):
+            assert all(holds(text, phrase) for phrase in wish.forced)
+    free = run_search(talking(pieces, 2, 2.0), source, options)
+    assert found[2] == free[2]
+    assert len({one.tokens for one in found[0]}) > 1
+
+
+@pytest.mark.parametrize(
+    ("words", "forces"),
+    [("Hund", False), ("Wiese", False), ("der Hund", False), ("Hund", True)],
+)
+def test_repetition_is_allowed_only_where_there_is_no_other_way(words: str, forces: bool) -> None:
+    """Against every translation of few pieces that has the text and no piece twice."""
+    pieces, seed, beam = TABLES[KINDS[0]], 3, 40
+    split = pieces.tokenizer.encode([words])[0]
+    model, row, most = talking(pieces, seed, 0.0), [7, EOS], len(split) + 1
+    wanted = pieces.prefix(words)
+    every: dict[tuple[int, ...], float] = {}
+
+    def extend(tokens: tuple[int, ...], log_prob: float) -> None:
+        text = pieces.spell(tokens)
+        log_probs = model.script(tuple(row), tokens)
+        complete = plainly_held(pieces, split, tokens) if forces else text.startswith(wanted)
+        if complete:
+            every[tokens] = log_prob + float(log_probs[EOS])
+        if len(tokens) == most:
+            return
+        for token in range(4, pieces.size):
+            longer = text + pieces.spelling_V[token]
+            if forces:  # at most one piece besides those of the phrase
+                may_be = token in split or len(set(tokens) - set(split)) == 0
+            else:
+                may_be = longer.startswith(wanted) or wanted.startswith(longer)
+            if may_be and token not in tokens and log_probs[token] > -np.inf:
+                extend((*tokens, token), log_prob + float(log_probs[token]))
+
+    extend((), 0.0)
+    if not every or len(split) > 4:
+        return
+    options = SearchOptions(
+        beam=beam,
+        normalization=NoNormalization(),
+        max_length=most,
+        max_ratio=0.0,
+        max_extra=most,
+        no_repeat_ngram=1,
+    )
+    wish = Wish(forced=[words]) if forces else Wish(prefix=words)
+    source = SourceBatch.from_rows([row])
+    (found,) = run_search(model, source, options, constraints=[wish], pieces=pieces)
+    assert len(set(found[0].tokens)) == len(found[0].tokens)
+    best = max(every, key=lambda tokens: every[tokens])
+    assert found[0].log_prob == pytest.approx(every[best], abs=1e-4)
