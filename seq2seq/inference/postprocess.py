@@ -145,9 +145,10 @@ def _text(
 def written(decoded: str, tokenizer: Tokenizer) -> str:
     """What is written of a text: one line, with no more spaces than the tokenizer leaves in it."""
     text = decoded.replace("\n", " ")  # a piece may hold a line break, which would make two lines
-    has_more = "  " in text or text.startswith(" ") or text.endswith(" ")
-    if has_more and tokenizer.normalize("a  b ") == tokenizer.normalize("a b"):
-        text = re.sub(" +", " ", text).strip(" ")
+    if "  " in text or text.startswith(" ") or text.endswith(" "):
+        plain = re.sub(" +", " ", text).strip(" ")
+        if tokenizer.encode([plain]) == tokenizer.encode([text]):
+            return plain
     return text
 
 
