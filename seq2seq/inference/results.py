@@ -19,6 +19,7 @@ import numpy as np
 from seq2seq.errors import MissingExtraError, Seq2SeqError
 from seq2seq.search.model import Floats, Floats32, Hypothesis, Ints
 from seq2seq.storage.atomic import output_file, write_errors
+from seq2seq.storage.settings import place_for_matplotlib
 from seq2seq.text.sampling import SPACE
 
 _END = "</s>"
@@ -242,6 +243,7 @@ def _begins(words: Sequence[int]) -> Ints:
 
 def check_pictures() -> None:
     """Checks that pictures can be drawn."""
+    place_for_matplotlib()
     try:
         import matplotlib  # noqa: F401
     except ModuleNotFoundError as error:

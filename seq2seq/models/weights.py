@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from seq2seq.errors import ModelError
 
@@ -31,13 +33,31 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
     return dict(found.values())
 
 
+class _Undrawn(TorchFunctionMode):
+    """Draws no first values: on the meta device that would import torch's compiler, in seconds."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:  # torch's own names
+        if getattr(func, "__name__", "") == "normal_":
+            return args[0] if args else kwargs["tensor"]  # torch.nn.init has a name for it
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def without_memory() -> Iterator[None]:
+    """Networks that are built here have names and shapes, and neither memory nor values."""
+    with torch.device("meta"), _Undrawn():
+        yield
+
+
 def built_with(build: Callable[[], M], tensors: Mapping[str, Tensor], origin: Path) -> M:
     """Builds a network and loads it, if it is the one whose weights they are.
 
     That is seen before memory is taken for it: a recipe may ask for any size. ``build`` makes it,
     ``origin`` is where the tensors are from, for messages.
     """
-    with torch.device("meta"):
+    with without_memory():
         check_shapes(tensors_of(build()), tensors, origin)
     network = build()
     load_tensors(network, tensors, origin)

@@ -19,10 +19,13 @@ from seq2seq.models.weights import built_with
 from seq2seq.report.record import RunRecord
 from seq2seq.storage.atomic import output_file, write_bytes, write_errors
 from seq2seq.storage.layout import EXAMPLES, REPORT, WEIGHTS
+from seq2seq.storage.settings import place_for_matplotlib
 from seq2seq.tasks import task_for
 from seq2seq.training.evaluation import Evaluator
 from seq2seq.training.monitoring.session_log import write_examples
 from seq2seq.training.precision import resolve_precision
+
+place_for_matplotlib()  # before the page's module imports it
 
 _SHARE = 0.01  # of the time that training takes, at most
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from seq2seq.errors import ModelError, RecipeError
 from seq2seq.inference.model_folder import ModelFolder, read_published
-from seq2seq.models.weights import check_shapes, tensors_of
+from seq2seq.models.weights import check_shapes, tensors_of, without_memory
 from seq2seq.recipe import Recipe
 from seq2seq.storage.atomic import file_digest
 from seq2seq.storage.layout import SOURCE_TOKENIZER, TARGET_TOKENIZER, TOKENIZER, WEIGHTS
@@ -191,7 +191,7 @@ class Transfer:
 
 def _network(recipe: Recipe, tokenizers: Tokenizers) -> nn.Module:
     """A network without weights: its names and shapes."""
-    with torch.device("meta"):
+    with without_memory():
         return task_for(recipe).build_model(tokenizers)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.storage.atomic import write_bytes
+from seq2seq.storage.settings import place_for_matplotlib
 from seq2seq.tasks import Metric
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def plot_curves(
     records: Sequence[dict[str, Any]], path: Path, title: str, metrics: Sequence[Metric]
 ) -> None:
     """Draws loss, metrics and learning rate of a journal's records into a .png."""
+    place_for_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
