@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seq2seq.errors import MissingExtraError
+from seq2seq.errors import MissingExtraError, check_names
 from seq2seq.processors import let_threads_sleep
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def prepare(
         Seq2SeqError: If the recipe or its data cannot be used, or the folder not be written.
     """
     read = _as_recipe(recipe)
+    folder = Path("data", read.name) if output is None else Path(output)
+    check_names(folder, init_from)
     with _training_packages("preparing a corpus"):
         from seq2seq.data.preparing.prepare import prepare as run
 
@@ -58,7 +60,6 @@ def prepare(
             from seq2seq.training.finetuning import prepared_with
 
             read = prepared_with(read, Path(init_from))
-    folder = Path("data", read.name) if output is None else Path(output)
     return run(read, folder, processes=processes, progress=progress, overwrite=overwrite)
 
 
@@ -101,11 +102,12 @@ def train(
         Seq2SeqError: If the recipe, the data or the run cannot be used, or the numbers went wrong.
     """
     read = _as_recipe(recipe)
+    folder = Path("runs", read.name) if run is None else Path(run)
+    check_names(folder.absolute(), data, init_from, *(old_val or ()))
     with _training_packages("training"):
         from seq2seq.report import LivePage
         from seq2seq.training.finetuning import Begin
         from seq2seq.training.session import train as loop
-    folder = Path("runs", read.name) if run is None else Path(run)
     prepared = None if data is None else Path(data)
     begin = Begin(
         None if init_from is None else Path(init_from),

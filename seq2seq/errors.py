@@ -107,6 +107,16 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(escape, text)
 
 
+def check_names(*paths: object) -> None:
+    """Raises a ``Seq2SeqError`` for a path that is not UTF-8: no JSON or TOML could hold it."""
+    for path in paths:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            shown = str(path).encode("utf-8", "backslashreplace").decode()
+            raise Seq2SeqError(f"{shown}: this name is not UTF-8: give it another") from None
+
+
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Hints at the nearest of some names, " (did you mean 'x'?)"; empty where none is near."""
     if len(name) > _LONGEST_NAME:  # comparing takes the square of the length

@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 from pydantic import ValidationError
 
-from seq2seq.errors import RecipeError, did_you_mean
+from seq2seq.errors import RecipeError, check_names, did_you_mean
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.base import (
     Assignment,
@@ -167,6 +167,7 @@ def _read(
         assignment.apply(table, Recipe)
     if assignments:
         _make_paths_absolute(table, Path.cwd())
+    check_names(*_strings(table))
     if checks.cells:
         _make_sides(table)
     _take_words(table)
@@ -188,6 +189,14 @@ def _take_words(table: Table) -> None:
                 inner[key] = None
             if inner.get(key) == "auto" and is_auto(field):
                 del inner[key]
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _strings(one)
+    elif isinstance(value, str):
+        yield value
 
 
 def _make_sides(table: Table) -> None:

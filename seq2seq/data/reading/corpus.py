@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -263,7 +264,7 @@ def _parquet(source: ParquetSource, start: Start) -> Iterator[RawPair]:
         # What a file holds once, and names many times, is in memory once, too.
         with pq.ParquetFile(source.path, read_dictionary=names) as file:
             groups, number = _groups_after(file, start.lines)
-            for batch in _parquet_batches(file, groups, names):
+            for batch in _parquet_batches(source.path, file, groups, names):
                 columns = [_column(batch, path) for path in paths]
                 for values in zip(*columns, strict=True):
                     number += 1
@@ -280,13 +281,16 @@ def _parquet(source: ParquetSource, start: Start) -> Iterator[RawPair]:
 
 
 def _parquet_batches(
-    file: pq.ParquetFile, groups: list[int], names: list[str]
+    path: str, file: pq.ParquetFile, groups: list[int], names: list[str]
 ) -> Iterator[pa.RecordBatch]:
     """Reads few rows at a time where they are long."""
     for group in groups:
         known = file.metadata.row_group(group)
         columns = map(known.column, range(known.num_columns))
-        size = sum(one.total_uncompressed_size for one in columns if one.path_in_schema in names)
+        sizes = [one.total_uncompressed_size for one in columns if one.path_in_schema in names]
+        size = sum(sizes)
+        if max(sizes, default=0) > LONGEST_LINE * (known.num_rows + 1):  # known without reading
+            raise DataError(f"{path}, row group {group}: a value is {_TOO_LONG}")
         rows = _BATCH_BYTES * known.num_rows // max(1, size)
         rows = max(1, min(rows, _MOST_ROWS))
         yield from file.iter_batches(rows, row_groups=[group], columns=names)
@@ -385,6 +389,7 @@ class HubRows:
             raise MissingExtraError("the hub", "train", "datasets") from error
         source = self._source
         name = _hub_name(source)
+        _check_hub_name(source.name)
         try:
             self._data = datasets.load_dataset(
                 source.name,
@@ -440,6 +445,22 @@ def _hub(source: HubSource, start: Start) -> Iterator[RawPair]:
 def hub_pair(number: int, row: Mapping[str, Any], source: HubSource) -> RawPair:
     """Takes a pair from a row of a data set, which is numbered from 1."""
     return _row_pair(number, row, source, f"{_hub_name(source)}, row {number}")
+
+
+def _check_hub_name(name: str) -> None:
+    """Refuses names that ``datasets`` takes for something other than a data set of the hub."""
+    from datasets import packaged_modules
+
+    if name in getattr(packaged_modules, "_PACKAGED_DATASETS_MODULES", ()):
+        raise DataError(
+            f"data set {name!r}: reads files of a kind, those of the current folder, and is no data "
+            "set of the hub: name one as OWNER/NAME, or give the files themselves"
+        )
+    if not Path(name).is_absolute() and Path(name).exists():
+        raise DataError(
+            f"data set {name!r}: there is a file or folder of this name here, which would be read "
+            "instead of the hub: start from another folder"
+        )
 
 
 def _hub_name(source: HubSource) -> str:

@@ -16,11 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+import seq2seq
 import seq2seq.data.preparing.prepare as module
 from seq2seq.data.dataset import PairDataset, PreparedData
 from seq2seq.data.preparing.prepare import is_prepared, prepare
 from seq2seq.data.preparing.statistics import PrepareReport, Sentences, report_table
-from seq2seq.errors import DataError, ModelError, RecipeError
+from seq2seq.errors import DataError, ModelError, RecipeError, Seq2SeqError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.data import LinesSource
 from seq2seq.storage import atomic
@@ -684,3 +685,21 @@ def test_sentences_a_line_are_counted(corpus: Corpus, recipe_for: Make, tmp_path
     assert found is not None
     assert found.several == pytest.approx(0.5, abs=0.1)
     assert found.p99 == 3
+
+
+def test_names_that_are_not_utf8_are_refused_before_anything_is_done(
+    corpus: Corpus, recipe_for: Make, tmp_path: Path
+) -> None:
+    strange = os.fsdecode(b"caf\xe9")
+    with pytest.raises(Seq2SeqError) as error:
+        seq2seq.prepare(recipe_for(), tmp_path / strange)
+    assert str(error.value) == rf"{tmp_path}/caf\udce9: this name is not UTF-8: give it another"
+    here = tmp_path / strange
+    here.mkdir()
+    (here / "mine.toml").write_text('data = {train = ["a", "b"], val = ["a", "b"]}')
+    with pytest.raises(Seq2SeqError, match=r"this name is not UTF-8: give it another$"):
+        seq2seq.load_recipe(str(here / "mine.toml"))
+    for where in ({"run": tmp_path / strange}, {"run": tmp_path / "run", "data": here}):
+        with pytest.raises(Seq2SeqError, match=r"this name is not UTF-8: give it another$"):
+            seq2seq.train(recipe_for(), **where)
+    assert not (tmp_path / "run").exists()

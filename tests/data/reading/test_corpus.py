@@ -488,6 +488,35 @@ class TestParquet:
         text = write(tmp_path / "text.parquet", "not parquet at all")
         assert problem(ParquetSource(path=text)).startswith(f"{text}: not Parquet, or damaged (")
 
+    def test_memory_is_bounded_by_what_rows_hold(self, tmp_path: Path) -> None:
+        """One value named thousands of times is in memory once, and few long rows are read."""
+        value = "x" * 100_000
+        path = self.write(tmp_path / "f.parquet", source=[value] * 3000, target=["y"] * 3000)
+        sizes = []
+        for pair in read_pairs(ParquetSource(path=path)):
+            sizes.append(len(pair.source))
+            assert pa.total_allocated_bytes() < 2**25
+        assert sizes == [len(value)] * 3000
+
+    def test_a_value_is_no_longer_than_a_line(self, tmp_path: Path) -> None:
+        long = "x" * (LONGEST_LINE + 1)
+        path = self.write(tmp_path / "f.parquet", source=["a", long], target=["b", "c"])
+        assert problem(ParquetSource(path=path)) == (
+            f"{path}, row 2: 'source' is longer than 16,777,216 bytes: not a sentence"
+        )
+        path = self.write(tmp_path / "g.parquet", source=[long * 3], target=["b"])
+        assert problem(ParquetSource(path=path)) == (
+            f"{path}, row group 0: a value is longer than 16,777,216 bytes: not a sentence"
+        )
+
+    def test_dictionaries_with_many_values(self, tmp_path: Path) -> None:
+        kind = pa.dictionary(pa.int32(), pa.string())
+        texts = [f"text {n * n % 977}" for n in range(5000)]
+        path = self.write(tmp_path / "f.parquet", source=pa.array(texts).cast(kind), target=texts)
+        assert [pair[1:3] for pair in read_pairs(ParquetSource(path=path))] == [
+            (text, text) for text in texts
+        ]
+
 
 class TestHub:
     """The loading code itself, on folders of this machine taken for data sets."""
@@ -528,6 +557,18 @@ class TestHub:
         assert problem(HubSource(name=str(folder), split="dev", **keys)).startswith(
             f"data set '{folder}', split 'dev': cannot be read: "
         )
+
+    @pytest.mark.parametrize("name", ["text", "json", "csv"])
+    def test_the_current_folder_is_no_data_set(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        write(tmp_path / "secret.txt", "a line")
+        source = HubSource(name=name, split="train", source="text", target="text")
+        assert problem(source).startswith(f"data set {name!r}: reads files of a kind, ")
+        (tmp_path / "some").mkdir()
+        source = HubSource(name="some", split="train", source="text", target="text")
+        assert problem(source).startswith("data set 'some': there is a file or folder of this ")
 
     def test_a_data_set_that_is_not_there(self, tmp_path: Path) -> None:
         name = str(tmp_path / "nowhere")
