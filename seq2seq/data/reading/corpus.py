@@ -453,8 +453,8 @@ def _check_hub_name(name: str) -> None:
 
     if name in getattr(packaged_modules, "_PACKAGED_DATASETS_MODULES", ()):
         raise DataError(
-            f"data set {name!r}: reads files of a kind, those of the current folder, and is no data "
-            "set of the hub: name one as OWNER/NAME, or give the files themselves"
+            f"data set {name!r}: reads files of a kind, those of the current folder, and is no "
+            "data set of the hub: name one as OWNER/NAME, or give the files themselves"
         )
     if not Path(name).is_absolute() and Path(name).exists():
         raise DataError(
