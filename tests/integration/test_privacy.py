@@ -24,7 +24,7 @@ VERBS = {
     "export": "export run -o model --shortlist data",
     "the exported model": "translate model val.en -o out.de --shortlist",
     "report": "report run -o page.html --data data",
-    "inspect": "inspect attention run one.en map.png",
+    "inspect": "inspect attention run val.en -o pictures",
     "recipe": "recipe check tiny.toml",
 }
 """Each may use what those before it wrote."""

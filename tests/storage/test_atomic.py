@@ -17,6 +17,7 @@ from seq2seq.errors import Seq2SeqError
 from seq2seq.storage import atomic
 from seq2seq.storage.atomic import (
     PARTIAL,
+    append_text,
     clear_leftovers,
     file_digest,
     new_file,
@@ -357,3 +358,17 @@ def test_all_that_is_written_is_synced(tmp_path: Path, monkeypatch: pytest.Monke
     for path in [tmp_path, *tmp_path.rglob("*")]:
         status = path.stat()
         assert (status.st_dev, status.st_ino) in synced, path
+
+
+def test_appending_follows_no_link(tmp_path: Path) -> None:
+    append_text(tmp_path / "log", "one\n")
+    append_text(tmp_path / "log", "two\n")
+    assert (tmp_path / "log").read_bytes() == b"one\ntwo\n"
+    for target in ("log", "nowhere"):
+        link = tmp_path / "link"
+        link.symlink_to(tmp_path / target)
+        with pytest.raises(OSError, match=r"^\[Errno"):
+            append_text(link, "three\n")
+        link.unlink()
+    assert (tmp_path / "log").read_bytes() == b"one\ntwo\n"
+    assert not (tmp_path / "nowhere").exists()

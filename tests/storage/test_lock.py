@@ -41,3 +41,13 @@ def test_a_killed_process_locks_nobody_out(tmp_path: Path) -> None:
     assert (tmp_path / LOCK).exists()
     Lock(tmp_path).release()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_name_of_a_file_is_not_emptied(tmp_path: Path) -> None:
+    theirs, run = tmp_path / "theirs", tmp_path / "run"
+    theirs.write_text("text")
+    run.mkdir()
+    (run / ".lock").hardlink_to(theirs)
+    with pytest.raises(ModelError, match=r"\.lock: a link, where a lock is expected: remove it$"):
+        Lock(run)
+    assert theirs.read_text() == "text"

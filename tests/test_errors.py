@@ -1,0 +1,28 @@
+"""Messages that hold whatever was in the input."""
+
+from __future__ import annotations
+
+import pytest
+
+from seq2seq.errors import Seq2SeqError, did_you_mean, shortened
+
+
+@pytest.mark.parametrize("text", ["x" * 4_500_000, "a\n" * 1_200_000, "k" * 2000 + "\nshort"])
+def test_a_message_is_never_longer_than_a_terminal_shows(text: str) -> None:
+    found = str(Seq2SeqError(f"file: {text}: mend it"))
+    assert len(found) < 130_000
+    assert found.startswith("file: ")
+    assert found.count("\n") <= 60
+    assert all(len(line) < 2000 for line in found.split("\n"))
+
+
+def test_a_usual_message_stays_as_it_is() -> None:
+    for text in ("", "one line", "two\nlines", "x" * 2000):
+        assert shortened(text) == text
+    assert shortened("x" * 3000 + "the end").endswith("the end")
+
+
+def test_the_nearest_name_whatever_its_case() -> None:
+    assert did_you_mean("TER", ["bleu", "ter"]) == " (did you mean 'ter'?)"
+    assert did_you_mean("Blue", ["bleu", "ter"]) == " (did you mean 'bleu'?)"
+    assert did_you_mean("x" * 1_000_000, ["x"] * 1_000_000) == ""
