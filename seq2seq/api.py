@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seq2seq.errors import MissingExtraError, check_names
-from seq2seq.processors import let_threads_sleep
 
 if TYPE_CHECKING:
     from seq2seq.data import Progress
@@ -159,7 +158,6 @@ def _as_recipe(recipe: Recipe | str | Path) -> Recipe:
 @contextmanager
 def _training_packages(what: str) -> Iterator[None]:
     """Says which extra is missing, where a package of the training extra is not installed."""
-    let_threads_sleep()
     try:
         with _signals_later():
             yield

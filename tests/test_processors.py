@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -22,3 +24,12 @@ def test_threads_sleep_unless_the_user_has_said_how_they_wait(
     let_threads_sleep()
     found = {name: os.environ[name] for name in SETTINGS if name in os.environ}
     assert found == {own or "OMP_WAIT_POLICY": "active" if own else "passive"}
+
+
+def test_the_setting_is_there_before_torch_is_imported() -> None:
+    code = "import os, sys, seq2seq; print('torch' in sys.modules, os.environ['OMP_WAIT_POLICY'])"
+    plain = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=plain, capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "False passive\n"

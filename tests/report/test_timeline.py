@@ -12,6 +12,7 @@ import pytest
 
 from seq2seq.report.record import RunRecord
 from seq2seq.report.timeline import events, sessions, standing
+from seq2seq.storage import checked_json
 
 
 def session(what: str, update: int, **more: Any) -> dict[str, Any]:
@@ -30,9 +31,9 @@ def run(copied: Path):
         text = "".join(json.dumps(record) + "\n" for record in records)
         (copied / "metrics.jsonl").write_text(text, encoding="utf-8")
         file = copied / "last" / "state.json"
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = checked_json.loads(file.read_bytes())
         content["state"]["stopped"] = "the recipe's end" if finished else ""
-        file.write_text(json.dumps(content), encoding="utf-8")
+        file.write_bytes(checked_json.dumps(content))
         return RunRecord.read(copied)
 
     return written

@@ -23,7 +23,6 @@ import numpy as np
 
 from seq2seq.errors import MissingExtraError, ModelError, Seq2SeqError, did_you_mean
 from seq2seq.inference.model_folder import ModelFolder
-from seq2seq.processors import let_threads_sleep
 from seq2seq.search import StepModel
 from seq2seq.search.model import Floats32, Ints
 from seq2seq.storage.layout import SHORTLIST, STEPS
@@ -181,7 +180,6 @@ def _choice(model: ModelFolder, *, only_onnx: bool) -> str:
 
 
 def _torch() -> ModuleType | None:
-    let_threads_sleep()
     try:
         import torch
     except ImportError:
