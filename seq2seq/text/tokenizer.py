@@ -152,6 +152,11 @@ class Tokenizer:
         """The names of all pieces, by their ids."""
         return self.pieces(range(self.size))
 
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """The names of all pieces, to look them up."""
+        return frozenset(self.vocabulary)
+
 
 @dataclass(frozen=True)
 class Tokenizers:

@@ -231,7 +231,7 @@ class _Preparation:
                         batch = count.cleaned(result)
                         pairs.write_batch(batch)
                         if tokenizers is not None:
-                            count.tokenized(batch)
+                            count.tokenized(batch, tokenizers)
                         self._progress.advance(result.notes.read)
                 self._progress.finish()
         count.check()
@@ -256,7 +256,7 @@ class _Preparation:
         ):
             for batch, _ in results:
                 prepared.write_batch(batch)
-                count.tokenized(batch)
+                count.tokenized(batch, tokenizers)
                 self._progress.advance(batch.num_rows)
         self._progress.finish()
 

@@ -24,6 +24,7 @@ from seq2seq.recipe.data import Source
 from seq2seq.text import shown
 from seq2seq.text.cleaning import DUPLICATES, INVALID, Dropped, Drops
 from seq2seq.text.sentences import split_sentences
+from seq2seq.text.tokenizer import Tokenizer, Tokenizers
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _PERCENTILES = (50, 90, 99)
 _SAMPLE = 100  # lines of a batch whose sentences are counted
 EXAMPLES = 3
+_LOOKED_AT = 100  # texts of a batch with unknown pieces
+Ints = npt.NDArray[np.intp]
 _LONGEST = 70  # characters of an example
 
 
@@ -44,6 +47,7 @@ class Side:
     p90: int = 0
     p99: int = 0
     longest: int = 0
+    unspelled: tuple[tuple[str, int], ...] = ()  # characters that have no piece, the usual first
 
     @property
     def unknown_rate(self) -> float:
@@ -159,6 +163,13 @@ def report_table(report: PrepareReport) -> Group:
         for name, counted in split.parts()
         if counted.replaced
     ]
+    notes += [
+        f"{split.name} {name}: characters that the tokenizer cannot spell: "
+        + ", ".join(f"{shown(one, 9)!r} ({count:,})" for one, count in side.unspelled)
+        for split in report.splits
+        for name, side in (("source", split.source), ("target", split.target))
+        if side.unspelled
+    ]
     notes.append(f"{report.seconds:.1f} seconds, {report.peak_memory / 2**20:,.0f} MiB at most")
     tables = (table for table in (read, pairs, dropped, tokens) if table.row_count)
     return Group(*tables, *map(Text, notes))
@@ -170,6 +181,7 @@ class SideCounter:
     def __init__(self) -> None:
         self._histogram = np.zeros(1, dtype=np.int64)  # lines of each length
         self._unknown = 0
+        self._unspelled: Counter[str] = Counter()
 
     def add(self, ids: npt.NDArray[np.int32], lengths: npt.NDArray[np.int32]) -> None:
         """Counts lines: all their pieces, and the number of pieces in each."""
@@ -187,7 +199,18 @@ class SideCounter:
         )
         longest = int(lengths[self._histogram > 0].max(initial=0))
         tokens = int((lengths * self._histogram).sum())
-        return Side(tokens, self._unknown, p50, p90, p99, longest)
+        usual = tuple(self._unspelled.most_common(EXAMPLES))
+        return Side(tokens, self._unknown, p50, p90, p99, longest, usual)
+
+    def note_unspelled(
+        self, texts: pa.StringArray, lengths: npt.NDArray[np.int32], unknown: Ints, by: Tokenizer
+    ) -> None:
+        """Counts the characters that have no piece, in the texts of the unknown pieces."""
+        rows = np.unique(np.searchsorted(np.cumsum(lengths), unknown, side="right"))
+        for row in rows[:_LOOKED_AT].tolist():
+            for one in by.normalize(texts[row].as_py()):
+                if one not in by.known and (one in self._unspelled or len(self._unspelled) < 1000):
+                    self._unspelled[one] += 1
 
 
 class SentenceCounter:
@@ -338,10 +361,14 @@ class SplitCount:
         self.counts[-1].drops.add(DUPLICATES, first_line, len(repeated))
         return batch.filter(pa.array(first_times))
 
-    def tokenized(self, batch: pa.RecordBatch) -> None:
+    def tokenized(self, batch: pa.RecordBatch, tokenizers: Tokenizers) -> None:
         """Counts the pieces of the next batch, of ``SCHEMA``."""
-        for counter, column in zip(self.counters, batch.columns, strict=False):
-            counter.add(*flat_ids(column))
+        models = (tokenizers.source, tokenizers.target)
+        for number, (counter, by) in enumerate(zip(self.counters, models, strict=True)):
+            ids, lengths = flat_ids(batch.column(number))
+            counter.add(ids, lengths)
+            if (unknown := np.flatnonzero(ids == UNK)).size:
+                counter.note_unspelled(batch.column(2 + number), lengths, unknown, by)
         self.sentences.add(batch.column("source"))
 
     def check(self, *, sample: bool = False) -> None:

@@ -687,6 +687,21 @@ def test_sentences_a_line_are_counted(corpus: Corpus, recipe_for: Make, tmp_path
     assert found.p99 == 3
 
 
+def test_what_cannot_be_spelled_is_shown(corpus: Corpus, recipe_for: Make, tmp_path: Path) -> None:
+    from rich.console import Console
+
+    (tmp_path / "val.b").write_text("KATO Ω Ж\nΩ\n" + "HUNDO\n" * 38, encoding="utf-8")
+    data = prepare(recipe_for(), tmp_path / "out")
+    train, val, _ = data.report.splits
+    assert train.target.unspelled == ()
+    assert val.target.unspelled == (("Ω", 2), ("Ж", 1))
+    console = Console(width=200, record=True, file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
+    with console.file:
+        console.print(report_table(data.report))
+    told = "val target: characters that the tokenizer cannot spell: 'Ω' (2), 'Ж' (1)"
+    assert told in console.export_text()
+
+
 def test_names_that_are_not_utf8_are_refused_before_anything_is_done(
     corpus: Corpus, recipe_for: Make, tmp_path: Path
 ) -> None:
