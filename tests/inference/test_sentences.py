@@ -107,7 +107,17 @@ def test_what_is_left_out_is_told(tokenizers: Tokenizers) -> None:
 def report(p99: int, longest: int, sentences: Sentences | None) -> PrepareReport:
     source = Side(1000, 0, 10, 20, p99, longest)
     target = Side(1500, 0, 10, 20, 30, 40)
-    split = Split("train", 1, (), 1, 0, None, source, target, (), sentences)
+    split = Split(
+        "train",
+        read=1,
+        dropped=(),
+        kept=1,
+        replaced=0,
+        replaced_line=None,
+        source=source,
+        target=target,
+        sentences=sentences,
+    )
     return PrepareReport((split,), 1.0, 1)
 
 
