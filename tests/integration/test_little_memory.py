@@ -80,6 +80,7 @@ def test_too_little_is_told(corpus: tuple[Path, Path], tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_any_amount_ends_well(corpus: tuple[Path, Path], tmp_path: Path) -> None:
     clear = [is_clear(train(corpus, tmp_path / f"{n}", n)) for n in (16, 40, 70, 100, 300, 900)]
     assert clear == sorted(clear, reverse=True), "with more memory it does not get worse"
