@@ -226,7 +226,7 @@ def test_a_signal_leaves_nothing_half_written(tmp_path: Path, number: int, code:
         "    options = Translation()\n"
         "    search_options = search_options(options)\n"
         "    has_attention = False\n"
-        "    def run(self, lines, request, constraints):\n"
+        "    def run(self, lines, request, constraints, advance):\n"
         "        for line in lines:\n"
         "            yield [translator.ScoredTranslation(line, 0.0, 0.0, False)]\n"
         "            print('one', file=sys.stderr, flush=True)\n"

@@ -75,5 +75,5 @@ def test_the_examples_work(run, model, monkeypatch) -> None:
             assert done.out or "-o" in command
             assert not file or file.endswith((".toml", ".json"))
             done_any += 1
-    assert done_any == 10
+    assert done_any == 11
     assert Path("output.de").read_text(encoding="utf-8") == "zwei Kinder spielen am Wasser\n"

@@ -231,6 +231,7 @@ def test_what_fits(
         "data.val.kind is 'lines' there but 'tsv' in the recipe; "
         f"data.val.source_path is '{tmp_path / 'val.a'}' there but not given in the recipe; "
         f"data.val.target_path is '{tmp_path / 'val.b'}' there but not given in the recipe; "
+        "data.val.path is not given there but 'x.tsv' in the recipe; "
         "data.val.source is not given there but 0 in the recipe; "
         "data.val.target is not given there but 1 in the recipe; "
         "cleaning.empty is true there but false in the recipe; "

@@ -323,7 +323,7 @@ def slowly_gone(path, **options):
 
 recipe = ModelFolder.open(run).recipe
 run = RunFolder.__new__(RunFolder)
-run.path, run.recipe = Path(sys.argv[1]), recipe
+run.path, run.recipe, run._claimed = Path(sys.argv[1]), recipe, False
 weights = [load_file(origin / "weights.safetensors") for origin in origins]
 Path.replace, Path.unlink = slowly, slowly_gone
 print("begun", flush=True)
