@@ -101,7 +101,7 @@ def _test_set(
 
 
 def _test_set_of(model: str) -> tuple[list[str], list[str], tuple[str, ...]]:
-    """The test set that a model's recipe names; all of its lines, as it was prepared."""
+    """The test set that a model's recipe names; all of its pairs, as it was prepared."""
     from seq2seq.inference.model_folder import ModelFolder
     from seq2seq.recipe.data import LinesSource
 
@@ -116,5 +116,7 @@ def _test_set_of(model: str) -> tuple[list[str], list[str], tuple[str, ...]]:
         from seq2seq.data.reading.corpus import read_pairs, source_files
     except ModuleNotFoundError as error:
         raise MissingExtraError("reading data.test", "train", error.name or "pyarrow") from None
-    sources, references = zip(*((one.source, one.target) for one in read_pairs(test)), strict=True)
-    return list(sources), list(references), source_files(test)
+    pairs = [pair for pair in read_pairs(test) if not pair.misread]
+    if not pairs:
+        raise Seq2SeqError(f"{model}: the test set of its recipe (data.test) has no pairs")
+    return [pair.source for pair in pairs], [pair.target for pair in pairs], source_files(test)

@@ -113,7 +113,7 @@ Average = Annotated[NoAverage | Ema | LastK, Field(discriminator="kind"), KindAl
 class Validation(Section):
     """When to validate (in updates; None: once an epoch), and what is measured there.
 
-    With ``every`` and the length of training left out, there are about 20 validations at most.
+    With ``every`` and the length of training left out, there are about 12 validations.
     """
 
     every: Annotated[PositiveInt | None, AUTO] = None

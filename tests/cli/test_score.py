@@ -122,7 +122,8 @@ def test_evaluate_without_files_takes_the_test_set_of_the_recipe(
     expected = run("evaluate", model, "other.de", "test.de").out
     sides = [Path(name).read_text(encoding="utf-8").split("\n") for name in ("other.de", "test.de")]
     rows = ["\t".join(pair) for pair in zip(*sides, strict=True)]
-    Path("test.tsv").write_text("\n".join(rows).strip() + "\n", encoding="utf-8")
+    text = "\n".join(["source\ttarget", *rows]).strip() + "\n"  # the header is no pair
+    Path("test.tsv").write_text(text, encoding="utf-8")
     test = ["other.de", "test.de"] if kind == "lines" else "test.tsv"
     named = SimpleNamespace(recipe=Recipe.model_validate({"name": "tiny", "data": {"test": test}}))
     monkeypatch.setattr(ModelFolder, "open", lambda path: named)
@@ -130,6 +131,16 @@ def test_evaluate_without_files_takes_the_test_set_of_the_recipe(
     done = run("evaluate", model, "-o", "other.de" if kind == "lines" else "test.tsv")
     assert (done.code, done.out) == (2, "")
     assert "is an input, and would be overwritten" in done.err
+
+
+@pytest.mark.usefixtures("files")
+def test_evaluate_needs_pairs_in_the_test_set(run, model, monkeypatch) -> None:
+    Path("test.tsv").write_text("source\ttarget\n", encoding="utf-8")
+    recipe = Recipe.model_validate({"name": "tiny", "data": {"test": "test.tsv"}})
+    monkeypatch.setattr(ModelFolder, "open", lambda path: SimpleNamespace(recipe=recipe))
+    done = run("evaluate", model)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "error: model: the test set of its recipe (data.test) has no pairs\n"
 
 
 @pytest.mark.usefixtures("files")

@@ -110,9 +110,9 @@ def invalid_text_error(source: Source) -> DataError | None:
     for path, encoding in zip(source_files(source), encodings_of(source), strict=False):
         total, count, first, sample = 0, 0, 0, b""
         for block in corpus_blocks(path, encoding=encoding):
-            wrong = [n for n, line in enumerate(split_block(block), 1) if not _is_utf8(line)]
+            lines = split_block(block)
+            wrong = [n for n, line in enumerate(lines, 1) if not _decodes(line)]
             if wrong and is_utf8(encoding) and len(sample) < _ENOUGH_INVALID:
-                lines = split_block(block)
                 sample += b"".join(lines[n - 1] + b"\n" for n in wrong)
             first = first or (total + wrong[0] if wrong else 0)
             total, count = total + block.count(b"\n"), count + len(wrong)
@@ -135,7 +135,7 @@ MOST_INVALID = 0.02
 """The share of lines that may be invalid where nobody has named the encoding."""
 
 
-def _is_utf8(line: bytes) -> bool:
+def _decodes(line: bytes) -> bool:
     try:
         line.decode()
     except UnicodeDecodeError:
