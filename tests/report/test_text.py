@@ -26,7 +26,7 @@ def test_what_is_invisible_is_shown(text: str, shown: str) -> None:
     ("text", "told"),
     [
         ("the last checkpoint is /home/jane/runs/one/last; a", "the last checkpoint is …/last; a"),
-        ("/work/x.en: cannot be read", "…/x.en: cannot be read"),
+        ("/data/x.en: cannot be read", "…/x.en: cannot be read"),
         ("'/a b/c'", "'…/a b/c'"),
         ("~/corpus/train.en", "…/train.en"),
         ("~jane/corpus/train.en", "…/train.en"),
