@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 
@@ -10,6 +11,13 @@ def usable_processors() -> int:
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def load_average() -> float:
+    """How many threads wanted a processor in the last minute; 0 where the system does not say."""
+    with contextlib.suppress(AttributeError, OSError):  # not on Windows
+        return os.getloadavg()[0]
+    return 0.0
 
 
 def let_threads_sleep() -> None:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from seq2seq.processors import let_threads_sleep
+from seq2seq.processors import let_threads_sleep, load_average
 
 SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
@@ -33,3 +33,10 @@ def test_the_setting_is_there_before_torch_is_imported() -> None:
         [sys.executable, "-c", code], env=plain, capture_output=True, text=True, check=True
     )
     assert found.stdout == "False passive\n"
+
+
+def test_a_system_that_does_not_tell_its_load_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (3.5, 2.0, 1.0), raising=False)
+    assert load_average() == 3.5
+    monkeypatch.delattr("os.getloadavg")
+    assert load_average() == 0.0

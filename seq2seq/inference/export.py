@@ -190,7 +190,7 @@ def _too_rough(
     expected = _distributions(TorchEngine(network), *trial)
 
     def compare() -> list[str]:
-        sessions = {name: open_session(graphs[name], 1, shared=False) for name in GRAPHS}
+        sessions = {name: open_session(graphs[name], 1) for name in GRAPHS}
         found = []
         for precision, name in STEPS.items():
             engine = OnnxEngine(sessions[ENCODER], sessions[name], options, target_size)

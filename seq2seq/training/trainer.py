@@ -22,6 +22,7 @@ from torch import nn
 from seq2seq.data.batching import Ints
 from seq2seq.data.dataset import PreparedData
 from seq2seq.errors import DataError, ModelError, TrainingError, is_out_of_memory
+from seq2seq.processors import load_average
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.training import LastK
 from seq2seq.storage.layout import CHECKPOINTS, LAST, METRICS
@@ -418,6 +419,7 @@ class Trainer:
             memory=found.memory,
             gpu_memory=found.gpu_memory,
             update_ratio=update.movement,
+            load=load_average(),
             unit=self.batches.unit,
         )
         self.monitor.step(step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -11,6 +12,9 @@ from typing import Any, TextIO
 from seq2seq.data import can_redraw
 from seq2seq.errors import printable
 from seq2seq.training.evaluation import Validated
+
+_OTHERS = 0.5
+"""A load so far above the number of processors says that others slow the training down."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Step:
     memory: int = 0  # most bytes that a process has held
     gpu_memory: int | None = None  # most bytes that tensors have taken on a GPU, if there is one
     update_ratio: dict[str, float] = field(default_factory=dict)  # see ``metrics.Movement``
+    load: float = 0.0  # threads that wanted one of the machine's processors in the last minute
     unit: str = "epoch"  # what ``epoch`` counts; of a stream, whose end nobody knows, "buffer"
 
     @property
@@ -46,6 +51,7 @@ class Step:
 
     def line(self, width: int | None = None) -> str:
         """The figures in words, the important ones first; as many as fit into a width."""
+        cores = os.cpu_count() or 1
         left = f"{clock(self.remaining)} left" if math.isfinite(self.remaining) else ""
         figures = [
             f"update {self.update}",
@@ -53,6 +59,7 @@ class Step:
             f"{self.unit} {self.epoch:.2f}",
             f"loss {self.loss:.3f}",
             f"{self.tokens_per_second:,.0f} tokens/s",
+            f"load {self.load:.1f} on {cores} cores" if self.load > cores + _OTHERS else "",
             f"gradient {self.gradient_norm:.2g}",
             f"rate {self.learning_rate:.2e}",
             f"padding {self.padding:.0%}",

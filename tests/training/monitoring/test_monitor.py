@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import termios
+from dataclasses import replace
 
 import pytest
 
@@ -52,6 +53,18 @@ def test_what_is_not_known_is_left_out() -> None:
         "update 1  epoch 0.00  loss nan  0 tokens/s  gradient inf  rate 1.00e-03  padding 0%  "
         "1,024 MiB  1 skipped"
     )
+
+
+@pytest.mark.parametrize(
+    ("load", "cores", "shown"), [(2.4, 2, ""), (3.26, 2, "load 3.3 on 2 cores"), (0.0, 8, "")]
+)
+def test_other_programs_on_the_same_processors_are_shown(
+    monkeypatch: pytest.MonkeyPatch, load: float, cores: int, shown: str
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    figures = replace(STEP, load=load).line().split("  ")
+    assert [one for one in figures if one.startswith("load")] == ([shown] if shown else [])
+    assert replace(STEP, load=load).record()["load"] == load
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ Arrays = Mapping[str, Any]
 
 _ALL_TOKENS = np.zeros(1, dtype=np.int64)  # k = 0: the graph gives the probabilities of all tokens
 _SOURCES = ("values", "keys", "mask", "cell_bias", "readout_bias")
-_SHARED: list[int] = []  # how many threads all sessions of this process share, once it is known
+_SPIN_MICROSECONDS = "50"  # as long as a step's shortest waits; more costs where others have work
 _LEAST_USED = 0.75  # of a memory's sentences; with fewer under way it is copied to a smaller one
 
 
@@ -254,35 +254,16 @@ def _head(model: ModelFolder) -> ShortlistHead:
     return ShortlistHead(weight_VE, bias_V, shortlist)
 
 
-def _share_threads(threads: int) -> bool:
-    """Lets all sessions of this process use the same threads; the first number asked for holds.
+def open_session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
+    """Readies a graph, with threads of its own.
 
-    With threads of its own, those of the session that has just run still wait for more work while
-    the other one runs, and take its cores: on two cores steps took twice as long.
-    """
-    if not _SHARED:
-        try:
-            onnxruntime.set_global_thread_pool_sizes(threads, 1)
-        except AttributeError:  # this version cannot
-            return False
-        _SHARED.append(threads)
-    return True
-
-
-def open_session(
-    graph: bytes, threads: int, *, shared: bool = True
-) -> onnxruntime.InferenceSession:
-    """Readies a graph, with threads that all ``shared`` sessions of this process use.
-
-    One that is not ``shared`` has its own, unless there are shared ones already. Other sessions of
-    ONNX Runtime that are opened later in this process must share its threads too
-    (``use_per_session_threads = False``).
+    A thread that waits tries again for a moment only, and then sleeps. By default it would hold its
+    core for a thousand times as long: with another process on two cores, or while the threads of
+    the other graph have work, two threads were then half as fast as one.
     """
     options = onnxruntime.SessionOptions()
-    if (shared or _SHARED) and _share_threads(threads):
-        options.use_per_session_threads = False
-    else:
-        options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads
     options.log_severity_level = 4  # what it warns of is no user's to mend, errors are raised
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_MICROSECONDS)
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
