@@ -19,7 +19,7 @@ from seq2seq.data.preparing.statistics import PrepareReport
 from seq2seq.data.reading.corpus import source_files
 from seq2seq.errors import DataError
 from seq2seq.recipe import Data, Recipe
-from seq2seq.recipe.data import AUTO, DECIDED_IN_PREPARING
+from seq2seq.recipe.base import left_out
 from seq2seq.recipe.files import recipe_from_toml
 from seq2seq.recipe.packaged import quickstart_files, without_phrasebook
 from seq2seq.storage.atomic import file_digest
@@ -156,9 +156,8 @@ class PreparedData:
         is not on this machine; a tokenizer's model is if its bytes are.
         """
         here, wanted = self.manifest["recipe"], data_tables(recipe)
-        for key in DECIDED_IN_PREPARING:
-            if wanted["tokenizer"][key] == AUTO:
-                wanted["tokenizer"][key] = here["tokenizer"].get(key)
+        for key in left_out(recipe.tokenizer):  # this asks for nothing
+            wanted["tokenizer"][key] = here["tokenizer"].get(key)
         for split in SPLITS:
             if wanted["data"].get(split) is None:
                 here = {**here, "data": {**here["data"], split: None}}
@@ -244,6 +243,7 @@ def data_tables(recipe: Recipe) -> dict[str, Any]:
     """
     tables = recipe.model_dump(mode="json", include={"data", "cleaning", "tokenizer"})
     del tables["tokenizer"]["sampling"]
+    tables["tokenizer"].update(dict.fromkeys(left_out(recipe.tokenizer), "auto"))
     data = tables["data"]
     for table in _tables_of(data):
         if table["kind"] == "tsv":  # what is not said was 0 and 1 in version 0.3.0

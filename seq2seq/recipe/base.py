@@ -64,6 +64,15 @@ class Section(BaseModel):
         """
         return {}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _leaves_out_auto(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        fields = cls.model_fields
+        auto = {key for key in values if key in fields and is_auto(fields[key])}
+        return {key: one for key, one in values.items() if key not in auto or one != "auto"}
+
     @model_validator(mode="after")
     def _keeps_rules(self, info: ValidationInfo) -> Self:
         counts = checks_of(info).counts
@@ -88,10 +97,10 @@ def checks_of(info: ValidationInfo) -> Checks:
 
 
 class Auto:
-    """Marks a key that is chosen by the amount of data where it is left out, or is "auto".
+    """Marks a key that is chosen by the data where it is left out, or is "auto".
 
-    Until there are data it has its default. A key that was chosen counts as given: what a run
-    stores, and a model, are values.
+    Until then it has its default. A key that training has chosen counts as given: what a run
+    stores, and a model, are values. What ``prepare`` chooses shows in the tokenizers alone.
     """
 
     def __get_pydantic_json_schema__(
@@ -104,8 +113,14 @@ AUTO = Auto()
 
 
 def is_auto(field: FieldInfo) -> bool:
-    """Whether the field is chosen by the amount of data where it is left out."""
+    """Whether the field is chosen by the data where it is left out."""
     return AUTO in field.metadata
+
+
+def left_out(section: Section) -> set[str]:
+    """The keys of a section that are to be chosen by the data."""
+    fields = type(section).model_fields.items()
+    return {key for key, field in fields if is_auto(field)} - section.model_fields_set
 
 
 def _kind_alone(value: Any) -> Any:

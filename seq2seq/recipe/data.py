@@ -7,7 +7,17 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from seq2seq.recipe.base import MOST, ONE, SEVERAL, SIDES, PositiveInt, Section, Strings
+from seq2seq.recipe.base import (
+    AUTO,
+    MOST,
+    ONE,
+    SEVERAL,
+    SIDES,
+    PositiveInt,
+    Section,
+    Strings,
+    left_out,
+)
 from seq2seq.storage.encodings import encoding_problem
 
 
@@ -308,10 +318,6 @@ class Sampling(Section):
     sides: Literal["source", "target", "both"] = "both"
 
 
-AUTO = "auto"
-DECIDED_IN_PREPARING = ("vocab_size", "normalization")
-"""Keys of [tokenizer] that, left at ``AUTO``, ask for nothing where the data is prepared."""
-
 Rule = Literal["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity"]
 _SMALLEST, _LARGEST = 8, 1_000_000
 
@@ -331,7 +337,7 @@ class Rules(Section):
 
 
 def _size(value: Any) -> Any:
-    if isinstance(value, Sizes | dict) or value == AUTO:
+    if isinstance(value, Sizes | dict):
         return value
     whole = isinstance(value, int) and not isinstance(value, bool)
     if not whole or not _SMALLEST <= value <= _LARGEST:
@@ -345,7 +351,7 @@ def _size(value: Any) -> Any:
 def _rule(value: Any) -> Any:
     if isinstance(value, Rules | dict):
         return value
-    allowed = (AUTO, *get_args(Rule))
+    allowed = ("auto", *get_args(Rule))
     if value not in allowed:
         raise ValueError(
             f"unknown value {value!r}; allowed: {', '.join(allowed)}, or a table "
@@ -355,20 +361,18 @@ def _rule(value: Any) -> Any:
 
 
 def _form(value: Any) -> str:
-    if isinstance(value, str):
-        return AUTO
-    return "one" if isinstance(value, int) else SIDES
+    return ONE if isinstance(value, int | str) else SIDES
 
 
 _Size = Annotated[
-    Annotated[int, Tag("one")] | Annotated[str, Tag(AUTO)] | Annotated[Sizes, Tag(SIDES)],
+    Annotated[int, Tag(ONE)] | Annotated[Sizes, Tag(SIDES)],
     Discriminator(_form),
-    BeforeValidator(_size, json_schema_input_type=int | Literal["auto"] | Sizes),
+    BeforeValidator(_size, json_schema_input_type=int | Sizes),
 ]
 _Rules = Annotated[
-    Annotated[str, Tag(AUTO)] | Annotated[Rules, Tag(SIDES)],
+    Annotated[str, Tag(ONE)] | Annotated[Rules, Tag(SIDES)],
     Discriminator(_form),
-    BeforeValidator(_rule, json_schema_input_type=Literal["auto"] | Rule | Rules),
+    BeforeValidator(_rule, json_schema_input_type=Rule | Rules),
 ]
 
 
@@ -381,10 +385,10 @@ class Tokenizer(Section):
 
     kind: Literal["unigram", "bpe"] = "unigram"
     joint: bool = True
-    vocab_size: _Size = AUTO
+    vocab_size: Annotated[_Size, AUTO] = 8000
     character_coverage: Annotated[float, Field(ge=0.98, le=1.0)] = 1.0
     byte_fallback: bool = False
-    normalization: _Rules = AUTO
+    normalization: Annotated[_Rules, AUTO] = Rules()
     user_defined_symbols: Strings = ()
     max_lines: PositiveInt = 2_000_000  # lines a side that SentencePiece is trained on
     model: str | None = None  # a trained .model, used for both sides
@@ -396,17 +400,17 @@ class Tokenizer(Section):
     def sizes(self) -> tuple[int | None, int | None]:
         """The source's and the target's vocabulary size; None: as it suits the text."""
         size = self.vocab_size
-        if isinstance(size, Sizes):
-            return size.source, size.target
-        return (None, None) if isinstance(size, str) else (size, size)
+        if "vocab_size" in left_out(self):
+            return None, None
+        return (size.source, size.target) if isinstance(size, Sizes) else (size, size)
 
     @property
     def rules(self) -> tuple[str, str] | None:
         """By what the source and the target are normalized; None: it depends on the text."""
         rule = self.normalization
-        if isinstance(rule, Rules):
-            return rule.source, rule.target
-        return None if rule == AUTO else (rule, rule)
+        if "normalization" in left_out(self):
+            return None
+        return (rule.source, rule.target) if isinstance(rule, Rules) else (rule, rule)
 
     def _broken_rules(self) -> dict[str, bool]:
         one, two = bool(self.model), [bool(self.source_model), bool(self.target_model)]

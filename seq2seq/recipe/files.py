@@ -2,7 +2,7 @@
 
 TOML has no null, and a key that is left out has its default. So the word "none" stands for an
 absent value wherever a key may be absent but is by default not (``training.clip_norm = "none"``).
-Likewise "auto" leaves out a key that is then chosen by the amount of data.
+Likewise "auto" leaves out a key that is then chosen by the data.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from seq2seq.recipe.base import (
     Section,
     Table,
     is_auto,
+    left_out,
     says_none,
     tables_in,
 )
@@ -105,7 +106,7 @@ def recipe_to_toml(recipe: Recipe) -> str:
     """Writes a recipe as TOML, defaults included; reading it gives an equal recipe.
 
     Keys that are absent by default and have no value are left out; those that are to be chosen by
-    the amount of data are "auto".
+    the data are "auto".
     """
     return tomli_w.dumps(_table_of(recipe))
 
@@ -182,13 +183,11 @@ def _read(
 
 
 def _take_words(table: Table) -> None:
-    """Puts what the words "none" and "auto" stand for in their place: no value, and no key."""
+    """Puts no value in the place of the word "none"."""
     for section, inner in tables_in(Recipe, table):
         for key, field in section.model_fields.items():
             if inner.get(key) == "none" and says_none(field):
                 inner[key] = None
-            if inner.get(key) == "auto" and is_auto(field):
-                del inner[key]
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -266,7 +265,7 @@ def _table_of(section: Section) -> Table:
     table: Table = {}
     for key, value in section:
         field = type(section).model_fields.get(key)
-        if field is not None and is_auto(field) and key not in section.model_fields_set:
+        if key in left_out(section):
             table[key] = "auto"
         elif isinstance(value, Section):
             table[key] = _table_of(value)
