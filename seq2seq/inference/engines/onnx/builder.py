@@ -128,6 +128,10 @@ class Builder:
         self._nodes.append(helper.make_node(kind, sources, names, domain=domain, **attributes))
         return [Tensor(name, size, bound) for name, size in zip(names, sizes, strict=True)]
 
+    def split(self, x: Tensor, *sizes: int) -> list[Tensor]:
+        """Cuts a tensor along its last axis."""
+        return self.ops("Split", x, self.integers(*sizes), sizes=sizes, axis=-1)
+
     def linear(
         self, inputs: Sequence[Tensor], weight_XY: Floats32, bias_Y: Floats32 | None
     ) -> Tensor:
@@ -188,18 +192,8 @@ class Builder:
 
         Both have as many outputs, and use the values of this graph.
         """
-        number = next(self._numbers)
-        names = [f"If_{number}_{place}" for place in range(len(then._outputs))]
-        self._nodes.append(
-            helper.make_node(
-                "If",
-                [condition.name],
-                names,
-                then_branch=then._graph("then"),
-                else_branch=otherwise._graph("otherwise"),
-            )
-        )
-        return [Tensor(name, 0) for name in names]
+        parts = {"then_branch": then._graph("then"), "else_branch": otherwise._graph("otherwise")}
+        return self.ops("If", condition, sizes=[0] * len(then._outputs), **parts)
 
     def scan(
         self, body: Builder, states: Sequence[Tensor], scanned: Sequence[Tensor]
@@ -210,18 +204,14 @@ class Builder:
         are the states after, then what is collected. The same is given after the last run, with
         what was collected along a new first axis.
         """
-        number = next(self._numbers)
-        names = [f"Scan_{number}_{place}" for place in range(len(body._outputs))]
-        self._nodes.append(
-            helper.make_node(
-                "Scan",
-                [x.name for x in (*states, *scanned)],
-                names,
-                num_scan_inputs=len(scanned),
-                body=body._graph(f"scan_{number}"),
-            )
+        return self.ops(
+            "Scan",
+            *states,
+            *scanned,
+            sizes=[0] * len(body._outputs),
+            num_scan_inputs=len(scanned),
+            body=body._graph("scan"),
         )
-        return [Tensor(name, 0) for name in names]
 
     def local(self, shape: Shape) -> Tensor:
         """Declares an input of a part, under a name of its own."""

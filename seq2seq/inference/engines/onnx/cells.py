@@ -156,32 +156,15 @@ class StandardOp(CellOp):
     ) -> Parts:
         constant = read("weight_ih").shape[1] - sum(x.size for x in inputs)
         weight, bias = self.stacked(read, constant)
-        return self._step(graph, inputs, state, weight[constant:], bias, given)
+        joined = [*inputs, state[0]]
+        if given is None:
+            return self._after(graph, graph.linear(joined, weight[constant:], bias), state)
+        total = graph.linear(joined, weight[constant:], None)
+        return self._after(graph, graph.op("Add", total, given, size=total.size), state)
 
     @abstractmethod
-    def _step(
-        self,
-        graph: Builder,
-        inputs: Sequence[Tensor],
-        state: Parts,
-        weight: Floats32,
-        bias: Floats32,
-        row_bias: Tensor | None,
-    ) -> Parts:
-        """``step`` with what ``stacked`` made; a row's own bias takes the place of the bias."""
-
-    def _total(
-        self,
-        graph: Builder,
-        inputs: Sequence[Tensor],
-        weight: Floats32,
-        bias: Floats32,
-        row_bias: Tensor | None,
-    ) -> Tensor:
-        if row_bias is None:
-            return graph.linear(inputs, weight, bias)
-        total = graph.linear(inputs, weight, None)
-        return graph.op("Add", total, row_bias, size=total.size)
+    def _after(self, graph: Builder, total: Tensor, state: Parts) -> Parts:
+        """The state after a step, from what the linear map of ``stacked`` gives (N, G)."""
 
 
 class RnnOp(StandardOp):
@@ -198,16 +181,7 @@ class RnnOp(StandardOp):
     def _attributes(self, directions: int) -> dict[str, Any]:
         return {"activations": [self._activation] * directions}
 
-    def _step(
-        self,
-        graph: Builder,
-        inputs: Sequence[Tensor],
-        state: Parts,
-        weight: Floats32,
-        bias: Floats32,
-        row_bias: Tensor | None,
-    ) -> Parts:
-        total = self._total(graph, [*inputs, state[0]], weight, bias, row_bias)
+    def _after(self, graph: Builder, total: Tensor, state: Parts) -> Parts:
         return [graph.op(self._activation, total, size=state[0].size, bound=self.bound)]
 
 
@@ -226,25 +200,11 @@ class LstmOp(StandardOp):
         order = np.concatenate([input_, forget, output, candidate])
         return np.ascontiguousarray(weight[:, order]), bias[order]
 
-    def _step(
-        self,
-        graph: Builder,
-        inputs: Sequence[Tensor],
-        state: Parts,
-        weight: Floats32,
-        bias: Floats32,
-        row_bias: Tensor | None,
-    ) -> Parts:
+    def _after(self, graph: Builder, total: Tensor, state: Parts) -> Parts:
         hidden, memory = state
         size = hidden.size
-        total = self._total(graph, [*inputs, hidden], weight, bias, row_bias)
-        gates, candidate = graph.ops(
-            "Split", total, graph.integers(3 * size, size), sizes=[3 * size, size], axis=-1
-        )
-        gates = graph.op("Sigmoid", gates)
-        input_, forget, output = graph.ops(
-            "Split", gates, graph.integers(size, size, size), sizes=[size] * 3, axis=-1
-        )
+        gates, candidate = graph.split(total, 3 * size, size)
+        input_, forget, output = graph.split(graph.op("Sigmoid", gates), size, size, size)
         kept = graph.op("Mul", forget, memory)
         memory = graph.op("Add", kept, graph.op("Mul", input_, graph.op("Tanh", candidate)))
         after = graph.op("Mul", output, graph.op("Tanh", memory), size=size, bound=1.0)
@@ -278,29 +238,11 @@ class GruOp(StandardOp):
         bias = np.concatenate([both, inner[2 * size :], outer[2 * size :]])
         return np.concatenate([weight[:, : 2 * size], halves], axis=1), bias
 
-    def _step(
-        self,
-        graph: Builder,
-        inputs: Sequence[Tensor],
-        state: Parts,
-        weight: Floats32,
-        bias: Floats32,
-        row_bias: Tensor | None,
-    ) -> Parts:
+    def _after(self, graph: Builder, total: Tensor, state: Parts) -> Parts:
         (hidden,) = state
         size = hidden.size
-        total = self._total(graph, [*inputs, hidden], weight, bias, row_bias)
-        gates, new, recurrent = graph.ops(
-            "Split",
-            total,
-            graph.integers(2 * size, size, size),
-            sizes=[2 * size, size, size],
-            axis=-1,
-        )
-        gates = graph.op("Sigmoid", gates)
-        reset, update = graph.ops(
-            "Split", gates, graph.integers(size, size), sizes=[size, size], axis=-1
-        )
+        gates, new, recurrent = graph.split(total, 2 * size, size, size)
+        reset, update = graph.split(graph.op("Sigmoid", gates), size, size)
         new = graph.op("Tanh", graph.op("Add", new, graph.op("Mul", reset, recurrent)))
         kept = graph.op("Mul", update, graph.op("Sub", hidden, new))
         return [graph.op("Add", new, kept, size=size, bound=1.0)]
