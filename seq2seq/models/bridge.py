@@ -20,15 +20,9 @@ class Bridge(nn.Module):
     from the encoder's top one. A decoder whose state has more parts than the encoder's (GRU to
     LSTM) takes the missing ones from the encoder's output part.
 
-    Args:
-        kind: "copy" (sizes must agree), "linear" (a linear map and tanh for each layer and part, as
-            in Cho et al. 2014), "auto" (copy where it can be, else linear) or "zero" (the decoder
-            starts blind: for ablation).
-        encoder: The encoder's stack.
-        decoder: The decoder's stack.
-
-    Raises:
-        ModelError: If ``kind`` is "copy" and the sizes differ.
+    The kind is "copy" (sizes must agree, else it is a ``ModelError``), "linear" (a linear map and
+    tanh for each layer and part, as in Cho et al. 2014), "auto" (copy where it can be, else linear)
+    or "zero" (the decoder starts blind: for ablation).
     """
 
     def __init__(self, kind: str, encoder: RecurrentStack, decoder: RecurrentStack) -> None:
@@ -51,14 +45,7 @@ class Bridge(nn.Module):
             )
 
     def forward(self, final: tuple[State, ...]) -> tuple[State, ...]:
-        """Carries the states over.
-
-        Args:
-            final: The encoder's, a state a layer, each part (B, D).
-
-        Returns:
-            The decoder's, a state a layer, each part (B, H).
-        """
+        """Carries the states over: the encoder's, each part (B, D), to the decoder's (B, H)."""
         return tuple(self._layer(layer, final) for layer in range(self.layers))
 
     def _layer(self, layer: int, final: tuple[State, ...]) -> State:

@@ -44,14 +44,7 @@ class DecoderState:
     summary: Tensor | None = None
 
     def select(self, index_N: Tensor) -> DecoderState:
-        """Reorders, repeats or drops rows.
-
-        Args:
-            index_N: Which old row each new row is.
-
-        Returns:
-            A state of N rows.
-        """
+        """Reorders, repeats or drops rows: which old row each new row is."""
         return DecoderState(
             tuple(tuple(part[index_N] for part in state) for state in self.layers),
             None if self.fed is None else self.fed[index_N],
@@ -64,11 +57,6 @@ class Decoder(nn.Module):
 
     Its output, the readout, is of the embedding's size, so that the output layer can be the
     embedding table: readout = tanh(W [h; context; summary]) (Luong et al. 2015, equation 5).
-
-    Args:
-        options: The recipe's decoder table.
-        table: The target's embeddings.
-        memory_size: D.
     """
 
     def __init__(self, options: recipe.Decoder, table: nn.Embedding, memory_size: int) -> None:
@@ -96,12 +84,7 @@ class Decoder(nn.Module):
     def start(self, layers: tuple[State, ...], summary: Tensor) -> DecoderState:
         """The state before the first token.
 
-        Args:
-            layers: What the bridge carried over, each part (N, H).
-            summary: The encoder's final output, (N, D).
-
-        Returns:
-            The state.
+        ``layers`` is what the bridge carried over, ``summary`` the encoder's final output (N, D).
         """
         fed = None
         if self.feeding == "input":
@@ -111,16 +94,11 @@ class Decoder(nn.Module):
     def forward(
         self, target_BT: Tensor, state: DecoderState, memory: Memory, where: Tensor
     ) -> Tensor:
-        """Teacher forcing over whole targets.
+        """Teacher forcing over whole targets, each row beginning with bos.
 
-        Args:
-            target_BT: Input tokens, each row beginning with the beginning of sentence.
-            state: From ``start``.
-            memory: With keys.
-            where: Flat indices into (B x T) of the positions whose readout is wanted, (M,).
-
-        Returns:
-            Readouts (M, E): nothing is computed for padding that only padding would use.
+        The state is from ``start``, the memory has keys. ``where`` are flat indices (M,) into (B x
+        T) of the positions whose readout is wanted. It gives readouts (M, E): nothing is computed
+        for padding that only padding would use.
         """
         if self.feeding == "input":
             readouts_BTE = self._forward_stepwise(target_BT, state, memory)
@@ -163,17 +141,11 @@ class Decoder(nn.Module):
     def step(
         self, token_N: Tensor, state: DecoderState, memory: Memory, attend: Attend | None = None
     ) -> tuple[Tensor, DecoderState, Tensor | None]:
-        """One step.
+        """One step: feeds the last token of each row.
 
-        Args:
-            token_N: The last token of each row.
-            state: The state before.
-            memory: With keys, N rows.
-            attend: Attends from the N rows where ``memory`` is not laid out so; None: from each row
-                to its own row of ``memory``.
-
-        Returns:
-            The readout (N, E), the state after, and the attention's weights (N, S).
+        The memory has keys and N rows. ``attend`` attends from the N rows where it is not laid out
+        so; None: from each row to its own row of it. It gives the readout (N, E), the state after,
+        and the attention's weights (N, S).
         """
         attend = self._attend if attend is None else attend
         inputs = [self.embedding(token_N)]

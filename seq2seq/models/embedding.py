@@ -10,13 +10,10 @@ from seq2seq.nn.dropout import Dropout
 
 
 class TokenEmbedding(nn.Module):
-    """Looks tokens up; in training hides whole tokens, and single values.
+    """Looks tokens up in a table; in training hides whole tokens, and single values.
 
-    Args:
-        table: The embedding table, perhaps shared with others.
-        dropout: Chance that a value is zeroed.
-        word_dropout: Chance that a token is read as unknown (Bowman et al. 2016). The decoder then
-            has to trust its state, not the last word.
+    ``dropout`` is the chance that a value is zeroed, ``word_dropout`` that a token is read as
+    unknown (Bowman et al. 2016): the decoder then has to trust its state, not the last word.
     """
 
     def __init__(self, table: nn.Embedding, dropout: float, word_dropout: float) -> None:
@@ -26,14 +23,7 @@ class TokenEmbedding(nn.Module):
         self.word_dropout = word_dropout
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Embeds tokens.
-
-        Args:
-            tokens: Ids, of any shape.
-
-        Returns:
-            The shape of ``tokens`` with E appended.
-        """
+        """Embeds tokens: the shape of ``tokens`` with E appended."""
         if self.training and self.word_dropout > 0.0:
             hidden = torch.rand(tokens.shape, device=tokens.device) < self.word_dropout
             tokens = torch.where(hidden & (tokens > EOS), UNK, tokens)

@@ -32,12 +32,7 @@ class Encoded:
 
 
 class Encoder(nn.Module):
-    """A stack of recurrent layers over the source.
-
-    Args:
-        options: The recipe's encoder table.
-        table: The source's embeddings.
-    """
+    """A stack of recurrent layers over the source."""
 
     def __init__(self, options: recipe.Encoder, table: nn.Embedding) -> None:
         super().__init__()
@@ -54,15 +49,10 @@ class Encoder(nn.Module):
         self.reverse = options.reverse
 
     def forward(self, source_BS: Tensor, lengths_B: Tensor) -> Encoded:
-        """Encodes a right-padded batch; padding changes nothing.
+        """Encodes a right-padded batch; each row ends with eos, and padding changes nothing.
 
-        Args:
-            source_BS: Token ids, each row ending with the end of sentence.
-            lengths_B: Real tokens of each row, at least 1.
-
-        Returns:
-            Memory and final states. With ``reverse`` the source is read backwards (Sutskever et
-            al. 2014), and the memory's positions are still those of ``source_BS``.
+        With ``reverse`` the source is read backwards (Sutskever et al. 2014), and the memory's
+        positions are still those of ``source_BS``.
         """
         if self.reverse:
             source_BS = reverse_within(source_BS, lengths_B)

@@ -122,16 +122,8 @@ def smoothed_cross_entropy(
 ) -> tuple[Tensor, Tensor]:
     """Sums of the smoothed loss and of the plain one (Szegedy et al. 2016).
 
-    Args:
-        readouts_ME: The decoder's output at each target token.
-        weight_VE: The output layer's weights.
-        bias_V: Its bias.
-        labels_M: The right tokens.
-        smoothing: The share of probability spread evenly over the vocabulary.
-
-    Returns:
-        The smoothed loss, which carries the gradient, and the negative log-likelihood in nats;
-        both are sums over tokens.
+    ``smoothing`` is the share of probability that is spread evenly over the vocabulary. The first,
+    smoothed sum carries the gradient; the second is the negative log-likelihood in nats.
     """
     inputs = readouts_ME, weight_VE, bias_V
     # Asked here: inside, gradients are always off, and what needs them is told all the same.
@@ -156,10 +148,7 @@ def twice_differentiable_cross_entropy(
 class Losses(nn.Module):
     """A model and its loss as one module: from pairs to both sums.
 
-    Args:
-        model: The model.
-        smoothing: See ``smoothed_cross_entropy``.
-        twice_differentiable: Whether the loss has second derivatives, for curvature products.
+    With ``twice_differentiable`` the loss has second derivatives, for curvature products.
     """
 
     def __init__(
@@ -173,14 +162,7 @@ class Losses(nn.Module):
         )
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Teacher forcing, judged.
-
-        Args:
-            batch: Pairs.
-
-        Returns:
-            What ``smoothed_cross_entropy`` gives.
-        """
+        """Teacher forcing, judged: what ``smoothed_cross_entropy`` gives."""
         output = self.model.output
         return self._cross_entropy(
             self.model(batch), output.weight, output.bias, batch.labels(), self.smoothing

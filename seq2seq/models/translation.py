@@ -25,13 +25,7 @@ from seq2seq.recipe import Model
 
 
 class TranslationModel(nn.Module):
-    """An encoder-decoder RNN.
-
-    Args:
-        options: The recipe's model table.
-        source_size: The source vocabulary.
-        target_size: The target vocabulary.
-    """
+    """An encoder-decoder RNN; the sizes are those of the vocabularies."""
 
     def __init__(self, options: Model, source_size: int, target_size: int) -> None:
         super().__init__()
@@ -58,15 +52,7 @@ class TranslationModel(nn.Module):
             scale_readout_for_logits(self.decoder.readout)
 
     def start(self, source_BS: Tensor, lengths_B: Tensor) -> tuple[DecoderState, Memory]:
-        """Encodes sources and readies the decoder.
-
-        Args:
-            source_BS: Source ids, right-padded.
-            lengths_B: Real tokens of each row.
-
-        Returns:
-            The decoder's first state and the memory with the attention's keys.
-        """
+        """Encodes sources: the decoder's first state, and the memory with the attention's keys."""
         encoded = self.encoder(source_BS, lengths_B)
         memory = encoded.memory
         if self.decoder.attention is not None:
@@ -74,14 +60,7 @@ class TranslationModel(nn.Module):
         return self.decoder.start(self.bridge(encoded.final), encoded.final[-1][0]), memory
 
     def forward(self, batch: Batch) -> Tensor:
-        """Teacher forcing.
-
-        Args:
-            batch: Pairs.
-
-        Returns:
-            Readouts (M, E), one for each target token; ``output`` makes them logits.
-        """
+        """Teacher forcing: readouts (M, E), one a target token; ``output`` makes them logits."""
         state, memory = self.start(batch.source_BS, batch.source_lengths_B)
         readouts: Tensor = self.decoder(batch.inputs_BT, state, memory, batch.where_M)
         return readouts

@@ -17,14 +17,10 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def tensors_of(module: nn.Module) -> dict[str, Tensor]:
-    """Lists every parameter and persistent buffer once.
+    """Lists every parameter and persistent buffer once, without gradients.
 
-    Args:
-        module: Any module.
-
-    Returns:
-        Its own tensors, without gradients, by the names of ``state_dict``; a tied one by its first
-        name. Writing into them changes the module.
+    They go by the names of ``state_dict``, a tied one by its first name. Writing into them changes
+    the module.
     """
     found: dict[int, tuple[str, Tensor]] = {}
     for name, tensor in module.state_dict(keep_vars=True).items():
@@ -65,15 +61,9 @@ def built_with(build: Callable[[], M], tensors: Mapping[str, Tensor], origin: Pa
 
 
 def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], origin: Path) -> None:
-    """Copies tensors into a module, all of them or none.
+    """Copies tensors into a module by the names that ``tensors_of`` gives, all of them or none.
 
-    Args:
-        module: Changed in place.
-        tensors: By the names that ``tensors_of`` gives.
-        origin: Where they are from, for messages.
-
-    Raises:
-        ModelError: If names or shapes differ.
+    It is a ``ModelError`` if names or shapes differ; messages say that they are from ``origin``.
     """
     own = tensors_of(module)
     check_shapes(own, tensors, origin)
@@ -83,15 +73,9 @@ def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], origin: Path)
 
 
 def check_shapes(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], origin: Path) -> None:
-    """Checks that tensors are those of a network.
+    """Checks that tensors that were read are those which a network wants; else a ``ModelError``.
 
-    Args:
-        wanted: The network's.
-        found: Those that were read.
-        origin: Where they are from, for messages.
-
-    Raises:
-        ModelError: If names or shapes differ.
+    Messages say that they are from ``origin``.
     """
     missing, unknown = _listed(wanted, found), _listed(found, wanted)
     if missing or unknown:

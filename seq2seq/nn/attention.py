@@ -29,26 +29,12 @@ class Memory:
     keys_BSK: Tensor | None = None
 
     def select(self, index_N: Tensor) -> Memory:
-        """Rows by index.
-
-        Args:
-            index_N: Which row of this memory each new row is.
-
-        Returns:
-            A memory of N rows.
-        """
+        """Rows by index: which row of this memory each new row is."""
         keys = None if self.keys_BSK is None else self.keys_BSK[index_N]
         return Memory(self.outputs_BSD[index_N], self.mask_BS[index_N], keys)
 
     def narrow(self, width: int) -> Memory:
-        """The first positions.
-
-        Args:
-            width: How many.
-
-        Returns:
-            A view of them.
-        """
+        """A view of the first positions."""
         keys = None if self.keys_BSK is None else self.keys_BSK[:, :width]
         return Memory(self.outputs_BSD[:, :width], self.mask_BS[:, :width], keys)
 
@@ -57,10 +43,6 @@ class Attention(nn.Module, ABC):
     """Weighs the source's positions for each target position and returns their weighted mean.
 
     The module keeps no state: what depends on the source alone lives in the memory.
-
-    Args:
-        query_size: Q.
-        memory_size: D.
     """
 
     def __init__(self, query_size: int, memory_size: int) -> None:
@@ -69,48 +51,24 @@ class Attention(nn.Module, ABC):
         self.memory_size = memory_size
 
     def prepare(self, memory: Memory) -> Memory:
-        """Adds the keys, once a source.
-
-        Args:
-            memory: Without keys.
-
-        Returns:
-            The memory with keys.
-        """
+        """Adds the keys to a memory, once a source."""
         return replace(memory, keys_BSK=self.keys(memory.outputs_BSD))
 
     def keys(self, outputs_BSD: Tensor) -> Tensor:
-        """What the scores need of the memory.
-
-        Args:
-            outputs_BSD: The encoder's outputs.
-
-        Returns:
-            (B, S, K).
-        """
+        """What the scores need of the memory, (B, S, K)."""
         return outputs_BSD
 
     @abstractmethod
     def scores(self, query_BTQ: Tensor, keys_BSK: Tensor) -> Tensor:
-        """How well each source position fits each query.
+        """How well each source position fits each query, (B, T, S).
 
-        Args:
-            query_BTQ: Queries of all target positions.
-            keys_BSK: What ``keys`` made.
-
-        Returns:
-            (B, T, S), unnormalized; padding is masked by the caller.
+        The scores are not normalized, and the caller masks padding.
         """
 
     def forward(self, query_BTQ: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Attends from all target positions at once.
+        """Attends from all target positions at once; the memory has keys (see ``prepare``).
 
-        Args:
-            query_BTQ: Queries.
-            memory: With keys (see ``prepare``).
-
-        Returns:
-            Contexts (B, T, D) and weights (B, T, S), which sum to 1 and are 0 at padding.
+        It gives contexts (B, T, D) and weights (B, T, S), which sum to 1 and are 0 at padding.
         """
         assert memory.keys_BSK is not None, "prepare(memory) comes first"
         scores_BTS = self.scores(query_BTQ, memory.keys_BSK)

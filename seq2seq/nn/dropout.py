@@ -15,9 +15,6 @@ class Dropout(nn.Module):
 
     torch draws a random number of 32 bits for each value, one after the other, which is a twentieth
     of a training step on a processor. 16 bits decide as well, and four of them come in one draw.
-
-    Args:
-        rate: The chance.
     """
 
     def __init__(self, rate: float) -> None:
@@ -25,14 +22,7 @@ class Dropout(nn.Module):
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drops values.
-
-        Args:
-            x: Of any shape.
-
-        Returns:
-            The same shape; ``x`` itself out of training.
-        """
+        """Drops values; out of training it gives ``x`` itself."""
         steps = round(self.rate * _STEPS)
         if not self.training or steps == 0:
             return x

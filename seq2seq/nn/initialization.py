@@ -13,24 +13,16 @@ if TYPE_CHECKING:
 
 
 def glorot_(weight: Tensor, gates: int = 1) -> None:
-    """Glorot and Bengio 2010: variance 2 / (fan in + fan out), each gate by itself.
-
-    Args:
-        weight: (gates x H, E), changed in place.
-        gates: How many blocks of rows are separate matrices.
-    """
+    """Glorot and Bengio 2010: variance 2 / (fan in + fan out), each gate's block by itself."""
     for block in weight.chunk(gates):
         nn.init.xavier_uniform_(block)
 
 
 def recurrent_(weight: Tensor, rule: str, gates: int) -> None:
-    """The recurrent matrix of each gate.
+    """The recurrent matrix of each gate, one block of rows each.
 
-    Args:
-        weight: (gates x H, H), changed in place.
-        rule: "orthogonal" (Saxe et al. 2014: states neither grow nor shrink), "identity" (Le et
-            al. 2015, for ReLU networks) or "uniform" in +-1 / sqrt(H), torch's own.
-        gates: How many blocks of rows are separate matrices.
+    The rule is "orthogonal" (Saxe et al. 2014: states neither grow nor shrink), "identity" (Le et
+    al. 2015, for ReLU networks) or "uniform" in +-1 / sqrt(H), torch's own.
     """
     for block in weight.chunk(gates):
         if rule == "orthogonal":
@@ -46,14 +38,11 @@ def recurrent_(weight: Tensor, rule: str, gates: int) -> None:
 def initialize_embedding(embedding: nn.Embedding) -> None:
     """Normal with standard deviation E ** -1/4, half-way from 1 to what an output layer wants.
 
-    Glorot's rule expects inputs near 1. A table that is the output layer too must begin at
-    E ** -1/2, for logits near 1; read as inputs, such small numbers leave the gates of an untrained
+    Glorot's rule expects inputs near 1. A table that is the output layer too must begin at E **
+    -1/2, for logits near 1; read as inputs, such small numbers leave the gates of an untrained
     network idle, and learning waits for the table to grow. Vaswani et al. (2017) multiply what is
     read by E ** 1/2. Here the weights on both sides make up for one half each, from the beginning
     and with no operation more: ``scale_inputs_for_embeddings``, ``scale_readout_for_logits``.
-
-    Args:
-        embedding: Changed in place; the padding row stays zero.
     """
     nn.init.normal_(embedding.weight, std=embedding.embedding_dim**-0.25)
     if embedding.padding_idx is not None:
@@ -62,32 +51,19 @@ def initialize_embedding(embedding: nn.Embedding) -> None:
 
 @torch.no_grad()
 def scale_inputs_for_embeddings(cell: Cell, size: int) -> None:
-    """Makes the input weights of embeddings so large that gates read numbers near 1.
-
-    Args:
-        cell: Initialized; changed in place.
-        size: E, the first columns of its input.
-    """
+    """Makes the weights of ``size`` embedded inputs so large that gates read numbers near 1."""
     cell.scale_inputs(size, size**0.25)
 
 
 @torch.no_grad()
 def scale_readout_for_logits(readout: nn.Linear) -> None:
-    """Makes a readout so small that its products with embeddings, the logits, begin near 1.
-
-    Args:
-        readout: Initialized by ``initialize_linear``; changed in place.
-    """
+    """Makes a readout so small that its products with embeddings, the logits, begin near 1."""
     readout.weight *= readout.out_features**-0.25
 
 
 @torch.no_grad()
 def initialize_linear(linear: nn.Linear) -> None:
-    """Glorot weights and a zero bias.
-
-    Args:
-        linear: Changed in place.
-    """
+    """Glorot weights and a zero bias."""
     glorot_(linear.weight)
     if linear.bias is not None:
         linear.bias.zero_()

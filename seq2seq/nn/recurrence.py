@@ -112,17 +112,10 @@ class RecurrentStack(nn.Module):
         state: State | None = None,
         extra_BTX: Tensor | None = None,
     ) -> tuple[Tensor, State]:
-        """Runs one layer; dropout and the residual connection are the layer's.
+        """Runs one layer, from 0; dropout and the residual connection are the layer's.
 
-        Args:
-            layer: Which, from 0.
-            x_BTE: What the layer below (or the embedding) gives, (B, T, E).
-            lengths_B: As for ``forward``.
-            state: Its state before, each part (B, H); None: zeros.
-            extra_BTX: A second input, (B, T, X), joined to the first.
-
-        Returns:
-            Outputs (B, T, H) and the state after each row's last real step.
+        ``x_BTE`` is what the layer below (or the embedding) gives, ``extra_BTX`` a second input,
+        joined to it. Lengths, state and what is returned are as for ``forward``.
         """
         below = x_BTE if layer == 0 else self.dropout(x_BTE)
         inputs = below if extra_BTX is None else torch.cat([below, extra_BTX], dim=-1)
@@ -149,14 +142,7 @@ class RecurrentStack(nn.Module):
     ) -> tuple[Tensor, State]:
         """One time step of one layer, in one direction: the slow twin of ``layer``.
 
-        Args:
-            layer: Which, from 0.
-            x_NE: (N, E).
-            state: Its state before, each part (N, H).
-            extra_NX: A second input, (N, X).
-
-        Returns:
-            The output (N, H) and the state after.
+        It gives the output (N, H) and the state after.
         """
         below = x_NE if layer == 0 else self.dropout(x_NE)
         inputs = below if extra_NX is None else torch.cat([below, extra_NX], dim=-1)

@@ -29,15 +29,7 @@ class _Chosen(torch.autograd.Function):
 
 
 def chosen_rows(x_RD: Tensor, where_M: Tensor) -> Tensor:
-    """Chooses rows, each at most once.
-
-    Args:
-        x_RD: (R, ...).
-        where_M: Which, none of them twice.
-
-    Returns:
-        (M, ...).
-    """
+    """Chooses rows, each at most once."""
     chosen: Tensor = _Chosen.apply(x_RD, where_M)  # type: ignore[no-untyped-call]
     return chosen
 
@@ -57,12 +49,7 @@ class _Reversed(torch.autograd.Function):
 def reverse_within(x_BT: Tensor, lengths_B: Tensor) -> Tensor:
     """Turns each row around within its length; padding stays where it is.
 
-    Args:
-        x_BT: (B, T, ...).
-        lengths_B: Real steps of each row, (B,).
-
-    Returns:
-        A tensor of the same shape. Doing it twice gives the input back.
+    Doing it twice gives the input back.
     """
     batch, time = x_BT.shape[:2]
     times_1T = torch.arange(time, device=x_BT.device).unsqueeze(0)

@@ -69,56 +69,33 @@ class Cell(nn.Module, ABC):
     def reset_parameters(self, rule: str) -> None:
         """Gives every parameter its first value, in place; the caller holds ``torch.no_grad``.
 
-        What is drawn comes from torch's global generator, which the run's seed has set.
-
-        Args:
-            rule: How recurrent matrices begin: the recipe's ``model.recurrent_init``.
+        What is drawn comes from torch's global generator, which the run's seed has set. ``rule``
+        says how recurrent matrices begin: the recipe's ``model.recurrent_init``.
         """
 
     @abstractmethod
     def scale_inputs(self, size: int, factor: float) -> None:
-        """Multiplies the weights of the first inputs, which are embeddings and small at first.
+        """Multiplies the weights of the first ``size`` inputs: embeddings, small at first.
 
         In place; the caller holds ``torch.no_grad``.
-
-        Args:
-            size: How many inputs.
-            factor: By what.
         """
 
     def initial_state(self, batch: int, like: Tensor) -> State:
         """The state before the first step: zeros, if the cell does not say otherwise.
 
-        Args:
-            batch: B.
-            like: Any tensor of the wanted device and type.
-
-        Returns:
-            ``parts`` tensors (B, H).
+        It is ``parts`` tensors (B, H) of the device and type of ``like``.
         """
         return tuple(like.new_zeros(batch, self.hidden_size) for _ in range(self.parts))
 
     @abstractmethod
     def project(self, x_BTE: Tensor) -> Tensor:
-        """What a step needs of its input, for any number of steps at once.
-
-        Args:
-            x_BTE: Inputs, (..., E).
-
-        Returns:
-            (..., G).
-        """
+        """What steps need of their inputs, for any number at once: (..., E) to (..., G)."""
 
     @abstractmethod
     def step(self, projected_BG: Tensor, state: State) -> State:
-        """One time step.
+        """One time step, from what ``project`` made of its input and the state before.
 
-        Args:
-            projected_BG: What ``project`` made of this step's input, (B, G).
-            state: The state before, each part (B, H).
-
-        Returns:
-            The state after; its part 0 is the output.
+        Part 0 of the state after is the output.
         """
 
     def sequence(
@@ -163,11 +140,6 @@ class GatedCell(Cell):
 
     The matrices of all gates stand above each other: ``weight_ih`` (gates x H, E) and ``weight_hh``
     (gates x H, H), each with its bias. A subclass may add parameters of its own.
-
-    Args:
-        input_size: E.
-        hidden_size: H.
-        options: As for every cell.
     """
 
     gates: ClassVar[int] = 1
@@ -273,19 +245,10 @@ class _EmptyIsNan(TorchFunctionMode):
 
 
 def make_cell(table: recipe.Cell, input_size: int, hidden_size: int) -> Cell:
-    """Builds the cell that a recipe names.
+    """Builds the cell that a recipe's table names, its parameters not yet initialized.
 
-    Args:
-        table: The recipe's table for it.
-        input_size: E.
-        hidden_size: H.
-
-    Returns:
-        The cell, its parameters not yet initialized.
-
-    Raises:
-        ModelError: If its class cannot be imported, or another package's fails.
-        RecipeError: If it has no such keys.
+    It is a ``ModelError`` if its class cannot be imported, or another package's fails, and a
+    ``RecipeError`` if it has no such keys.
     """
     try:
         options = table.options()

@@ -26,11 +26,7 @@ Parts = list[Tensor]
 
 
 class CellOp(ABC):
-    """A kind of cell.
-
-    Args:
-        options: The recipe's table for it.
-    """
+    """A kind of cell, with the options of the recipe's table for it."""
 
     parts: ClassVar[int] = 1
 
@@ -42,18 +38,10 @@ class CellOp(ABC):
     def sequence(
         self, graph: Builder, x: Tensor, lengths: Tensor, reads: Sequence[Read], hidden: int
     ) -> tuple[Tensor, Parts]:
-        """Runs over sources.
+        """Runs over sources (S, B, X), whose real lengths are int32; ``reads`` has one a direction.
 
-        Args:
-            graph: Where to.
-            x: Inputs (S, B, X).
-            lengths: Real tokens of each source (B,), int32.
-            reads: Read the parameters of each direction.
-            hidden: H.
-
-        Returns:
-            Outputs (S, directions, B, H), 0 at padding, and each part of the state after the last
-            real token (directions, B, H).
+        It gives outputs (S, directions, B, H), 0 at padding, and each part of the state after the
+        last real token (directions, B, H).
         """
 
     @abstractmethod
@@ -73,17 +61,9 @@ class CellOp(ABC):
         read: Read,
         given: Tensor | None,
     ) -> Parts:
-        """One time step.
+        """One time step, from the changing inputs, (N, X) together, and the state before (N, H).
 
-        Args:
-            graph: Where to.
-            inputs: The changing inputs, (N, X) together.
-            state: The state before, each part (N, H).
-            read: Reads the parameters.
-            given: What ``given`` made for each row; None: all inputs change.
-
-        Returns:
-            The state after.
+        ``given`` is what the method of this name made for each row; None: all inputs change.
         """
 
 
@@ -127,12 +107,8 @@ class StandardOp(CellOp):
     def stacked(self, read: Read, constant: int) -> tuple[Floats32, Floats32]:
         """The weights of a step: of constant inputs, changing inputs and state, above each other.
 
-        Args:
-            read: Reads the parameters.
-            constant: How many of the last inputs stay the same in all steps of a row.
-
-        Returns:
-            (X + H, G) and the bias (G,).
+        The last ``constant`` inputs stay the same in all steps of a row. It gives (X + H, G) and
+        the bias (G,).
         """
         weight_XG = read("weight_ih").T
         changing = len(weight_XG) - constant

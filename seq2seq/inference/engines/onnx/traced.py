@@ -47,11 +47,7 @@ _ROWS = 3  # of the examples that are traced; any number in the graph
 
 
 class TracedOp(CellOp):
-    """A cell by its torch code.
-
-    Args:
-        options: The recipe's table for it.
-    """
+    """A cell by its torch code."""
 
     def __init__(self, options: recipe.Cell) -> None:
         cell = make_cell(options, 1, 1)
