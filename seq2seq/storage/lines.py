@@ -17,94 +17,31 @@ import select
 import stat
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from seq2seq.errors import DataError, MissingExtraError, Seq2SeqError, did_you_mean
-from seq2seq.storage.encodings import BOM, Recoded, is_utf8, likely_encoding
+from seq2seq.storage.encodings import (
+    BOM,
+    HEAD,
+    CorpusHead,
+    Head,
+    Recoded,
+    is_utf8,
+    is_valid,
+)
 
 STANDARD = "-"
 """Standard input or output, where a path is expected."""
 LONGEST_LINE = 2**24
 """Bytes; a longer line is not a sentence, and would not fit in constant memory."""
-HEAD = 2**16
-"""Bytes; how much of a file is looked at to tell whether it is text."""
 
 _BUFFER = 2**20
 _MOMENT = 0.05  # seconds: who writes line by line without a rest is not waited for one by one
 _CODECS = {".gz": "gzip", ".zst": "zstd"}
-
-_UNPACK = "unpack it first"
-_CONVERT = "convert it to UTF-8"
-_PACK = "unpack it first, or pack it as .gz or .zst"
-_UTF16 = "UTF-16 text"
-_KINDS = {
-    b"\x1f\x8b": ("gzip data", "its name must end in .gz"),
-    b"\x28\xb5\x2f\xfd": ("Zstandard data", "its name must end in .zst"),
-    b"PAR1": ("Parquet", "write its texts to a file, one a line"),
-    b"PK\x03\x04": ("a zip archive", _UNPACK),
-    b"BZh": ("bzip2 data", _PACK),
-    b"\xfd7zXZ": ("xz data", _PACK),
-    b"\xff\xfe": (_UTF16, _CONVERT),
-    b"\xfe\xff": (_UTF16, _CONVERT),
-}
-_CORPUS_ADVICE = {"Parquet": "its name must end in .parquet, or say kind = 'parquet'"}
-_STRANGE = ("\ufffd", *map(chr, (*range(9), *range(14, 32), 127)))
-_SOON = 2**12  # bytes
-_NOISE = 16  # so many strange characters may be in any text
-_MOSTLY_NOT_TEXT = 0.3  # UTF-16 has half, programs more; a few ugly lines have less
-
-
-def text_fault(head: bytes, advice: Mapping[str, str] | None = None) -> str | None:
-    """What is wrong with a file that is not UTF-8 text, as words behind its name; None for text.
-
-    ``head`` is its first ``HEAD`` bytes, or all. ``advice`` says what to do about a kind of file
-    ("gzip data"), for readers of more than text.
-    """
-    return _Head(advice).fault(head, end=True)
-
-
-class _Head:
-    """Judges the beginning of a text line by line, since a pipe gives it in pieces of any size."""
-
-    def __init__(self, advice: Mapping[str, str] | None = None) -> None:
-        self._advice = advice or {}
-        self._strange = self._characters = 0
-        self._place = 0  # bytes that were looked at
-
-    def missing(self, size: int) -> bool:
-        """Whether more than this must be there before a line without an end can be judged."""
-        return self._place + size < HEAD
-
-    def fault(self, lines: bytes, *, end: bool = False) -> str | None:
-        """What is wrong so far, with the next lines, or all that count; ``end``: there is no more.
-
-        It is judged at the end of each line, but the first few kilobytes only as a whole.
-        """
-        lines = lines[: max(0, HEAD - self._place)]
-        if not self._place:
-            for magic, (kind, usual) in _KINDS.items():
-                if lines.startswith(magic):
-                    return f"not plain text but {kind}: {self._advice.get(kind, usual)}"
-        for line in lines.splitlines(keepends=True):
-            text = line.decode("utf-8", "replace")
-            self._strange += sum(map(text.count, _STRANGE))
-            self._characters += len(text)
-            self._place += len(line)
-            if self._place >= _SOON and (fault := self._fault()):
-                return fault
-        return self._fault() if end else None
-
-    def _fault(self) -> str | None:
-        if self._strange <= max(_NOISE, _MOSTLY_NOT_TEXT * self._characters):
-            return None
-        return (
-            f"not UTF-8 text ({self._strange / self._characters:.0%} of its beginning are control "
-            "characters or not UTF-8): a binary file, or text in another encoding?"
-        )
 
 
 def name_of(path: str) -> str:
@@ -153,7 +90,7 @@ def input_lines(
     invalid, first, number = 0, 0, 0
     with _opened(path) as stream:
         waits = path != STANDARD and Path(path).is_file()  # else each line is wanted at once
-        for block in _whole_lines(stream, name_of(path), head=_Head(), waits=waits, pauses=pauses):
+        for block in _whole_lines(stream, name_of(path), head=Head(), waits=waits, pauses=pauses):
             if not block:
                 yield Pause()
                 continue
@@ -161,7 +98,7 @@ def input_lines(
                 lines = block.decode("utf-8").split("\n")
             except UnicodeDecodeError:
                 lines = block.decode("utf-8", "replace").split("\n")
-                wrong = [n for n, line in enumerate(block.split(b"\n"), 1) if not _is_utf8(line)]
+                wrong = [n for n, line in enumerate(block.split(b"\n"), 1) if not is_valid(line)]
                 invalid, first = invalid + len(wrong), first or number + wrong[0]
             lines.pop()  # nothing, behind the last line's end
             number += len(lines)
@@ -175,15 +112,7 @@ def count_lines(path: str) -> int | None:
     if path == STANDARD or not Path(path).is_file():
         return None
     with _opened(path) as stream:
-        return sum(block.count(b"\n") for block in _whole_lines(stream, path, head=_Head()))
-
-
-def _is_utf8(line: bytes) -> bool:
-    try:
-        line.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
+        return sum(block.count(b"\n") for block in _whole_lines(stream, path, head=Head()))
 
 
 @contextmanager
@@ -247,33 +176,12 @@ def corpus_blocks(
         if offset:
             stream.seek(offset)
         text = stream if is_utf8(encoding) else Recoded(stream, str(encoding))
-        blocks = _whole_lines(text, path, lines_before, head=None if offset else _CorpusHead())
+        blocks = _whole_lines(text, path, lines_before, head=None if offset else CorpusHead())
         first = next(blocks, None)
         if first is None and not offset:
             raise DataError(f"{path}: the file is empty")
         yield from () if first is None else (first,)
         yield from blocks
-
-
-class _CorpusHead(_Head):
-    """The beginning of a corpus, of which the recipe can name the encoding."""
-
-    def __init__(self) -> None:
-        super().__init__(_CORPUS_ADVICE)
-
-    def fault(self, lines: bytes, *, end: bool = False) -> str | None:
-        """What is wrong, with the encoding to name where that is it."""
-        fault = super().fault(lines, end=end)
-        if fault and (_UTF16 in fault or "encoding" in fault):
-            likely = likely_encoding(lines)
-            if likely is not None:
-                return f"not UTF-8 text but probably {likely}: {encoding_advice(likely)}"
-        return fault
-
-
-def encoding_advice(likely: str) -> str:
-    """How to name the encoding of a corpus's file in the recipe."""
-    return f'if so, give its table in the recipe the key encoding = "{likely}"'
 
 
 def is_packed(path: str) -> bool:
@@ -342,7 +250,7 @@ def _whole_lines(
     name: str,
     number: int = 0,
     *,
-    head: _Head | None = None,
+    head: Head | None = None,
     waits: bool = True,
     pauses: bool = False,
 ) -> Iterator[bytes]:

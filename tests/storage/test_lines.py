@@ -7,7 +7,7 @@ import lzma
 import os
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,19 +20,21 @@ from hypothesis import strategies as st
 
 from seq2seq.errors import DataError
 from seq2seq.storage import lines
-from seq2seq.storage.encodings import likely_encoding
+from seq2seq.storage.encodings import HEAD, Head, likely_encoding
 from seq2seq.storage.lines import (
-    HEAD,
     LONGEST_LINE,
     corpus_blocks,
     count_lines,
     input_lines,
     offset_after,
     split_block,
-    text_fault,
 )
 
 TEXT = "ein schöner Tag\n".encode()
+
+
+def text_fault(head: bytes, advice: Mapping[str, str] | None = None) -> str | None:
+    return Head(advice).fault(head, end=True)
 
 
 def zipped() -> bytes:

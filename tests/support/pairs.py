@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from seq2seq.data.reading import corpus, read_blocks
-from seq2seq.data.reading.corpus import FROM_START, Start
+from seq2seq.data.reading.rows import FROM_START, Start
 from seq2seq.recipe.data import LinesSource, Source
 from seq2seq.storage.lines import corpus_blocks, split_block
 from seq2seq.text.cleaning import RawPair

@@ -17,10 +17,11 @@ from pydantic import TypeAdapter
 from seq2seq.data.arrow import flat_ids
 from seq2seq.data.mixture import NamedSource
 from seq2seq.data.preparing.worker import Result
-from seq2seq.data.reading.corpus import MOST_INVALID, encodings_of, invalid_text_error
+from seq2seq.data.reading.corpus import encodings_of, invalid_text_error
 from seq2seq.errors import DataError, printable
 from seq2seq.ids import UNK
 from seq2seq.recipe.data import Source
+from seq2seq.storage.encodings import MOST_INVALID
 from seq2seq.text import shown
 from seq2seq.text.cleaning import DUPLICATES, INVALID, Dropped, Drops
 from seq2seq.text.sentences import split_sentences

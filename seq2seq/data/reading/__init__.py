@@ -12,14 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from seq2seq.data import arrow as storage
-from seq2seq.data.reading.corpus import (
-    FROM_START,
-    Start,
-    encodings_of,
-    line_blocks,
-    read_pairs,
-    source_files,
-)
+from seq2seq.data.reading.corpus import encodings_of, read_pairs, source_files
+from seq2seq.data.reading.rows import FROM_START, Start, line_blocks
 from seq2seq.errors import DataError
 from seq2seq.recipe.data import LinesSource, Source
 from seq2seq.storage.lines import check_file

@@ -20,7 +20,9 @@ import pyarrow as pa
 
 from seq2seq.data.mixture import NamedSource, shares, sources_of
 from seq2seq.data.reading import blocks_of, read_blocks
-from seq2seq.data.reading.corpus import HubRows, Start, encodings_of, hub_pair, source_files
+from seq2seq.data.reading.corpus import encodings_of, source_files
+from seq2seq.data.reading.hub import HubRows, hub_pair
+from seq2seq.data.reading.rows import Start
 from seq2seq.errors import DataError
 from seq2seq.recipe import Data
 from seq2seq.recipe.data import HubSource, JsonlSource, LinesSource, TsvSource

@@ -1,4 +1,4 @@
-"""Which columns of a tab-separated file are the texts, found out from its first lines.
+"""Tab-separated files. Which columns are the texts is found out from the first lines.
 
 Nothing is guessed where a guess could be wrong without a word: a file of more than two columns
 needs to be told which two they are.
@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from seq2seq.data.reading.naming import listed, remedy
+from seq2seq.data.reading.rows import Start, listed, numbered_lines, pair_of_bytes, remedy
 from seq2seq.errors import DataError
 from seq2seq.recipe.data import TsvSource
 from seq2seq.storage.lines import corpus_blocks, split_block
 from seq2seq.text import shown
+from seq2seq.text.cleaning import COLUMNS, HEADER, RawPair
 
 _LOOKED_AT = 100  # lines
 
@@ -39,6 +41,28 @@ _CODES = frozenset(
     zho chi cmn jpn kor vie tha ind swe dan nor fin
     """.split()
 )
+
+
+def read_tsv(source: TsvSource, start: Start) -> Iterator[RawPair]:
+    """Reads every line, those without the right columns marked; a DataError where they are most."""
+    layout = layout_of(source)
+    total = wrong = first = 0
+    for number, line in numbered_lines(source, start):
+        columns = line.split(b"\t")
+        if number == 1 and layout.header:
+            yield RawPair(number, "", "", misread=HEADER)
+            continue
+        total += 1
+        if len(columns) == layout.columns:
+            yield pair_of_bytes(number, columns[layout.source], columns[layout.target])
+        else:
+            wrong, first = wrong + 1, first or number
+            yield RawPair(number, "", "", misread=COLUMNS)
+    if wrong * 2 > total:
+        raise DataError(
+            f"{source.path}: {wrong:,} of {total:,} lines have other than {layout.columns} "
+            f"columns, first line {first:,}: is it a file of pairs, separated by one tab each?"
+        )
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from seq2seq.data.reading.corpus import read_pairs
 from seq2seq.errors import DataError
 from seq2seq.recipe import Cleaning
 from seq2seq.recipe.data import LinesSource, Source, TsvSource
+from seq2seq.storage import encodings
 from seq2seq.storage import lines as storage_lines
 from seq2seq.text.cleaning import RawPair
 
@@ -94,7 +95,7 @@ def test_the_same_pairs_in_the_same_batches(
     ):
         with (
             patch.object(storage_lines, "_BUFFER", buffer),
-            patch.object(storage_lines, "_NOISE", 10**6),
+            patch.object(encodings, "_NOISE", 10**6),
             patch.object(storage, "BATCH_PAIRS", pairs),
             patch.object(storage, "BATCH_CHARACTERS", characters),
         ):

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.pairs import read_lines, read_pairs
 
-from seq2seq.data.reading.corpus import Start, invalid_text_error, source_files
+from seq2seq.data.reading.corpus import invalid_text_error, source_files
+from seq2seq.data.reading.rows import Start
 from seq2seq.errors import DataError
 from seq2seq.recipe.data import (
     HubSource,
