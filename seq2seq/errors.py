@@ -25,7 +25,10 @@ class Seq2SeqError(Exception):
     reported_elsewhere = False
 
     def __str__(self) -> str:
-        return shortened(super().__str__())
+        return shortened(self._text())
+
+    def _text(self) -> str:
+        return in_a_line(super().__str__())
 
 
 class RecipeError(Seq2SeqError):
@@ -37,14 +40,15 @@ class RecipeError(Seq2SeqError):
     """
 
     def __init__(self, origin: str, problems: Sequence[str]) -> None:
-        self.origin = origin
-        self.problems = tuple(problems)
+        self.origin = in_a_line(origin)
+        self.problems = tuple(map(in_a_line, problems))
+        super().__init__(self._text())
+
+    def _text(self) -> str:
         if len(self.problems) == 1:
-            text = f"recipe {origin}: {self.problems[0]}"
-        else:
-            lines = "".join(f"\n  {problem}" for problem in self.problems)
-            text = f"recipe {origin}: {len(self.problems)} problems:{lines}"
-        super().__init__(text)
+            return f"recipe {self.origin}: {self.problems[0]}"
+        lines = "".join(f"\n  {problem}" for problem in self.problems)
+        return f"recipe {self.origin}: {len(self.problems)} problems:{lines}"
 
 
 class DataError(Seq2SeqError):
@@ -75,6 +79,11 @@ class MissingExtraError(Seq2SeqError):
             f"{what} needs the package {package!r}, which is not installed: "
             f"pip install 'seq2seq[{extra}]'"
         )
+
+
+def in_a_line(text: str) -> str:
+    """Shows line ends as escapes, so that a name or a text with one is still quoted in a line."""
+    return text.replace("\n", "\\n")
 
 
 def shortened(message: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seq2seq.errors import Seq2SeqError, did_you_mean, shortened
+from seq2seq.errors import RecipeError, Seq2SeqError, did_you_mean, shortened
 
 
 @pytest.mark.parametrize("text", ["x" * 4_500_000, "a\n" * 1_200_000, "k" * 2000 + "\nshort"])
@@ -14,6 +14,13 @@ def test_a_message_is_never_longer_than_a_terminal_shows(text: str) -> None:
     assert found.startswith("file: ")
     assert found.count("\n") <= 60
     assert all(len(line) < 2000 for line in found.split("\n"))
+
+
+def test_a_line_end_in_a_name_makes_no_second_line() -> None:
+    assert str(Seq2SeqError("a\nb: no such file")) == "a\\nb: no such file"
+    assert str(RecipeError("a\nb", ["k\nl: bad"])) == "recipe a\\nb: k\\nl: bad"
+    both = str(RecipeError("a\nb", ["k\nl: bad", "m: bad"]))
+    assert both.split("\n") == ["recipe a\\nb: 2 problems:", "  k\\nl: bad", "  m: bad"]
 
 
 def test_a_usual_message_stays_as_it_is() -> None:

@@ -22,7 +22,7 @@ import typer
 
 from seq2seq.cli import INTERRUPTED, verb_begins
 from seq2seq.data import Progress, can_redraw
-from seq2seq.errors import Seq2SeqError, is_out_of_memory, printable, shortened
+from seq2seq.errors import Seq2SeqError, in_a_line, is_out_of_memory, printable, shortened
 from seq2seq.processors import started_by_torchrun
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ class _Warnings(logging.Handler):
         super().__init__(level=logging.WARNING)
 
     def emit(self, record: logging.LogRecord) -> None:
-        tell(f"{'error' if record.levelno >= logging.ERROR else 'warning'}: {record.getMessage()}")
+        kind = "error" if record.levelno >= logging.ERROR else "warning"
+        tell(f"{kind}: {in_a_line(record.getMessage())}")
 
 
 def show(text: str | None = None) -> None:
@@ -90,7 +91,7 @@ def tell(text: str) -> None:
 
 def warn(text: str) -> None:
     """Prints a warning on standard error."""
-    tell(f"warning: {text}")
+    tell(f"warning: {in_a_line(text)}")
 
 
 def example(*commands: str) -> str:
@@ -145,7 +146,10 @@ def message_of(error: Exception) -> tuple[str, int]:
         return "error: out of memory: use a smaller batch, or fewer processes at a time", 1
     if isinstance(error, OSError) and error.strerror:
         name = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
-        return f"error: {name}{error.strerror}", 1 if error.errno in _NOT_THE_INPUT else 2
+        return (
+            f"error: {in_a_line(name)}{error.strerror}",
+            1 if error.errno in _NOT_THE_INPUT else 2,
+        )
     words = " ".join(shortened(f"{type(error).__name__}: {error}").split())
     again = "" if settings.debug else "; run the command again with --debug and report this"
     return f"error: unexpected {words}{again}", 1

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import IO, TYPE_CHECKING
 
-from seq2seq.cli.console import tell
+from seq2seq.cli import console
 from seq2seq.errors import Seq2SeqError
 from seq2seq.storage.atomic import output_file, write_errors
 from seq2seq.storage.lines import STANDARD, count_lines, input_lines, name_of
@@ -37,8 +37,8 @@ def read_lines(path: str, *, pauses: bool = False) -> Iterator[str]:
 
     def warn(count: int, first: int) -> None:
         lines = "1 line is" if count == 1 else f"{count:,} lines are"
-        tell(
-            f"warning: {name_of(path)}: {lines} not UTF-8 (the first is line {first}); the invalid "
+        console.warn(
+            f"{name_of(path)}: {lines} not UTF-8 (the first is line {first}); the invalid "
             "bytes were replaced by U+FFFD"
         )
 

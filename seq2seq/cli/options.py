@@ -149,6 +149,15 @@ def add_verb(app: typer.Typer, name: str, verb: Callable[..., None], epilog: str
 class GroupedCommand(TyperCommand):
     """A verb whose help shows each group of options under its heading, as plain text."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parses the words after the verb; every error of usage then names the verb."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if getattr(error, "ctx", ctx) is None:  # a last option that lacks its value
+                error.ctx = ctx  # type: ignore[attr-defined]
+            raise
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Writes the options into the help."""
         sections: dict[str, list[tuple[str, str]]] = {}

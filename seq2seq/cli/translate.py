@@ -26,6 +26,7 @@ from seq2seq.cli.search_options import (
     options_of,
 )
 from seq2seq.errors import Seq2SeqError
+from seq2seq.storage.atomic import real_path
 from seq2seq.storage.layout import MODEL_FILES, plain_name
 from seq2seq.storage.lines import STANDARD, Pause, count_lines
 
@@ -162,7 +163,7 @@ class Written(OptionGroup):
             raise Seq2SeqError(
                 "--attention writes a binary file, which cannot go to standard output: name a file"
             )
-        places = [Path(file).resolve() if file != STANDARD else file for file in self.files]
+        places = [real_path(file) if file != STANDARD else file for file in self.files]
         for file, place in zip(self.files, places, strict=True):
             if places.count(place) > 1:
                 name = "standard output" if file == STANDARD else file
@@ -288,7 +289,7 @@ def check_output(output: str, model: str, *inputs: str) -> None:
             raise Seq2SeqError(
                 f"{output}: is an input, and would be overwritten: write to another file"
             )
-    folder, resolved = Path(model).resolve(), target.resolve()
+    folder, resolved = real_path(model), real_path(target)
     inside = resolved.parts[len(folder.parts) :] if resolved.is_relative_to(folder) else ()
     if inside and plain_name(inside[0]) in MODEL_FILES:
         raise Seq2SeqError(f"{output}: belongs to the model: write to another file")

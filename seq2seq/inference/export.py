@@ -125,7 +125,7 @@ def check_target(target: Path, *, overwrite: bool, run: str | Path) -> None:
             f"{target}: already exists: name another folder, or replace an exported model with "
             "--overwrite (from Python, overwrite=True)"
         )
-    if target.is_symlink() or target.resolve() in (Path(run).resolve(), Path.cwd()):
+    if target.is_symlink() or atomic.real_path(target) in (atomic.real_path(run), Path.cwd()):
         raise Seq2SeqError(
             f"{target}: a link, the model that is exported or the current folder, none of which is "
             "replaced: name another folder"

@@ -86,6 +86,11 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     sync(path.parent)
 
 
+def real_path(path: str | Path) -> Path:
+    """The path without links, like ``Path.resolve``, which some Pythons end by a link to itself."""
+    return Path(os.path.realpath(path))
+
+
 @contextmanager
 def output_file(path: str | Path) -> Iterator[BinaryIO]:
     """``new_file`` for an output that the user named: links are followed, errors are in words.
@@ -97,7 +102,7 @@ def output_file(path: str | Path) -> Iterator[BinaryIO]:
         with suppress(FileNotFoundError, NotADirectoryError):
             if stat.S_ISDIR(target.stat().st_mode):
                 raise Seq2SeqError(f"{path}: a folder, where a file is to be written")
-        real = Path(os.path.realpath(target))
+        real = real_path(target)
         if not real.parent.is_dir():
             raise Seq2SeqError(f"{path}: there is no folder {target.parent} to write it in")
     with ExitStack() as stack:  # errors of what the block reads are not those of this file

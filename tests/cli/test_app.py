@@ -180,6 +180,7 @@ def test_wrong_usage(run) -> None:
     wrong = {
         ("translat",): "No such command 'translat'",
         ("translate",): "Missing argument",
+        ("translate", "model", "--beam"): "Option '--beam' requires an argument",
         ("translate", "model", "--beam", "0"): "Invalid value for '--beam'",
         ("inspect", "attentio"): "No such command 'attentio'",
     }

@@ -111,7 +111,7 @@ def test_a_table_is_built_key_by_key_in_any_order(loaded) -> None:
         (
             "seed=1\nname='x'",
             "seed: must be a whole number at least 0 and below 2147483648, not "
-            "\"1\\nname='x'\" (from --set seed=1\nname='x')",
+            "\"1\\nname='x'\" (from --set seed=1\\nname='x')",
         ),
     ],
 )

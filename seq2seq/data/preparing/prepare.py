@@ -39,7 +39,7 @@ from seq2seq.errors import DataError, RecipeError
 from seq2seq.processors import usable_processors
 from seq2seq.recipe import Cleaning, Recipe
 from seq2seq.recipe.files import recipe_to_toml
-from seq2seq.storage.atomic import new_folder
+from seq2seq.storage.atomic import new_folder, real_path
 from seq2seq.storage.layout import MANIFEST, PREPARED_FILES, RECIPE, SPLITS, split_file
 from seq2seq.storage.lines import check_file
 from seq2seq.text.tokenizer import Tokenizers, train_tokenizers
@@ -101,7 +101,7 @@ def _sources(recipe: Recipe) -> dict[str, tuple[NamedSource, ...]]:
 def _check_output(output: Path, overwrite: bool) -> None:
     if output.is_file():
         raise DataError(f"{output}: a file, where a folder is to be made")
-    if output.is_symlink() or output.resolve() == Path.cwd():
+    if output.is_symlink() or real_path(output) == Path.cwd():
         raise DataError(
             f"{output}: the current folder or a link, and the folder is renamed into its place "
             "when it is complete: give -o a name of its own"

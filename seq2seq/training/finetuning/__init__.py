@@ -22,6 +22,7 @@ from seq2seq.recipe import Recipe, Section
 from seq2seq.recipe.base import Checks
 from seq2seq.recipe.files import recipe_from_toml
 from seq2seq.recipe.problems import problems_of
+from seq2seq.storage.atomic import real_path
 from seq2seq.storage.layout import CHECKPOINTS, OLD_VAL, RUN, WEIGHTS, checkpoint_folders
 from seq2seq.training.distributed import ProcessGroup
 from seq2seq.training.finetuning.forgetting import (
@@ -172,7 +173,7 @@ def fine_tuning(
             raise DataError(f"{path}: no such file; --old-val SOURCE TARGET names two")
     folder = Path(first["run"]) if begin.folder is None and first else begin.folder
     assert folder is not None
-    if run.resolve() == folder.resolve():
+    if real_path(run) == real_path(folder):
         raise _same_folder(folder)
     if first is not None and begin.old_val is None and first.get("old_val_files"):
         begin = Begin(folder, tuple(map(Path, first["old_val_files"])))  # type: ignore[arg-type]
@@ -260,7 +261,7 @@ def _check_same(run: Path, begin: Begin, first: dict[str, Any] | None) -> None:
     if begin.folder is None and begin.old_val is None:
         return
     if first is None:
-        if begin.folder is not None and run.resolve() == begin.folder.resolve():
+        if begin.folder is not None and real_path(run) == real_path(begin.folder):
             raise _same_folder(run)
         raise ModelError(
             f"{run} was started without --init-from: leave it out to go on there, or give -o a new "
@@ -289,6 +290,6 @@ def _same_folder(folder: Path) -> ModelError:
 
 def _is_same(folder: Path, then: Path, digest: str) -> bool:
     """Whether a folder is the one used before, whatever it holds now, or has the same weights."""
-    if folder.resolve() == then.resolve():
+    if real_path(folder) == real_path(then):
         return True
     return any(folder.glob(f"{Path(WEIGHTS).stem}*")) and SourceModel.read(folder).digest == digest
