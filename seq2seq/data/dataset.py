@@ -177,7 +177,7 @@ class PreparedData:
         changed = []
         for split in SPLITS:
             known = self.manifest["inputs"].get(split, {})
-            digest = _digester(recipe.data, split)
+            digest = _digester(split, recipe.data.stream is not None)
             for path in _paths(recipe.data, split):
                 if path in known and Path(path).is_file() and digest(path) != known[path]:
                     changed.append(path)
@@ -198,9 +198,9 @@ class PreparedData:
         if name not in _PATH_KEYS or not (isinstance(theirs, str) and isinstance(ours, str)):
             return False
         split = split.partition("[")[0]
-        digest = sketch_digest if split == "train" and streamed(self.manifest) else file_digest
-        path = Path(theirs)
-        return not path.exists() or digest(path) == self.manifest["inputs"].get(split, {}).get(ours)
+        digest = _digester(split, streamed(self.manifest))
+        known = self.manifest["inputs"].get(split, {}).get(ours)
+        return not Path(theirs).exists() or digest(theirs) == known
 
     def _is_our_model(self, key: str, path: object) -> bool:
         name = key.removeprefix("tokenizer.")
@@ -268,18 +268,22 @@ def _tables_of(data: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def same_content(manifest: Mapping[str, Any], recipe: Recipe) -> bool:
     """Whether a recipe would prepare what a manifest tells of: files count by their content."""
-    here = manifest["recipe"], manifest["inputs"]
-    wanted = data_tables(recipe), input_digests(recipe.data)
-    return not any(_differences("", _by_content(*here), _by_content(*wanted)))
+    here, wanted = manifest["recipe"], data_tables(recipe)
+    if _by_content(here, None) != _by_content(wanted, None):
+        return False  # whatever is in the files, which it takes time to hash
+    return _by_content(here, manifest["inputs"]) == _by_content(wanted, input_digests(recipe.data))
 
 
-def _by_content(tables: dict[str, Any], inputs: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    """A recipe's tables with the digest of each file in its path's place."""
+def _by_content(
+    tables: dict[str, Any], inputs: Mapping[str, Mapping[str, str]] | None
+) -> dict[str, Any]:
+    """A recipe's tables with the digest of each file in its path's place; None: with nothing."""
     tables = json.loads(json.dumps(tables))
     for split in SPLITS:
         for table in _tables_of({split: tables["data"].get(split)}):
             for key in _PATH_KEYS & table.keys():
-                table[key] = inputs.get(split, {}).get(table[key], table[key])
+                known = {} if inputs is None else inputs.get(split, {})
+                table[key] = None if inputs is None else known.get(table[key], table[key])
     return tables
 
 
@@ -293,9 +297,9 @@ def _paths(data: Data, split: str) -> list[str]:
     return [path for one in sources_of(data, split) for path in source_files(one.source)]
 
 
-def _digester(data: Data, split: str) -> Callable[[str], str]:
+def _digester(split: str, streamed: bool) -> Callable[[str], str]:
     """The function that hashes a split's files: whole, or in part where they are streamed."""
-    return sketch_digest if split == "train" and data.stream is not None else file_digest
+    return sketch_digest if split == "train" and streamed else file_digest
 
 
 def sketch_digest(path: Path | str) -> str:
@@ -324,11 +328,12 @@ def input_digests(data: Data) -> dict[str, dict[str, str]]:
     The hub has none: the recipe alone describes it. One that cannot be read is a DataError.
     """
     try:
-        return {
-            split: {path: _digester(data, split)(path) for path in _paths(data, split)}
-            for split in SPLITS
-            if sources_of(data, split)
-        }
+        found = {}
+        for split in SPLITS:
+            digest = _digester(split, data.stream is not None)
+            if sources_of(data, split):
+                found[split] = {path: digest(path) for path in _paths(data, split)}
+        return found
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from None
 
@@ -415,8 +420,7 @@ def _without_phrasebook(manifest: dict[str, Any]) -> dict[str, Any]:
         return manifest
     inputs = {split: dict(digests) for split, digests in manifest["inputs"].items()}
     for split in SPLITS:
-        parts = manifest["recipe"]["data"].get(split) or []
-        for part in parts if isinstance(parts, list) else [parts]:
+        for part in _tables_of({split: manifest["recipe"]["data"].get(split)}):
             if part["kind"] == "phrasebook" and not (split == "train" and streamed(manifest)):
                 paths = quickstart_files(part["split"])
                 inputs[split] |= {path: _PHRASEBOOK[Path(path).name] for path in paths}

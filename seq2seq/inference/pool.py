@@ -12,7 +12,15 @@ import logging
 import multiprocessing
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    CancelledError,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +28,6 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any, NoReturn, Unpack
 
 from seq2seq.errors import Seq2SeqError
@@ -61,16 +68,6 @@ class _Done:
     found: list[list[ScoredTranslation]]
     warnings: list[str]
     error: tuple[str, int] | None = None
-
-
-@dataclass(frozen=True)
-class _Task:
-    """A window of a stream: its number there, and where its results go; maybe nobody waits."""
-
-    window: _Window
-    number: int
-    results: SimpleQueue[tuple[int, _Done | Exception]]
-    abandoned: threading.Event
 
 
 @dataclass(eq=False)
@@ -137,10 +134,9 @@ class TranslatorPool:
         self._most = processes
         each = threads or max(1, usable_processors() // processes)
         self._load = partial(Translator.load, paths, threads=each, **options)
+        self._threads = ThreadPoolExecutor(processes, "translating")
+        self._own = threading.local()  # each thread's worker
         self._lock = threading.Lock()
-        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
-        self._pending = 0  # tasks that are not done
-        self._threads: list[threading.Thread] = []  # one a process, which serves it
         self._workers: set[_Worker] = set()
         self._warned: set[str] = set()
         self._closed = False
@@ -158,14 +154,11 @@ class TranslatorPool:
         """Ends all processes; nothing is translated after."""
         with self._lock:
             self._closed = True
-            threads = [thread for thread in self._threads if thread.is_alive()]
-            self._threads = []
             for worker in self._workers:
                 worker.process.terminate()
-            for _ in threads:
-                self._tasks.put(None)
-        for thread in threads:
-            thread.join()
+        self._threads.shutdown(cancel_futures=True)
+        for worker in [*self._workers]:
+            self._end(worker)
 
     def stream(
         self, lines: Iterable[str], **asked: Unpack[TranslateOptions]
@@ -191,76 +184,56 @@ class TranslatorPool:
         self, windows_left: Iterator[_Window | None], advance: Callable[[float], None] | None
     ) -> Iterator[list[ScoredTranslation]]:
         """Keeps some windows under way, also while whoever reads the results is elsewhere."""
-        results: SimpleQueue[tuple[int, _Done | Exception]] = SimpleQueue()
-        abandoned = threading.Event()
-        waiting: dict[int, _Done | Exception] = {}  # by their number, those before not done yet
-        given = received = taken = 0
+        under_way: deque[Future[_Done]] = deque()
         more, paused = True, False
         try:
-            while True:
-                while not results.empty() or (taken < given and taken not in waiting):
-                    number, waiting[number] = results.get()
-                    received += 1
-                    if given - received < self._most:
-                        break  # a process may have nothing to do
-                while more and given - received < self._most:
-                    if given - taken >= _AHEAD * self._most or (paused and taken < given):
-                        break  # whoever pauses may wait for translations
+            while more or under_way:
+                waiting = [one for one in under_way if not one.done()]
+                has_room = len(waiting) < self._most and len(under_way) < _AHEAD * self._most
+                # Whoever pauses may wait for translations.
+                if more and has_room and not (paused and under_way):
                     try:
                         window = next(windows_left)
                     except StopIteration:
                         more = False
-                        break
-                    if paused := window is None:
                         continue
-                    self._give(_Task(window, given, results, abandoned))
-                    given += 1
-                if taken in waiting:
-                    found = self._unpacked(waiting.pop(taken))
+                    paused = window is None
+                    if window is not None:
+                        under_way.append(self._submitted(window))
+                elif under_way[0].done():
+                    found = self._unpacked(under_way.popleft())
                     if advance is not None:
                         advance(len(found))
                     yield from found
-                    taken += 1
-                elif taken == given and not more:
-                    return
+                else:
+                    wait(waiting, return_when=FIRST_COMPLETED)
         finally:
-            abandoned.set()
+            for one in under_way:
+                one.cancel()
 
-    def _give(self, task: _Task) -> None:
-        """Puts a task in the queue, with one more process to take it if all are busy."""
-        with self._lock:
+    def _submitted(self, window: _Window) -> Future[_Done]:
+        try:
+            return self._threads.submit(self._translated, window)
+        except RuntimeError:
             if self._closed:
-                raise _closed()
-            # An interrupt may come between any two of these: the count may then be too high, and a
-            # thread may be there that was not started.
-            self._pending += 1
-            self._tasks.put(task)
-            self._threads = [thread for thread in self._threads if thread.is_alive()]
-            if len(self._threads) < min(self._pending, self._most):
-                thread = threading.Thread(target=self._serve, daemon=True)
-                self._threads.append(thread)
-                thread.start()
+                raise _closed() from None
+            raise
 
-    def _serve(self) -> None:
-        """What a thread does: has its process do one task after the other."""
-        worker: _Worker | None = None
-        while (task := self._tasks.get()) is not None:
-            if not task.abandoned.is_set():
-                found: _Done | Exception
-                try:
-                    if worker is not None and not worker.process.is_alive():  # killed while idle
-                        self._end(worker)
-                        worker = None
-                    worker = worker or self._started()
-                    found = worker.translated(task.window)
-                except Exception as error:  # it is the stream's; another process does the next
-                    found = _closed() if self._closed else error
-                    self._end(worker)
-                    worker = None
-                task.results.put((task.number, found))
-            with self._lock:
-                self._pending -= 1
-        self._end(worker)
+    def _translated(self, window: _Window) -> _Done:
+        """What a thread does: has its process do the next task."""
+        worker: _Worker | None = getattr(self._own, "worker", None)
+        try:
+            if worker is not None and not worker.process.is_alive():  # killed while idle
+                self._end(worker)
+                worker = None
+            worker = self._own.worker = worker or self._started()
+            return worker.translated(window)
+        except Exception:  # it is the stream's; another process does the next
+            self._end(worker)
+            self._own.worker = None
+            if self._closed:
+                raise _closed() from None
+            raise
 
     def _started(self) -> _Worker:
         with self._lock:
@@ -279,9 +252,11 @@ class TranslatorPool:
         worker.pipe.close()
         worker.process.join()
 
-    def _unpacked(self, done: _Done | Exception) -> list[list[ScoredTranslation]]:
-        if isinstance(done, Exception):
-            raise done
+    def _unpacked(self, future: Future[_Done]) -> list[list[ScoredTranslation]]:
+        try:
+            done = future.result()
+        except CancelledError:
+            raise _closed() from None
         for warning in done.warnings:
             if warning not in self._warned:  # all workers load the same model
                 self._warned.add(warning)
@@ -320,7 +295,7 @@ def _interrupts_held() -> Iterator[None]:
 
 
 class _Collected(logging.Handler):
-    """Keeps warnings, for the process that has a standard error."""
+    """Collects warnings, which are sent to the process that can show them."""
 
     def __init__(self) -> None:
         super().__init__(level=logging.WARNING)

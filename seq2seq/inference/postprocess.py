@@ -320,58 +320,68 @@ def expected_utilities(texts: Sequence[str], weights: Sequence[float], utility: 
     """Computes how well each candidate agrees with all of them."""
     if not texts:
         return []
-    metric, orders, lengths = _counted(texts, utility)
-    counted = [_matches([counts[order] for counts in orders]) for order in range(len(orders[0]))]
+    orders, score = (_chrf if utility == "chrf" else _bleu)(texts)
+    counted = [_matches(counts) for counts in zip(*orders, strict=True)]
     shares = np.asarray(weights, dtype=np.float64)
     shares /= shares.sum()
     found = []
     for i in range(len(texts)):
-        scores = []
-        for j in range(len(texts)):
-            each = [(sizes[i], sizes[j], matches[i][j]) for sizes, matches in counted]
-            if lengths is None:  # chrF: counts of an order that the reference lacks are left out
-                stats = [n for own, other, both in each for n in (own if other else 0, other, both)]
-            else:
-                stats = [
-                    lengths[i],
-                    lengths[j],
-                    *(one[2] for one in each),
-                    *(one[0] for one in each),
-                ]
-            scores.append(metric._compute_score_from_stats(stats).score)
+        scores = [
+            score(i, j, [(sizes[i], sizes[j], matches[i][j]) for sizes, matches in counted])
+            for j in range(len(texts))
+        ]
         found.append(float(np.dot(scores, shares)))
     return found
 
 
-def _counted(
-    texts: Sequence[str], utility: str
-) -> tuple[Any, list[list[Counter[Any]]], list[int] | None]:
-    """The metric, its n-grams of each text by their order, and for BLEU the lengths."""
+_Orders = list[list[Counter[Any]]]
+"""The n-grams of each text, by their order."""
+_ScoreOf = Callable[[int, int, list[tuple[int, int, int]]], float]
+"""Scores text i against text j: for each order, n-grams of i, of j, and those in common."""
+
+
+def _chrf(texts: Sequence[str]) -> tuple[_Orders, _ScoreOf]:
     from sacrebleu.metrics import helpers
+    from sacrebleu.metrics.chrf import CHRF
 
-    if utility == "chrf":
-        from sacrebleu.metrics.chrf import CHRF
+    metric = CHRF()
 
-        metric: Any = CHRF()
-        return (
-            metric,
-            [helpers.extract_all_char_ngrams(one, metric.char_order) for one in texts],
-            None,
-        )
+    def score(i: int, j: int, each: list[tuple[int, int, int]]) -> float:
+        # Counts of an order that the reference lacks are left out.
+        stats = [n for own, other, both in each for n in (own if other else 0, other, both)]
+        # Its public way takes texts, and would count the n-grams of each once for each other.
+        return float(metric._compute_score_from_stats(stats).score)
+
+    return [helpers.extract_all_char_ngrams(one, metric.char_order) for one in texts], score
+
+
+def _bleu(texts: Sequence[str]) -> tuple[_Orders, _ScoreOf]:
+    from sacrebleu.metrics import helpers
     from sacrebleu.metrics.bleu import BLEU
 
-    # As sacreBLEU's own sentence_bleu: orders longer than the sentence do not count.
-    metric = BLEU(effective_order=True, force=True)
+    metric = BLEU()
     most = metric.max_ngram_order
     orders, lengths = [], []
     for text in texts:
-        counts, length = helpers.extract_all_word_ngrams(metric._preprocess_segment(text), 1, most)
+        counts, length = helpers.extract_all_word_ngrams(metric.tokenizer(text.rstrip()), 1, most)
         split = [Counter[Any]() for _ in range(most)]
         for ngram, count in counts.items():
             split[len(ngram) - 1][ngram] = count
         orders.append(split)
         lengths.append(length)
-    return metric, orders, lengths
+
+    def score(i: int, j: int, each: list[tuple[int, int, int]]) -> float:
+        found = metric.compute_bleu(
+            [both for _, _, both in each],
+            [own for own, _, _ in each],
+            lengths[i],
+            lengths[j],
+            metric.smooth_method,
+            effective_order=True,  # as sentence_bleu: orders longer than the sentence do not count
+        )
+        return float(found.score)
+
+    return orders, score
 
 
 def _matches(several: Sequence[Counter[Any]]) -> tuple[list[int], list[list[int]]]:

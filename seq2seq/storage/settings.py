@@ -13,7 +13,7 @@ from pathlib import Path
 def place_for_matplotlib() -> None:
     """Gives matplotlib a folder for its list of fonts which goes with this process.
 
-    To be called before it is imported. Whoever uses it otherwise has a folder of its, and keeps it.
+    To be called before it is imported. A folder that it has in the user's home already is used.
     """
     if "matplotlib" in sys.modules or os.environ.get("MPLCONFIGDIR"):
         return

@@ -28,6 +28,7 @@ _SPLITS = 16
 _REMEMBERED = 2**16  # words; some 100 MB if all their splits were drawn
 _LONGEST = 24  # characters; longer words (or text without spaces) are split in parts
 
+# The numbers of SentencePiece's sentencepiece_model.proto.
 _NORMAL = 1  # the type of a piece: the others are unknown, control, user-defined, byte, unused
 _UNIGRAM, _BPE = 1, 2
 SPACE = "▁"
@@ -196,51 +197,9 @@ def _chances(text: str, number: int) -> Iterator[float]:
 
 
 def _read_model(proto: bytes) -> tuple[list[tuple[str, float, int]], int]:
-    """Reads from a model what its Python interface does not tell: types of pieces, and its own.
+    """Reads from a model what its Python interface does not tell: types of pieces, and its own."""
+    from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]
 
-    The numbers are those of SentencePiece's ``sentencepiece_model.proto``.
-    """
-    pieces: list[tuple[str, float, int]] = []
-    model = _UNIGRAM
-    for field, value in _fields(proto):
-        if field == 1 and isinstance(value, bytes):
-            piece = dict(_fields(value))
-            text, score, kind = piece[1], piece.get(2, bytes(4)), piece.get(3, _NORMAL)
-            assert isinstance(text, bytes)
-            assert isinstance(score, bytes)
-            assert isinstance(kind, int)
-            pieces.append((text.decode(), struct.unpack("<f", score)[0], kind))
-        elif field == 2 and isinstance(value, bytes):
-            for number, setting in _fields(value):
-                if number == 3 and isinstance(setting, int):
-                    model = setting
-    return pieces, model
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Reads the fields of a protocol buffer message: numbers, or bytes for everything else."""
-    place = 0
-    while place < len(message):
-        key, place = _number(message, place)
-        field, wire = key >> 3, key & 7
-        if wire == 0:
-            value, place = _number(message, place)
-            yield field, value
-            continue
-        if wire == 2:
-            length, place = _number(message, place)
-        else:
-            length = 4 if wire == 5 else 8
-        yield field, message[place : place + length]
-        place += length
-
-
-def _number(message: bytes, place: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[place]
-        place += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, place
-        shift += 7
+    model = ModelProto.FromString(proto)
+    pieces = [(one.piece, one.score, one.type) for one in model.pieces]
+    return pieces, model.trainer_spec.model_type

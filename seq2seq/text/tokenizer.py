@@ -431,7 +431,7 @@ def _some(lines: Iterable[str], limit: int) -> Iterator[str]:
 
 
 def _trainable(lines: Iterable[str]) -> Iterator[str]:
-    """Leaves out nothing: SentencePiece drops lines with NUL, and cannot take half surrogates."""
+    """Replaces NUL, with which SentencePiece drops lines, and half surrogates, which it refuses."""
     for line in lines:
         yield line.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
 

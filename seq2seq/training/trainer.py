@@ -7,8 +7,6 @@ goes through the same numbers, bit for bit, as one that never was.
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -22,25 +20,23 @@ from torch import nn
 from seq2seq.data.batching import Ints
 from seq2seq.data.dataset import PreparedData
 from seq2seq.errors import DataError, ModelError, TrainingError, is_out_of_memory
-from seq2seq.processors import load_average
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.training import LastK
 from seq2seq.storage.layout import CHECKPOINTS, LAST, METRICS
-from seq2seq.tasks import PaddedBatch
 from seq2seq.training.batches import Batches, UpdateBatches
 from seq2seq.training.distributed import ProcessGroup
 from seq2seq.training.evaluation import Evaluator, Forgetting, Validated
 from seq2seq.training.finetuning import FineTuning
 from seq2seq.training.forecast import Forecast
-from seq2seq.training.monitoring import Monitor, Step
-from seq2seq.training.monitoring.metrics import Interval
+from seq2seq.training.monitoring import Monitor
+from seq2seq.training.monitoring.metrics import Figures
 from seq2seq.training.optim import LossAndGradient
 from seq2seq.training.precision import give_back_memory
 from seq2seq.training.run.checkpoint import Checkpoint
 from seq2seq.training.run.writer import RunWriter
 from seq2seq.training.signals import Interrupted, StopRequest
 from seq2seq.training.state import Plan, TrainingState
-from seq2seq.training.updater import TooLargeError, Update, Updater
+from seq2seq.training.updater import TooLargeError, Updater
 
 RESUME = "run the same command again to resume"
 _LESS = "a lower training.batch_tokens or a smaller model needs less"
@@ -72,7 +68,6 @@ class Trainer:
         self.options = self.recipe.training
         self.plan = Plan(self.options, len(self.batches))
         self.state = TrainingState()
-        self._clock = time.monotonic()
 
     # -- from the start to the end ----------------------------------------------------------
 
@@ -87,9 +82,7 @@ class Trainer:
                 self.run.plot(if_missing=True)  # the last session was killed right before
                 self.run.log.page_if_missing()
             return
-        self._start_of_session = (self.plan.progress(self.state), self.state.seconds)
-        self._interval = Interval()
-        self._clock = time.monotonic()
+        self._figures = Figures(self.plan, self.state, self.batches.unit)
         try:
             self._train(stop)
         except Interrupted:
@@ -99,7 +92,7 @@ class Trainer:
                 raise TrainingError(self._failure("out of memory", _LESS)) from error
             raise
         if not self.state.stopped:
-            self._count_time()
+            self._figures.count_time()
             self._save()
             self.monitor.say(f"{stop.by}: saved at update {self.state.update}; {RESUME}")
         if self.run is not None:
@@ -195,7 +188,11 @@ class Trainer:
         state.halved += found.halved
         if found.finite:
             state.skipped_in_row = 0
-        self._show(update, work.batches, rate, logged=measured)
+        step = self._figures.step(update, work.batches, rate)
+        self.monitor.step(step)
+        if measured:
+            self._record(**step.record())
+            self._figures.begin_interval()
         if not found.finite:
             self._count_skipped(found, work.all_indices)
 
@@ -289,7 +286,7 @@ class Trainer:
                 result = self._evaluate(model)
         except ModelError as error:
             raise TrainingError(self._failure(f"validation failed: {error}")) from error
-        self._count_time()
+        self._figures.count_time()
         return result
 
     def _evaluate(self, model: nn.Module) -> Validated:
@@ -394,45 +391,6 @@ class Trainer:
         """Adds a record to the run's journal."""
         if self.run is not None:
             self.run.journal.append(record)
-
-    def _show(
-        self, update: Update, batches: list[PaddedBatch], rate: float, *, logged: bool
-    ) -> None:
-        """Shows an update, and records it if it is to be logged."""
-        found, state = update.found, self.state
-        nll = found.nll if found.finite else math.nan
-        self._interval.add(nll, found.tokens, batches, self._count_time())
-        progress, (progress_then, seconds_then) = self.plan.progress(state), self._start_of_session
-        done, spent = progress - progress_then, state.seconds - seconds_then
-        step = Step(
-            update=state.update,
-            epoch=self.plan.epochs(state),
-            progress=progress,
-            loss=self._interval.loss,
-            tokens_per_second=self._interval.speed,
-            learning_rate=rate,
-            gradient_norm=found.norm,
-            remaining=spent * (1 - progress) / done if done > 0 else math.inf,
-            padding=self._interval.padding,
-            skipped=state.skipped,
-            halved=state.halved,
-            memory=found.memory,
-            gpu_memory=found.gpu_memory,
-            update_ratio=update.movement,
-            load=load_average(),
-            unit=self.batches.unit,
-        )
-        self.monitor.step(step)
-        if logged:
-            self._record(**step.record())
-            self._interval = Interval()
-
-    def _count_time(self) -> float:
-        """Counts the seconds since the last call as training, and returns them."""
-        now = time.monotonic()
-        passed, self._clock = now - self._clock, now
-        self.state.seconds += passed
-        return passed
 
     def _too_large(self, batch: Ints, error: TooLargeError) -> TrainingError:
         pair = batch[[error.row]]

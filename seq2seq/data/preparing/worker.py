@@ -97,7 +97,7 @@ class Work:
         columns = [_decoded(block.column(side), invalid) for side in ("source", "target")]
         replaced = np.array(sorted(invalid), dtype=np.intp)
         batch = pa.record_batch([*columns, block.column("line")], schema=RAW_SCHEMA)
-        misread = _said(block.column("misread"))
+        misread = _not_empty(block.column("misread"))
         places, names = rules.failing(_texts(columns[0]), _texts(columns[1]), replaced, misread)
         lines = block.column("line").to_numpy()
         drops = Drops()
@@ -106,7 +106,7 @@ class Work:
         if len(places):
             keep = np.ones(block.num_rows, dtype=np.bool_)
             keep[places] = False
-            columns = [_some(column, keep) for column in columns]
+            columns = [_filtered(column, keep) for column in columns]
             batch = pa.record_batch([*columns, pa.array(lines[keep])], schema=RAW_SCHEMA)
             replaced = replaced[keep[replaced]]
         return batch, Notes(
@@ -152,13 +152,13 @@ def _decoded(column: pa.BinaryArray, invalid: set[int]) -> pa.StringArray:
     return strings
 
 
-def _said(column: pa.StringArray) -> dict[int, str]:
-    """The texts that are not empty, by their places: mostly there are none."""
+def _not_empty(column: pa.StringArray) -> dict[int, str]:
+    """The texts that are not empty, by their places; mostly there are none."""
     places = np.flatnonzero(_texts(column).lengths)
     return {place: column[place].as_py() for place in places.tolist()}
 
 
-def _some(column: pa.StringArray, keep: npt.NDArray[np.bool_]) -> pa.StringArray:
+def _filtered(column: pa.StringArray, keep: npt.NDArray[np.bool_]) -> pa.StringArray:
     texts = list(compress(_encoded(column), keep.tolist()))
     return pa.array(texts, pa.binary()).view(pa.string())
 

@@ -200,7 +200,7 @@ class _Helper:
 
 
 def _widen(pipe: IO[bytes] | None) -> None:
-    """Not Popen's pipesize, which fails where all pipes of a user have no more room (64 MiB)."""
+    """Makes a pipe larger; Popen's pipesize would fail where a user's pipes have no more room."""
     if pipe is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
         with suppress(OSError):
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)

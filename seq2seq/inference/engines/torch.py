@@ -141,7 +141,7 @@ class TorchEngine:
     def _attend(
         self, state: EngineState, query_NQ: Tensor, memory: Memory
     ) -> tuple[Tensor, Tensor]:
-        """Attends from every row to its sentence: the rows of one are as target positions."""
+        """Attends from every row to its sentence, whose rows are like target positions."""
         assert self.model.decoder.attention is not None
         context, weights = self.model.decoder.attention(state.spread(query_NQ), memory)
         return state.gather(context), state.gather(weights)

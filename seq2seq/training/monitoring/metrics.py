@@ -1,14 +1,22 @@
-"""What is measured of updates besides their loss: padding, how far the weights moved, memory."""
+"""What is shown of updates: loss, speed and padding, how far the weights moved, memory."""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from seq2seq.processors import load_average
 from seq2seq.tasks import PaddedBatch
+from seq2seq.training.monitoring import Step
+
+if TYPE_CHECKING:
+    from seq2seq.training.state import Plan, TrainingState
+    from seq2seq.training.updater import Update
 
 PARTS = ("encoder", "bridge", "decoder", "attention", "embedding", "output")
 """The parts of a network, in the order in which they are shown; others come after them."""
@@ -45,6 +53,53 @@ class Interval:
     def padding(self) -> float:
         """The share of padding in the matrices of both sides."""
         return 1.0 - self._real / self._padded if self._padded else 0.0
+
+
+class Figures:
+    """The figures of a session's updates, and the time that training takes, which it counts."""
+
+    def __init__(self, plan: Plan, state: TrainingState, unit: str) -> None:
+        self._plan, self._state, self._unit = plan, state, unit
+        self._at_start = (plan.progress(state), state.seconds)
+        self._clock = time.monotonic()
+        self.begin_interval()
+
+    def begin_interval(self) -> None:
+        """From here on, losses and speed are those of the next record."""
+        self._interval = Interval()
+
+    def count_time(self) -> float:
+        """Counts the seconds since the last call as training, and returns them."""
+        now = time.monotonic()
+        passed, self._clock = now - self._clock, now
+        self._state.seconds += passed
+        return passed
+
+    def step(self, update: Update, batches: Sequence[PaddedBatch], rate: float) -> Step:
+        """The figures of an update that the state counts already."""
+        found, state = update.found, self._state
+        nll = found.nll if found.finite else math.nan
+        self._interval.add(nll, found.tokens, batches, self.count_time())
+        progress, (progress_then, seconds_then) = self._plan.progress(state), self._at_start
+        done, spent = progress - progress_then, state.seconds - seconds_then
+        return Step(
+            update=state.update,
+            epoch=self._plan.epochs(state),
+            progress=progress,
+            loss=self._interval.loss,
+            tokens_per_second=self._interval.speed,
+            learning_rate=rate,
+            gradient_norm=found.norm,
+            remaining=spent * (1 - progress) / done if done > 0 else math.inf,
+            padding=self._interval.padding,
+            skipped=state.skipped,
+            halved=state.halved,
+            memory=found.memory,
+            gpu_memory=found.gpu_memory,
+            update_ratio=update.movement,
+            load=load_average(),
+            unit=self._unit,
+        )
 
 
 class Movement:

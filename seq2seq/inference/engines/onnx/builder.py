@@ -241,7 +241,7 @@ class Builder:
 
 
 def _rename(nodes: Iterable[onnx.NodeProto], names: Mapping[str, str]) -> None:
-    """Calls values otherwise, wherever they stand."""
+    """Renames values, also in the graphs within."""
     for node in nodes:
         for place, name in enumerate(node.input):
             node.input[place] = names.get(name, name)
