@@ -243,7 +243,6 @@ def data_tables(recipe: Recipe) -> dict[str, Any]:
     """
     tables = recipe.model_dump(mode="json", include={"data", "cleaning", "tokenizer"})
     del tables["tokenizer"]["sampling"]
-    tables["tokenizer"].update(dict.fromkeys(left_out(recipe.tokenizer), "auto"))
     data = tables["data"]
     for table in _tables_of(data):
         if table["kind"] == "tsv":  # what is not said was 0 and 1 in version 0.3.0

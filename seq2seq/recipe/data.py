@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+)
 
 from seq2seq.recipe.base import (
     AUTO,
@@ -411,6 +418,11 @@ class Tokenizer(Section):
         if "normalization" in left_out(self):
             return None
         return (rule.source, rule.target) if isinstance(rule, Rules) else (rule, rule)
+
+    @model_serializer(mode="wrap")
+    def _dumped(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is left out stays so in a dump, too: only preparing chooses it."""
+        return {**dump(self), **dict.fromkeys(left_out(self), "auto")}
 
     def _broken_rules(self) -> dict[str, bool]:
         one, two = bool(self.model), [bool(self.source_model), bool(self.target_model)]

@@ -198,6 +198,7 @@ def _chances(text: str, number: int) -> Iterator[float]:
 
 def _read_model(proto: bytes) -> tuple[list[tuple[str, float, int]], int]:
     """Reads from a model what its Python interface does not tell: types of pieces, and its own."""
+    # It needs protobuf, which comes with onnx.
     from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]
 
     model = ModelProto.FromString(proto)

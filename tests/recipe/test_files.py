@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import seq2seq
+from seq2seq.data.dataset import data_tables
 from seq2seq.errors import RecipeError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.base import Checks, is_auto, tables_in
@@ -608,3 +609,23 @@ def test_auto_is_the_same_as_left_out() -> None:
     assert message(text="seed = 'auto'") == (
         "recipe r.toml: seed: must be a whole number at least 0 and below 2147483648, not 'auto'"
     )
+
+
+def test_keys_that_preparing_decides_stay_left_out() -> None:
+    """Whatever way a recipe goes: fine-tuning takes a tokenizer's table over by a dump."""
+    left_out = Recipe.model_validate({"tokenizer": {"vocab_size": "auto"}})
+    for recipe in (
+        Recipe(),
+        left_out,
+        Recipe.model_validate(left_out.model_dump()),
+        Recipe.model_validate_json(left_out.model_dump_json()),
+        recipe_from_toml(recipe_to_toml(left_out), "r"),
+    ):
+        assert (recipe.tokenizer.sizes, recipe.tokenizer.rules) == ((None, None), None)
+        assert data_tables(recipe)["tokenizer"]["vocab_size"] == "auto"
+        assert tomllib.loads(recipe_to_toml(recipe))["tokenizer"]["normalization"] == "auto"
+    given_ = Recipe.model_validate({"tokenizer": {"vocab_size": 8000, "normalization": "nfkc"}})
+    for recipe in (given_, Recipe.model_validate_json(given_.model_dump_json())):
+        assert recipe.tokenizer.sizes == (8000, 8000)
+        assert recipe.tokenizer.rules == ("nfkc", "nfkc")
+        assert data_tables(recipe)["tokenizer"]["vocab_size"] == 8000

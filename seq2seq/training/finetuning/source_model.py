@@ -84,12 +84,12 @@ class SourceModel:
 
         Keys that it does not give ask for nothing; sampling is its own.
         """
-        ours, theirs = recipe.tokenizer, self.recipe.tokenizer
+        ours, theirs = recipe.tokenizer.model_dump(), self.recipe.tokenizer.model_dump()
         problems = []
-        for key in type(ours).model_fields:
-            if key not in ours.model_fields_set or key == "sampling":
+        for key in type(recipe.tokenizer).model_fields:
+            if key not in recipe.tokenizer.model_fields_set or key == "sampling":
                 continue
-            here, there, name = getattr(ours, key), getattr(theirs, key), _TOKENIZER_FILES.get(key)
+            here, there, name = ours[key], theirs[key], _TOKENIZER_FILES.get(key)
             if name is None and here != there:
                 problems.append(
                     f"tokenizer.{key}: {shown(here)} here and {shown(there)} in {self.folder}, "
