@@ -68,10 +68,8 @@ class TrainingError(Seq2SeqError):
 class MissingExtraError(Seq2SeqError):
     """A part of the toolkit that needs packages which are not installed.
 
-    Args:
-        what: What was asked for, as a noun phrase ("training").
-        extra: The extra that brings the missing packages ("train").
-        package: The package that could not be imported.
+    What was asked for is a noun phrase ("training"), the extra ("train") brings the missing
+    packages.
     """
 
     def __init__(self, what: str, extra: str, package: str) -> None:

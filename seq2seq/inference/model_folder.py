@@ -67,19 +67,12 @@ class CardShape(BaseModel):
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """What was read of a run or model folder; weights and graphs are the engine's to read.
-
-    Attributes:
-        path: The folder.
-        recipe: The recipe stored there.
-        tokenizers: The tokenizers stored there, those that the model was trained with.
-        card: What is known of the model, with the checksums of its files.
-    """
+    """What was read of a run or model folder; weights and graphs are the engine's to read."""
 
     path: Path
     recipe: Recipe
-    tokenizers: Tokenizers
-    card: Mapping[str, Any] = field(default_factory=dict)
+    tokenizers: Tokenizers  # those that the model was trained with
+    card: Mapping[str, Any] = field(default_factory=dict)  # with the checksums of its files
 
     @classmethod
     def open(cls, path: str | Path) -> ModelFolder:

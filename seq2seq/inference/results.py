@@ -130,10 +130,8 @@ _SAME = {"cut": "incomplete"}  # ended at the length cap: something is missing, 
 class Warnings:
     """Sums the notes on many lines up in a few warnings, one a kind, the incomplete ones last.
 
-    Args:
-        warn: What prints or logs a warning.
-        loops: Whether translations that look bad are told of, and not only changed sources.
-        each: Tell of each line at once, as well.
+    ``warn`` prints or logs one. With ``loops`` translations that look bad are told of, not only
+    changed sources; with ``each``, each line at once, as well.
     """
 
     def __init__(

@@ -30,19 +30,12 @@ _OUTLIER = 2  # lines longer than this times what 99 in 100 have are too rare to
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """What a model takes as one line.
+    """What a model takes as one line."""
 
-    Attributes:
-        longest: The most pieces of a source; None: any number.
-        sentences: The most sentences; None: any number.
-        language: The source's, as "de"; None: it is not known.
-        ratio: Target pieces a source piece, in the mean.
-    """
-
-    longest: int | None = None
-    sentences: int | None = None
-    language: str | None = None
-    ratio: float = 1.0
+    longest: int | None = None  # the most pieces of a source; None: any number
+    sentences: int | None = None  # the most sentences; None: any number
+    language: str | None = None  # the source's, as "de"; None: it is not known
+    ratio: float = 1.0  # target pieces a source piece, in the mean
 
     @classmethod
     def of(cls, folder: ModelFolder) -> TrainedOn:

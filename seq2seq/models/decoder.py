@@ -31,17 +31,11 @@ Attend = Callable[[Tensor, Memory], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class DecoderState:
-    """All that a decoder remembers between steps. A value: rows are chosen, never changed.
+    """All that a decoder remembers between steps. A value: rows are chosen, never changed."""
 
-    Attributes:
-        layers: A state a layer, each part (N, H).
-        fed: The last output (N, E), with input feeding.
-        summary: The encoder's final output (N, D), with state feeding.
-    """
-
-    layers: tuple[State, ...]
-    fed: Tensor | None = None
-    summary: Tensor | None = None
+    layers: tuple[State, ...]  # a state a layer, each part (N, H)
+    fed: Tensor | None = None  # the last output (N, E), with input feeding
+    summary: Tensor | None = None  # the encoder's final output (N, D), with state feeding
 
     def select(self, index_N: Tensor) -> DecoderState:
         """Reorders, repeats or drops rows: which old row each new row is."""

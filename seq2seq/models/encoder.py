@@ -20,15 +20,10 @@ from seq2seq.recipe import model as recipe
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the encoder knows of a batch of sources.
+    """What the encoder knows of a batch of sources."""
 
-    Attributes:
-        memory: Its outputs at every position, for an attention.
-        final: A state a layer after the last token read, both directions joined, each part (B, D).
-    """
-
-    memory: Memory
-    final: tuple[State, ...]
+    memory: Memory  # its outputs at every position, for an attention
+    final: tuple[State, ...]  # of each layer after the last token, both directions joined, (B, D)
 
 
 class Encoder(nn.Module):

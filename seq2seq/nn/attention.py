@@ -16,17 +16,11 @@ from seq2seq.errors import ModelError
 
 @dataclass(frozen=True)
 class Memory:
-    """What a decoder may attend to.
+    """What a decoder may attend to."""
 
-    Attributes:
-        outputs_BSD: The encoder's outputs.
-        mask_BS: True where a source token is.
-        keys_BSK: The attention's view of the outputs, computed once a source; None before that.
-    """
-
-    outputs_BSD: Tensor
-    mask_BS: Tensor
-    keys_BSK: Tensor | None = None
+    outputs_BSD: Tensor  # the encoder's
+    mask_BS: Tensor  # True where a source token is
+    keys_BSK: Tensor | None = None  # what the attention makes of the outputs, once a source
 
     def select(self, index_N: Tensor) -> Memory:
         """Rows by index: which row of this memory each new row is."""

@@ -21,10 +21,8 @@ from seq2seq.errors import ModelError, unknown_name
 class Registry:
     """Classes of one kind by the names that recipes use.
 
-    Args:
-        what: What they are, for messages ("cell").
-        group: The group of entry points under which other packages offer theirs.
-        own: The package's own classes, or their addresses ("module:Class"), by name.
+    Messages call one ``what`` ("cell"). Other packages offer theirs as entry points of ``group``;
+    ``own`` are the package's, or their addresses ("module:Class"), by name.
     """
 
     def __init__(self, what: str, group: str, own: dict[str, Any]) -> None:

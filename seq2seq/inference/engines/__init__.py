@@ -195,15 +195,10 @@ def _has_gpu_driver() -> bool:
 
 @dataclass(frozen=True, eq=False)
 class RowLayout:
-    """Rows laid out in a table: a line for each sentence in memory, W places a line.
+    """Rows laid out in a table: a line for each sentence in memory, W places a line."""
 
-    Attributes:
-        sentence_N: The sentence of each row.
-        memory_A: The sentences in memory, ascending.
-    """
-
-    sentence_N: Ints
-    memory_A: Ints
+    sentence_N: Ints  # of each row
+    memory_A: Ints  # the sentences in memory, ascending
 
     @classmethod
     def first(cls, sentences: int) -> RowLayout:

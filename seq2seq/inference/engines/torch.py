@@ -29,21 +29,15 @@ from seq2seq.storage.layout import WEIGHTS
 class EngineState:
     """What the engine keeps between steps; opaque to the search.
 
-    Attributes:
-        decoder: N rows.
-        rows: The sentence of each row, and the sentences in memory.
-        memory: What the rows attend to: the sentences in memory, no wider than the longest of them.
-        place_N: Where each row stands in a table with a line for each of these sentences; None:
-            the table is the rows, only reshaped.
-        sources: Every source of the batch.
-        lengths_B: Their lengths.
+    ``place_N`` says where each row stands in a table with a line for each sentence in memory; None:
+    the table is the rows, only reshaped.
     """
 
-    decoder: DecoderState
-    rows: RowLayout
-    memory: Memory
+    decoder: DecoderState  # N rows
+    rows: RowLayout  # the sentence of each row, and the sentences in memory
+    memory: Memory  # these sentences, which the rows attend to, as wide as the longest
     place_N: Tensor | None
-    sources: Memory
+    sources: Memory  # all of the batch
     lengths_B: Ints
 
     def spread(self, x_NX: Tensor) -> Tensor:
