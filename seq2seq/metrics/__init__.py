@@ -20,13 +20,21 @@ TOKENIZERS = ("13a", "intl", "char", "zh", "none", "ja-mecab", "ko-mecab")
 
 @dataclass(frozen=True)
 class Score:
-    """One metric's score of a corpus."""
+    """One metric's score of a corpus.
 
-    name: str  # what sacreBLEU calls the metric, such as "BLEU" or "chrF2"
-    value: float  # from 0 to 100 (TER may be above)
-    signature: str  # what was computed, exactly; quote it with the score
-    confidence: float | None  # half the width of the 95 % interval, where asked for
-    text: str  # one line to print: name, signature, score, interval and details
+    Attributes:
+        name: What sacreBLEU calls the metric, such as "BLEU" or "chrF2".
+        value: The score, from 0 to 100 (TER may be above).
+        signature: What was computed, exactly; quote it with the score.
+        confidence: Half the width of the 95 % interval by bootstrap resampling, where asked for.
+        text: One line to print: name, signature, score, interval and details.
+    """
+
+    name: str
+    value: float
+    signature: str
+    confidence: float | None
+    text: str
 
 
 def corpus_scores(

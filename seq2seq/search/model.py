@@ -114,22 +114,16 @@ class StepModel(Protocol[S]):
 class Hypothesis:
     """A finished translation.
 
-    Args:
-        tokens: Its tokens, without bos and eos.
-        log_prob: The sum of its steps' log-probabilities, that of eos counted.
-        score: ``log_prob`` normalized by length, and the coverage penalty where it was asked for:
-            what hypotheses are ranked by.
-        truncated: It was ended at the length cap where the model would rather have gone on.
-        token_log_probs: The log-probability of each token and of eos, one more than ``tokens``.
-        attention: How each step weighed the source's positions, eos counted (len(tokens) + 1, S);
-            None: it was not asked for.
+    It is ranked by its ``score``: ``log_prob`` normalized by length, and the coverage penalty where
+    it was asked for. ``attention`` is how each step weighed the source's positions, eos counted
+    (len(tokens) + 1, S); None: it was not asked for.
     """
 
-    tokens: tuple[int, ...]
-    log_prob: float
+    tokens: tuple[int, ...]  # without bos and eos
+    log_prob: float  # the sum of its steps', that of eos counted
     score: float
-    truncated: bool
-    token_log_probs: tuple[float, ...] = ()
+    truncated: bool  # ended at the length cap where the model would rather have gone on
+    token_log_probs: tuple[float, ...] = ()  # of each token and of eos
     attention: Floats32 | None = field(default=None, compare=False)
 
 

@@ -80,22 +80,17 @@ class PieceIndex:
 class PieceTable:
     """The target's pieces as text.
 
-    Args:
-        tokenizer: The target's tokenizer.
-        spelling_V: The bytes that each piece stands for (V): a space for "▁", one byte for a byte
-            piece, none for control pieces, " ⁇ " for the unknown piece.
-        is_byte_V: Whether the piece is one byte of a character (byte fallback).
-        continues_V: Whether the piece goes on with a word that it comes after: it begins with a
-            word character. A byte piece above 127 is part of one, for all that is known, and counts
-            as one; the unknown piece does not.
-        index: Finds pieces by spelling; the unknown piece and control pieces have none there.
+    A piece's spelling is the bytes that it stands for: a space for "▁", one byte for a byte piece,
+    none for control pieces, " ⁇ " for the unknown piece. It continues a word that it comes after if
+    it begins with a word character. A byte piece above 127 is part of one, for all that is known,
+    and counts as one; the unknown piece does not.
     """
 
     tokenizer: Tokenizer
     spelling_V: tuple[bytes, ...]
-    is_byte_V: Bools
+    is_byte_V: Bools  # whether the piece is one byte of a character (byte fallback)
     continues_V: Bools
-    index: PieceIndex
+    index: PieceIndex  # by spelling; the unknown piece and control pieces have none there
 
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> PieceTable:
