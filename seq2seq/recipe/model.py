@@ -145,7 +145,7 @@ class Decoder(Section):
     dropout: Annotated[Fraction, AUTO] = 0.2
     word_dropout: Fraction = 0.0
     residual: bool = False
-    attention: AttentionName = "none"
+    attention: AttentionName = "general"
     feeding: Literal["none", "input", "upper"] = "none"
     state_feeding: bool = False
 

@@ -32,6 +32,7 @@ dropout = 0.0
 embedding = 32
 hidden = 64
 dropout = 0.0
+attention = "none"
 state_feeding = true
 
 [training]

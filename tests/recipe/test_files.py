@@ -248,7 +248,7 @@ def test_all_problems_at_once_in_plain_words() -> None:
             "model.tie = 'all' needs tokenizer.joint = true",
         ),
         (
-            "translation.coverage = 0.2",
+            "translation.coverage = 0.2\nmodel.decoder.attention = 'none'",
             "translation.coverage > 0 needs model.decoder.attention",
         ),
         ("translation.min_ratio = 3.0", "translation: min_ratio must be at most max_ratio"),

@@ -110,9 +110,12 @@ def random_tensor(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64
 
 
 def model_options(encoder: dict[str, Any], decoder: dict[str, Any], **more: Any) -> Model:
-    """A recipe's model table, small and without dropout where nothing else is said."""
+    """A recipe's model table: small, no dropout or attention where nothing else is said."""
     small = {"embedding": 3, "hidden": 4, "dropout": 0.0}
-    tables = {"encoder": {**small, **encoder}, "decoder": {**small, **decoder}}
+    tables = {
+        "encoder": {**small, **encoder},
+        "decoder": {**small, "attention": "none", **decoder},
+    }
     return Model.model_validate({**tables, **more})
 
 

@@ -26,6 +26,7 @@ dropout = 0.2
 embedding = 12
 hidden = 16
 dropout = 0.2
+attention = "none"
 
 [training]
 epochs = 2
