@@ -79,8 +79,12 @@ def check(recipe: RecipeName, assignments: Settings = None) -> None:
         elif isinstance(value, tuple):  # several corpora
             for number, one in enumerate(value):
                 yield from missing(f"{key}[{number}]", one)
-        elif key.endswith(_PATHS) and isinstance(value, str) and not Path(value).exists():
-            yield f"warning: {key}: {value}: no such file"
+        elif key.endswith(_PATHS) and isinstance(value, str):
+            path = Path(value)
+            if not path.exists():
+                yield f"warning: {key}: {value}: no such file"
+            elif not path.is_file() and not path.is_dir():
+                yield f"warning: {key}: {value}: a device or a pipe, where a file is expected"
 
     read = load_recipe(recipe, assignments or ())
     if not own_keys_known():

@@ -177,7 +177,7 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     try:
         _put_back(old)
         for leftover in partial.iterdir():
-            _remove(leftover)
+            remove(leftover)
         yield partial
         for below in partial.rglob("*"):
             if not below.is_symlink():
@@ -204,7 +204,7 @@ def clear_leftovers(folder: Path) -> None:
     for old in folder.glob(_OLD + "*"):
         _put_back(old)
     for partial in folder.glob(PARTIAL + "*"):
-        _remove(partial)
+        remove(partial)
 
 
 def sync(path: Path) -> None:
@@ -314,7 +314,8 @@ def _put_back(old: Path) -> None:
         old.rename(final)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Removes a file, a folder with all that is in it, or a link, which is not followed."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -87,6 +87,35 @@ def test_check_looks_for_the_files(run, here: Path) -> None:
     )
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("place", ["pipe", "/dev/zero", "link"])
+def test_check_reads_no_device_as_a_tokenizer(run, here: Path, place: str) -> None:
+    """It would wait, or read, for ever; preparing refuses it before it begins."""
+    os.mkfifo("pipe")
+    Path("link").symlink_to("/dev/zero")
+    path = here / place
+    done = run("recipe", "check", "quickstart", "--set", f"tokenizer.model={place}")
+    told = f"{path}: a device or a pipe, where a file is expected\n"
+    assert (done.code, done.out) == (0, "quickstart: a valid recipe\n")
+    assert done.err == f"warning: tokenizer.model: {told}"
+    done = run("prepare", "quickstart", "--set", f"tokenizer.model={place}", "-o", "data")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"error: {path}: ")
+    assert done.err.endswith(told.partition(": ")[2])
+    assert done.err.count("\n") == 1
+    assert not (here / "data").exists()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("place", ["pipe", "/dev/zero"])
+def test_check_reads_no_device_as_a_recipe(run, here: Path, place: str) -> None:
+    os.mkfifo("pipe")
+    done = run("recipe", "check", place)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.count("\n") == 1
+    assert place in done.err
+
+
 def test_the_help_of_check_says_what_a_missing_file_means(run) -> None:
     told = " ".join(run("recipe", "check", "--help").out.split())
     assert "files that are missing, are only warnings (exit code 0)" in told

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load
+from safetensors.torch import load, save
+from support.mutations import with_right_sums
 from support.published import weights_file
 from support.saved import LINES, save_tiny_model
 
@@ -249,6 +250,13 @@ def test_a_shortlist_goes_with_the_model(run: Path, exported: Path, tmp_path: Pa
         load_engine(ModelFolder.open(exported), "auto", 1, shortlist=True)
     with pytest.raises(Seq2SeqError, match="the engine 'torch' has no shortlist"):
         load_engine(ModelFolder.open(run), "torch", 1, shortlist=True)
+    for kind in (torch.bfloat16, torch.float16, torch.int64):
+        output = made.path / "output.safetensors"
+        arrays = {name: one.to(kind) for name, one in load(output.read_bytes()).items()}
+        output.write_bytes(save(arrays))
+        with_right_sums(made.path, output.name)
+        with pytest.raises(ModelError, match=r"output\.safetensors: (damaged, or )?not an output"):
+            load_engine(ModelFolder.open(made.path), "auto", 1, shortlist=True)
     (made.path / "shortlist.safetensors").write_bytes(b"other")
     with pytest.raises(ModelError, match=r"shortlist\.safetensors: damaged"):
         load_engine(folder, "auto", 1, shortlist=True)

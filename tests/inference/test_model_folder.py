@@ -19,7 +19,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from support.saved import LINES, save_tiny_model, tokenizers_of
 
 from seq2seq.errors import ModelError, Seq2SeqError
@@ -122,6 +122,51 @@ def test_weights_of_other_sizes(folder: Path) -> None:
         f"{path}: decoder.readout.weight is (24, 8), recipe and tokenizer ask for (8, 24); "
         "recipe.toml, tokenizer and weights must come from the same run"
     )
+
+
+def without_graphs(folder: Path, kind: torch.dtype) -> Path:
+    """Leaves the weights alone, as numbers of another kind: both engines have to read them."""
+    path = folder / "weights.safetensors"
+    save_file({name: one.to(kind) for name, one in load_file(path).items()}, path)
+    card = json.loads((folder / "card.json").read_bytes())
+    (folder / "card.json").write_text(json.dumps({**card, "files": {}}), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("engine", ["auto", "torch", "exported"])
+def test_weights_of_another_precision_are_read(
+    folder: Path, tmp_path: Path, engine: str, kind: torch.dtype
+) -> None:
+    """They translate as the same numbers in float32 do."""
+    rounded = Path(shutil.copytree(folder, tmp_path / "rounded"))
+    without_graphs(folder, kind)
+    without_graphs(rounded, kind)
+    without_graphs(rounded, torch.float32)
+    if engine == "exported":
+        folder, rounded = (
+            export_model(one, tmp_path / f"{one.name}-exported").path for one in (folder, rounded)
+        )
+    ours, theirs = (
+        Translator.load(one, engine="torch" if engine == "torch" else "auto").translate_nbest(LINES)
+        for one in (folder, rounded)
+    )
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.int8, torch.bool])
+@pytest.mark.parametrize("engine", ["auto", "torch"])
+def test_whole_numbers_are_no_weights(folder: Path, engine: str, kind: torch.dtype) -> None:
+    path = without_graphs(folder, kind)
+    name = str(kind).removeprefix("torch.")
+    told = (
+        f"{path}: encoder.embedding.table.weight holds {name} numbers, where float32 ones are "
+        "expected: these are not the weights that were trained"
+    )
+    assert message(folder, engine) == told
+    with pytest.raises(ModelError) as caught:
+        export_model(folder, folder.with_name("exported"))
+    assert str(caught.value) == told
 
 
 # ---------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from seq2seq.inference.model_folder import CardShape, digests, recipe_digest
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import read_recipe_text, recipe_from_toml, recipe_to_toml
 from seq2seq.storage import checked_json
-from seq2seq.storage.atomic import clear_leftovers, replace_link, write_bytes
+from seq2seq.storage.atomic import clear_leftovers, remove, replace_link, write_bytes
 from seq2seq.storage.layout import (
     BEST,
     CARD,
@@ -38,6 +38,7 @@ from seq2seq.storage.layout import (
     OLD_VAL,
     RECIPE,
     RUN,
+    TENSORBOARD,
     WEIGHTS,
     checkpoint_folders,
     checkpoint_name,
@@ -88,6 +89,7 @@ class RunFolder:
         self._made = _make(path)
         self._claimed = False
         try:
+            self._check_links()
             self._lock = Lock(path)
         except BaseException:
             self._remove_made()
@@ -119,6 +121,16 @@ class RunFolder:
                 folder.rmdir()
             except OSError:  # something is in it
                 return
+
+    def _check_links(self) -> None:
+        """A run may be unpacked from someone's archive, with a link to a folder of the user's."""
+        for folder in (self.checkpoints, self.path / TENSORBOARD):
+            if folder.is_symlink():
+                raise ModelError(
+                    f"{folder}: a link, where training writes and removes files: remove it, or put "
+                    "the folder itself there (to keep a run on another disk, link the run's whole "
+                    "folder)"
+                )
 
     def _check_contents(self) -> None:
         """A folder without run.json is no run: whatever it holds is the user's."""
@@ -247,7 +259,7 @@ class RunFolder:
         names = {checkpoint_name(update) for update in validated[-keep_validated:]}
         for folder in folders:
             if folder not in needed and not (keep_validated and folder.name in names):
-                shutil.rmtree(folder)
+                remove(folder)
 
     def _link(self, name: str, checkpoint: Path) -> None:
         link = self.path / name

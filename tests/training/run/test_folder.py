@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 from pathlib import Path
@@ -249,6 +250,26 @@ def test_a_corpus_that_has_changed_is_refused_unless_told(tmp_path: Path) -> Non
     assert train(recipe, tmp_path / "r", threads=1, monitor=told).updates == 4
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_a_run_goes_on_after_its_files_were_renamed(tmp_path: Path, given: bool) -> None:
+    """The same bytes under other names, which its recipe now says; prepared inside or beside."""
+    recipe = tiny_recipe(tmp_path, [*SETTINGS, LOSS, "training.updates=2"])
+    data = prepare(recipe, tmp_path / "data", processes=1).folder if given else None
+    train(recipe, tmp_path / "r", data=data, threads=1, monitor=Silent())
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("train.en", "train.de", "val.en", "val.de"):
+        (tmp_path / name).rename(tmp_path / "elsewhere" / f"my-{name}")
+    text = (tmp_path / "tiny.toml").read_text(encoding="utf-8")
+    moved = re.sub(r'"((train|val)\.(en|de))"', r'"elsewhere/my-\1"', text)
+    assert moved != text
+    (tmp_path / "tiny.toml").write_text(moved, encoding="utf-8")
+    told = Told()
+    recipe = load_recipe(str(tmp_path / "tiny.toml"), [*SETTINGS, LOSS, "training.updates=4"])
+    result = train(recipe, tmp_path / "r", data=data, threads=1, monitor=told)
+    assert (result.updates, told.lines[0]) == (4, "resuming from update 2")
+    assert "changed since" not in "".join(told.lines)
+
+
 def test_the_folder_is_free_again_after_a_failure(
     corpus: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -270,6 +291,47 @@ def test_a_copy_without_links_goes_on(corpus: tuple[Path, Path], tmp_path: Path)
     result, _ = run(corpus, tmp_path / "copy", "training.updates=30")
     assert (result.updates, result.best) == (30, {**whole.best, "seconds": result.best["seconds"]})
     assert (tmp_path / "copy/last").resolve() == (tmp_path / "copy/checkpoints/update-00000030")
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "tensorboard"])
+@pytest.mark.parametrize("new", [False, True])
+def test_a_link_leads_no_training_elsewhere(
+    corpus: tuple[Path, Path], tmp_path: Path, name: str, new: bool
+) -> None:
+    """In an unpacked run it may lead to a folder of the user's; nothing is written or removed."""
+    path, others = tmp_path / "r", tmp_path / "others"
+    if new:
+        path.mkdir()
+    else:
+        run(corpus, path, "training.updates=2")
+        shutil.rmtree(path / name, ignore_errors=True)
+    for place in ("update-00000001", ".partial-update-00000002", ".partial-x"):
+        (others / place).mkdir(parents=True)
+        (others / place / "mine").write_bytes(b"precious")
+    before = sorted(others.rglob("*"))
+    (path / name).symlink_to(others)
+    with pytest.raises(ModelError) as caught:
+        run(corpus, path, "training.updates=4", "training.tensorboard=true")
+    assert str(caught.value) == (
+        f"{path / name}: a link, where training writes and removes files: remove it, or put the "
+        "folder itself there (to keep a run on another disk, link the run's whole folder)"
+    )
+    assert sorted(others.rglob("*")) == before
+
+
+def test_a_checkpoint_that_is_a_link_goes_and_what_it_leads_to_stays(
+    corpus: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "r"
+    run(corpus, path, "training.updates=10", "training.validation.every=5")
+    (old,) = (path / "checkpoints").glob("update-00000005")
+    old.rename(tmp_path / "kept")
+    old.symlink_to(tmp_path / "kept")
+    files = sorted(one.name for one in (tmp_path / "kept").iterdir())
+    keep = "training.keep_checkpoints=1"
+    run(corpus, path, "training.updates=30", "training.validation.every=5", keep)
+    assert not old.is_symlink()
+    assert sorted(one.name for one in (tmp_path / "kept").iterdir()) == files
 
 
 def gone(path: Path, *names: str) -> None:
