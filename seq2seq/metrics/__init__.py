@@ -152,6 +152,15 @@ def _score(
     bootstrap: int,
     seed: int,
 ) -> Score:
+    compute = metric._compute_score_from_stats
+
+    def in_floats(counts: Any) -> Any:
+        """Resamples of empty lines give Python's floats, others NumPy's: no mean takes both."""
+        result = compute(counts)
+        result.score = float(result.score)
+        return result
+
+    metric._compute_score_from_stats = in_floats
     with _bootstrap_seed(seed):
         result = metric.corpus_score(hypotheses, references, n_bootstrap=max(bootstrap, 1))
     signature = str(metric.get_signature())

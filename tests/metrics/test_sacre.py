@@ -10,7 +10,7 @@ import pytest
 import sacrebleu
 
 from seq2seq.errors import Seq2SeqError
-from seq2seq.metrics import bleu, corpus_scores
+from seq2seq.metrics import METRICS, bleu, corpus_scores
 
 HYPOTHESES = ["Der Hund läuft durch das Gras.", "Zwei Männer stehen da", "", "Ein Kind lacht."]
 REFERENCES = [
@@ -141,3 +141,14 @@ def test_importing_the_metrics_does_not_import_sacrebleu() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(run.stdout) == []
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("hypotheses", [["", ""], ["ein Hund", ""], ["ein Hund", "zwei"]])
+def test_intervals_where_references_are_empty(metric: str, hypotheses: list[str]) -> None:
+    """Of two lines a quarter of the resamples have only the empty one."""
+    (found,) = corpus_scores(hypotheses, [["", "zwei Kinder"]], metrics=[metric], bootstrap=100)
+    assert found.confidence is not None
+    assert 0.0 <= found.confidence <= 100.0
+    (plain,) = corpus_scores(hypotheses, [["", "zwei Kinder"]], metrics=[metric])
+    assert found.value == plain.value
