@@ -88,9 +88,9 @@ def model(here: Path, tokenizers: Tokenizers, monkeypatch: pytest.MonkeyPatch) -
     return "model"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a recipe, its prepared data and its run."""
+    """A folder with a recipe, its prepared data and its run; who changes it works on a copy."""
     folder = tmp_path_factory.mktemp("trained")
     file = write_recipe(folder)
     file.write_bytes(file.read_bytes().replace(b"epochs = 2", b"epochs = 1"))
