@@ -63,7 +63,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     Where the system has files without names, nothing is left even if the process is killed.
     """
     mode = _mode_of(path)
-    if _is_special(mode):
+    if mode and not stat.S_ISREG(mode):  # a device or a pipe
         with path.open("wb") as stream:
             yield stream
         return
@@ -114,39 +114,12 @@ def output_file(path: str | Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def replacing(*paths: Path) -> Iterator[list[Path]]:
-    """Replaces files, one right after the other, or leaves them all as they were.
-
-    The block gets empty files under temporary names, which become the files if all goes well and
-    vanish if not. A library may replace them by its own, whose permissions are then put right.
-    """
-    partials: list[Path] = []
-    moves: list[tuple[Path, Path, int]] = []
-    try:
-        for path in paths:
-            mode = _mode_of(path)
-            if _is_special(mode):
-                partials.append(path)
-                continue
-            number, partial = _new_partial(path.parent)
-            partials.append(partial)
-            moves.append((partial, path, mode or os.fstat(number).st_mode))
-            os.close(number)
-        yield partials
-        for partial, _, mode in moves:
-            number = os.open(partial, os.O_RDONLY | os.O_NOFOLLOW)
-            try:
-                _finish(number, mode)
-            finally:
-                os.close(number)
-        for partial, path, _ in moves:
-            partial.replace(path)
-    except BaseException:
-        for partial, *_ in moves:
-            partial.unlink(missing_ok=True)
-        raise
-    for folder in {path.parent for path in paths}:
-        sync(folder)
+def usual_permissions(path: Path) -> Iterator[None]:
+    """Gives a file that a library makes in the block those of any new file."""
+    path.touch()
+    mode = path.stat().st_mode
+    yield
+    path.chmod(stat.S_IMODE(mode))
 
 
 def replace_link(link: Path, target: Path) -> None:
@@ -245,23 +218,14 @@ def _mode_of(path: Path) -> int:
     return 0 if stat.S_ISLNK(mode) else mode
 
 
-def _is_special(mode: int) -> bool:
-    """Whether something is there that is no file: a device or a pipe, written to directly."""
-    return mode != 0 and not stat.S_ISREG(mode)
-
-
-def _new_partial(folder: Path) -> tuple[int, Path]:
-    partial = folder / (PARTIAL + secrets.token_hex(8))
-    return os.open(partial, _NEW, 0o666), partial
-
-
 def _without_name(folder: Path) -> tuple[int, Path | None]:
     """Opens a file that is gone if this process is killed; with a name where that cannot be."""
     with suppress(OSError, AttributeError):  # not every system and file system has it
         flags = os.O_TMPFILE | os.O_WRONLY
         if Path("/proc/self/fd").is_dir():
             return os.open(folder, flags, 0o666), None
-    return _new_partial(folder)
+    partial = folder / (PARTIAL + secrets.token_hex(8))
+    return os.open(partial, _NEW, 0o666), partial
 
 
 def _give_name(number: int, folder: Path) -> Path:

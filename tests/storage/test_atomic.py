@@ -24,7 +24,7 @@ from seq2seq.storage.atomic import (
     new_folder,
     output_file,
     replace_link,
-    replacing,
+    usual_permissions,
     write_bytes,
     write_errors,
     write_text,
@@ -50,26 +50,12 @@ def mask(bits: int) -> Iterator[None]:
         os.umask(before)
 
 
-def by_replacing(path: Path, data: bytes) -> None:
-    with replacing(path) as (partial,):
-        partial.write_bytes(data)
-
-
-def by_library(path: Path, data: bytes) -> None:
-    """As safetensors does: under a name of its own, for the owner alone, then renamed."""
-    with replacing(path) as (partial,):
-        own = partial.with_name("own")
-        own.touch(0o600)
-        own.write_bytes(data)
-        own.replace(partial)
-
-
 def by_output(path: Path, data: bytes) -> None:
     with output_file(path) as stream:
         stream.write(data)
 
 
-WRITERS = pytest.mark.parametrize("write", [write_bytes, by_replacing, by_library, by_output])
+WRITERS = pytest.mark.parametrize("write", [write_bytes, by_output])
 """Every way to write a file."""
 Write = Callable[[Path, bytes], None]
 
@@ -113,7 +99,7 @@ def test_permissions_are_those_of_any_new_file(tmp_path: Path, write: Write, bit
 
 def test_the_umask_is_never_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "umask")
-    for write in (write_bytes, by_replacing, by_output):
+    for write in (write_bytes, by_output):
         write(tmp_path / "file", b"")
 
 
@@ -127,14 +113,13 @@ def test_a_file_that_is_replaced_hands_its_permissions_on(tmp_path: Path, write:
     assert mode(path) == 0o604
 
 
-@pytest.mark.parametrize("write", [write_bytes, by_replacing])
 @pytest.mark.parametrize("target", ["victim", "nowhere"])
-def test_a_planted_link_is_replaced_not_followed(tmp_path: Path, write: Write, target: str) -> None:
+def test_a_planted_link_is_replaced_not_followed(tmp_path: Path, target: str) -> None:
     victim, link = tmp_path / "victim", tmp_path / "card.json"
     victim.write_bytes(b"precious")
     victim.chmod(0o600)
     link.symlink_to(tmp_path / target)
-    write(link, b"new")
+    write_bytes(link, b"new")
     assert victim.read_bytes() == b"precious"
     assert not link.is_symlink()
     assert link.read_bytes() == b"new"
@@ -153,8 +138,6 @@ def test_a_link_that_the_user_names_is_followed(tmp_path: Path) -> None:
 
 @WRITERS
 def test_devices_and_pipes_are_written_to(tmp_path: Path, write: Write) -> None:
-    if write is by_library:
-        pytest.skip("it renames, and has to be told not to")
     pipe, found = tmp_path / "pipe", []
     os.mkfifo(pipe)
     reader = threading.Thread(target=lambda: found.append(pipe.read_bytes()))
@@ -168,7 +151,7 @@ def test_devices_and_pipes_are_written_to(tmp_path: Path, write: Write) -> None:
 
 
 @pytest.mark.parametrize("place", ["block", "fsync", "replace"])
-@pytest.mark.parametrize("opened", [new_file, replacing, output_file])
+@pytest.mark.parametrize("opened", [new_file, output_file])
 @pytest.mark.usefixtures("system")
 def test_a_failure_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, opened: Callable[..., object]
@@ -190,19 +173,18 @@ def test_a_failure_leaves_what_was_there(
     assert names(tmp_path) == ["file"]
 
 
-def test_two_files_are_replaced_together_or_not_at_all(tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    write_text(one, "1")
-    with pytest.raises(KeyError), replacing(one, two) as partials:  # noqa: PT012
-        partials[0].write_text("new")
-        raise KeyError
-    assert (one.read_text(), names(tmp_path)) == ("1", ["one"])
-    with replacing(one, two) as partials:
-        for number, partial in enumerate(partials):
-            partial.write_text(f"new {number}")
-        assert one.read_text() == "1"
-        assert not two.exists()
-    assert (one.read_text(), two.read_text(), names(tmp_path)) == ("new 0", "new 1", ["one", "two"])
+@pytest.mark.parametrize("bits", [0o022, 0o077])
+def test_what_a_library_writes_has_usual_permissions(tmp_path: Path, bits: int) -> None:
+    path = tmp_path / "file"
+    with mask(bits):
+        with usual_permissions(path):  # as safetensors: by a name of its own, for the owner alone
+            own = tmp_path / "own"
+            own.touch(0o600)
+            own.write_bytes(b"text")
+            own.replace(path)
+        (tmp_path / "usual").touch()
+    assert mode(path) == mode(tmp_path / "usual")
+    assert path.read_bytes() == b"text"
 
 
 @pytest.mark.parametrize(
@@ -353,7 +335,6 @@ def test_all_that_is_written_is_synced(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(atomic.os, "fsync", noted)
     write_bytes(tmp_path / "one", b"1")
-    by_library(tmp_path / "two", b"2")
     fill(tmp_path / "three", "3")
     for path in [tmp_path, *tmp_path.rglob("*")]:
         status = path.stat()

@@ -17,7 +17,7 @@ from seq2seq.data.reading.corpus import source_files
 from seq2seq.errors import DataError, ModelError, Seq2SeqError
 from seq2seq.recipe import Data, Recipe
 from seq2seq.recipe.data import HubSource, LinesSource, Source
-from seq2seq.storage.atomic import file_digest, replacing
+from seq2seq.storage.atomic import file_digest, new_file
 from seq2seq.storage.layout import DATA, split_file
 from seq2seq.training.evaluation import Evaluator, Validated
 from seq2seq.training.finetuning.source_model import SourceModel
@@ -160,8 +160,8 @@ def same_pairs(path: Path, prepared: PreparedData) -> bool:
 
 
 def _copy(source: Path, target: Path) -> None:
-    with replacing(target) as (partial,):
-        shutil.copyfile(source, partial)
+    with source.open("rb") as pairs, new_file(target) as copy:
+        shutil.copyfileobj(pairs, copy)
 
 
 def _about(folder: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from seq2seq.errors import ModelError
 from seq2seq.storage import checked_json
-from seq2seq.storage.atomic import file_digest, new_folder, replacing
+from seq2seq.storage.atomic import file_digest, new_folder, usual_permissions
 from seq2seq.storage.layout import STATE, checkpoint_name
 from seq2seq.storage.whole import JSON_SIZE, read_bytes
 from seq2seq.training.state import TrainingState
@@ -54,10 +54,10 @@ class Checkpoint:
 
 
 def save_tensors(path: Path, tensors: Tensors) -> str:
-    """Writes a safetensors file, or replaces it in one step; returns its SHA-256."""
-    with replacing(path) as (partial,):
-        save_file(_on_cpu(tensors), partial)
-        return file_digest(partial)
+    """Writes a safetensors file in a new folder; returns its SHA-256."""
+    with usual_permissions(path):
+        save_file(_on_cpu(tensors), path)
+    return file_digest(path)
 
 
 def tensor_bytes(tensors: Tensors) -> bytes:
