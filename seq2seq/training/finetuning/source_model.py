@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -163,11 +164,15 @@ class Transfer:
         """Whether every parameter begins with the source's weights."""
         return not self.fresh and not self.reshaped
 
+    @property
+    def tensors(self) -> tuple[int, int]:
+        """How many tensors are taken, and how many there are."""
+        return len(self.taken), len(self.taken) + len(self.fresh) + len(self.reshaped)
+
     def line(self) -> str:
         """How much is taken and what is not, with some of the names, in one line."""
-        taken, count = self.weights
-        tensors = len(self.taken) + len(self.fresh) + len(self.reshaped)
-        line = f"{len(self.taken)} of {tensors} tensors, {taken:,} of {count:,} parameters taken"
+        (taken, count), (weights, of_weights) = self.tensors, self.weights
+        line = f"{taken} of {count} tensors, {weights:,} of {of_weights:,} parameters taken"
         groups = {
             "new": self.fresh,
             "of another shape": tuple(self.reshaped),
@@ -178,15 +183,8 @@ class Transfer:
 
     def record(self) -> dict[str, Any]:
         """All of it as plain values, for JSON."""
-        return {
-            "tensors": [len(self.taken), len(self.taken) + len(self.fresh) + len(self.reshaped)],
-            "parameters": list(self.weights),
-            "taken": list(self.taken),
-            "fresh": list(self.fresh),
-            "reshaped": {name: [list(a), list(b)] for name, (a, b) in self.reshaped.items()},
-            "left": list(self.left),
-            "differing": {key: list(values) for key, values in self.differing.items()},
-        }
+        values: dict[str, Any] = json.loads(json.dumps(asdict(self)))  # with lists for tuples
+        return {"tensors": [*self.tensors], "parameters": values.pop("weights"), **values}
 
 
 def _network(recipe: Recipe, tokenizers: Tokenizers) -> nn.Module:
