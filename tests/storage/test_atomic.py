@@ -23,6 +23,7 @@ from seq2seq.storage.atomic import (
     new_file,
     new_folder,
     output_file,
+    real_path,
     replace_link,
     usual_permissions,
     write_bytes,
@@ -353,3 +354,12 @@ def test_appending_follows_no_link(tmp_path: Path) -> None:
         link.unlink()
     assert (tmp_path / "log").read_bytes() == b"one\ntwo\n"
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_real_path_is_there_for_every_link(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("link/file", "folder/../link", "nowhere/x"):
+        assert real_path(tmp_path / name) == (tmp_path / name).resolve()
+    assert real_path(tmp_path / "loop").name == "loop"  # Path.resolve fails in Python 3.11, 3.12
