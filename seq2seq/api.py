@@ -7,7 +7,7 @@ once, and a package that is missing by the extra that brings it.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def prepare(
-    recipe: Recipe | str | Path,
+    recipe: Recipe | str | Path | Sequence[str | Path],
     output: str | Path | None = None,
     *,
     processes: int | None = None,
@@ -35,7 +35,8 @@ def prepare(
     """Prepares a recipe's corpus: cleans, trains the tokenizer, tokenizes, stores.
 
     Args:
-        recipe: A recipe, a packaged recipe's name, or the path of a recipe's file.
+        recipe: A recipe, or what ``load_recipe`` makes one of: a packaged recipe's name, the path
+            of a recipe's file, or those of a training corpus, as ["train.en", "train.de"].
         output: The folder to make; None: ``data/`` and the recipe's name.
         processes: How many processes tokenize; None: one a processor.
         progress: Told how far it is; None: nobody.
@@ -49,7 +50,7 @@ def prepare(
     Raises:
         Seq2SeqError: If the recipe or its data cannot be used, or the folder not be written.
     """
-    read = _as_recipe(recipe)
+    read = _as_recipe(recipe, output)
     folder = Path("data", read.name) if output is None else Path(output)
     check_names(folder, init_from)
     with _training_packages("preparing a corpus"):
@@ -63,7 +64,7 @@ def prepare(
 
 
 def train(
-    recipe: Recipe | str | Path,
+    recipe: Recipe | str | Path | Sequence[str | Path],
     run: str | Path | None = None,
     *,
     data: str | Path | None = None,
@@ -78,7 +79,8 @@ def train(
     """Trains a model, or goes on where the run was stopped.
 
     Args:
-        recipe: A recipe, a packaged recipe's name, or the path of a recipe's file.
+        recipe: A recipe, or what ``load_recipe`` makes one of: a packaged recipe's name, the path
+            of a recipe's file, or those of a training corpus, as ["train.en", "train.de"].
         run: The run's folder, which is the model's too; None: ``runs/`` and the recipe's name.
         data: A prepared folder; None: the corpus is prepared in the run first.
         threads: Processor threads; None: as many as torch likes.
@@ -100,7 +102,7 @@ def train(
     Raises:
         Seq2SeqError: If the recipe, the data or the run cannot be used, or the numbers went wrong.
     """
-    read = _as_recipe(recipe)
+    read = _as_recipe(recipe, run)
     folder = Path("runs", read.name) if run is None else Path(run)
     check_names(folder.absolute(), data, init_from, *(old_val or ()))
     with _training_packages("training"):
@@ -149,10 +151,15 @@ def write_report(
     return write(run, output, data=None if data is None else Path(data))
 
 
-def _as_recipe(recipe: Recipe | str | Path) -> Recipe:
+def _as_recipe(
+    recipe: Recipe | str | Path | Sequence[str | Path], folder: str | Path | None
+) -> Recipe:
+    from seq2seq.recipe import Recipe
     from seq2seq.recipe.files import checked, load_recipe
 
-    return load_recipe(str(recipe)) if isinstance(recipe, str | Path) else checked(recipe)
+    if isinstance(recipe, Recipe):
+        return checked(recipe)
+    return load_recipe(str(recipe) if isinstance(recipe, Path) else recipe, folder=folder)
 
 
 @contextmanager

@@ -108,7 +108,8 @@ def _test_set_of(model: str) -> tuple[list[str], list[str], tuple[str, ...]]:
     test = ModelFolder.open(model).recipe.data.test
     if test is None:
         raise Seq2SeqError(
-            f"{model}: its recipe names no test set (data.test): give SOURCE and REFERENCE"
+            f"{model}: its recipe names no test set (data.test): name the two files of one, "
+            f"'seq2seq evaluate {model} SOURCE REFERENCE'"
         )
     if isinstance(test, LinesSource):
         return _test_set(model, test.source_path, test.target_path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Annotated, Any, get_type_hints
@@ -36,6 +37,22 @@ def flag(name: str, text: str) -> Any:
 
 Model = Annotated[str, argument("MODEL", "The folder of a model or a run.")]
 RecipeName = Annotated[str, argument("RECIPE", "The name of a packaged recipe, or a TOML file.")]
+Corpus = Annotated[
+    list[str],
+    argument(
+        "RECIPE | SOURCE TARGET",
+        "The name of a packaged recipe, or a TOML file; or the training text: two files, or one "
+        "that ends in .tsv, .jsonl or .parquet.",
+    ),
+]
+Val = Annotated[
+    tuple[str, str] | None,
+    option(
+        "SOURCE TARGET",
+        "The two files of validation pairs; the same as --set data.val=[...].  [default: the "
+        "recipe's, or some of the training pairs]",
+    ),
+]
 Settings = Annotated[
     list[str] | None,
     option(
@@ -49,6 +66,12 @@ Threads = Annotated[
     int | None,
     option("N", "Use N processor threads.  [default: all cores]", min=1, max=1024),
 ]
+
+
+def with_val(assignments: list[str] | None, val: tuple[str, str] | None) -> list[str]:
+    """The assignments of ``--set``, and that of ``--val``."""
+    paths = [] if val is None else [f"data.val={json.dumps(val, ensure_ascii=False)}"]
+    return [*(assignments or ()), *paths]
 
 
 class OptionGroup:

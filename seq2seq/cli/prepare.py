@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Annotated
 
 from seq2seq.cli import console
-from seq2seq.cli.options import RecipeName, Settings, flag, option
+from seq2seq.cli.options import Corpus, Settings, Val, flag, option, with_val
 
 EXAMPLE = console.example(
     "seq2seq prepare quickstart -o data/quickstart",
-    """seq2seq prepare quickstart --set 'data.train=["train.en","train.de"]' \\
-      --set 'data.val=["val.en","val.de"]' -o data/mine""",
+    "seq2seq prepare train.en train.de --val val.en val.de -o data/mine",
 )
 
 
 def prepare(
-    recipe: RecipeName,
+    recipe: Corpus,
     output: Annotated[
         Path | None,
         option("FOLDER", "The folder to create.  [default: data/NAME]", "-o", "--output"),
     ] = None,
+    val: Val = None,
     assignments: Settings = None,
     processes: Annotated[
         int | None,
@@ -42,7 +42,8 @@ def prepare(
     """
     import seq2seq
 
-    read = seq2seq.load_recipe(recipe, assignments or ())
+    settings = with_val(assignments, val)
+    read = seq2seq.load_recipe(recipe, settings, folder=output)
     with console.progress() as progress:
         prepared = seq2seq.prepare(
             read,
@@ -60,9 +61,9 @@ def prepare(
     # of files is no markup.
     width = None if sys.stdout.isatty() else 200
     Console(width=width, markup=False, emoji=False).print(report_table(prepared.report))
-    settings = [word for one in assignments or () for word in ("--set", one)]
+    words = [*recipe, *(word for one in settings for word in ("--set", one))]
     folders = ["--data", str(prepared.folder), "-o", f"runs/{read.name}"]
     if init_from is not None:
         folders += ["--init-from", str(init_from)]
     console.show(f"\nprepared {prepared.folder}; next:")
-    console.show(f"  {shlex.join(['seq2seq', 'train', recipe, *settings, *folders])}")
+    console.show(f"  {shlex.join(['seq2seq', 'train', *words, *folders])}")

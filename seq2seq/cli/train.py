@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seq2seq.cli import INTERRUPTED, console
-from seq2seq.cli.options import RecipeName, Settings, Threads, flag, option
+from seq2seq.cli.options import Corpus, Settings, Threads, Val, flag, option, with_val
 
 if TYPE_CHECKING:
     from seq2seq.training.state import TrainingResult
 
 EXAMPLE = console.example(
+    "seq2seq train train.en train.de -o runs/mine",
     "seq2seq train quickstart --data data/quickstart -o runs/quickstart",
     "seq2seq train domain.toml --init-from runs/general -o runs/domain",
 )
 
 
 def train(
-    recipe: RecipeName,
+    recipe: Corpus,
     data: Annotated[
         Path | None,
         option("FOLDER", "A prepared folder.  [default: prepare first, inside the run's folder]"),
@@ -30,6 +31,7 @@ def train(
         Path | None,
         option("FOLDER", "The run's folder.  [default: runs/NAME]", "-o", "--output"),
     ] = None,
+    val: Val = None,
     assignments: Settings = None,
     threads: Threads = None,
     tensorboard: Annotated[
@@ -82,7 +84,7 @@ def train(
 
     logs = ["training.tensorboard=true"] if tensorboard else []
     with console.reported_once():
-        read = seq2seq.load_recipe(recipe, [*(assignments or ()), *logs])
+        read = seq2seq.load_recipe(recipe, [*with_val(assignments, val), *logs], folder=output)
     with console.progress() as progress:
         result = seq2seq.train(
             read,

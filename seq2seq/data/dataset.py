@@ -158,9 +158,13 @@ class PreparedData:
         here, wanted = self.manifest["recipe"], data_tables(recipe)
         for key in left_out(recipe.tokenizer):  # this asks for nothing
             wanted["tokenizer"][key] = here["tokenizer"].get(key)
+        here = {**here, "data": dict(here["data"])}
         for split in SPLITS:
             if wanted["data"].get(split) is None:
-                here = {**here, "data": {**here["data"], split: None}}
+                here["data"][split] = None
+        if "held_out" not in here["data"] or "held_out" not in wanted["data"]:
+            for tables in (here, wanted):  # one of them names its validation pairs, or nothing
+                tables["data"].pop("held_out", None)
         differences = [
             f"{key} is {_show(ours)} there but {_show(theirs)} in the recipe"
             for key, ours, theirs in _differences("", here, wanted)
@@ -249,6 +253,8 @@ def data_tables(recipe: Recipe) -> dict[str, Any]:
             for number, side in enumerate(("source", "target")):
                 table[side] = number if table[side] is None else table[side]
     del data["temperature"]
+    if data["train"] is None or data["val"] is not None:
+        del data["held_out"]
     data["stream"] = data["stream"] is not None
     if not data["stream"]:
         del data["stream"]

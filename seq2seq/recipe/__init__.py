@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from seq2seq.recipe.base import Section
+from seq2seq.recipe.base import NAME, Section
 from seq2seq.recipe.data import Cleaning, Data, Tokenizer
 from seq2seq.recipe.model import Model
 from seq2seq.recipe.training import Training, Translation
@@ -24,7 +24,7 @@ __all__ = ["Cleaning", "Data", "Model", "Recipe", "Section", "Tokenizer", "Train
 class Recipe(Section):
     """The whole recipe; see the sections for their keys."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "unnamed"
+    name: Annotated[str, Field(pattern=NAME)] = "unnamed"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
     data: Data = Data()
     cleaning: Cleaning = Cleaning()

@@ -37,6 +37,9 @@ Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Table = dict[str, Any]
 Strings = Annotated[tuple[str, ...], Field(strict=False)]
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+"""What a recipe's name may be, and a corpus's label."""
+
 ONE, SEVERAL = "<one>", "<several>"
 """How pydantic's errors mark which form of a value was meant: a table, or a list of tables."""
 

@@ -17,6 +17,7 @@ from pydantic import (
 from seq2seq.recipe.base import (
     AUTO,
     MOST,
+    NAME,
     ONE,
     SEVERAL,
     SIDES,
@@ -140,7 +141,7 @@ class Part(Section):
     """
 
     weight: Annotated[float, Field(gt=0.0, le=1e9)] = 1.0
-    label: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] | None = None
+    label: Annotated[str, Field(pattern=NAME)] | None = None
 
 
 class LinesPart(Part, LinesSource):
@@ -167,7 +168,8 @@ SUFFIX_KINDS = {".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}
 """What a file is, by its name's end; ``.gz`` and ``.zst`` may follow."""
 
 
-def _kind_of_file(path: str) -> str | None:
+def kind_of_file(path: str) -> str | None:
+    """The kind of source that a file is by its name; None: it may be lines of text."""
     suffixes = Path(path).suffixes
     while suffixes and suffixes[-1] in (".gz", ".zst"):
         suffixes.pop()
@@ -177,7 +179,7 @@ def _kind_of_file(path: str) -> str | None:
 def _with_kind(table: dict[str, Any]) -> dict[str, Any]:
     """A table without a kind says it by its keys, or by its file's name."""
     path = table.get("path")
-    kind = _kind_of_file(path) if isinstance(path, str) else None
+    kind = kind_of_file(path) if isinstance(path, str) else None
     if {"source_path", "target_path"} <= table.keys():
         kind = "lines"
     return table if "kind" in table or kind is None else {"kind": kind, **table}
@@ -193,14 +195,14 @@ def _source_shorthand(value: Any) -> Any:
                 'a list here means ["source file", "target file"]: two strings; several corpora '
                 "are a list of such lists or of tables"
             )
-        if all(_kind_of_file(item) for item in value):
+        if all(kind_of_file(item) for item in value):
             raise ValueError(
                 f"{value[0]!r} and {value[1]!r} are a corpus each, not the two sides of one: "
                 "several corpora are a list of tables, [{path = ...}, {path = ...}]"
             )
         return {"kind": "lines", "source_path": value[0], "target_path": value[1]}
     if isinstance(value, str):
-        kind = _kind_of_file(value)
+        kind = kind_of_file(value)
         if kind is None:
             raise ValueError(
                 f"cannot tell what {value!r} is: give two files, or one that ends in "
@@ -258,7 +260,10 @@ def _switch(value: Any) -> Any:
 
 
 class Data(Section):
-    """Where the pairs come from. ``prepare`` needs train and val; translating needs none.
+    """Where the pairs come from. ``prepare`` needs train; translating needs none.
+
+    Where no ``val`` is named, a tenth of the training pairs is held out for validation, at most
+    ``held_out`` of them. A stream holds out none: it needs val.
 
     Of several training corpora, each has a share of the pairs that is proportional to
     (its pairs x its weight) ** (1 / ``temperature``); in a stream, whose sizes are unknown, to
@@ -268,6 +273,7 @@ class Data(Section):
     train: Train | None = None
     val: Source | None = None
     test: Source | None = None
+    held_out: Annotated[int, Field(ge=1, le=100_000)] = 1000
     temperature: Annotated[float, Field(gt=0.0, le=1e9)] = 1.0
     stream: Annotated[
         Stream | None, BeforeValidator(_switch, json_schema_input_type=bool | Stream | None)
@@ -275,19 +281,24 @@ class Data(Section):
 
     def missing(self) -> list[str]:
         """What must be named before this can be prepared or trained on, a line each."""
+        wanted = {"train": "", "val": " (a stream holds out no pairs)"}
         return [
-            f"data.{split}: missing: name the files, for instance --set "
+            f"data.{split}: missing{why}: name the files, for instance --set "
             f'\'data.{split}=["FILE.en","FILE.de"]\''
-            for split in ("train", "val")
-            if not getattr(self, split)
+            for split, why in wanted.items()
+            if not getattr(self, split) and (split == "train" or self.stream is not None)
         ]
 
     def _broken_rules(self) -> dict[str, bool]:
         parts = self.train if isinstance(self.train, tuple) else ()
         labels = [part.label for part in parts if part.label is not None]
+        default = type(self).model_fields["held_out"].default
         return {
             "temperature needs several corpora in train": (
                 self.temperature != 1.0 and len(parts) < 2
+            ),
+            "held_out is of use where no val is named: leave one of them out": (
+                self.val is not None and self.held_out != default
             ),
             **{
                 f"two corpora in train have the label {label!r}": labels.count(label) > 1

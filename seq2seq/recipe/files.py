@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from seq2seq.errors import RecipeError, check_names, did_you_mean
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.base import (
+    NAME,
     Assignment,
     Checks,
     Section,
@@ -29,24 +30,36 @@ from seq2seq.recipe.base import (
     says_none,
     tables_in,
 )
+from seq2seq.recipe.data import kind_of_file
 from seq2seq.recipe.packaged import packaged_recipes, with_absolute_paths, without_phrasebook
 from seq2seq.recipe.problems import further_problems, problems_of
 from seq2seq.recipe.registry import own_keys_known
 from seq2seq.storage.whole import RECIPE_SIZE, read_bytes
 
+_ALLOWED = (
+    "give a recipe, or a corpus: two text files, line n of one translating line n of the other, or "
+    "one file that ends in .tsv, .jsonl or .parquet"
+)
 _DEEPEST = 20  # tables in tables
 _MOST_VALUES = 100_000
 
 
-def load_recipe(name_or_path: str, assignments: Sequence[str] = ()) -> Recipe:
-    """Reads a recipe.
+def load_recipe(
+    name_or_path: str | Sequence[str | Path],
+    assignments: Sequence[str] = (),
+    *,
+    folder: str | Path | None = None,
+) -> Recipe:
+    """Reads a recipe, or makes one of defaults for a training corpus.
 
-    Paths in the file are relative to the file, those in assignments to the current folder.
+    Paths in the file are relative to the file, all others to the current folder.
 
     Args:
-        name_or_path: A packaged recipe's name, or the path of a TOML file.
+        name_or_path: A packaged recipe's name, or the path of a TOML file. Or a training corpus: a
+            list of two text files, or a file that ends in .tsv, .jsonl or .parquet.
         assignments: Values to put in place of the file's, each ``key.path=value`` with a TOML
             value (or a string without quotes).
+        folder: The folder to be made, whose name is that of a recipe for a corpus; None: "mine".
 
     Returns:
         The recipe, its paths absolute.
@@ -55,16 +68,49 @@ def load_recipe(name_or_path: str, assignments: Sequence[str] = ()) -> Recipe:
         RecipeError: If there is no such recipe, it is not TOML, or anything in it is wrong; all
             problems at once. Also if ``assignments`` is one string.
     """
+    words = [name_or_path] if isinstance(name_or_path, str) else [str(one) for one in name_or_path]
+    check_names(*words)
+    name_or_path = " ".join(words)
     if isinstance(assignments, str):
         raise RecipeError(
             name_or_path, [f"assignments must be a list of strings, such as [{assignments!r}]"]
         )
-    path = _find(name_or_path)
-    text = _read_text(path, name_or_path)
-    if not _parse(text, name_or_path):  # a recipe of defaults alone; more likely a lost file
+    if len(words) != 1 or kind_of_file(words[0]):
+        text = tomli_w.dumps({"name": _name_by(folder), "data": {"train": _corpus(words)}})
+        return _read(text, name_or_path, Path.cwd(), assignments, cells=True)
+    try:
+        path = _find(name_or_path)
+        text = _read_text(path, name_or_path)
+        table = _parse(text, name_or_path)
+    except RecipeError as error:
+        is_name = "." not in name_or_path and not Path(name_or_path).exists()
+        if is_name or name_or_path.endswith(".toml"):
+            raise
+        raise RecipeError(error.origin, [f"{error.problems[0]}; {_ALLOWED}"]) from None
+    if not table:  # a recipe of defaults alone; more likely a lost file
         remedy = "'seq2seq recipe show quickstart' prints one to begin with"
         raise RecipeError(name_or_path, [f"there is nothing in it: {remedy}"])
     return _read(text, name_or_path, path.absolute().parent, assignments, cells=True)
+
+
+def _corpus(files: list[str]) -> str | list[str]:
+    """What ``data.train`` is where the files of a corpus stand for a recipe."""
+    recipe = [one for one in files if one.endswith(".toml") or one in packaged_recipes()]
+    problem = ""
+    if recipe:
+        problem = f"the recipe {recipe[0]} stands alone: --set names other files for it"
+    elif len(files) not in (1, 2):
+        problem = f"{len(files)} names"
+    elif len(files) == 2 and Path(files[0]).absolute() == Path(files[1]).absolute():
+        problem = "the same file twice"
+    if problem:
+        raise RecipeError(" ".join(files), [f"{problem}; {_ALLOWED}"])
+    return files if len(files) == 2 else files[0]
+
+
+def _name_by(folder: str | Path | None) -> str:
+    name = "" if folder is None else Path(folder).absolute().name
+    return name if re.fullmatch(NAME, name) else "mine"
 
 
 def read_recipe_text(name_or_path: str) -> str:

@@ -30,6 +30,7 @@ class Forecast:
     target_tokens: int | None  # an epoch
     weights: int
     validations: int | None
+    held_out: int  # training pairs that became validation pairs
     warmup: int
     rate: float  # what the recipe asks for
     peak: float  # what is reached
@@ -57,6 +58,7 @@ class Forecast:
             target_tokens=splits["train"].target.tokens if "train" in splits else None,
             weights=weights,
             validations=math.ceil(updates / every) if updates and every else None,
+            held_out=sum(split.held_out for split in prepared.report.splits),
             warmup=options.schedule.warmup,
             rate=options.learning_rate,
             peak=max(_rates(recipe, updates)),
@@ -75,6 +77,8 @@ class Forecast:
             of += f" with {self.target_tokens:,} target tokens"
         often = "" if self.validations is None else f"; {self.validations:,} validations"
         yield f"plan: {length} {of}{often}"
+        if self.held_out:
+            yield f"  validation: on {self.held_out:,} pairs that are held out of the training text"
         yield f"  network: {self.weights:,} weights; {_network(recipe)}"
         if isinstance(recipe.training.schedule, Plateau):
             end = "and falls where validations are no better"

@@ -28,6 +28,10 @@ NAMES = ", ".join(packaged_recipes())
 SECTIONS = "name, seed, data, cleaning, tokenizer, model, training, translation"
 PROGRESS = ("translating", "reading", "training", "tokenizing", "resuming", "validation", "update ")
 LINE_N = "line n of one must belong to line n of the other"
+ALLOWED = (
+    "give a recipe, or a corpus: two text files, line n of one translating line n of the other, or "
+    "one file that ends in .tsv, .jsonl or .parquet"
+)
 CASES = [
     # What is to be translated
     Case("missing input", "translate model nowhere.en", "nowhere.en: no such file"),
@@ -193,7 +197,7 @@ CASES = [
     Case(
         "folder as recipe",
         "prepare folder",
-        "recipe folder: this is a folder, not a recipe's file",
+        f"recipe folder: this is a folder, not a recipe's file; {ALLOWED}",
     ),
     Case(
         "typo in a recipe",
@@ -224,11 +228,75 @@ CASES = [
     Case(
         "no data in the recipe",
         "prepare no_data.toml",
-        "recipe mine: 2 problems:\n"
-        "  data.train: missing: name the files, for instance "
-        '--set \'data.train=["FILE.en","FILE.de"]\'\n'
-        "  data.val: missing: name the files, for instance "
-        '--set \'data.val=["FILE.en","FILE.de"]\'',
+        "recipe mine: data.train: missing: name the files, for instance "
+        '--set \'data.train=["FILE.en","FILE.de"]\'',
+    ),
+    # A corpus in the place of a recipe
+    Case(
+        "one text file",
+        "train two.en",
+        f"recipe two.en:1:5: not TOML: Expected '=' after a key in a key/value pair; {ALLOWED}",
+    ),
+    Case(
+        "three files",
+        "train two.en three.de two.en",
+        f"recipe two.en three.de two.en: 3 names; {ALLOWED}",
+    ),
+    Case(
+        "a recipe and a file",
+        "prepare quickstart two.en",
+        "recipe quickstart two.en: the recipe quickstart stands alone: --set names other files for "
+        f"it; {ALLOWED}",
+    ),
+    Case(
+        "a file and a recipe",
+        "train two.en ok.toml",
+        "recipe two.en ok.toml: the recipe ok.toml stands alone: --set names other files for it; "
+        f"{ALLOWED}",
+    ),
+    Case(
+        "the same file twice",
+        "train two.en ./two.en",
+        f"recipe two.en ./two.en: the same file twice; {ALLOWED}",
+    ),
+    Case(
+        "one file that is not there",
+        "train nowhere.en",
+        f"recipe 'nowhere.en': no packaged recipe has this name; there are: {NAMES}; a file's name "
+        f"ends in .toml; {ALLOWED}",
+    ),
+    Case(
+        "a folder beside a file",
+        "train two.en folder -o out",
+        "{here}/folder: a folder, where a file is expected",
+    ),
+    Case(
+        "two files, one not there",
+        "train two.en nowhere.de -o out",
+        "{here}/nowhere.de: no such file (did you mean 'three.de'?)",
+    ),
+    Case(
+        "two files of other lengths",
+        "train two.en three.de -o out",
+        "{here}/two.en has 2 lines but {here}/three.de has 3: line n of one must be the "
+        "translation of line n of the other",
+    ),
+    Case(
+        "two files of pairs",
+        "train a.tsv b.jsonl",
+        "recipe a.tsv b.jsonl: data.train: '{here}/a.tsv' and '{here}/b.jsonl' are a corpus each, "
+        "not the two sides of one: several corpora are a list of tables, [{path = ...}, "
+        "{path = ...}]",
+    ),
+    Case(
+        "two files and a wrong setting",
+        "train two.en three.de --set training.epoch=2",
+        "recipe two.en three.de: training.epoch: unknown key (did you mean 'epochs'?)...",
+    ),
+    Case(
+        "one validation file",
+        "train two.en three.de --val two.en",
+        "Option '--val' requires 2 arguments; see seq2seq train --help",
     ),
     Case(
         "missing training text",

@@ -127,16 +127,33 @@ def test_check_looks_for_the_files_of_several_corpora(run, here: Path) -> None:
         'data = {train = [["a.en", "a.de"], {path = "b.tsv", weight = 2.0}]}\n', encoding="utf-8"
     )
     done = run("recipe", "check", "my.toml")
-    assert (done.code, done.out) == (
-        0,
-        "my.toml: a valid recipe; it cannot train before its data are named\n",
-    )
+    assert (done.code, done.out) == (0, "my.toml: a valid recipe\n")
     assert done.err == (
-        "warning: data.val: missing: name the files, for instance --set "
-        '\'data.val=["FILE.en","FILE.de"]\'\n'
         f"warning: data.train[0].target_path: {here}/a.de: no such file\n"
         f"warning: data.train[1].path: {here}/b.tsv: no such file\n"
     )
+
+
+def test_check_tells_which_data_are_not_named(run) -> None:
+    """Of pairs that are stored some are held out for validation; of a stream none are."""
+    Path("my.toml").write_text("seed = 2\n", encoding="utf-8")
+    streamed = [
+        "data.stream=true", "training.epochs=none", "training.updates=9",
+        "training.validation.every=3",
+    ]  # fmt: skip
+    for settings, splits in (([], ["train"]), (streamed, ["train", "val"])):
+        words = [word for one in settings for word in ("--set", one)]
+        done = run("recipe", "check", "my.toml", *words)
+        assert (done.code, done.out) == (
+            0,
+            "my.toml: a valid recipe; it cannot train before its data are named\n",
+        )
+        why = {"train": "", "val": " (a stream holds out no pairs)"}
+        assert done.err == "".join(
+            f"warning: data.{split}: missing{why[split]}: name the files, for instance --set "
+            f'\'data.{split}=["FILE.en","FILE.de"]\'\n'
+            for split in splits
+        )
 
 
 def test_schema(run) -> None:

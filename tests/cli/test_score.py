@@ -152,7 +152,8 @@ def test_evaluate_says_which_file_is_missing(run, model, monkeypatch) -> None:
     named = SimpleNamespace(recipe=Recipe(name="tiny"))
     monkeypatch.setattr(ModelFolder, "open", lambda path: named)
     assert run("evaluate", model).err == (
-        "error: model: its recipe names no test set (data.test): give SOURCE and REFERENCE\n"
+        "error: model: its recipe names no test set (data.test): name the two files of one, "
+        "'seq2seq evaluate model SOURCE REFERENCE'\n"
     )
 
 

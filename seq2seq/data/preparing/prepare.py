@@ -1,9 +1,9 @@
 """From a corpus to a folder that training reads: clean, train the tokenizer, tokenize, store.
 
 The input is read once. Where the recipe names a tokenizer, each batch is cleaned and tokenized in
-one go. Where one is trained, the cleaned pairs go to a raw Arrow file first, which it is trained on
-and which is then tokenized. Nothing but the memory of repeated pairs (8 bytes a pair, if the recipe
-asks for it) grows with the corpus.
+one go. Where one is trained, or validation pairs are held out, the cleaned pairs go to a raw Arrow
+file first, which is then tokenized. Nothing but the memory of repeated pairs (8 bytes a pair, if
+the recipe asks for it) grows with the corpus.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from seq2seq.data.dataset import (
     write_manifest,
 )
 from seq2seq.data.mixture import NamedSource, sources_of
+from seq2seq.data.preparing.held_out import hold_out
 from seq2seq.data.preparing.statistics import PrepareReport, Seen, SplitCount, peak_memory
 from seq2seq.data.preparing.worker import Result, Work
 from seq2seq.data.preparing.workers import worked
@@ -59,14 +60,15 @@ def prepare(
 ) -> PreparedData:
     """Prepares the corpus that a recipe names; see ``api.prepare``.
 
-    Training pairs are cleaned; validation and test keep every line. The folder appears under its
+    Training pairs are cleaned; validation and test keep every line. Where the recipe names no
+    validation pairs, some of the clean training pairs become those. The folder appears under its
     name when it is complete, or not at all. A folder that the same recipe has prepared from the
     same files is not made again. The same input gives the same Arrow and tokenizer files, byte for
     byte, by any number of processes; None: one a processor.
 
-    Raises ``RecipeError`` if training or validation data is missing, ``DataError`` if the data
-    cannot be read, is unfit, or cannot be written, ``ModelError`` if a given tokenizer cannot be
-    used.
+    Raises ``RecipeError`` if training data is missing, or validation data of a stream,
+    ``DataError`` if the data cannot be read, is unfit, or cannot be written, ``ModelError`` if a
+    given tokenizer cannot be used.
     """
     output = Path(output)
     sources = _sources(recipe)
@@ -158,12 +160,16 @@ class _Preparation:
         options = self._recipe.tokenizer
         if self._recipe.data.stream is not None:
             counts = self._prepare_stream(sources)
-        elif options.model or options.source_model:
+        elif "val" in sources and (options.model or options.source_model):
             tokenizers = self._tokenizers((), ())
             counts = [self._read(*one, tokenizers) for one in sources.items()]
         else:
             self._raw.mkdir()
             counts = [self._read(*one, None) for one in sources.items()]
+            if "val" not in sources:
+                self._progress.start("holding out pairs for val", None)
+                counts.insert(1, hold_out(counts[0], self._raw, self._recipe.data.held_out))
+                self._progress.finish()
             tokenizers = self._tokenizers(*self._columns(counts[0]))
             for count in counts:
                 self._tokenize(count, tokenizers, self._folder / split_file(count.split))

@@ -67,6 +67,7 @@ class Corpus:
     replaced: int  # kept pairs in which bytes that are not UTF-8 were replaced
     replaced_line: int | None  # the line of the first of them
     examples: tuple[tuple[str, str], ...] = ()  # the first kept pairs, cut where they are long
+    held_out: int = 0  # pairs that became validation pairs (train only)
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,9 @@ def report_table(report: PrepareReport) -> Group:
     from rich.table import Table
     from rich.text import Text
 
-    pairs = Table("", "lines read", "dropped", "kept", title="Pairs", title_justify="left")
+    held_out = any(split.held_out for split in report.splits)
+    columns = ("", "lines read", "dropped", *(["held out"] if held_out else []), "kept")
+    pairs = Table(*columns, title="Pairs", title_justify="left")
     dropped = Table("split", "rule", "dropped", "first at line", title="Dropped by each rule")
     tokens = Table("", "tokens", "unknown", "p50", "p90", "p99", "longest", title="Tokens a line")
     for table, texts in ((pairs, 1), (dropped, 2), (tokens, 1)):
@@ -136,9 +139,9 @@ def report_table(report: PrepareReport) -> Group:
         names = [(split.name, split), *(split.parts() if split.corpora else ())]
         for name, counted in names:
             drops = sum(one.count for one in counted.dropped)
-            pairs.add_row(
-                Text(printable(name)), f"{counted.read:,}", f"{drops:,}", f"{counted.kept:,}"
-            )
+            held = [counted.held_out] if held_out else []
+            figures = (counted.read, drops, *held, counted.kept)
+            pairs.add_row(Text(printable(name)), *(f"{figure:,}" for figure in figures))
         for name, counted in split.parts():
             for one in counted.dropped:
                 dropped.add_row(
@@ -158,6 +161,12 @@ def report_table(report: PrepareReport) -> Group:
             for source, target in counted.examples[: None if split.name.startswith("train") else 1]:
                 read.add_row(*map(Text, (printable(name), source, target)))
     notes = [
+        f"{split.name}: {split.kept:,} of the training pairs, drawn evenly from all of them, which "
+        "are not trained on: the recipe names no data.val"
+        for split in report.splits
+        if split.name == "val" and held_out
+    ]
+    notes += [
         f"{printable(name)}: bytes that are not UTF-8 were replaced in {counted.replaced:,} pairs, "
         f"first at line {counted.replaced_line:,}"
         for split in report.splits
@@ -282,6 +291,7 @@ class CorpusCount:
     replaced: int = 0
     replaced_line: int | None = None
     examples: list[tuple[str, str]] = field(default_factory=list)
+    held_out: int = 0
 
     def result(self) -> Corpus:
         """Sums up."""
@@ -293,6 +303,7 @@ class CorpusCount:
             self.replaced,
             self.replaced_line,
             tuple(self.examples),
+            self.held_out,
         )
 
     def note(self, batch: pa.RecordBatch) -> None:
@@ -407,6 +418,7 @@ class SplitCount:
             sum(one.replaced for one in corpora),
             next((one.replaced_line for one in corpora if one.replaced), None),
             () if self.several else corpora[0].examples,
+            sum(one.held_out for one in corpora),
             source,
             target,
             tuple(corpora) if self.several else (),

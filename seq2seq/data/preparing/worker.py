@@ -120,8 +120,17 @@ class Work:
     def _digests(self, batch: pa.RecordBatch) -> str:
         if self.cleaning is None or not self.cleaning.duplicates:
             return ""
-        hashes = digests(_encoded(batch.column("source")), _encoded(batch.column("target")))
-        return hashes.astype("<u8").tobytes().hex()
+        return packed(digests_of(batch))
+
+
+def digests_of(batch: pa.RecordBatch) -> npt.NDArray[np.uint64]:
+    """Hashes the pairs of a batch of texts, a number a pair."""
+    return digests(_encoded(batch.column("source")), _encoded(batch.column("target")))
+
+
+def packed(numbers: npt.NDArray[np.uint64]) -> str:
+    """Writes hashes as ``Notes`` has them."""
+    return numbers.astype("<u8").tobytes().hex()
 
 
 def digests(sources: Iterable[bytes], targets: Iterable[bytes]) -> npt.NDArray[np.uint64]:

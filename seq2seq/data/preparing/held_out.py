@@ -1,0 +1,71 @@
+"""Validation pairs that are held out of the training pairs, where a recipe names none.
+
+A pair's hash draws it: those with the lowest hashes are held out. So they come evenly from the
+whole corpus, they are the same ones each time, and pairs that are alike go together: none of them
+stays in training, and validation keeps the first.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from seq2seq.data.arrow import RAW_SCHEMA, read_batches, writer
+from seq2seq.data.preparing.statistics import CorpusCount, Seen, SplitCount
+from seq2seq.data.preparing.worker import Notes, Result, digests_of, packed
+from seq2seq.errors import DataError
+from seq2seq.storage.layout import split_file
+
+SHARE = 10
+"""One of so many training pairs is held out, if that is not more than the recipe allows."""
+
+
+def hold_out(train: SplitCount, folder: Path, most: int) -> SplitCount:
+    """Moves pairs from the folder's training file to a new validation file, and counts them.
+
+    Memory grows with ``most`` alone. It is a DataError if there is only one pair, or if none of a
+    corpus would be left to train on.
+    """
+    file, rest = folder / split_file("train"), folder / "rest.arrow"
+    lowest = _lowest_digests(file, 2 * most)
+    wanted = min(most, train.kept // SHARE or 1, len(lowest) // 2)
+    if not wanted:
+        raise DataError(
+            "data.train: all its pairs are the same one, so that none can be held out for "
+            "validation: name more text, or validation pairs as data.val"
+        )
+    limit = lowest[wanted - 1]
+    val = SplitCount("val", Seen(), counts=[CorpusCount("val")])
+    ends = np.cumsum([one.kept for one in train.counts])
+    row = 0
+    with writer(rest, RAW_SCHEMA) as left, writer(folder / split_file("val"), RAW_SCHEMA) as held:
+        for batch in read_batches(file):
+            hashes = digests_of(batch)
+            out = hashes <= limit
+            notes = Notes(int(out.sum()), digests=packed(hashes[out]))
+            left.write_batch(batch.filter(pa.array(~out)))
+            held.write_batch(val.cleaned(Result(batch.filter(pa.array(out)), notes)))
+            if notes.read:
+                corpus = train.counts[int(np.searchsorted(ends, row, side="right"))]
+                corpus.kept -= notes.read
+                corpus.held_out += notes.read
+            row += batch.num_rows
+    rest.replace(file)
+    for number, one in enumerate(train.counts):
+        if not one.kept:
+            raise DataError(
+                f"data.train[{number}] ({one.name}): all its pairs ({one.held_out:,}) are held out "
+                "for validation: leave it out, or name validation pairs as data.val"
+            )
+    return val
+
+
+def _lowest_digests(file: Path, most: int) -> npt.NDArray[np.uint64]:
+    """The lowest hashes of a file's pairs, in their order, each once."""
+    lowest = np.zeros(0, dtype=np.uint64)
+    for batch in read_batches(file):
+        lowest = np.unique(np.concatenate([lowest, digests_of(batch)]))[:most]
+    return lowest
