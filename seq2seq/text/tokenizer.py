@@ -111,6 +111,10 @@ class Tokenizer:
         """Normalizes a text as ``encode`` does first: with ``▁`` for a space, and one before it."""
         return str(self._processor.normalize(text.encode("utf-8", "replace").decode("utf-8")))
 
+    def keeps(self, text: str) -> bool:
+        """Whether normalizing changes nothing in a text but white space."""
+        return self.normalize(text).replace("▁", "") == "".join(text.split())
+
     def resplit(
         self, values: Int32s, offsets: Int64s, alpha: float, seed: int
     ) -> tuple[Int32s, Int64s]:

@@ -34,6 +34,8 @@ _PERCENTILES = (50, 90, 99)
 _SAMPLE = 100  # lines of a batch whose sentences are counted
 EXAMPLES = 3
 _LOOKED_AT = 100  # texts of a batch with unknown pieces
+_ASCII = "".join(map(chr, range(33, 127)))
+_NOT_ASCII = "".join(map(chr, range(0xA1, 0x250))) + "…Ａ"  # every rule changes some of these
 Ints = npt.NDArray[np.intp]
 _LONGEST = 70  # characters of an example
 
@@ -49,6 +51,7 @@ class Side:
     p99: int = 0
     longest: int = 0
     unspelled: tuple[tuple[str, int], ...] = ()  # characters that have no piece, the usual first
+    rewritten: tuple[tuple[str, int], ...] = ()  # and those that normalization takes away
 
     @property
     def unknown_rate(self) -> float:
@@ -160,29 +163,42 @@ def report_table(report: PrepareReport) -> Group:
         for name, counted in split.parts():
             for source, target in counted.examples[: None if split.name.startswith("train") else 1]:
                 read.add_row(*map(Text, (printable(name), source, target)))
-    notes = [
-        f"{split.name}: {split.kept:,} of the training pairs, drawn evenly from all of them, which "
-        "are not trained on: the recipe names no data.val"
-        for split in report.splits
-        if split.name == "val" and held_out
-    ]
-    notes += [
-        f"{printable(name)}: bytes that are not UTF-8 were replaced in {counted.replaced:,} pairs, "
-        f"first at line {counted.replaced_line:,}"
-        for split in report.splits
-        for name, counted in split.parts()
-        if counted.replaced
-    ]
-    notes += [
-        f"{split.name} {name}: characters that the tokenizer cannot spell: "
-        + ", ".join(f"{shown(one, 9)!r} ({count:,})" for one, count in side.unspelled)
-        for split in report.splits
-        for name, side in (("source", split.source), ("target", split.target))
-        if side.unspelled
-    ]
-    notes.append(f"{report.seconds:.1f} seconds, {report.peak_memory / 2**20:,.0f} MiB at most")
     tables = (table for table in (read, pairs, dropped, tokens) if table.row_count)
-    return Group(*tables, *map(Text, notes))
+    return Group(*tables, *map(Text, _notes(report)))
+
+
+def _notes(report: PrepareReport) -> Iterator[str]:
+    """What the tables do not say, a line each."""
+    parts = [part for split in report.splits for part in split.parts()]
+    if any(split.held_out for split in report.splits):
+        val = next(split for split in report.splits if split.name == "val")
+        yield (
+            f"val: {val.kept:,} of the training pairs, drawn evenly from all of them, which are "
+            "not trained on: the recipe names no data.val"
+        )
+    for name, counted in parts:
+        if counted.replaced:
+            yield (
+                f"{printable(name)}: bytes that are not UTF-8 were replaced in "
+                f"{counted.replaced:,} pairs, first at line {counted.replaced_line:,}"
+            )
+        for side in (0, 1):
+            texts = [pair[side] for pair in counted.examples]
+            if len(texts) == EXAMPLES and all(map(str.isdecimal, texts)):
+                yield (
+                    f"warning: {printable(name)} {('source', 'target')[side]}: only numbers "
+                    f"({', '.join(texts)}): is the text in another column?"
+                )
+    for split in report.splits:
+        for name, counts in (("source", split.source), ("target", split.target)):
+            for what, characters in (
+                ("cannot spell", counts.unspelled),
+                ("rewrites, so that no translation has them", counts.rewritten),
+            ):
+                if characters:
+                    listed = ", ".join(f"{shown(one, 9)!r} ({n:,})" for one, n in characters)
+                    yield f"{split.name} {name}: characters that the tokenizer {what}: {listed}"
+    yield f"{report.seconds:.1f} seconds, {report.peak_memory / 2**20:,.0f} MiB at most"
 
 
 class SideCounter:
@@ -192,6 +208,7 @@ class SideCounter:
         self._histogram = np.zeros(1, dtype=np.int64)  # lines of each length
         self._unknown = 0
         self._unspelled: Counter[str] = Counter()
+        self._rewritten: Counter[str] = Counter()
 
     def add(self, ids: npt.NDArray[np.int32], lengths: npt.NDArray[np.int32]) -> None:
         """Counts lines: all their pieces, and the number of pieces in each."""
@@ -209,8 +226,10 @@ class SideCounter:
         )
         longest = int(lengths[self._histogram > 0].max(initial=0))
         tokens = int((lengths * self._histogram).sum())
-        usual = tuple(self._unspelled.most_common(EXAMPLES))
-        return Side(tokens, self._unknown, p50, p90, p99, longest, usual)
+        usual, changed = (
+            tuple(found.most_common(EXAMPLES)) for found in (self._unspelled, self._rewritten)
+        )
+        return Side(tokens, self._unknown, p50, p90, p99, longest, usual, changed)
 
     def note_unspelled(
         self, texts: pa.StringArray, lengths: npt.NDArray[np.int32], unknown: Ints, by: Tokenizer
@@ -221,6 +240,16 @@ class SideCounter:
             for one in by.normalize(texts[row].as_py()):
                 if one not in by.known and (one in self._unspelled or len(self._unspelled) < 1000):
                     self._unspelled[one] += 1
+
+    def note_rewritten(self, texts: pa.StringArray, by: Tokenizer) -> None:
+        """Counts the characters that normalization takes away from texts, white space aside."""
+        keeps_ascii = by.keeps(_ASCII)
+        if keeps_ascii and by.keeps(_NOT_ASCII):
+            return
+        for text in texts.to_pylist():
+            if not (keeps_ascii and text.isascii()) and not by.keeps(text):
+                lost = Counter("".join(text.split())) - Counter(by.normalize(text))
+                self._rewritten.update(lost)
 
 
 class SentenceCounter:
@@ -381,6 +410,7 @@ class SplitCount:
             counter.add(ids, lengths)
             if (unknown := np.flatnonzero(ids == UNK)).size:
                 counter.note_unspelled(batch.column(2 + number), lengths, unknown, by)
+        self.counters[1].note_rewritten(batch.column("target"), tokenizers.target)
         self.sentences.add(batch.column("source"))
 
     def check(self, *, sample: bool = False) -> None:

@@ -699,6 +699,65 @@ def test_what_cannot_be_spelled_is_shown(corpus: Corpus, recipe_for: Make, tmp_p
     assert told in console.export_text()
 
 
+@pytest.mark.parametrize(
+    ("rule", "rewritten"),
+    [
+        ("nmt_nfkc", (("…", 3), ("½", 1))),
+        ("nfkc_cf", (("K", 38), ("A", 37), ("T", 37))),
+        ("identity", ()),
+        ("auto", ()),
+    ],
+)
+def test_what_normalization_takes_from_targets_is_shown(
+    corpus: Corpus,
+    recipe_for: Make,
+    tmp_path: Path,
+    rule: str,
+    rewritten: tuple[tuple[str, int], ...],
+) -> None:
+    """By a rule for the vocabulary, or in a model that is given."""
+    for name in ("train.b", "val.b"):
+        lines = ["KATO … ½  …", "Ko…ĝ ä\u3000", *["KATO", "KATO\u2028"] * 18]
+        source = (tmp_path / name.replace(".b", ".a")).read_text("utf-8").split("\n")[:38]
+        (tmp_path / name.replace(".b", ".a")).write_text("\n".join(source) + "\n", "utf-8")
+        (tmp_path / name).write_text("\n".join(lines) + "\n", "utf-8")
+    cleaning = {"empty": False, "control_characters": False}
+    recipe = recipe_for(tokenizer={"normalization": rule}, cleaning=cleaning)
+    data = prepare(recipe, tmp_path / "out")
+    train, val, _ = data.report.splits
+    assert train.target.rewritten == val.target.rewritten == rewritten
+    model = next(data.folder.glob("t*.model"))
+    given = recipe_for(tokenizer={"model": str(model)}, cleaning=cleaning)
+    assert prepare(given, tmp_path / "given").report.splits[0].target.rewritten == rewritten
+    from rich.console import Console
+
+    console = Console(width=200, record=True, file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
+    with console.file:
+        console.print(report_table(data.report))
+    told = "train target: characters that the tokenizer rewrites, so that no translation has them: "
+    assert ((told + "'…' (3), '½' (1)") in console.export_text()) == (rule == "nmt_nfkc")
+
+
+def test_a_column_of_numbers_is_told(recipe_for: Make, tmp_path: Path) -> None:
+    """A column is named by its number, and is that of the ids."""
+    from rich.console import Console
+
+    rows = [f"{n}\tla kato kuras {n}\t{'9' * (n % 3)}DIE {n}\n" for n in range(60)]
+    (tmp_path / "rows.tsv").write_text("".join(rows), "utf-8")
+    told = []
+    for column in (0, 1):
+        data = {"train": {"path": str(tmp_path / "rows.tsv"), "source": column, "target": 2}}
+        report = prepare(recipe_for(data=data, tokenizer={}), tmp_path / str(column)).report
+        console = Console(width=200, record=True, file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
+        with console.file:
+            console.print(report_table(report))
+        told.append([s for s in console.export_text().splitlines() if s.startswith("warning")])
+    assert told[0][0] == (
+        "warning: train source: only numbers (0, 1, 2): is the text in another column?"
+    )
+    assert told[1] == []
+
+
 def test_names_that_are_not_utf8_are_refused_before_anything_is_done(
     corpus: Corpus, recipe_for: Make, tmp_path: Path
 ) -> None:
