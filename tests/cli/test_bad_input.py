@@ -26,7 +26,10 @@ from seq2seq.text.tokenizer import train_tokenizers
 
 NAMES = ", ".join(packaged_recipes())
 SECTIONS = "name, seed, data, cleaning, tokenizer, model, training, translation"
-PROGRESS = ("translating", "reading", "training", "tokenizing", "resuming", "validation", "update ")
+PROGRESS = (
+    "translating", "reading", "holding", "training", "tokenizing", "resuming", "validation",
+    "update ",
+)  # fmt: skip
 LINE_N = "line n of one must belong to line n of the other"
 ALLOWED = (
     "give a recipe, or a corpus: two text files, line n of one translating line n of the other, or "
