@@ -274,9 +274,11 @@ def _tables_of(data: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def same_content(manifest: Mapping[str, Any], recipe: Recipe) -> bool:
     """Whether a recipe would prepare what a manifest tells of: files count by their content."""
     here, wanted = manifest["recipe"], data_tables(recipe)
-    if _by_content(here, None) != _by_content(wanted, None):
+    if any(_differences("", _by_content(here, None), _by_content(wanted, None))):
         return False  # whatever is in the files, which it takes time to hash
-    return _by_content(here, manifest["inputs"]) == _by_content(wanted, input_digests(recipe.data))
+    digests = input_digests(recipe.data)
+    here, wanted = _by_content(here, manifest["inputs"]), _by_content(wanted, digests)
+    return not any(_differences("", here, wanted))
 
 
 def _by_content(

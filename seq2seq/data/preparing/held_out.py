@@ -17,6 +17,7 @@ from seq2seq.data.arrow import RAW_SCHEMA, read_batches, writer
 from seq2seq.data.preparing.statistics import CorpusCount, Seen, SplitCount
 from seq2seq.data.preparing.worker import Notes, Result, digests_of, packed
 from seq2seq.errors import DataError
+from seq2seq.storage.atomic import replacing
 from seq2seq.storage.layout import split_file
 
 SHARE = 10
@@ -29,7 +30,7 @@ def hold_out(train: SplitCount, folder: Path, most: int) -> SplitCount:
     Memory grows with ``most`` alone. It is a DataError if there is only one pair, or if none of a
     corpus would be left to train on.
     """
-    file, rest = folder / split_file("train"), folder / "rest.arrow"
+    file = folder / split_file("train")
     lowest = _lowest_digests(file, 2 * most)
     wanted = min(most, train.kept // SHARE or 1, len(lowest) // 2)
     if not wanted:
@@ -41,7 +42,11 @@ def hold_out(train: SplitCount, folder: Path, most: int) -> SplitCount:
     val = SplitCount("val", Seen(), counts=[CorpusCount("val")])
     ends = np.cumsum([one.kept for one in train.counts])
     row = 0
-    with writer(rest, RAW_SCHEMA) as left, writer(folder / split_file("val"), RAW_SCHEMA) as held:
+    with (
+        replacing(file) as (rest,),
+        writer(rest, RAW_SCHEMA) as left,
+        writer(folder / split_file("val"), RAW_SCHEMA) as held,
+    ):
         for batch in read_batches(file):
             hashes = digests_of(batch)
             out = hashes <= limit
@@ -53,7 +58,6 @@ def hold_out(train: SplitCount, folder: Path, most: int) -> SplitCount:
                 corpus.kept -= notes.read
                 corpus.held_out += notes.read
             row += batch.num_rows
-    rest.replace(file)
     for number, one in enumerate(train.counts):
         if not one.kept:
             raise DataError(
