@@ -17,7 +17,7 @@ from seq2seq.data.arrow import RAW_SCHEMA, read_batches, writer
 from seq2seq.data.preparing.statistics import CorpusCount, Seen, SplitCount
 from seq2seq.data.preparing.worker import Notes, Result, digests_of, packed
 from seq2seq.errors import DataError
-from seq2seq.storage.atomic import replacing
+from seq2seq.storage.atomic import new_file
 from seq2seq.storage.layout import split_file
 
 SHARE = 10
@@ -43,8 +43,8 @@ def hold_out(train: SplitCount, folder: Path, most: int) -> SplitCount:
     ends = np.cumsum([one.kept for one in train.counts])
     row = 0
     with (
-        replacing(file) as (rest,),
-        writer(rest, RAW_SCHEMA) as left,
+        new_file(file) as rest,
+        pa.ipc.new_file(rest, RAW_SCHEMA) as left,
         writer(folder / split_file("val"), RAW_SCHEMA) as held,
     ):
         for batch in read_batches(file):
