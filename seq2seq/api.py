@@ -159,7 +159,7 @@ def _as_recipe(
 
     if isinstance(recipe, Recipe):
         return checked(recipe)
-    return load_recipe(str(recipe) if isinstance(recipe, Path) else recipe, folder=folder)
+    return load_recipe(recipe, folder=folder)
 
 
 @contextmanager

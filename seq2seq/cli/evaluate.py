@@ -19,6 +19,7 @@ from seq2seq.cli.search_options import (
 )
 from seq2seq.cli.translate import check_output
 from seq2seq.errors import MissingExtraError, Seq2SeqError
+from seq2seq.storage.lines import corpus_blocks, split_block
 
 EXAMPLE = console.example(
     "seq2seq evaluate runs/quickstart test.en test.de",
@@ -112,7 +113,15 @@ def _test_set_of(model: str) -> tuple[list[str], list[str], tuple[str, ...]]:
             f"'seq2seq evaluate {model} SOURCE REFERENCE'"
         )
     if isinstance(test, LinesSource):
-        return _test_set(model, test.source_path, test.target_path)
+        paths = (test.source_path, test.target_path)
+        if test.encoding is None:
+            return _test_set(model, *paths)
+        given = test.encoding
+        sources, references = map(
+            _decoded, paths, given if isinstance(given, tuple) else (given, given)
+        )
+        files.check_counts(paths[0], len(sources), paths[1], len(references))
+        return sources, references, paths
     try:
         from seq2seq.data.reading.corpus import read_pairs, source_files
     except ModuleNotFoundError as error:
@@ -121,3 +130,8 @@ def _test_set_of(model: str) -> tuple[list[str], list[str], tuple[str, ...]]:
     if not pairs:
         raise Seq2SeqError(f"{model}: the test set of its recipe (data.test) has no pairs")
     return [pair.source for pair in pairs], [pair.target for pair in pairs], source_files(test)
+
+
+def _decoded(path: str, encoding: str) -> list[str]:
+    blocks = corpus_blocks(path, encoding=encoding)
+    return [line.decode("utf-8", "replace") for block in blocks for line in split_block(block)]

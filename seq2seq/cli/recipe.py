@@ -58,7 +58,7 @@ def show(
     if full or assignments:
         text = recipe_to_toml(load_recipe(recipe, assignments or ()))
     else:
-        text = read_recipe_text(recipe)
+        text = read_recipe_text(recipe).replace("\r\n", "\n")
     console.show(text.removesuffix("\n"))
 
 

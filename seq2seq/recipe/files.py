@@ -45,7 +45,7 @@ _MOST_VALUES = 100_000
 
 
 def load_recipe(
-    name_or_path: str | Sequence[str | Path],
+    name_or_path: str | Path | Sequence[str | Path],
     assignments: Sequence[str] = (),
     *,
     folder: str | Path | None = None,
@@ -68,7 +68,8 @@ def load_recipe(
         RecipeError: If there is no such recipe, it is not TOML, or anything in it is wrong; all
             problems at once. Also if ``assignments`` is one string.
     """
-    words = [name_or_path] if isinstance(name_or_path, str) else [str(one) for one in name_or_path]
+    given = [name_or_path] if isinstance(name_or_path, str | Path) else name_or_path
+    words = [str(one) for one in given]
     check_names(*words)
     name_or_path = " ".join(words)
     if isinstance(assignments, str):

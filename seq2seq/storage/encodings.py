@@ -42,9 +42,19 @@ _SAMPLE = 2**16  # bytes that a guess is made from: more makes none better
 _ENDS = " \n。、，"
 _ERRORS = "seq2seq.invalid"
 
-# What a text's encoding does not have becomes a byte that UTF-8 never has: whoever reads the UTF-8
-# sees that the line is not whole, as in any other file.
-codecs.register_error(_ERRORS, lambda error: ("\udcff", getattr(error, "end", 0)))
+
+def _invalid(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Puts a byte that UTF-8 never has in the place of what a text's encoding, or UTF-8, has not.
+
+    Whoever reads the UTF-8 sees that the line is not whole, as in any other file.
+    """
+    assert isinstance(error, UnicodeDecodeError | UnicodeEncodeError)
+    if isinstance(error, UnicodeEncodeError):
+        return b"\xff" * (error.end - error.start), error.end
+    return "\udcff", error.end
+
+
+codecs.register_error(_ERRORS, _invalid)
 
 
 def is_utf8(encoding: str | None) -> bool:
@@ -56,7 +66,7 @@ def encoding_problem(name: str) -> str | None:
     """What is wrong with an encoding's name; None: Python can read it."""
     try:
         codecs.lookup(name)
-        b"ab".decode(name)
+        b"ab".decode(name, _ERRORS)
     except (LookupError, ValueError):
         return (
             f"no encoding of text is called {name!r}; usual ones are utf-8, utf-16, latin-1, "
@@ -82,7 +92,7 @@ class Recoded:
 
     def read1(self, size: int) -> bytes:
         """Reads on, at most so many characters."""
-        return self._text.read(size).encode(UTF8, "surrogateescape")
+        return self._text.read(size).encode(UTF8, _ERRORS)
 
 
 def likely_encoding(data: bytes) -> str | None:
@@ -93,11 +103,11 @@ def likely_encoding(data: bytes) -> str | None:
     import chardet
 
     found = chardet.detect(data[:_SAMPLE])["encoding"]
-    if found is None or is_utf8(found):
-        return None
     try:
+        if found is None or is_utf8(found):
+            return None
         text = codecs.getincrementaldecoder(found)().decode(data[:_SAMPLE])
-    except ValueError:
+    except (LookupError, ValueError):  # LookupError: one that Python does not read
         return None
     # What is no text at all is text in some encoding, but has no words or sentences there.
     return codecs.lookup(found).name if any(end in text for end in _ENDS) else None

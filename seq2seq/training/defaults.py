@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from seq2seq.recipe import Recipe, Section
-from seq2seq.recipe.base import is_auto
+from seq2seq.recipe.base import left_out
+from seq2seq.recipe.model import Decoder
 from seq2seq.recipe.training import Cosine, InverseSqrt
 
 S = TypeVar("S", bound=Section)
@@ -61,7 +62,11 @@ def kept(recipe: S, stored: Section) -> S:
     """The recipe of a run that goes on: what it leaves out is as it is ``stored`` there."""
     if type(recipe) is not type(stored):
         return recipe
-    return filled(recipe, {key: getattr(stored, key) for key in type(recipe).model_fields})
+    keys = [key for key in type(stored).model_fields if key not in left_out(stored)]
+    if isinstance(recipe, Decoder) and "attention" not in recipe.model_fields_set:
+        # Left out, it was "none" in version 0.3.
+        recipe = recipe.model_copy(update={"attention": getattr(stored, "attention", "none")})
+    return filled(recipe, {key: getattr(stored, key) for key in keys})
 
 
 def filled(section: S, values: Mapping[str, Any]) -> S:
@@ -72,12 +77,12 @@ def filled(section: S, values: Mapping[str, Any]) -> S:
     found: dict[str, Any] = {}
     for key, value in values.items():
         here = getattr(section, key)
-        if isinstance(here, Section):
+        if key in left_out(section):
+            found[key] = value
+        elif isinstance(here, Section):
             inner = filled(here, value) if isinstance(value, dict) else kept(here, value)
             if inner is not here:
                 found[key] = inner
-        elif is_auto(type(section).model_fields[key]) and key not in section.model_fields_set:
-            found[key] = value
     return section.model_copy(update=found) if found else section
 
 

@@ -18,6 +18,8 @@ FEW_UPDATES = 300
 LOW_RATE = 1e-6
 """A highest rate below this leaves weights of about 0.1 as they are for thousands of updates."""
 
+_LOOKED_AT = 1000  # rates of a warm-up, however long it is
+
 
 @dataclass(frozen=True)
 class Forecast:
@@ -30,7 +32,7 @@ class Forecast:
     target_tokens: int | None  # an epoch
     weights: int
     validations: int | None
-    held_out: int  # training pairs that became validation pairs
+    held_out: int  # validation pairs, where they are held out of the training pairs
     warmup: int
     rate: float  # what the recipe asks for
     peak: float  # what is reached
@@ -58,7 +60,7 @@ class Forecast:
             target_tokens=splits["train"].target.tokens if "train" in splits else None,
             weights=weights,
             validations=math.ceil(updates / every) if updates and every else None,
-            held_out=sum(split.held_out for split in prepared.report.splits),
+            held_out=len(prepared.val) if any(s.held_out for s in splits.values()) else 0,
             warmup=options.schedule.warmup,
             rate=options.learning_rate,
             peak=max(_rates(recipe, updates)),
@@ -126,10 +128,11 @@ def _rate(recipe: Recipe, update: int, updates: int | None) -> float:
 
 
 def _rates(recipe: Recipe, updates: int | None) -> list[float]:
-    """The rates among which the highest is: every schedule falls after its warm-up."""
+    """The rates among which the highest is, about: every schedule falls after its warm-up."""
     warmup = max(1, recipe.training.schedule.warmup)
     last = warmup if updates is None else min(warmup, updates)
-    return [_rate(recipe, update, updates) for update in range(1, last + 1)]
+    some = range(last, 0, -max(1, last // _LOOKED_AT))
+    return [_rate(recipe, update, updates) for update in some]
 
 
 def _disk(recipe: Recipe, weights: int) -> int:

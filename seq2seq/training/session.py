@@ -18,7 +18,7 @@ from seq2seq.tasks import Task, labels_of, task_for
 from seq2seq.training.batches import Batches
 from seq2seq.training.batches.prepared import PreparedBatches
 from seq2seq.training.batches.streamed import StreamedBatches
-from seq2seq.training.defaults import filled, with_length, with_sizes
+from seq2seq.training.defaults import kept, with_length, with_sizes
 from seq2seq.training.distributed import ProcessGroup
 from seq2seq.training.distributed.torch_group import check_same, process_group
 from seq2seq.training.evaluation import Evaluator
@@ -150,7 +150,7 @@ def _resolved(
     tuning = None
     if group.rank == 0:
         if (stored := stored_recipe(run)) is not None:
-            recipe = filled(recipe, {"model": stored.model, "training": stored.training})
+            recipe = kept(recipe, stored)
         recipe, tuning = fine_tuning(recipe, run, begin, data)
     about = json.dumps([recipe_to_toml(recipe), tuning is not None])
     text, tuned = json.loads(group.broadcast_bytes(about.encode()))

@@ -46,6 +46,11 @@ def test_show_prints_the_file(run) -> None:
     assert done.out == packaged_recipes()["multi30k_en_de_lstm"].read_text(encoding="utf-8")
 
 
+def test_show_prints_line_ends_as_such(run, here: Path) -> None:
+    Path("windows.toml").write_bytes(b'name = "a"\r\nseed = 2\r\n')
+    assert run("recipe", "show", "windows.toml").out == 'name = "a"\nseed = 2\n'
+
+
 def test_what_show_prints_finds_the_packaged_files_from_anywhere(run, here: Path) -> None:
     file = packaged_recipes()["quickstart"]
     done = run("recipe", "show", "quickstart")

@@ -134,6 +134,22 @@ def test_evaluate_without_files_takes_the_test_set_of_the_recipe(
 
 
 @pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("encoding", ["utf-16", ["utf-8", "utf-16"]])
+def test_evaluate_reads_the_test_set_in_its_encoding(
+    run, model, encoding: str | list[str], monkeypatch
+) -> None:
+    expected = run("evaluate", model, "other.de", "test.de").out
+    of_each = encoding if isinstance(encoding, list) else [encoding] * 2
+    for name, one, of_it in zip("ab", ("other.de", "test.de"), of_each, strict=True):
+        Path(name).write_bytes(Path(one).read_bytes().decode().encode(of_it))
+    test = {"kind": "lines", "source_path": "a", "target_path": "b", "encoding": encoding}
+    named = SimpleNamespace(recipe=Recipe.model_validate({"name": "tiny", "data": {"test": test}}))
+    monkeypatch.setattr(ModelFolder, "open", lambda path: named)
+    done = run("evaluate", model)
+    assert (done.code, done.out) == (0, expected)
+
+
+@pytest.mark.usefixtures("files")
 def test_evaluate_needs_pairs_in_the_test_set(run, model, monkeypatch) -> None:
     Path("test.tsv").write_text("source\ttarget\n", encoding="utf-8")
     recipe = Recipe.model_validate({"name": "tiny", "data": {"test": "test.tsv"}})

@@ -79,6 +79,14 @@ def test_assignments_are_a_list() -> None:
     )
 
 
+def test_a_path_is_as_good_as_a_string(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("seed = 2\n", encoding="utf-8")
+    assert load_recipe(path) == load_recipe(str(path))
+    corpus = path.with_suffix(".tsv")
+    assert load_recipe(corpus) == load_recipe([corpus])
+
+
 def test_unknown_name_lists_the_names() -> None:
     names = ", ".join(packaged_recipes())
     with pytest.raises(RecipeError) as caught:

@@ -20,7 +20,13 @@ from hypothesis import strategies as st
 
 from seq2seq.errors import DataError
 from seq2seq.storage import lines
-from seq2seq.storage.encodings import HEAD, Head, likely_encoding
+from seq2seq.storage.encodings import (
+    HEAD,
+    Head,
+    encoding_problem,
+    is_valid,
+    likely_encoding,
+)
 from seq2seq.storage.lines import (
     LONGEST_LINE,
     corpus_blocks,
@@ -362,6 +368,31 @@ def test_what_an_encoding_lacks_stays_invalid(tmp_path: Path) -> None:
     path = write(tmp_path, b"caf\xe9\n\x81\x8d\nTee\n")
     found = b"".join(corpus_blocks(str(path), encoding="cp1252"))
     assert found == "café\n".encode() + b"\xff\xff\nTee\n"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "data"),
+    [
+        ("unicode_escape", rb"a\ud800b"),
+        ("utf-7", b"+2AA-"),
+        ("raw_unicode_escape", rb"\udfff\ud800"),
+    ],
+)
+def test_halves_of_surrogate_pairs_are_invalid(tmp_path: Path, encoding: str, data: bytes) -> None:
+    path = write(tmp_path, data + b"\nTee\n")
+    first, second = b"".join(corpus_blocks(str(path), encoding=encoding)).splitlines()
+    assert not is_valid(first)
+    assert second == b"Tee"
+
+
+@pytest.mark.parametrize("name", ["punycode", "idna", "rot13", "undefined", "utf-9"])
+def test_what_is_no_encoding_of_a_text_is_refused(name: str) -> None:
+    assert encoding_problem(name) is not None
+
+
+def test_an_encoding_that_python_does_not_read_is_no_guess(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chardet.detect", lambda data: {"encoding": "EUC-TW"})
+    assert likely_encoding(b"\xa4\xa4") is None
 
 
 def test_the_encoding_to_name_is_told(tmp_path: Path) -> None:

@@ -15,11 +15,13 @@ from seq2seq.data.batching import Place
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.preparing.prepare import prepare
 from seq2seq.recipe import Recipe
+from seq2seq.recipe.base import left_out
 from seq2seq.recipe.files import load_recipe, recipe_from_toml, recipe_to_toml
 from seq2seq.tasks import task_for
 from seq2seq.training.batches.prepared import PreparedBatches
-from seq2seq.training.defaults import CHOICES, with_length, with_sizes
+from seq2seq.training.defaults import CHOICES, kept, with_length, with_sizes
 from seq2seq.training.monitoring import Silent
+from seq2seq.training.run import differing_keys
 from seq2seq.training.session import train
 
 
@@ -196,3 +198,21 @@ def test_a_run_of_older_defaults_goes_on_with_them(
     train(again, tmp_path / "r", data=corpus[1], threads=1, monitor=told)
     assert told.lines == ["this run has already finished: the recipe's end"]
     assert (tmp_path / "r/recipe.toml").read_bytes() == stored
+
+
+def test_what_version_0_3_stored_is_kept_where_the_recipe_leaves_it_out() -> None:
+    model = ["[model.encoder]", "hidden = 24", "[model.decoder]", "attention = 'none'"]
+    tokenizer = ["[tokenizer]", "vocab_size = 8000", "normalization = 'nmt_nfkc'"]
+    stored = read("name = 'then'", *tokenizer, *model)
+    assert differing_keys(stored, kept(read("name = 'now'"), stored)) == {}
+    other = read("[tokenizer]", "vocab_size = 9", "[model.decoder]", "attention = 'dot'")
+    assert differing_keys(stored, kept(other, stored)) == {
+        "tokenizer.vocab_size": (8000, 9),
+        "model.decoder.attention": ("none", "dot"),
+    }
+
+
+def test_what_a_run_left_to_prepare_is_no_value_of_its() -> None:
+    stored = chosen(read())
+    assert kept(read(), stored).tokenizer == stored.tokenizer
+    assert left_out(kept(read(), stored).tokenizer) == {"vocab_size", "normalization"}

@@ -48,6 +48,27 @@ def test_the_rates_are_those_of_all_updates(
     assert forecast.last == rates[-1]
 
 
+def test_a_warm_up_of_any_length_is_looked_at_in_moments(corpus: tuple[str, PreparedData]) -> None:
+    """At x = 0.41 of the training, x (1 + cos(pi x)) / 2 is highest: 0.262."""
+    longest = 10**12
+    settings = [f"training.schedule={{kind='cosine', warmup={longest}}}", "training.epochs=none"]
+    recipe = load_recipe(corpus[0], [*settings, f"training.updates={longest}"])
+    forecast = Forecast.of(recipe, corpus[1], 10, 1)
+    rate = recipe.training.learning_rate
+    assert forecast.peak == pytest.approx(0.262 * rate, rel=2e-3)
+
+
+def test_the_validation_pairs_are_counted_not_the_copies_that_are_left_out(tmp_path: Path) -> None:
+    for side in ("en", "de"):
+        lines = [f"{side} {number} {number}\n" for number in range(100)] * 3
+        (tmp_path / f"train.{side}").write_text("".join(lines), encoding="utf-8")
+    recipe = load_recipe([tmp_path / "train.en", tmp_path / "train.de"])
+    prepared = prepare(recipe, tmp_path / "prepared", processes=1)
+    forecast = Forecast.of(recipe, prepared, 10, 1)
+    assert forecast.held_out == len(prepared.val) == 30
+    assert forecast.pairs == 300 - 3 * 30
+
+
 def warnings(corpus: tuple[str, PreparedData], *settings: str, tuned: bool = False) -> list[str]:
     recipe = load_recipe(corpus[0], settings)
     forecast = Forecast.of(recipe, corpus[1], 40, 1)

@@ -95,6 +95,11 @@ def layout_of(source: TsvSource) -> Layout:
     if left is None:
         left = 0 if right is None else 1 - right
     places = [left, 1 - left if right is None else right]
+    if places[0] == places[1]:
+        raise DataError(
+            f"{source.path}: source = {source.source!r} and target = {source.target!r} are the "
+            "same column"
+        )
     if not 0 <= min(places) < max(places) < columns:
         raise DataError(
             f"{source.path}, line 1: {columns} columns, but source = {source.source} and target = "

@@ -437,8 +437,8 @@ def shown(value: Any) -> str:
 def _flat(recipe: Recipe) -> dict[str, Any]:
     """A recipe's values by key path: those that make it another run.
 
-    Without what is only shown, and without the corpora, whose content has a digest; how they are
-    mixed and streamed is no part of that digest.
+    Without what is only shown (the name may be that of a folder), and without the corpora, whose
+    content has a digest; how they are mixed and streamed is no part of that digest.
     """
     found: dict[str, Any] = {}
 
@@ -451,6 +451,7 @@ def _flat(recipe: Recipe) -> dict[str, Any]:
 
     hidden = {"tensorboard"} & type(recipe.training).model_fields.keys()
     walk("", recipe.model_dump(exclude={"data": {"train", "val", "test"}, "training": hidden}))
+    del found["name"]
     if isinstance(recipe.data.train, tuple):
         for number, part in enumerate(recipe.data.train):
             found[f"data.train[{number}].weight"] = part.weight

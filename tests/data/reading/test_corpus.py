@@ -234,6 +234,12 @@ class TestTsv:
             f"{path}, line 1: 1 column, where a source and a target are needed, separated by a tab"
         )
 
+    def test_one_column_is_not_both_sides(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "f.tsv", "en\tde\nA dog\tEin Hund\n")
+        assert problem(TsvSource(path=path, source="de", target=1)) == (
+            f"{path}: source = 'de' and target = 1 are the same column"
+        )
+
     def test_a_line_with_another_number_of_columns_is_no_pair(self, tmp_path: Path) -> None:
         path = write(
             tmp_path / "f.tsv", "A\tman sings.\tEin\nA dog\tEin Hund\nA cat\tEine\n\nx\ty\n"
