@@ -68,7 +68,9 @@ def load_recipe(
         RecipeError: If there is no such recipe, it is not TOML, or anything in it is wrong; all
             problems at once. Also if ``assignments`` is one string.
     """
-    given = [name_or_path] if isinstance(name_or_path, str | Path) else name_or_path
+    given: Sequence[str | Path] = (
+        [name_or_path] if isinstance(name_or_path, str | Path) else name_or_path
+    )
     words = [str(one) for one in given]
     check_names(*words)
     name_or_path = " ".join(words)
