@@ -138,8 +138,9 @@ def _text(
     if not prefix or table is None:
         return written(decoded, target)
     text = restore_prefix(decoded, prefix, found.tokens, table)
-    rest = written(f"x{text[len(prefix) :]}", target)[1:]  # the prefix is kept letter for letter
-    return prefix + (rest.lstrip(" ") if prefix.endswith(" ") else rest)
+    rest = written(f"x{text[len(prefix) :]}", target)[1:]
+    rest = rest.lstrip(" ") if prefix.endswith(" ") else rest
+    return prefix.replace("\n", " ") + rest  # else the prefix is kept letter for letter
 
 
 def written(decoded: str, tokenizer: Tokenizer) -> str:

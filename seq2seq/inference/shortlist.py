@@ -66,7 +66,7 @@ class Shortlist:
         except (SafetensorError, OSError, LookupError) as error:
             raise ModelError(f"{path} is damaged or no safetensors file: {error}") from None
         header = content[8 : 8 + int.from_bytes(content[:8], "little")]
-        size = str(json.loads(header).get("__metadata__", {}).get(_FORMAT, ""))
+        size = str((json.loads(header).get("__metadata__") or {}).get(_FORMAT, ""))
         if not {"likely", "frequent"} <= arrays.keys() or not re.fullmatch(r"[0-9]{1,9}", size):
             raise ModelError(f"{path}: not a vocabulary shortlist of this version; export it again")
         likely, frequent = arrays["likely"], arrays["frequent"]

@@ -247,6 +247,9 @@ def test_a_file_of_something_else(tmp_path: Path) -> None:
         assert complaint(path) == (
             f"{path}: not a vocabulary shortlist of this version; export it again"
         )
+    header = b'{"__metadata__":null}   '
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    assert complaint(path) == f"{path}: not a vocabulary shortlist of this version; export it again"
 
 
 @pytest.mark.parametrize(

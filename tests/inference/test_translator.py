@@ -450,6 +450,15 @@ def test_a_prefix_keeps_its_spaces(copier: ScriptedModel, tokenizers: Tokenizers
         assert "  " not in text[len(prefix) :]
 
 
+def test_a_prefix_with_a_line_end_gives_one_line(
+    copier: ScriptedModel, tokenizers: Tokenizers
+) -> None:
+    ours = translator(copier, tokenizers)
+    (text,) = ours.translate(["ein Hund"], constraints=[Constraints(prefix="ein\nHu")])
+    assert text.startswith("ein Hu")
+    assert "\n" not in text
+
+
 def test_what_is_no_list_of_lines(copier: ScriptedModel, tokenizers: Tokenizers) -> None:
     ours = translator(copier, tokenizers)
     for wrong, message in (
