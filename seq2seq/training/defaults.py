@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from seq2seq.recipe import Recipe, Section
 from seq2seq.recipe.base import left_out
 from seq2seq.recipe.model import Decoder
-from seq2seq.recipe.training import Cosine, InverseSqrt
+from seq2seq.recipe.training import Cosine, InverseSqrt, Training
 
 S = TypeVar("S", bound=Section)
 
@@ -59,13 +59,20 @@ def choice_for(pairs: float) -> Choice:
 
 
 def kept(recipe: S, stored: Section) -> S:
-    """The recipe of a run that goes on: what it leaves out is as it is ``stored`` there."""
+    """The recipe of a run that goes on: what it leaves out is as it is ``stored`` there.
+
+    Who now gives other ``updates`` than the run had, and no epochs, is not bound by its epochs.
+    """
     if type(recipe) is not type(stored):
         return recipe
     keys = [key for key in type(stored).model_fields if key not in left_out(stored)]
     if isinstance(recipe, Decoder) and "attention" not in recipe.model_fields_set:
         # Left out, it was "none" in version 0.3.
         recipe = recipe.model_copy(update={"attention": getattr(stored, "attention", "none")})
+    if isinstance(recipe, Training) and isinstance(stored, Training):
+        other = recipe.updates not in (None, stored.updates)
+        if other and "epochs" in left_out(recipe):
+            recipe = recipe.model_copy(update={"epochs": None})
     return filled(recipe, {key: getattr(stored, key) for key in keys})
 
 

@@ -216,3 +216,26 @@ def test_what_a_run_left_to_prepare_is_no_value_of_its() -> None:
     stored = chosen(read())
     assert kept(read(), stored).tokenizer == stored.tokenizer
     assert left_out(kept(read(), stored).tokenizer) == {"vocab_size", "normalization"}
+
+
+@pytest.mark.parametrize(
+    ("given", "length"),
+    [
+        ("", (9, None)),
+        ("updates = 500", (None, 500)),
+        ("updates = 500\nepochs = 2", (2, 500)),
+        ("epochs = 2", (2, None)),
+    ],
+)
+def test_other_updates_set_the_length_of_a_run_that_goes_on(
+    given: str, length: tuple[int | None, int | None]
+) -> None:
+    stored = read("[training]", "epochs = 9")
+    found = kept(read("[training]", given), stored).training
+    assert (found.epochs, found.updates) == length
+
+
+def test_a_run_of_both_lengths_keeps_both() -> None:
+    stored = read("[training]", "epochs = 20", "updates = 500")  # as version 0.3 stored them
+    found = kept(read("[training]", "updates = 500"), stored).training
+    assert (found.epochs, found.updates) == (20, 500)
