@@ -227,7 +227,7 @@ def _read(
         problems += problems_of(error, assignments)
         problems += further_problems(table, error, assignments, checks)
     if problems:
-        raise RecipeError(origin, problems)
+        raise RecipeError(origin, list(dict.fromkeys(problems)))  # a union may tell one twice
     return recipe
 
 

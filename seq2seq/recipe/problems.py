@@ -40,6 +40,7 @@ from seq2seq.recipe.base import (
 from seq2seq.recipe.model import Cell, options_class
 from seq2seq.recipe.packaged import quickstart_files
 from seq2seq.recipe.registry import CELLS
+from seq2seq.recipe.training import LANGUAGE
 
 KeyPath = tuple[str | int, ...]
 MOST_PROBLEMS = 100
@@ -320,10 +321,10 @@ def _out_of_range(detail: ErrorDetails, place: Place) -> str:
 
 
 def _pattern(detail: ErrorDetails, place: Place) -> str:
-    return (
-        "must be letters, digits, '.', '_' and '-' that begin with a letter or digit, "
-        f"not {_shown(detail['input'])}"
-    )
+    wanted = "letters, digits, '.', '_' and '-' that begin with a letter or digit"
+    if detail["ctx"]["pattern"] == LANGUAGE:
+        wanted = "two or three small letters, such as 'de'"
+    return f"must be {wanted}, not {_shown(detail['input'])}"
 
 
 def _other(detail: ErrorDetails, place: Place) -> str:

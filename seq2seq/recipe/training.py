@@ -193,6 +193,10 @@ Bounds that are ints are those of whole numbers.
 """
 
 
+LANGUAGE = r"^[a-z]{2,3}$"
+"""What the code of a language is."""
+
+
 def _within(name: str) -> Any:
     least, most = BOUNDS[name]
     return Field(ge=least, le=most)
@@ -244,7 +248,7 @@ class Translation(Section):
     max_extra: Annotated[int, Field(ge=1), _within("max_extra")] = 20
     max_source: Annotated[int, _within("max_source")] = 1024
     long: Literal["split", "truncate", "keep"] = "split"
-    source_language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None = None
+    source_language: Annotated[str, Field(pattern=LANGUAGE)] | None = None
 
     def _broken_rules(self) -> dict[str, bool]:
         wrong = self.min_ratio > self.max_ratio

@@ -316,6 +316,15 @@ def test_all_problems_at_once_in_plain_words() -> None:
             "cleaning.duplicates would remember every pair of a stream: data.stream needs "
             "cleaning.duplicates = false",
         ),
+        (
+            "translation.source_language = 'German'",
+            "translation.source_language: must be two or three small letters, such as 'de', not "
+            "'German'",
+        ),
+        (
+            "data.train = {source_path = 'a', target_path = 'b', encoding = {}}",
+            'data.train.encoding: must be the name of an encoding, such as "latin-1"',
+        ),
         ("data = []", "data: must be a table, not an empty list"),
         (
             '"a.b" = 1',

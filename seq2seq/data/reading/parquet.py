@@ -94,6 +94,8 @@ def _column_path(schema: pa.Schema, key: str, source: ParquetSource) -> list[str
         if step not in names:
             texts = islice(_text_columns(schema, ""), 2)
             raise DataError(f"{path}: no column {key!r}{listed(names, step)}{remedy(path, *texts)}")
+        if names.count(step) > 1:
+            raise DataError(f"{path}: more than one column is called {key!r}: rename one of them")
         found = schema.field(step) if found is None else found.type.field(step)
         names = [field.name for field in found.type] if pa.types.is_struct(found.type) else []
     assert found is not None  # a split string has at least one part

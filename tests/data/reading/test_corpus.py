@@ -234,6 +234,11 @@ class TestTsv:
             f"{path}, line 1: 1 column, where a source and a target are needed, separated by a tab"
         )
 
+    def test_a_part_with_few_pairs_is_read(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "f.tsv", "a\tb\n" * 9 + "x\n" * 2)
+        found = read_pairs(TsvSource(path=path), Start(8))
+        assert [pair.misread for pair in found] == ["", "columns", "columns"]
+
     def test_one_column_is_not_both_sides(self, tmp_path: Path) -> None:
         path = write(tmp_path / "f.tsv", "en\tde\nA dog\tEin Hund\n")
         assert problem(TsvSource(path=path, source="de", target=1)) == (

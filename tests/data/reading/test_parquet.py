@@ -107,3 +107,12 @@ class TestParquet:
         assert [pair[1:3] for pair in read_pairs(ParquetSource(path=path))] == [
             (text, text) for text in texts
         ]
+
+
+def test_two_columns_of_one_name(tmp_path: Path) -> None:
+    path = str(tmp_path / "f.parquet")
+    columns = [pa.array([text]) for text in "abc"]
+    pq.write_table(pa.Table.from_arrays(columns, names=["source", "target", "source"]), path)
+    assert problem(ParquetSource(path=path)) == (
+        f"{path}: more than one column is called 'source': rename one of them"
+    )
