@@ -21,6 +21,9 @@ def place_for_matplotlib() -> None:
     for variable, name in (("XDG_CONFIG_HOME", ".config"), ("XDG_CACHE_HOME", ".cache")):
         if (Path(os.environ.get(variable) or Path(home, name)) / "matplotlib").is_dir():
             return
-    folder = tempfile.mkdtemp(prefix="seq2seq-")
+    try:
+        folder = tempfile.mkdtemp(prefix="seq2seq-")
+    except OSError:  # there is no place at all: matplotlib says so where it is used
+        return
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ["MPLCONFIGDIR"] = folder
