@@ -2,7 +2,8 @@
 
 A pair's hash draws it: those with the lowest hashes are held out. So they come evenly from the
 whole corpus, they are the same ones each time, and pairs that are alike go together: none of them
-stays in training, and validation keeps the first.
+stays in training, and validation keeps the first. A pair that makes up much of the corpus is not
+held out, as little would be left.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from seq2seq.storage.layout import split_file
 
 SHARE = 10
 """One of so many training pairs is held out, if that is not more than the recipe allows."""
+MUCH = 20
+"""A pair is not held out that is more than one in so many, unless all are."""
 
 
 def hold_out(train: SplitCount, folder: Path, most: int) -> SplitCount:
@@ -31,14 +34,15 @@ def hold_out(train: SplitCount, folder: Path, most: int) -> SplitCount:
     corpus would be left to train on.
     """
     file = folder / split_file("train")
-    lowest = _lowest_digests(file, 2 * most)
+    lowest, copies = _lowest_digests(file, 2 * most + MUCH)
     wanted = min(most, train.kept // SHARE or 1, len(lowest) // 2)
     if not wanted:
         raise DataError(
             "data.train: all its pairs are the same one, so that none can be held out for "
             "validation: name more text, or validation pairs as data.val"
         )
-    limit = lowest[wanted - 1]
+    rare = lowest[copies * MUCH <= train.kept]
+    chosen = (rare if len(rare) else lowest)[:wanted]
     val = SplitCount("val", Seen(), counts=[CorpusCount("val")])
     ends = np.cumsum([one.kept for one in train.counts])
     row = 0
@@ -49,7 +53,7 @@ def hold_out(train: SplitCount, folder: Path, most: int) -> SplitCount:
     ):
         for batch in read_batches(file):
             hashes = digests_of(batch)
-            out = hashes <= limit
+            out = np.isin(hashes, chosen)
             notes = Notes(int(out.sum()), digests=packed(hashes[out]))
             left.write_batch(batch.filter(pa.array(~out)))
             held.write_batch(val.cleaned(Result(batch.filter(pa.array(out)), notes)))
@@ -67,9 +71,16 @@ def hold_out(train: SplitCount, folder: Path, most: int) -> SplitCount:
     return val
 
 
-def _lowest_digests(file: Path, most: int) -> npt.NDArray[np.uint64]:
-    """The lowest hashes of a file's pairs, in their order, each once."""
-    lowest = np.zeros(0, dtype=np.uint64)
+def _lowest_digests(file: Path, most: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    """The lowest hashes of a file's pairs, in their order, each once; and how often each is there.
+
+    What is among them at the end was so all the time: its count is whole.
+    """
+    lowest, copies = np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64)
     for batch in read_batches(file):
-        lowest = np.unique(np.concatenate([lowest, digests_of(batch)]))[:most]
-    return lowest
+        found = np.concatenate([lowest, digests_of(batch)])
+        counts = np.concatenate([copies, np.ones(batch.num_rows, dtype=np.int64)])
+        lowest, place = np.unique(found, return_inverse=True)
+        copies = np.bincount(place, counts).astype(np.int64)[:most]
+        lowest = lowest[:most]
+    return lowest, copies

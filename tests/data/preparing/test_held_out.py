@@ -153,6 +153,20 @@ def test_at_most_half_of_what_differs(make: Make, tmp_path: Path) -> None:
     assert not set(pairs_of(data.val)) & set(pairs_of(data.train))
 
 
+@pytest.mark.parametrize("number", range(6))
+def test_a_pair_that_is_most_of_the_corpus_stays(
+    make: Make, tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever it is, though by its hash alone every second one would go."""
+    monkeypatch.setattr("seq2seq.data.arrow.BATCH_PAIRS", 64)
+    usual = (f"saluton {number}", f"SALUTON {number}")
+    data = prepare(make([*numbered(60), *[usual] * 540]), tmp_path / "out")
+    val = pairs_of(data.val)
+    assert len(val) == len(set(val)) == 30
+    assert usual not in val
+    assert len(data.train) == 570
+
+
 def test_several_corpora(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("seq2seq.data.arrow.BATCH_PAIRS", 64)
     corpora = [numbered(300, "kato"), [], numbered(700, "domo")]
