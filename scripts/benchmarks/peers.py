@@ -33,6 +33,9 @@ LOG_TAIL = 15
 class PeerError(Seq2SeqError):
     """A peer that cannot be set up; the others are measured without it."""
 
+    def _text(self) -> str:
+        return Exception.__str__(self)  # with the last lines of a log
+
 
 @dataclass(frozen=True)
 class Environment:

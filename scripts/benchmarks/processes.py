@@ -19,6 +19,9 @@ from seq2seq.errors import Seq2SeqError
 class WorkerError(Seq2SeqError):
     """A tool that could not be started, or broke down."""
 
+    def _text(self) -> str:
+        return Exception.__str__(self)  # with the last lines of a log
+
 
 _GPUS = "CUDA_VISIBLE_DEVICES"
 _SEEN_AT_THE_START = os.environ.get(_GPUS)

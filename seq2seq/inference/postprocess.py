@@ -122,8 +122,10 @@ def looks_cut(found: Hypothesis, source: int, ratio: float) -> bool:
     if found.attention is None:
         return False
     unseen = found.attention[:-1, :-1].sum(axis=0) < _UNSEEN
-    stretch = max(len(list(run)) if is_unseen else 0 for is_unseen, run in groupby(unseen.tolist()))
-    return stretch >= max(_STRETCH, source / 4)
+    least = max(_STRETCH, source / 4)
+    if np.count_nonzero(unseen) < least:
+        return False
+    return any(is_unseen and len([*run]) >= least for is_unseen, run in groupby(unseen.tolist()))
 
 
 def _without_loop(found: Hypothesis, begins_word: Callable[[int], bool]) -> Hypothesis:

@@ -8,6 +8,7 @@ Shapes: N rows, P paths (rows that never branch), S source length, M translation
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -85,31 +86,39 @@ class Trace:
             (parent_N.tolist(), token_N.tolist(), sum_N.tolist())
             for parent_N, token_N, sum_N in self._steps[: max((e.length for e in ends), default=0)]
         ]
-        found = []
-        for end, size in zip(ends, positions, strict=True):
+        written, paths = [], []
+        for end in ends:
             row = end.row
             path, tokens, sums = [row], [], [end.log_prob]
             for parents, step_tokens, step_sums in reversed(steps[: end.length]):
                 tokens.append(step_tokens[row])
                 sums.append(step_sums[row])
                 row = parents[row]
-                if self._keep_attention:
-                    path.append(row)
+                path.append(row)
             gains = [after - before for after, before in zip(sums, [*sums[1:], 0.0], strict=True)]
-            found.append(
-                Hypothesis(
-                    tuple(tokens[::-1]),
-                    end.log_prob,
-                    end.score,
-                    end.truncated,
-                    tuple(gains[::-1]),
-                    self._attention_along(path[::-1], size) if self._keep_attention else None,
-                )
-            )
-        return found
+            written.append((tuple(tokens[::-1]), tuple(gains[::-1])))
+            paths.append(path[::-1])
+        attended: Sequence[Floats32 | None] = [None] * len(paths)
+        if self._keep_attention:
+            attended = self._attention_along(paths, positions)
+        return [
+            Hypothesis(tokens, end.log_prob, end.score, end.truncated, gains, attended[m])
+            for m, (end, (tokens, gains)) in enumerate(zip(ends, written, strict=True))
+        ]
 
-    def _attention_along(self, path: Sequence[int], positions: int) -> Floats32:
-        return np.stack([self._attention[step][row, :positions] for step, row in enumerate(path)])
+    def _attention_along(
+        self, paths: Sequence[Sequence[int]], positions: Sequence[int]
+    ) -> list[Floats32]:
+        """How each path's steps weighed the source; all paths read a step at once."""
+        longest = max(map(len, paths), default=0)
+        width = max((one.shape[1] for one in self._attention[:longest]), default=0)
+        attended = np.zeros((len(paths), longest, width), dtype=np.float32)
+        # What is read behind a path's end is left out below.
+        for step, rows in enumerate(zip_longest(*paths, fillvalue=0)):
+            attention_NS = self._attention[step]
+            attended[:, step, : attention_NS.shape[1]] = attention_NS[list(rows)]
+        sizes = zip(attended, paths, positions, strict=True)
+        return [one[: len(path), :size] for one, path, size in sizes]
 
 
 def coverage_penalties(attended_NS: Floats, lengths_N: Ints) -> Floats:
