@@ -221,7 +221,7 @@ def translate(
             ),
             mbr=sampled.mbr,
             long=lengths.long,
-            details=attends or format_ == "jsonl",
+            details=attends or format_ != "text",
         )
         piped = source == STANDARD or not Path(source).is_file()
         given = _prompted_lines() if prompts else files.read_lines(source, pauses=piped)

@@ -47,7 +47,7 @@ class RequestOptions(TypedDict, total=False):
             by one of ``UTILITIES``.
         long: What is done with a line longer than the model was trained on, one of ``LONG``.
         details: Whether translations carry their tokens (and attention, where ``options`` ask for
-            it).
+            it), and a score that is of the text as it is written, if only one a line is wanted.
     """
 
     options: SearchOptions | None
@@ -115,6 +115,12 @@ class Request:
         if options.sampling is None and (options.n_best > 1 or self.mbr is not None):
             return replace(options, n_best=options.beam)
         return options
+
+    @property
+    def shows_scores(self) -> bool:
+        """Whether scores are shown or chosen by; those of samples are of what was drawn."""
+        several = self.options.n_best > 1 or self.mbr is not None
+        return self.options.sampling is None and (self.details or several)
 
     @property
     def wanted(self) -> int | None:

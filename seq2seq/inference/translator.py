@@ -261,7 +261,7 @@ class Translator:
         if advance is not None and not segments:
             advance(len(lines))
         found = self._search(segments, table, request, advanced)
-        if self.warns and not self.has_shortlist and request.options.sampling is None:
+        if self.warns and not self.has_shortlist and request.shows_scores:
             self._score_as_written(segments, found, request)
         ratio = self.trained_on.ratio
         answers = answers_to(segments, found, self.tokenizers.target, table, request, ratio)
