@@ -35,7 +35,7 @@ class TrainedOn:
     longest: int | None = None  # the most pieces of a source; None: any number
     sentences: int | None = None  # the most sentences; None: any number
     language: str | None = None  # the source's, as "de"; None: it is not known
-    ratio: float = 1.0  # target pieces a source piece, in the mean
+    ratio: float = 1.0  # target pieces a source piece, in the mean; 0: nobody knows
 
     @classmethod
     def of(cls, folder: ModelFolder) -> TrainedOn:
@@ -43,7 +43,7 @@ class TrainedOn:
         recipe = folder.recipe
         given = folder.card.get(KEY)
         if given is None:
-            return cls(recipe.training.max_pieces, 1, _language(recipe))
+            return cls(recipe.training.max_pieces, 1, _language(recipe), ratio=0.0)
         try:
             found = TypeAdapter(_Figures).validate_python(given)
         except ValidationError:
