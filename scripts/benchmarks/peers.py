@@ -21,20 +21,16 @@ from pathlib import Path
 
 from benchmarks import configs
 from benchmarks.figures import write_json, write_text
-from benchmarks.processes import environment
+from benchmarks.processes import ToolError, environment
 from benchmarks.text import Text, digest, write_pieces
-from seq2seq.errors import Seq2SeqError
 from seq2seq.text.tokenizer import Tokenizer
 
 WORKERS = Path(__file__).parent / "workers"
 LOG_TAIL = 15
 
 
-class PeerError(Seq2SeqError):
+class PeerError(ToolError):
     """A peer that cannot be set up; the others are measured without it."""
-
-    def _text(self) -> str:
-        return Exception.__str__(self)  # with the last lines of a log
 
 
 @dataclass(frozen=True)

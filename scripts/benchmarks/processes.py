@@ -16,11 +16,15 @@ from typing import Any
 from seq2seq.errors import Seq2SeqError
 
 
-class WorkerError(Seq2SeqError):
-    """A tool that could not be started, or broke down."""
+class ToolError(Seq2SeqError):
+    """What another program has done wrong; the message ends with the last lines of its log."""
 
     def _text(self) -> str:
-        return Exception.__str__(self)  # with the last lines of a log
+        return Exception.__str__(self)
+
+
+class WorkerError(ToolError):
+    """A tool that could not be started, or broke down."""
 
 
 _GPUS = "CUDA_VISIBLE_DEVICES"

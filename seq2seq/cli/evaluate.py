@@ -116,10 +116,7 @@ def _test_set_of(model: str) -> tuple[list[str], list[str], tuple[str, ...]]:
         paths = (test.source_path, test.target_path)
         if test.encoding is None:
             return _test_set(model, *paths)
-        given = test.encoding
-        sources, references = map(
-            _decoded, paths, given if isinstance(given, tuple) else (given, given)
-        )
+        sources, references = map(_decoded, paths, test.encodings)
         files.check_counts(paths[0], len(sources), paths[1], len(references))
         return sources, references, paths
     try:
@@ -132,6 +129,6 @@ def _test_set_of(model: str) -> tuple[list[str], list[str], tuple[str, ...]]:
     return [pair.source for pair in pairs], [pair.target for pair in pairs], source_files(test)
 
 
-def _decoded(path: str, encoding: str) -> list[str]:
+def _decoded(path: str, encoding: str | None) -> list[str]:
     blocks = corpus_blocks(path, encoding=encoding)
     return [line.decode("utf-8", "replace") for block in blocks for line in split_block(block)]

@@ -18,16 +18,15 @@ from seq2seq.ids import UNK
 from seq2seq.inference.results import Note
 from seq2seq.inference.trained_on import ANY, TrainedOn
 from seq2seq.search import Constraints
-from seq2seq.text.sentences import split_sentences
+from seq2seq.text.sentences import CLOSING, split_sentences
 from seq2seq.text.tokenizer import Tokenizer
 
 Count = Callable[[Sequence[str]], list[int]]
 """How many pieces each text has."""
 
-_CLOSING = "\"'”’»›)\\]」』）】"
 # Marks of scripts that write spaces divide only before a space.
 _CUTS = (
-    re.compile(rf"[,;:–—][{_CLOSING}]*\s+|[，、：；][{_CLOSING}]*\s*|[،]\s*"),
+    re.compile(rf"[,;:–—][{CLOSING}]*\s+|[，、：；][{CLOSING}]*\s*|[،]\s*"),
     re.compile(r"\s+"),
 )
 _FREE = Constraints()

@@ -75,6 +75,12 @@ class LinesSource(Section):
         | None
     ) = None
 
+    @property
+    def encodings(self) -> tuple[str | None, str | None]:
+        """The encoding of each file; None: UTF-8, as nothing else was said."""
+        given = self.encoding
+        return given if isinstance(given, tuple) else (given, given)
+
 
 class TsvSource(Section):
     """One file, a pair a line, columns split at tabs and never quoted.
@@ -281,12 +287,14 @@ class Data(Section):
 
     def missing(self) -> list[str]:
         """What must be named before this can be prepared or trained on, a line each."""
-        wanted = {"train": "", "val": " (a stream holds out no pairs)"}
+        wanted = {"train": ""}
+        if self.stream is not None:
+            wanted["val"] = " (a stream holds out no pairs)"
         return [
             f"data.{split}: missing{why}: name the files, for instance --set "
             f'\'data.{split}=["FILE.en","FILE.de"]\''
             for split, why in wanted.items()
-            if not getattr(self, split) and (split == "train" or self.stream is not None)
+            if not getattr(self, split)
         ]
 
     def _broken_rules(self) -> dict[str, bool]:

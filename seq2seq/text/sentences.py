@@ -11,12 +11,13 @@ import re
 
 from seq2seq.text import well_formed
 
-_CLOSING = "\"'”’»›)\\]」』）】"
+CLOSING = "\"'”’»›)\\]」』）】"
+"""What may close a sentence behind its mark, for a set in a pattern."""
 _OPENING = "「『（【“‘«"
 # Most lines are one sentence, which is seen without a segmenter.
-_MAY_END_WITHIN = re.compile(rf"[.!?…][{_CLOSING}]*\s|[。！？．｡।॥۔؟።៕;]")
+_MAY_END_WITHIN = re.compile(rf"[.!?…][{CLOSING}]*\s|[。！？．｡।॥۔؟።៕;]")
 _ENDS_UNSPACED = re.compile(r"[。！？｡।॥۔؟።៕]$")
-_ENDS_QUOTE = re.compile(rf"[。！？｡][{_CLOSING}]+$")
+_ENDS_QUOTE = re.compile(rf"[。！？｡][{CLOSING}]+$")
 _NUMBER = re.compile(r"(?:^|[\s(])\d{1,2}\.$")
 _WORD = re.compile(r"\w")
 

@@ -39,8 +39,7 @@ def source_files(source: Source) -> tuple[str, ...]:
 def encodings_of(source: Source) -> tuple[str | None, ...]:
     """The encoding of each of ``source_files``, where the recipe names one."""
     if isinstance(source, LinesSource):
-        given = source.encoding
-        return given if isinstance(given, tuple) else (given, given)
+        return source.encodings
     return () if isinstance(source, HubSource | ParquetSource) else (source.encoding,)
 
 

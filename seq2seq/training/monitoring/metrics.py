@@ -67,6 +67,7 @@ class Figures:
     def begin_interval(self) -> None:
         """From here on, losses and speed are those of the next record."""
         self._interval = Interval()
+        self._load = load_average()
 
     def count_time(self) -> float:
         """Counts the seconds since the last call as training, and returns them."""
@@ -97,7 +98,7 @@ class Figures:
             memory=found.memory,
             gpu_memory=found.gpu_memory,
             update_ratio=update.movement,
-            load=load_average(),
+            load=self._load,
             unit=self._unit,
         )
 
