@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -172,6 +172,43 @@ class GatedCell(Cell):
     def weights(self) -> list[Tensor]:
         """The parameters in the order of torch's fused functions."""
         return [self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]
+
+
+def fused(
+    run: Callable[..., tuple[Tensor, ...]],
+    x_BTE: Tensor,
+    hidden: Tensor | State,
+    weights: list[Tensor],
+    *,
+    training: bool,
+) -> tuple[Tensor, ...]:
+    """Calls one of torch's fused recurrent networks: one layer, one direction.
+
+    On a GPU autocast would run it in float16, whatever it is set to, where small gradients vanish;
+    so what it should cast is cast here. And cuDNN wants all weights in one piece of memory: others
+    it would copy with a warning.
+
+    Args:
+        run: ``torch.lstm`` or one of its kin.
+        x_BTE: Inputs, (B, T, E).
+        hidden: The state before, as ``run`` takes it, each part (1, B, H).
+        weights: As ``GatedCell.weights`` orders them.
+        training: Whether a backward pass follows.
+
+    Returns:
+        What ``run`` does: outputs (B, T, H), then the state after.
+    """
+    if x_BTE.device.type != "cuda":
+        return run(x_BTE, hidden, weights, True, 1, 0.0, training, False, True)
+    kind = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else x_BTE.dtype
+    with torch.autocast("cuda", enabled=False):
+        flat = torch.cat([weight.flatten() for weight in weights]).to(kind)
+        pieces = flat.split([weight.numel() for weight in weights])
+        weights = [piece.view_as(one) for piece, one in zip(pieces, weights, strict=True)]
+        parts = (hidden,) if isinstance(hidden, Tensor) else hidden
+        parts = tuple(part.to(kind) for part in parts)
+        hidden = parts[0] if isinstance(hidden, Tensor) else parts
+        return run(x_BTE.to(kind), hidden, weights, True, 1, 0.0, training, False, True)
 
 
 def last_real(outputs_BTH: Tensor, lengths_B: Tensor | None) -> Tensor:

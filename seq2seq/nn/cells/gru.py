@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from seq2seq.nn.cells.base import GatedCell, State, last_real
+from seq2seq.nn.cells.base import GatedCell, State, fused, last_real
 
 
 class GruCell(GatedCell):
@@ -32,7 +32,5 @@ class GruCell(GatedCell):
         self, x_BTE: Tensor, state: State, lengths_B: Tensor | None = None
     ) -> tuple[Tensor, State]:
         hidden = state[0].unsqueeze(0).to(x_BTE.dtype)
-        outputs, _ = torch.gru(
-            x_BTE, hidden, self.weights(), True, 1, 0.0, self.training, False, True
-        )
+        outputs, _ = fused(torch.gru, x_BTE, hidden, self.weights(), training=self.training)
         return outputs, (last_real(outputs, lengths_B),)

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from seq2seq.nn.cells.base import GatedCell, State, last_real
+from seq2seq.nn.cells.base import GatedCell, State, fused, last_real
 from seq2seq.recipe.base import Section
 
 
@@ -52,9 +52,7 @@ class LstmCell(GatedCell):
         if lengths_B is not None:
             x_BTE, weights[0] = self._frozen_at_padding(x_BTE, lengths_B)
         hidden = tuple(part.unsqueeze(0).to(x_BTE.dtype) for part in state)
-        outputs, _, memory = torch.lstm(
-            x_BTE, hidden, weights, True, 1, 0.0, self.training, False, True
-        )
+        outputs, _, memory = fused(torch.lstm, x_BTE, hidden, weights, training=self.training)
         return outputs, (last_real(outputs, lengths_B), memory[0])
 
     def _frozen_at_padding(self, x_BTE: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:

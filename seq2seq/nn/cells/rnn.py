@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from seq2seq.nn.cells.base import GatedCell, State, last_real
+from seq2seq.nn.cells.base import GatedCell, State, fused, last_real
 from seq2seq.recipe.base import Section
 
 
@@ -33,5 +33,5 @@ class RnnCell(GatedCell):
     ) -> tuple[Tensor, State]:
         run = torch.rnn_tanh if self.activation == "tanh" else torch.rnn_relu
         hidden = state[0].unsqueeze(0).to(x_BTE.dtype)
-        outputs, _ = run(x_BTE, hidden, self.weights(), True, 1, 0.0, self.training, False, True)
+        outputs, _ = fused(run, x_BTE, hidden, self.weights(), training=self.training)
         return outputs, (last_real(outputs, lengths_B),)
