@@ -19,6 +19,7 @@ from seq2seq.cli.search_options import (
 )
 from seq2seq.cli.translate import check_output
 from seq2seq.errors import MissingExtraError, Seq2SeqError
+from seq2seq.storage.encodings import is_valid
 from seq2seq.storage.lines import corpus_blocks, split_block
 
 EXAMPLE = console.example(
@@ -120,15 +121,22 @@ def _test_set_of(model: str) -> tuple[list[str], list[str], tuple[str, ...]]:
         files.check_counts(paths[0], len(sources), paths[1], len(references))
         return sources, references, paths
     try:
-        from seq2seq.data.reading.corpus import read_pairs, source_files
+        from seq2seq.data.reading.corpus import encodings_of, read_pairs, source_files
     except ModuleNotFoundError as error:
         raise MissingExtraError("reading data.test", "train", error.name or "pyarrow") from None
     pairs = [pair for pair in read_pairs(test) if not pair.misread]
     if not pairs:
         raise Seq2SeqError(f"{model}: the test set of its recipe (data.test) has no pairs")
-    return [pair.source for pair in pairs], [pair.target for pair in pairs], source_files(test)
+    inputs = source_files(test)
+    if wrong := [pair.line for pair in pairs if pair.invalid_utf8]:
+        name, encoding = next(zip(inputs, encodings_of(test), strict=False), ("data.test", None))
+        files.warn_replaced(name, len(wrong), wrong[0], encoding)
+    return [pair.source for pair in pairs], [pair.target for pair in pairs], inputs
 
 
 def _decoded(path: str, encoding: str | None) -> list[str]:
     blocks = corpus_blocks(path, encoding=encoding)
-    return [line.decode("utf-8", "replace") for block in blocks for line in split_block(block)]
+    lines = [line for block in blocks for line in split_block(block)]
+    if wrong := [number for number, line in enumerate(lines, 1) if not is_valid(line)]:
+        files.warn_replaced(path, len(wrong), wrong[0], encoding)
+    return [line.decode("utf-8", "replace") for line in lines]

@@ -12,12 +12,14 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from seq2seq.cli import console
 from seq2seq.errors import Seq2SeqError
 from seq2seq.storage.atomic import output_file, write_errors
-from seq2seq.storage.lines import STANDARD, count_lines, input_lines, name_of
+from seq2seq.storage.lines import STANDARD, count_lines, input_lines, name_of, read_errors
 
 if TYPE_CHECKING:
     from seq2seq.inference.results import ScoredTranslation
@@ -34,15 +36,16 @@ def read_lines(path: str, *, pauses: bool = False) -> Iterator[str]:
     Bytes that are not UTF-8 are replaced by U+FFFD. At the end a warning says in how many lines,
     and where first.
     """
+    return input_lines(path, partial(warn_replaced, path), pauses=pauses)
 
-    def warn(count: int, first: int) -> None:
-        lines = "1 line is" if count == 1 else f"{count:,} lines are"
-        console.warn(
-            f"{name_of(path)}: {lines} not UTF-8 (the first is line {first}); the invalid "
-            "bytes were replaced by U+FFFD"
-        )
 
-    return input_lines(path, warn, pauses=pauses)
+def warn_replaced(path: str, count: int, first: int, encoding: str | None = None) -> None:
+    """Says that lines of a file, of which the first is told, were not in its encoding."""
+    lines = "1 line is" if count == 1 else f"{count:,} lines are"
+    console.warn(
+        f"{name_of(path)}: {lines} not {encoding or 'UTF-8'} (the first is line {first}); the "
+        "invalid bytes were replaced by U+FFFD"
+    )
 
 
 def all_lines(path: str) -> list[str]:
@@ -55,9 +58,7 @@ def all_lines(path: str) -> list[str]:
 
 def read_pairs(source: str, target: str) -> Iterator[tuple[str, str]]:
     """Reads two files line by line; raises ``Seq2SeqError`` where one has fewer lines."""
-    left, right = count_lines(source), count_lines(target)
-    if left is not None and right is not None:
-        check_counts(source, left, target, right)
+    check_inputs(source, target)
     sources, targets = read_lines(source), read_lines(target)
     count = 0
     for text in sources:
@@ -73,6 +74,22 @@ def read_pairs(source: str, target: str) -> Iterator[tuple[str, str]]:
         f"{name_of(source)} and {name_of(target)} have different numbers of lines: one ends after "
         f"line {count:,}; line n of one must belong to line n of the other"
     )
+
+
+def check_inputs(first: str, second: str, *, counts: bool = True) -> None:
+    """Raises an error if a file cannot be read, or their lines are not as many, as far as is known.
+
+    Only of regular files it is, which can be read twice.
+    """
+    known = []
+    for path in (first, second):
+        with read_errors(name_of(path)):
+            if path != STANDARD and Path(path).stat() and Path(path).is_dir():
+                raise IsADirectoryError
+        known.append(count_lines(path))
+    left, right = known
+    if counts and left is not None and right is not None:
+        check_counts(first, left, second, right)
 
 
 def check_standard_input(*paths: str) -> None:

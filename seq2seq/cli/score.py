@@ -164,6 +164,8 @@ def _score_by_model(
     files.check_standard_input(source, *targets)
     if source == STANDARD and len(targets) > 1:
         raise Seq2SeqError("SOURCE is standard input, which can be read only once: give one TARGET")
+    for target in targets:  # before the scores of the first are printed
+        files.check_inputs(source, target, counts=not rescoring.n_best)
     from seq2seq.inference.scoring import Scorer
 
     assert rescoring.model is not None

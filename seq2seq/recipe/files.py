@@ -32,7 +32,7 @@ from seq2seq.recipe.base import (
 )
 from seq2seq.recipe.data import kind_of_file
 from seq2seq.recipe.packaged import packaged_recipes, with_absolute_paths, without_phrasebook
-from seq2seq.recipe.problems import further_problems, problems_of
+from seq2seq.recipe.problems import clamp_stored, further_problems, problems_of
 from seq2seq.recipe.registry import own_keys_known
 from seq2seq.storage.whole import RECIPE_SIZE, read_bytes
 
@@ -124,21 +124,24 @@ def read_recipe_text(name_or_path: str) -> str:
 
 
 def recipe_from_toml(
-    text: str, origin: str, base: Path | None = None, *, cells: bool = True
+    text: str, origin: str, base: Path | None = None, *, cells: bool = True, stored: bool = True
 ) -> Recipe:
     """Reads a recipe from a text, such as one that a run of an older version has stored.
 
-    ``origin`` is what messages call it, such as its path. Paths in it are relative to ``base``, or
-    stay as they are. With ``cells`` cells and attentions must be known, and a cell's own keys are
-    checked where torch is installed, which imports it: only code that runs them needs that. Raises
-    ``RecipeError`` with all that is wrong at once.
+    ``origin`` is what messages call it, such as its path. In a ``stored`` one, numbers above what
+    is allowed now count as the most that is. Paths are relative to ``base``, or stay as they are.
+    With ``cells`` cells and attentions must be known, and a cell's own keys are checked where torch
+    is installed, which imports it: only code that runs them needs that. Raises ``RecipeError`` with
+    all that is wrong at once.
     """
-    return _read(text, origin, base, (), cells=cells, stored=True)
+    return _read(text, origin, base, (), cells=cells, stored=stored)
 
 
 def checked(recipe: Recipe) -> Recipe:
     """Checks a recipe's cells with their own keys, too; keys left out still count as left out."""
-    found: Recipe = _given_as(recipe, recipe_from_toml(recipe_to_toml(recipe), recipe.name))
+    found: Recipe = _given_as(
+        recipe, recipe_from_toml(recipe_to_toml(recipe), recipe.name, stored=False)
+    )
     return found
 
 
@@ -222,13 +225,22 @@ def _read(
         _make_sides(table)
     _take_words(table)
     try:
-        recipe = Recipe.model_validate(table, context=checks)
+        recipe = _validated(table, checks, stored=stored)
     except ValidationError as error:
         problems += problems_of(error, assignments)
         problems += further_problems(table, error, assignments, checks)
     if problems:
         raise RecipeError(origin, list(dict.fromkeys(problems)))  # a union may tell one twice
     return recipe
+
+
+def _validated(table: Table, checks: Checks, *, stored: bool) -> Recipe:
+    try:
+        return Recipe.model_validate(table, context=checks)
+    except ValidationError as error:
+        if not stored or not clamp_stored(table, error):
+            raise
+    return Recipe.model_validate(table, context=checks)
 
 
 def _take_words(table: Table) -> None:

@@ -118,6 +118,22 @@ def further_problems(
             lines += _lines(detail, assignments)
 
 
+def clamp_stored(table: Table, error: ValidationError) -> bool:
+    """Puts numbers that have become too large where they are at most; whether there were any.
+
+    Older versions had no upper bounds. A model's own numbers are what its weights have: they stay.
+    """
+    beyond = [detail for detail in error.errors() if "le" in detail.get("ctx", {})]
+    for detail in beyond:
+        *path, key = _locate(detail).path
+        if path[0] != "model":
+            inner: Any = table
+            for part in path:
+                inner = inner[part]
+            inner[key] = detail["ctx"]["le"]
+    return bool(beyond)
+
+
 def _kinds(annotation: Any) -> tuple[str, ...]:
     """Lists the kinds that a field's union of sections offers; of a cell, all that there are."""
     sections = sections_in(annotation)

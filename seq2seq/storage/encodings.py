@@ -124,9 +124,9 @@ class Head:
         self._strange = self._characters = 0
         self._place = 0  # bytes that were looked at
 
-    def missing(self, size: int) -> bool:
-        """Whether more than this must be there before a line without an end can be judged."""
-        return self._place + size < HEAD
+    def suffices(self, size: int) -> bool:
+        """Whether so many bytes of a line without an end can be judged, and have to be."""
+        return self._place < HEAD <= self._place + size
 
     def fault(self, lines: bytes, *, end: bool = False) -> str | None:
         """What is wrong so far, with the next lines, or all that count; ``end``: there is no more.

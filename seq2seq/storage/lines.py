@@ -284,7 +284,7 @@ def _whole_lines(
         if not end:
             rest.append(read)
             size += len(read)
-            if not waits and head is not None and not head.missing(size):
+            if not waits and head is not None and head.suffices(size):
                 judged(b"".join(rest))
             continue
         block = b"".join((*rest, read[:end]))

@@ -7,6 +7,7 @@ number ("am 3. Mai") or a lone mark.
 
 from __future__ import annotations
 
+import locale
 import re
 
 from seq2seq.text import well_formed
@@ -53,7 +54,8 @@ def split_sentences(text: str, language: str | None = None) -> list[str]:
 def language_of(path: str) -> str | None:
     """The language that a file's name ends with, as ``train.de`` and ``train.de.gz`` do."""
     match = re.search(r"\.([a-z]{2,3})(?:[-_][A-Za-z]+)?(?:\.(?:gz|zst))?$", path)
-    return match[1] if match and match[1] not in ("gz", "zst", "txt", "src", "tok", "bpe") else None
+    known = {name.partition("_")[0] for name in locale.locale_alias.values()}
+    return match[1] if match and match[1] in known else None
 
 
 def _is_end(before: str, after: str, language: str | None) -> bool:

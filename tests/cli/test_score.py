@@ -150,6 +150,34 @@ def test_evaluate_reads_the_test_set_in_its_encoding(
 
 
 @pytest.mark.usefixtures("files")
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("kind", ["lines", "tsv"])
+def test_evaluate_says_where_the_test_set_is_not_in_its_encoding(
+    run, model, monkeypatch, kind: str
+) -> None:
+    Path("bad.de").write_bytes(SOURCE.encode("cp1252") + b"ein \x81\n")
+    Path("good.de").write_text(REFERENCE + "ein\n", encoding="utf-8")
+    Path("bad.tsv").write_bytes(b"ein \x81\tein\n" + b"zwei\tzwei\n" * 2)
+    test = {
+        "lines": {
+            "kind": "lines",
+            "source_path": "bad.de",
+            "target_path": "good.de",
+            "encoding": ["cp1252", "utf-8"],
+        },
+        "tsv": {"kind": "tsv", "path": "bad.tsv", "encoding": "cp1252"},
+    }[kind]
+    named = SimpleNamespace(recipe=Recipe.model_validate({"name": "tiny", "data": {"test": test}}))
+    monkeypatch.setattr(ModelFolder, "open", lambda path: named)
+    done = run("evaluate", model)
+    assert done.code == 0
+    name, line = {"lines": ("bad.de", 3), "tsv": ("bad.tsv", 1)}[kind]
+    assert done.err.startswith(
+        f"warning: {name}: 1 line is not cp1252 (the first is line {line}); the invalid bytes were "
+        "replaced by U+FFFD\n"
+    )
+
+
 def test_evaluate_needs_pairs_in_the_test_set(run, model, monkeypatch) -> None:
     Path("test.tsv").write_text("source\ttarget\n", encoding="utf-8")
     recipe = Recipe.model_validate({"name": "tiny", "data": {"test": "test.tsv"}})

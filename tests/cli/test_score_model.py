@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import math
 from pathlib import Path
@@ -125,6 +126,26 @@ def test_n_best_lists_and_several_files(run, attending, found) -> None:
     assert [row["text"] for row in rows[:3]] == ["Sie", "Der", ""]
     assert rows[:3] == rows[3:]
     assert done.err.count("nbest: perplexity ") == 2
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ("nowhere", "nowhere: no such file"),
+        ("folder", "folder: a folder, where a file is expected"),
+        ("short", "in has 3 lines but short has 1 line: line n of one must belong to line n"),
+        ("packed", "packed: not plain text but gzip data: its name must end in .gz"),
+    ],
+)
+def test_all_files_are_looked_at_before_the_first_is_scored(
+    run, attending, found, second: str, message: str
+) -> None:
+    Path("folder").mkdir()
+    Path("short").write_text("one\n", encoding="utf-8")
+    Path("packed").write_bytes(gzip.compress(b"one\ntwo\nthree\n"))
+    done = run("score", "--model", str(attending / "run"), "in", "out", second)
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
 
 
 def test_batches_change_nothing(run, attending, found) -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
+from annotated_types import Le
 
 from seq2seq.errors import RecipeError
-from seq2seq.recipe.files import load_recipe, recipe_from_toml
+from seq2seq.recipe import Recipe
+from seq2seq.recipe.base import parts_of, tables_in
+from seq2seq.recipe.data import TsvPart
+from seq2seq.recipe.files import load_recipe, recipe_from_toml, recipe_to_toml
 from seq2seq.recipe.schema import json_schema
 
 
@@ -38,7 +44,7 @@ def test_every_number_has_both_bounds() -> None:
 
 def complaint(toml: str) -> str:
     with pytest.raises(RecipeError) as error:
-        recipe_from_toml(toml, "r.toml")
+        recipe_from_toml(toml, "r.toml", stored=False)
     return str(error.value)
 
 
@@ -50,6 +56,34 @@ def test_a_number_beyond_its_bound_is_told_the_bound() -> None:
     assert complaint("[translation]\nbeam = 100000") == (
         "recipe r.toml: translation.beam: must be at least 1 and at most 1000, not 100000"
     )
+
+
+def test_what_older_versions_allowed_and_stored_is_read_as_the_most_that_is_allowed() -> None:
+    """They had no upper bounds; a model's own numbers are told, as its weights have them."""
+    whole = tomllib.loads(recipe_to_toml(Recipe()))
+    whole["data"]["train"] = [{"path": "a.tsv", "weight": 1.0}, {"path": "b.tsv", "weight": 1.0}]
+    looked_at = set()
+    part = (TsvPart, whole["data"]["train"][1])
+    for section, table in [*tables_in(Recipe, whole), part]:
+        for key, field in section.model_fields.items():
+            bounds = [one.le for one in (*field.metadata, *parts_of(field)) if isinstance(one, Le)]
+            if not bounds or section.__module__.endswith("recipe.model"):
+                continue
+            if key == "min_ratio":
+                continue  # not above max_ratio, in older versions too
+            before, most = table.get(key), bounds[0]
+            table[key] = 10**13 if isinstance(most, int) else 1e30
+            text = tomli_w.dumps(whole)
+            table[key] = most
+            allowed = tomli_w.dumps(whole)
+            assert f"{key}: must be " in complaint(text)
+            read = recipe_from_toml(text, "run.json")
+            assert read == recipe_from_toml(allowed, "run.json", stored=False)
+            looked_at.add(key)
+            table[key] = before if before is not None else "none"
+    assert {"weight", "beam", "alpha", "max_source", "max_pieces", "learning_rate"} < looked_at
+    with pytest.raises(RecipeError, match="hidden"):
+        recipe_from_toml("[model.encoder]\nhidden = 10000000000000", "run.json")
 
 
 def test_a_kind_that_is_no_key_hides_nothing() -> None:

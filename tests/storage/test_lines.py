@@ -29,6 +29,7 @@ from seq2seq.storage.encodings import (
 )
 from seq2seq.storage.lines import (
     LONGEST_LINE,
+    _whole_lines,
     corpus_blocks,
     count_lines,
     input_lines,
@@ -406,3 +407,33 @@ def test_the_encoding_to_name_is_told(tmp_path: Path) -> None:
             f"{path}: not UTF-8 text but probably {likely}: if so, give its table in the recipe "
             f'the key encoding = "{likely}"'
         )
+
+
+class Trickle:
+    """A pipe that gives few bytes at a time."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+
+    def read1(self, _: int) -> bytes:
+        count = min(self.left, 2**12)
+        self.left -= count
+        return b"a" * count
+
+
+class Judged(Head):
+    """Counts the bytes that it is given."""
+
+    seen = 0
+
+    def fault(self, lines: bytes, *, end: bool = False) -> str | None:
+        self.seen += len(lines)
+        return super().fault(lines, end=end)
+
+
+def test_a_long_line_from_a_pipe_is_put_together_once() -> None:
+    """Each of its pieces is looked at where the beginning is judged, and at the end."""
+    head, size = Judged(), 4 * 2**20
+    blocks = list(_whole_lines(Trickle(size), "a pipe", head=head, waits=False))
+    assert blocks == [b"a" * size + b"\n"]
+    assert head.seen <= size + 2 * HEAD

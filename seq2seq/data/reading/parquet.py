@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from seq2seq.data.reading.rows import TOO_LONG, Start, listed, pair_of_bytes, remedy
@@ -16,6 +17,7 @@ from seq2seq.text.cleaning import RawPair
 
 _MOST_ROWS = 1024
 _BATCH_BYTES = 2**22
+_LONG = b"too long"  # stands for a value of which no more copies are made
 
 
 def read_parquet(source: ParquetSource, start: Start) -> Iterator[RawPair]:
@@ -68,7 +70,7 @@ def _pair(number: int, values: tuple[bytes | None, ...], source: ParquetSource) 
     for key, value in zip((source.source, source.target), values, strict=True):
         if value is None:
             raise DataError(f"{source.path}, row {number}: {key!r} must be text, not null")
-        if len(value) > LONGEST_LINE:
+        if value is _LONG or len(value) > LONGEST_LINE:
             raise DataError(f"{source.path}, row {number}: {key!r} is {TOO_LONG}")
         texts.append(value)
     return pair_of_bytes(number, texts[0], texts[1])
@@ -118,16 +120,18 @@ def _text_columns(fields: Iterable[pa.Field], prefix: str) -> Iterator[str]:
 
 
 def _column(batch: pa.RecordBatch, path: list[str]) -> list[bytes | None]:
-    """The values of a column; those that are the same in the file are one object."""
+    """The values of a column, ``_LONG`` for long ones; what the file has once is one object."""
     column = batch.column(path[0])
     for step in path[1:]:
         column = column.field(step)
     # As bytes, since Parquet does not promise that its strings are UTF-8.
     if not pa.types.is_dictionary(column.type):
         return list(column.cast(pa.large_binary(), safe=False).to_pylist())
-    indices = column.indices
+    indices, texts = column.indices, column.dictionary
     used = indices.unique().drop_null()
-    values = column.dictionary.take(used).cast(pa.large_binary(), safe=False).to_pylist()
-    by_index: dict[int | None, bytes | None] = dict(zip(used.to_pylist(), values, strict=True))
+    short = used.filter(pc.less_equal(pc.binary_length(texts), LONGEST_LINE).take(used))
+    values = texts.take(short).cast(pa.large_binary(), safe=False).to_pylist()
+    by_index: dict[int | None, bytes | None] = dict.fromkeys(used.to_pylist(), _LONG)
+    by_index.update(zip(short.to_pylist(), values, strict=True))
     by_index[None] = None
     return [by_index[index] for index in indices.to_pylist()]

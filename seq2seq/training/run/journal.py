@@ -16,6 +16,11 @@ from seq2seq.storage import checked_json
 from seq2seq.storage.atomic import append_text, write_text
 from seq2seq.storage.whole import read_bytes
 
+_MADE_AGAIN = frozenset(
+    ("train", "validation", "plan", "buffer", "skipped", "rollback", "changed_data")
+)
+"""What is forgotten where training goes on from before it."""
+
 
 class _Record(BaseModel):
     """What readers rely on of a record, which may have much else."""
@@ -38,8 +43,9 @@ class _Record(BaseModel):
 class Journal:
     """Appends records to a file, and forgets those that a resumed run makes again.
 
-    Records of kind "session" are history, and stay. ``reached`` is the last update that was
-    forgotten, ``listener`` is told of every record, and ``say`` where the file cannot be written.
+    Other records stay: sessions are history, and of what is not known nothing comes again.
+    ``reached`` is the last update that was forgotten, ``listener`` is told of every record, and
+    ``say`` where the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -65,7 +71,7 @@ class Journal:
         if self.path.is_file():
             kept, forgotten = [], [0]
             for record in self.records():
-                if record.get("update", 0) <= update or record.get("kind") == "session":
+                if record.get("update", 0) <= update or record.get("kind") not in _MADE_AGAIN:
                     kept.append(record)
                 else:
                     forgotten.append(record["update"])

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.pairs import problem, read_pairs
 
+from seq2seq.data.reading import parquet
 from seq2seq.recipe.data import ParquetSource
 from seq2seq.storage.lines import LONGEST_LINE
 from seq2seq.text.cleaning import RawPair
@@ -98,6 +99,22 @@ class TestParquet:
         path = self.write(tmp_path / "g.parquet", source=[long * 3], target=["b"])
         assert problem(ParquetSource(path=path)) == (
             f"{path}, row group 0: a value is longer than 16,777,216 bytes: not a sentence"
+        )
+
+    def test_a_long_value_among_small_rows_is_not_copied(self, tmp_path: Path) -> None:
+        """Arrow has unpacked it with its page; it becomes no bytes of Python's."""
+        texts = [f"line {n}" for n in range(1000)]
+        texts[700] = "x" * (2 * LONGEST_LINE)
+        path = str(tmp_path / "f.parquet")
+        pq.write_table(pa.table({"source": texts, "target": texts}), path)
+        (batch,) = pq.ParquetFile(path, read_dictionary=["source"]).iter_batches(1000)
+        values = parquet._column(batch, ["source"])
+        assert [n for n, value in enumerate(values) if value is parquet._LONG] == [700]
+        assert [value for n, value in enumerate(values) if n != 700] == [
+            text.encode() for n, text in enumerate(texts) if n != 700
+        ]
+        assert problem(ParquetSource(path=path)) == (
+            f"{path}, row 701: 'source' is longer than 16,777,216 bytes: not a sentence"
         )
 
     def test_dictionaries_with_many_values(self, tmp_path: Path) -> None:

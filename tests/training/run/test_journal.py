@@ -50,6 +50,16 @@ def test_a_record_without_an_update_stays(journal: Journal) -> None:
     assert journal.records() == [{"kind": "note"}]
 
 
+def test_rewinding_keeps_what_another_program_wrote(journal: Journal) -> None:
+    """A record of a kind that training does not make will not be made again."""
+    foreign = [{"kind": "probe", "update": 40, "accuracy": 0.5}, {"update": 70}]
+    for one in (record(20), foreign[0], record(60), foreign[1]):
+        journal.append(one)
+    journal.rewind(20)
+    assert journal.records() == [record(20), *foreign]
+    assert journal.reached == 60
+
+
 def test_a_line_cut_anywhere_is_left_out(journal: Journal) -> None:
     """Killed while writing: whatever of the last line reached the disk, the others are there."""
     whole = "".join(json.dumps(record(update), ensure_ascii=False) + "\n" for update in (1, 2, 3))
