@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -84,7 +83,7 @@ def test_a_cell_computes_what_a_processor_does(options: dict[str, Any]) -> None:
     for how in ("sequence", "stepwise"):
         ours = run(random_cell(options, 5, 8), "cuda", torch.float32, how)
         for one, other in zip(flat(ours), flat(theirs), strict=True):
-            torch.testing.assert_close(one.cpu().double(), other, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(one.cpu().double(), other, rtol=1e-4, atol=1e-4)
 
 
 def flat(found: tuple[Tensor, list[Tensor], list[Tensor]]) -> list[Tensor]:
@@ -123,7 +122,7 @@ def test_loss_and_gradients_of_models(
     batch = make_batch(random_pairs([(3, 2), (1, 4), (5, 1), (2, 0), (0, 3)]))
     found = []
     for device in ("cpu", "cuda"):
-        model = random_model(options).to(device, torch.float32)
+        model = random_model(options).to(device, torch.float32).train()  # cuDNN asks for it
         loss, nll = Losses(model, 0.1, twice_differentiable=twice)(batch.to(torch.device(device)))
         loss.backward()
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
@@ -255,23 +254,24 @@ class Halved(Silent):
 
 
 def test_a_batch_that_does_not_fit_is_halved(corpus: tuple[Path, Path], tmp_path: Path) -> None:
-    """All that the process may take is what is taken already and 24 MiB."""
-    torch.cuda.empty_cache()
-    whole = torch.cuda.get_device_properties(0).total_memory
-    settings = [
-        *STILL,
-        "training.batch_tokens=8000",
-        "model.decoder.hidden=256",
-        "training.epochs=1",
-    ]
-    settings += ["model.encoder.hidden=256"]
-    recipe = seq2seq.load_recipe(str(corpus[0]), settings)
-    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 24 * 2**20) / whole)
-    try:
+    """A training that may take little more than half of what it would take."""
+    sizes = [f"model.{side}.hidden=256" for side in ("encoder", "decoder")]
+    recipe = seq2seq.load_recipe(str(corpus[0]), [*STILL, *sizes, "training.batch_tokens=8000"])
+    halved, losses = [], []
+    for share in (1.0, 0.6):
+        torch.cuda.empty_cache()
+        if halved:
+            allowed = share * torch.cuda.max_memory_reserved()
+            whole = torch.cuda.get_device_properties(0).total_memory
+            torch.cuda.set_per_process_memory_fraction(allowed / whole)
+        torch.cuda.reset_peak_memory_stats()
         monitor = Halved()
-        result = seq2seq.train(recipe, tmp_path / "r", data=corpus[1], monitor=monitor)
-    finally:
-        torch.cuda.set_per_process_memory_fraction(1.0)
-    assert result.finished
-    assert monitor.halved > 0
-    assert np.isfinite(records(tmp_path / "r", "validation")[-1]["loss"])
+        try:
+            run = tmp_path / str(share)
+            assert seq2seq.train(recipe, run, data=corpus[1], monitor=monitor).finished
+        finally:
+            torch.cuda.set_per_process_memory_fraction(1.0)
+        halved.append(monitor.halved)
+        losses.append([one["loss"] for one in records(run, "validation")])
+    assert halved[0] == 0 < halved[1]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
