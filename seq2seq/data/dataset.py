@@ -20,11 +20,13 @@ from seq2seq.data.reading.corpus import source_files
 from seq2seq.errors import DataError
 from seq2seq.recipe import Data, Recipe
 from seq2seq.recipe.base import left_out
+from seq2seq.recipe.data import TsvSource
 from seq2seq.recipe.files import recipe_from_toml
 from seq2seq.recipe.packaged import quickstart_files, without_phrasebook
 from seq2seq.storage.atomic import file_digest
 from seq2seq.storage.checked_json import DIGEST, check_structure, dumps, loads
 from seq2seq.storage.layout import MANIFEST, PREPARED_FILES, RECIPE, SPLITS, split_file
+from seq2seq.storage.lines import begins_with_mark
 from seq2seq.storage.whole import JSON_SIZE, RECIPE_SIZE, read_bytes
 from seq2seq.text.tokenizer import Tokenizers
 
@@ -34,6 +36,8 @@ _PATH_KEYS = {"path", "source_path", "target_path"}
 _MODEL_KEYS = {"model", "source_model", "target_model"}
 
 FORMAT = 1
+READING = 2
+"""Rises where the same files are read otherwise than before; up to 0.3.0 manifests had none."""
 _SKETCHED = 2**20  # bytes at each of three places
 
 _PHRASEBOOK = {
@@ -281,6 +285,20 @@ def same_content(manifest: Mapping[str, Any], recipe: Recipe) -> bool:
     return not any(_differences("", here, wanted))
 
 
+def read_otherwise(manifest: Mapping[str, Any], data: Data) -> bool:
+    """Whether this version may read a recipe's files otherwise than the one that prepared them.
+
+    Up to 0.3.0 a mark at a text's beginning was text, and so was the header of a table, whose lines
+    might have any number of columns.
+    """
+    if manifest.get("reading") == READING:
+        return False
+    read = [one.source for split in SPLITS for one in sources_of(data, split)]
+    return any(
+        isinstance(one, TsvSource) or any(map(begins_with_mark, source_files(one))) for one in read
+    )
+
+
 def _by_content(
     tables: dict[str, Any], inputs: Mapping[str, Mapping[str, str]] | None
 ) -> dict[str, Any]:
@@ -371,6 +389,7 @@ def write_manifest(
     mixture = _mixture_of(recipe.data, report)
     manifest = {
         "format": FORMAT,
+        "reading": READING,
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in _PACKAGES},

@@ -184,6 +184,12 @@ def corpus_blocks(
         yield from blocks
 
 
+def begins_with_mark(path: str) -> bool:
+    """Whether a corpus's file begins with a mark that says "UTF-8", which is no text."""
+    with _unpacked(path) as stream:
+        return bool(stream.read(len(BOM)) == BOM)
+
+
 def is_packed(path: str) -> bool:
     """Whether a corpus's file is unpacked while it is read, always from its start."""
     return Path(path).suffix in _CODECS

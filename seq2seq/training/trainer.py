@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,8 @@ class Trainer:
         forecast = Forecast.of(self.recipe, self.prepared, per_epoch, weights)
         for line in forecast.lines(self.recipe):
             self.monitor.say(line)
-        for problem in forecast.warnings(self.recipe, fine_tuned=self.tuning is not None):
+        ours = forecast.warnings(self.recipe, fine_tuned=self.tuning is not None)
+        for problem in chain(self.prepared.report.warnings(), ours):
             self.monitor.say(f"warning: {problem}")
         self._record(kind="plan", update=self.state.update, **forecast.record())
 

@@ -84,3 +84,15 @@ def _lowest_digests(file: Path, most: int) -> tuple[npt.NDArray[np.uint64], npt.
         copies = np.bincount(place, counts).astype(np.int64)[:most]
         lowest = lowest[:most]
     return lowest, copies
+
+
+def count_repeated(train: Path, val: Path) -> int:
+    """Counts the validation pairs of a prepared file that are training pairs of another, too."""
+    hashes = np.concatenate([digests_of(batch) for batch in read_batches(val)])
+    known = np.unique(hashes)
+    found = np.zeros(known.shape, dtype=np.bool_)
+    for batch in read_batches(train):
+        numbers = digests_of(batch)
+        place = np.minimum(np.searchsorted(known, numbers), known.size - 1)
+        found[place[known[place] == numbers]] = True
+    return int(np.isin(hashes, known[found]).sum())

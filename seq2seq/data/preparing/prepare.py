@@ -14,7 +14,8 @@ import shutil
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
-from itertools import chain
+from dataclasses import replace
+from itertools import chain, product
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,11 +26,12 @@ from seq2seq.data.dataset import (
     PreparedData,
     input_digests,
     read_manifest,
+    read_otherwise,
     same_content,
     write_manifest,
 )
 from seq2seq.data.mixture import NamedSource, sources_of
-from seq2seq.data.preparing.held_out import hold_out
+from seq2seq.data.preparing.held_out import count_repeated, hold_out
 from seq2seq.data.preparing.statistics import PrepareReport, Seen, SplitCount, peak_memory
 from seq2seq.data.preparing.worker import Result, Work
 from seq2seq.data.preparing.workers import worked
@@ -74,6 +76,7 @@ def prepare(
     sources = _sources(recipe)
     if is_prepared(recipe, output):
         return PreparedData.open(output)
+    _check_val(sources)
     _check_output(output, overwrite)
     with _appearing(output) as folder:
         one = _Preparation(recipe, folder, processes or usable_processors(), progress or Progress())
@@ -87,7 +90,7 @@ def is_prepared(recipe: Recipe, output: Path) -> bool:
         manifest = read_manifest(Path(output))
     except DataError:
         return False
-    return same_content(manifest, recipe)
+    return same_content(manifest, recipe) and not read_otherwise(manifest, recipe.data)
 
 
 def _sources(recipe: Recipe) -> dict[str, tuple[NamedSource, ...]]:
@@ -98,6 +101,19 @@ def _sources(recipe: Recipe) -> dict[str, tuple[NamedSource, ...]]:
         for path in source_files(one.source):
             check_file(path)
     return sources
+
+
+def _check_val(sources: dict[str, tuple[NamedSource, ...]]) -> None:
+    """Raises a DataError if validation pairs are the training pairs' files."""
+    for val, train in product(sources.get("val", ()), sources["train"]):
+        theirs, ours = source_files(val.source), source_files(train.source)
+        same = [Path(one).samefile(other) for one, other in zip(theirs, ours, strict=False)]
+        if same and len(theirs) == len(ours) and all(same):
+            raise DataError(
+                f"data.val ({', '.join(theirs)}) and data.train ({', '.join(ours)}) are the same: "
+                "how text that was trained on is translated says nothing of other text: name other "
+                "pairs, or leave data.val out, and some of the training pairs are held out"
+            )
 
 
 def _check_output(output: Path, overwrite: bool) -> None:
@@ -119,7 +135,7 @@ def _check_output(output: Path, overwrite: bool) -> None:
         )
     if not overwrite:
         raise DataError(
-            f"{output}: holds data that another recipe, or other files, were prepared into: choose "
+            f"{output}: holds data of another recipe, other files or an older version: choose "
             "another folder, or replace it with --overwrite"
         )
 
@@ -175,6 +191,9 @@ class _Preparation:
                 self._tokenize(count, tokenizers, self._folder / split_file(count.split))
             shutil.rmtree(self._raw)
         splits = tuple(count.result() for count in counts)
+        if self._recipe.data.stream is None and "val" in sources:
+            found = count_repeated(*(self._folder / split_file(one) for one in ("train", "val")))
+            splits = tuple(replace(one, in_train=found * (one.name == "val")) for one in splits)
         text = recipe_to_toml(self._recipe)
         (self._folder / RECIPE).write_text(text, encoding="utf-8", newline="\n")
         report = PrepareReport(splits, round(time.monotonic() - begin, 3), peak_memory())

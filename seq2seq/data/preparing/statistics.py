@@ -30,6 +30,7 @@ from seq2seq.text.tokenizer import Tokenizer, Tokenizers
 if TYPE_CHECKING:
     from rich.console import Group
 
+_MUCH_IN_TRAIN = 0.1  # of the validation pairs
 _PERCENTILES = (50, 90, 99)
 _SAMPLE = 100  # lines of a batch whose sentences are counted
 EXAMPLES = 3
@@ -89,6 +90,7 @@ class Split(Corpus):
     target: Side = Side()
     corpora: tuple[Corpus, ...] = ()  # each, in the recipe's order, where that lists several
     sentences: Sentences | None = None  # None: prepared by version 0.3 or older
+    in_train: int = 0  # pairs that are training pairs, too (val only)
 
     def parts(self) -> Iterator[tuple[str, Corpus]]:
         """Yields each corpus, or the split itself, with what to call it."""
@@ -105,6 +107,16 @@ class PrepareReport:
     splits: tuple[Split, ...]
     seconds: float  # from beginning to end
     peak_memory: int  # bytes: the most that this process held, and the largest of its children
+
+    def warnings(self) -> Iterator[str]:
+        """What makes validation say little."""
+        for split in self.splits:
+            if split.in_train > _MUCH_IN_TRAIN * split.kept:
+                yield (
+                    f"{split.in_train:,} of the {split.kept:,} validation pairs are training "
+                    "pairs, too: scores on them are too good; name others as data.val, or leave "
+                    "them out of data.train"
+                )
 
     def to_json(self) -> dict[str, Any]:
         """The report in plain values, which ``from_json`` reads."""
@@ -169,6 +181,7 @@ def report_table(report: PrepareReport) -> Group:
 
 def _notes(report: PrepareReport) -> Iterator[str]:
     """What the tables do not say, a line each."""
+    yield from (f"warning: {words}" for words in report.warnings())
     parts = [part for split in report.splits for part in split.parts()]
     if any(split.held_out for split in report.splits):
         val = next(split for split in report.splits if split.name == "val")

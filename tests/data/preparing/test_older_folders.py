@@ -79,3 +79,30 @@ def test_where_the_text_was_changed_the_message_says_what_to_do(
         "again into another folder and begin a new run with it, or train on with what was "
         "prepared: --changed-data"
     )
+
+
+@pytest.mark.parametrize(
+    ("train", "same"),
+    [
+        ({"a": "kato {n}\n", "b": "KATO {n}\n"}, True),
+        ({"a": "\ufeffkato {n}\n", "b": "KATO {n}\n"}, False),  # was text
+        ({"tsv": "kato {n}\tKATO {n}\n"}, False),  # columns and headers are found out now
+    ],
+)
+def test_what_is_read_otherwise_now_is_prepared_again(
+    tmp_path: Path, train: dict[str, str], same: bool
+) -> None:
+    for suffix, line in train.items():
+        lines = "".join(line.format(n=n) for n in range(99))
+        (tmp_path / f"train.{suffix}").write_text(lines, "utf-8")
+    paths = [str(tmp_path / f"train.{suffix}") for suffix in train]
+    data = {"train": paths if len(paths) > 1 else paths[0]}
+    recipe = Recipe.model_validate({"data": data})
+    made = prepare(recipe, tmp_path / "out", processes=1).folder
+    assert is_prepared(recipe, made)
+    manifest = json.loads((made / MANIFEST).read_text(encoding="utf-8"))
+    manifest.pop(SUM)
+    del manifest["reading"]  # which 0.3.0 did not write
+    (made / MANIFEST).write_bytes(checked_json.dumps(manifest))
+    assert is_prepared(recipe, made) == same
+    PreparedData.open(made).check_fits(recipe)  # a run goes on with what was prepared

@@ -298,7 +298,7 @@ def test_a_folder_of_the_same_recipe_and_files_is_kept(
     another = recipe_for(cleaning={"max_length": 5})
     assert not is_prepared(another, output)
     message = (
-        f"{output}: holds data that another recipe, or other files, were prepared into: choose "
+        f"{output}: holds data of another recipe, other files or an older version: choose "
         "another folder, or replace it with --overwrite"
     )
     assert problem(another, output) == message
@@ -774,3 +774,58 @@ def test_names_that_are_not_utf8_are_refused_before_anything_is_done(
         with pytest.raises(Seq2SeqError, match=r"this name is not UTF-8: give it another$"):
             seq2seq.train(recipe_for(), **where)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("tokenizer", [{"vocab_size": 90}, {"model": "given"}])
+def test_validation_pairs_that_are_trained_on_are_counted(
+    corpus: Corpus, recipe_for: Make, tmp_path: Path, tokenizer: dict[str, object]
+) -> None:
+    if "model" in tokenizer:
+        made = prepare(recipe_for(), tmp_path / "before").folder
+        tokenizer = {"model": str(made / "tokenizer.model")}
+    recipe = recipe_for(tokenizer=tokenizer)
+    train, val, test = prepare(recipe, tmp_path / "out").report.splits
+    known = set(zip(corpus["train.a"], corpus["train.b"], strict=True))
+    pairs = list(zip(corpus["val.a"], corpus["val.b"], strict=True))
+    assert val.in_train == sum(pair in known for pair in pairs) == 38
+    assert (train.in_train, test.in_train) == (0, 0)
+    (warning,) = PreparedData.open(tmp_path / "out").report.warnings()
+    assert warning == (
+        "38 of the 40 validation pairs are training pairs, too: scores on them are too good; name "
+        "others as data.val, or leave them out of data.train"
+    )
+
+
+@pytest.mark.parametrize("repeated", [0, 4, 5])
+def test_few_validation_pairs_that_are_trained_on_are_no_matter(
+    corpus: Corpus, recipe_for: Make, tmp_path: Path, repeated: int
+) -> None:
+    for side in ("a", "b"):
+        lines = corpus[f"train.{side}"][:repeated] + [f"nova {n}" for n in range(40 - repeated)]
+        (tmp_path / f"val.{side}").write_text("".join(f"{one}\n" for one in lines), "utf-8")
+    report = prepare(recipe_for(), tmp_path / "out").report
+    assert report.splits[1].in_train == repeated
+    assert len(list(report.warnings())) == (repeated > 4)
+
+
+def test_validation_on_the_training_files_is_refused(
+    corpus: Corpus, recipe_for: Make, tmp_path: Path
+) -> None:
+    a, b = str(tmp_path / "train.a"), str(tmp_path / "train.b")
+    (tmp_path / "link.b").symlink_to(b)
+    (tmp_path / "rows.tsv").write_text("kato\tKATO\nhundo\tHUNDO\n", "utf-8")
+    rows, other = {"path": str(tmp_path / "rows.tsv")}, [str(tmp_path / f"val.{s}") for s in "ab"]
+    link = str(tmp_path / "link.b")
+    for data, named in (
+        ({"train": [a, b], "val": [a, link]}, (f"{a}, {link}", f"{a}, {b}")),
+        ({"train": [other, rows], "val": rows}, (rows["path"], rows["path"])),
+    ):
+        assert problem(recipe_for(data=data), tmp_path / "out") == (
+            f"data.val ({named[0]}) and data.train ({named[1]}) are the same: how text that was "
+            "trained on is translated says nothing of other text: name other pairs, or leave "
+            "data.val out, and some of the training pairs are held out"
+        )
+    assert not (tmp_path / "out").exists()
+    one_side = recipe_for(data={"train": [a, b], "val": [a, str(tmp_path / "other.b")]})
+    (tmp_path / "other.b").write_text("nova\n" * 900, "utf-8")
+    assert len(prepare(one_side, tmp_path / "out").val) == 900
