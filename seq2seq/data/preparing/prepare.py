@@ -59,6 +59,7 @@ def prepare(
     processes: int | None = None,
     progress: Progress | None = None,
     overwrite: bool = False,
+    same_val: bool = False,
 ) -> PreparedData:
     """Prepares the corpus that a recipe names; see ``api.prepare``.
 
@@ -66,7 +67,8 @@ def prepare(
     validation pairs, some of the clean training pairs become those. The folder appears under its
     name when it is complete, or not at all. A folder that the same recipe has prepared from the
     same files is not made again. The same input gives the same Arrow and tokenizer files, byte for
-    byte, by any number of processes; None: one a processor.
+    byte, by any number of processes; None: one a processor. ``same_val`` allows validation on the
+    training files, which is else refused.
 
     Raises ``RecipeError`` if training data is missing, or validation data of a stream,
     ``DataError`` if the data cannot be read, is unfit, or cannot be written, ``ModelError`` if a
@@ -76,7 +78,8 @@ def prepare(
     sources = _sources(recipe)
     if is_prepared(recipe, output):
         return PreparedData.open(output)
-    _check_val(sources)
+    if not same_val:
+        _check_val(sources)
     _check_output(output, overwrite)
     with _appearing(output) as folder:
         one = _Preparation(recipe, folder, processes or usable_processors(), progress or Progress())

@@ -128,7 +128,7 @@ class OldValSearch:
             }
         )
         with tempfile.TemporaryDirectory(prefix="seq2seq-") as place:
-            prepared = prepare(recipe, Path(place) / "data", processes=1)
+            prepared = prepare(recipe, Path(place) / "data", processes=1, same_val=True)
             _copy(prepared.folder / _VAL, self.target)
             return next(one for one in prepared.report.splits if one.name == "val")
 
