@@ -17,6 +17,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from seq2seq.data.dataset import PairDataset, PreparedData
+from seq2seq.data.preparing.held_out import count_repeated
 from seq2seq.errors import DataError, ModelError, RecipeError, Seq2SeqError
 from seq2seq.recipe import Recipe, Section
 from seq2seq.recipe.base import Checks
@@ -37,6 +38,7 @@ from seq2seq.training.run import about_run
 from seq2seq.training.run.journal import Journal
 from seq2seq.training.updater import Updater
 
+_MANY_SEEN = 0.05  # of the old validation pairs; short ones may stand in any corpus
 _MANY_UNKNOWN = 0.005  # of the pieces; a tokenizer knows nearly all of its own training text
 
 
@@ -97,9 +99,21 @@ class FineTuning:
             path.unlink()
             self.notes.append("the old validation set is the new one: it is measured once")
             return
+        self._warn_of_seen(path, prepared)
         lines = self.source.recipe.training.validation.lines
         self.record["old_val"] = {**describe(path, found), "lines": lines}
         self.old = OldVal(PairDataset.open(path), lines)
+
+    def _warn_of_seen(self, old: Path, prepared: PreparedData) -> None:
+        """Warns where the old validation pairs are trained on, as parts of the old corpus."""
+        if prepared.stored is None:
+            return
+        seen, count = count_repeated(prepared.stored.path, old), len(PairDataset.open(old))
+        if seen > _MANY_SEEN * count:
+            self.notes.append(
+                f"warning: {seen:,} of the {count:,} pairs of the old validation set are among the "
+                "training pairs: its figures are too good; name others with --old-val SOURCE TARGET"
+            )
 
     def _warn_of_unknown(self, prepared: PreparedData) -> None:
         for split in prepared.report.splits:

@@ -430,6 +430,26 @@ def test_the_old_set_is_found_by_the_recipe_where_the_run_has_no_data(
     assert init["old_val"]["from"] == f"{place / 'val.en'}, {place / 'val.de'}"
 
 
+def test_an_old_set_that_is_trained_on_is_warned_of(place: Path, tmp_path: Path) -> None:
+    """Who mixes the old corpus in may mix in pairs that the first run had held out."""
+    old = tuple((place / f"val.{side}").read_text(encoding="utf-8") for side in ("en", "de"))
+    new = tuple((place / f"d.{side}").read_text(encoding="utf-8") for side in ("en", "de"))
+    count = old[0].count("\n")
+    for rows, warned in ((count, True), (count // 20, False)):
+        for side, theirs, ours in zip(("en", "de"), old, new, strict=True):
+            lines = [*ours.splitlines(keepends=True), *theirs.splitlines(keepends=True)[:rows]]
+            (tmp_path / f"mixed.{side}").write_text("".join(lines), encoding="utf-8")
+        train = [str(tmp_path / f"mixed.{side}") for side in ("en", "de")]
+        heard, _ = tuned(
+            place, tmp_path / f"run{rows}", "training.updates=1", f"data.train={train}"
+        )
+        expected = (
+            f"warning: {count:,} of the {count:,} pairs of the old validation set are among the "
+            "training pairs: its figures are too good; name others with --old-val SOURCE TARGET"
+        )
+        assert heard.about("warning: ") == [expected] * warned
+
+
 @pytest.mark.parametrize("known", ["inputs", "report"])
 def test_a_changed_old_set_is_not_used(place: Path, tmp_path: Path, known: str) -> None:
     (tmp_path / "files").mkdir()
