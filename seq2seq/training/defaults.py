@@ -22,7 +22,12 @@ WARMUP_SHARE = 10
 VALIDATIONS = 12
 """Validations where neither they nor the length is given; each takes as long as some updates."""
 FINE_TUNED = 0.2
-"""The rate and the length of fine-tuning, as shares of those of a training from nothing."""
+"""The rate and the length of fine-tuning, as shares of those of a training from nothing.
+
+Tried on 1,000 pairs and the model of 3,000 others. Of the same kind, no rate or length helps:
+without the old pairs, what they taught is lost. Of another domain, a higher rate learns and
+forgets more.
+"""
 FEWEST_EPOCHS = 3
 
 
