@@ -194,13 +194,13 @@ def _score_file(
     total, tokens, count = 0.0, 0, 0
     sources: deque[str] = deque()
 
-    def kept() -> Iterator[tuple[str, Given]]:
+    def noted() -> Iterator[tuple[str, Given]]:
         for source, text in pairs:
             sources.append(source)
             yield source, text
 
     with files.write_lines(STANDARD) as output:
-        found = scorer.score(kept())
+        found = scorer.score(noted())
         if sys.stderr.isatty() and not sys.stdout.isatty():  # else the scores are to be seen
             found = console.with_progress(found, partial(count_lines, target), "scoring")
         for one in found:

@@ -259,7 +259,7 @@ def source_batch(rows: Sequence[Sequence[int]]) -> SourceBatch:
 def batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
     """Cuts lines into batches of about equal lengths, leaving out those of length 0."""
     widths = np.array(lengths, dtype=np.int64)
-    filled = np.flatnonzero(widths)
+    not_empty = np.flatnonzero(widths)
     bounds = Bounds(batch_size * _PIECES_A_LINE, batch_size)
-    for batch in length_batches(widths[filled], bounds):
-        yield filled[batch].tolist()
+    for batch in length_batches(widths[not_empty], bounds):
+        yield not_empty[batch].tolist()

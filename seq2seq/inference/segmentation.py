@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from seq2seq.ids import UNK
 from seq2seq.inference.results import Note
-from seq2seq.inference.trained_on import ANY, TrainedOn
+from seq2seq.inference.trained_on import NO_LIMITS, TrainedOn
 from seq2seq.search import Constraints
 from seq2seq.text.sentences import CLOSING, split_sentences
 from seq2seq.text.tokenizer import Tokenizer
@@ -34,7 +34,7 @@ _BYTES = 4  # the most pieces that a character unknown to the tokenizer becomes,
 
 
 def split_line(
-    line: str, limit: int, count: Count, taken: TrainedOn = ANY, *, first: int = 1
+    line: str, limit: int, count: Count, taken: TrainedOn = NO_LIMITS, *, first: int = 1
 ) -> list[str]:
     """Splits a line into segments of at most ``limit`` pieces, none empty or all white space.
 

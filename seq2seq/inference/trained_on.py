@@ -66,8 +66,8 @@ class TrainedOn:
         )
 
 
-ANY = TrainedOn()
-"""Lines of any kind."""
+NO_LIMITS = TrainedOn()
+"""Lines of any length and number of sentences are taken whole."""
 
 
 @dataclass(frozen=True)

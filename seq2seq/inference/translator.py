@@ -32,7 +32,7 @@ from seq2seq.inference.request import (
 )
 from seq2seq.inference.results import ScoredTranslation, Warnings, best_translation, warned
 from seq2seq.inference.segmentation import Reader, Segment
-from seq2seq.inference.trained_on import ANY, TrainedOn
+from seq2seq.inference.trained_on import NO_LIMITS, TrainedOn
 from seq2seq.recipe import Translation
 from seq2seq.search import Constraints, Hypothesis, StepModel, check_bounds, run_search
 from seq2seq.search.constraints.pieces import PieceTable
@@ -70,7 +70,7 @@ class Translator:
         tokenizers: Tokenizers,
         options: Translation,
         *,
-        trained_on: TrainedOn = ANY,
+        trained_on: TrainedOn = NO_LIMITS,
         attention: bool = False,
         shortlist: bool = False,
         warns: bool = False,

@@ -405,9 +405,9 @@ class Trainer:
     def _failure(self, why: str, advice: str = "") -> str:
         """The message of a training that fails; some errors bring their own advice."""
         if self.run is not None:
-            kept = self.run.folder.kept()
+            saved = self.run.folder.what_is_saved()
         else:
-            kept = f"the last checkpoint, if there is one, is {self.path / LAST}"
-        return f"training stopped at update {self.state.update}: {why}; {kept}" + (
+            saved = f"the last checkpoint, if there is one, is {self.path / LAST}"
+        return f"training stopped at update {self.state.update}: {why}; {saved}" + (
             f"; {advice}" if advice else ""
         )

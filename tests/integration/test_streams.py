@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from support.tiny import write_recipe
 CORPORA = """train = [
   ["train.en", "train.de"],
   {path = "more.tsv.gz", weight = 0.5},
-  {source_path = "val.en", target_path = "val.de", weight = 0.25},
+  {source_path = "talks.en", target_path = "talks.de", weight = 0.25},
 ]
 stream = {buffer = 1024}
 """
@@ -45,6 +46,8 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     recipe.write_text(text, encoding="utf-8")
     lines = "".join(f"{n} dogs\t{n} Hunde\n" for n in range(500))
     (folder / "more.tsv.gz").write_bytes(gzip.compress(lines.encode()))
+    for side in ("en", "de"):
+        shutil.copy(folder / f"val.{side}", folder / f"talks.{side}")
     data, run = folder / "data", folder / "whole"
     seq2seq_command("prepare", str(recipe), "-o", str(data))
     done = run_python("-m", "support.killed", str(recipe), str(data), str(run), "update", "0")
@@ -107,7 +110,7 @@ def test_a_changed_file_is_told_as_ever(begun: tuple[Path, Path, Path], tmp_path
     folder = recipe.parent
     corpora = (
         f"[['{copy}', '{folder}/train.de'], {{path='{folder}/more.tsv.gz', weight=0.5}}, "
-        f"{{source_path='{folder}/val.en', target_path='{folder}/val.de', weight=0.25}}]"
+        f"{{source_path='{folder}/talks.en', target_path='{folder}/talks.de', weight=0.25}}]"
     )
     arguments = [str(recipe), "--set", wish.format(corpora=corpora), "--data", str(data)]
     ended = seq2seq_command(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -51,3 +53,18 @@ def test_a_second_name_of_a_file_is_not_emptied(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"\.lock: a link, where a lock is expected: remove it$"):
         Lock(run)
     assert theirs.read_text() == "text"
+
+
+def test_a_copy_of_hard_links_goes_on_without_the_lock_that_it_shares(tmp_path: Path) -> None:
+    """As the documentation says; the training in the original keeps its own."""
+    run, copy = tmp_path / "run", tmp_path / "copy"
+    run.mkdir()
+    lock = Lock(run)
+    shutil.copytree(run, copy, copy_function=os.link)
+    with pytest.raises(ModelError, match=r"\.lock: a link, where a lock is expected: remove it$"):
+        Lock(copy)
+    (copy / ".lock").unlink()
+    Lock(copy).release()
+    with pytest.raises(ModelError, match="another process is training in"):
+        Lock(run)
+    lock.release()

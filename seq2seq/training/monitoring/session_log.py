@@ -116,8 +116,8 @@ class SessionLog:
         try:
             if make is not None:
                 return write_examples(path, make(), update)
-            kept = checked_json.loads(read_bytes(path, JSON_SIZE))
-            return kept if kept.get("update") == update else None
+            stored = checked_json.loads(read_bytes(path, JSON_SIZE))
+            return stored if stored.get("update") == update else None
         except (FileNotFoundError, ValueError):
             return None
         except OSError as error:

@@ -233,7 +233,7 @@ class RunFolder:
                 return checkpoint
         return None
 
-    def kept(self) -> str:
+    def what_is_saved(self) -> str:
         """Says what is left where training fails, as a part of a sentence."""
         last = self.path / LAST
         return f"the last checkpoint is {last}" if last.exists() else "nothing was saved"
