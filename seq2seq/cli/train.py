@@ -106,6 +106,12 @@ def train(
         raise typer.Exit(INTERRUPTED)
 
 
+_NOT_BETTER = (
+    "  no update was better on the new validation set: the model is as it was; give the old pairs "
+    "in data.train too, or another training.learning_rate"
+)
+
+
 def _summary(result: TrainingResult) -> list[str]:
     """What to know at the end, and what to do next."""
     minutes, seconds = divmod(round(result.seconds), 60)
@@ -136,6 +142,8 @@ def _summary(result: TrainingResult) -> list[str]:
         lines.append(f"best validation: {', '.join(scores)} at update {result.best['update']:,}")
         if result.start:
             lines += _changed(result, result.start, result.best)
+            if result.finished and result.updates and not result.best["update"]:
+                lines.append(_NOT_BETTER)
     if result.finished:
         run = shlex.quote(str(result.run))
         lines += [

@@ -163,6 +163,15 @@ def test_fine_tuning_says_what_became_of_both_validation_sets(run, trained) -> N
     assert calls[0][-1] == Begin(Path("runs/general"), (Path("old.en"), Path("old.de")))
 
 
+def test_fine_tuning_that_made_nothing_better_says_so(run, trained) -> None:
+    start = {"update": 0, "loss": 2.0, "bleu": 10.0}
+    told = "no update was better on the new validation set: the model is as it was; "
+    trained(best=start, start=start)
+    assert told in run("train", "quickstart", "--init-from", "runs/general").out
+    trained(best=BEST, start=start)
+    assert told not in run("train", "quickstart", "--init-from", "runs/general").out
+
+
 def test_sets_without_bleu_or_without_an_old_one_are_told_by_what_there_is(run, trained) -> None:
     best = {"update": 5, "loss": 1.0, "bleu": None}
     trained(best=best, start={"update": 0, "loss": 2.0, "bleu": None})
