@@ -56,7 +56,8 @@ def evaluate(
 
     The scores are sacreBLEU's BLEU, chrF and TER, with their signatures.
     """
-    from seq2seq.inference.results import best_translation
+    from seq2seq.inference.request import request_and_constraints
+    from seq2seq.inference.results import Warnings, best_translation, warned
 
     check_together(searching, penalties, sampled, running)
     scoring.check()  # not only after an hour of translating
@@ -67,8 +68,9 @@ def evaluate(
         check_output(output, model, *inputs)
     with running.loaded(model) as translator:
         options = options_of(translator.search_options, searching, penalties, sampled, lengths)
-        found = translator.stream(
-            sources,
+        request, _ = request_and_constraints(
+            translator.search_options,
+            translator.options,
             options=options,
             n_best=n_best,
             batch_size=running.batch_size or 64,
@@ -77,11 +79,17 @@ def evaluate(
         )
         translations: list[str] = []
         # Opened first: an output that cannot be written must not be found out after an hour.
-        with files.write_lines(output) if output is not None else nullcontext() as file:
-            for several in console.with_progress(found, len(sources), "translating"):
+        with (
+            files.write_lines(output) if output is not None else nullcontext() as file,
+            console.progress() as shown,
+        ):
+            shown.start("translating", len(sources))
+            found = translator.run(sources, request, advance=shown.advance)
+            for several in warned(found, Warnings(console.warn)):
                 translations.append(best_translation(several).text)
                 if file is not None:
                     file.write(translations[-1])
+            shown.finish()
     scoring.show(translations, [references], {"model": model, "beam": options.beam})
 
 

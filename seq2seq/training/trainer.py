@@ -119,6 +119,7 @@ class Trainer:
                 if self.state.update % TIDY_EVERY == 0:
                     give_back_memory()
                 self._validate_or_save()
+                self._figures.count_time()  # it is no part of the next update's speed
         if self.plan.reason_to_stop(self.state):
             if isinstance(self.options.average, LastK):
                 self._try_mean(self.options.average.count)

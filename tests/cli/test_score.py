@@ -8,6 +8,8 @@ from types import SimpleNamespace
 import pytest
 import sacrebleu
 
+from seq2seq.cli import console
+from seq2seq.cli.console import LineProgress
 from seq2seq.errors import ModelError
 from seq2seq.inference.model_folder import ModelFolder
 from seq2seq.inference.translator import ScoredTranslation, Translator
@@ -112,6 +114,22 @@ def test_evaluate_translates_and_scores(run, model) -> None:
     assert Path("mine.de").read_text(encoding="utf-8") == SOURCE
     assert done.out == run("score", "mine.de", "test.de").out
     assert done.err.startswith("translating: 2 in ")
+
+
+@pytest.mark.usefixtures("files")
+def test_the_progress_of_evaluate_is_that_of_translating(
+    run, model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not of lines given out, of which all of a window come at once, in the end."""
+    told: list[float] = []
+
+    class Telling(LineProgress):
+        def advance(self, count: float) -> None:
+            told.append(count)
+
+    monkeypatch.setattr(console, "progress", Telling)
+    assert run("evaluate", model, "other.de", "test.de").code == 0
+    assert told == [2.0]
 
 
 @pytest.mark.usefixtures("files")
@@ -239,11 +257,11 @@ def test_evaluate_checks_before_it_translates(run, monkeypatch) -> None:
 
 @pytest.mark.usefixtures("files")
 def test_evaluate_finds_a_bad_output_before_it_translates(run, model, monkeypatch) -> None:
-    def stream(*args: object, **options: object) -> Iterator[list[ScoredTranslation]]:
+    def translated(*args: object, **options: object) -> Iterator[list[ScoredTranslation]]:
         pytest.fail("translated for nothing")
         yield []
 
-    monkeypatch.setattr(Translator, "stream", stream)
+    monkeypatch.setattr(Translator, "run", translated)
     done = run("evaluate", model, "out.de", "test.de", "-o", "nowhere/mine.de")
     assert (done.code, done.out) == (2, "")
     assert done.err == "error: nowhere/mine.de: there is no folder nowhere to write it in\n"
@@ -251,11 +269,11 @@ def test_evaluate_finds_a_bad_output_before_it_translates(run, model, monkeypatc
 
 @pytest.mark.usefixtures("files")
 def test_evaluate_writes_all_translations_or_no_file(run, model, monkeypatch) -> None:
-    def stream(*args: object, **options: object) -> Iterator[list[ScoredTranslation]]:
+    def translated(*args: object, **options: object) -> Iterator[list[ScoredTranslation]]:
         yield [ScoredTranslation("ein Hund", 0.0, 0.0, False)]
         raise ModelError("the model's numbers are broken")
 
-    monkeypatch.setattr(Translator, "stream", stream)
+    monkeypatch.setattr(Translator, "run", translated)
     Path("mine.de").write_bytes(b"precious\n")
     before = sorted(Path().iterdir())
     done = run("evaluate", model, "out.de", "test.de", "-o", "mine.de")

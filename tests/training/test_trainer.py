@@ -30,13 +30,14 @@ from seq2seq.tasks import task_for
 from seq2seq.training.batches import UpdateBatches
 from seq2seq.training.batches.prepared import PreparedBatches
 from seq2seq.training.evaluation import Evaluator, Validated
-from seq2seq.training.monitoring import Monitor, Silent
+from seq2seq.training.monitoring import Monitor, Silent, Step, metrics
 from seq2seq.training.optim import LossAndGradient, NotFiniteError
 from seq2seq.training.optim.first_order import FirstOrder
 from seq2seq.training.run import RunFolder
 from seq2seq.training.run.checkpoint import load_checkpoint, save_checkpoint
 from seq2seq.training.session import train
 from seq2seq.training.state import TrainingResult
+from seq2seq.training.trainer import Trainer
 from seq2seq.training.updater import BatchObjective, Updater
 
 
@@ -504,3 +505,40 @@ def test_the_result_names_the_signal_that_ended_training(
     assert (stopped.finished, stopped.signal, stopped.updates) == (False, name, 10)
     finished = run(corpus, tmp_path / "r", "training.updates=30")
     assert (finished.finished, finished.signal, finished.updates) == (True, "", 30)
+
+
+class Speeds(Silent):
+    """Remembers what is shown of updates."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: list[Step] = []
+
+    def step(self, step: Step) -> None:
+        self.steps.append(step)
+
+
+def test_saving_counts_as_training_but_not_as_its_speed(
+    corpus: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Updates of a second, and checkpoints of a thousand, by a clock of the test's."""
+    now = [0.0]
+    monkeypatch.setattr(metrics.time, "monotonic", lambda: now[0])
+    real_update, real_save = Updater.update, Trainer._save
+
+    def update(self: Updater, *arguments: Any, **options: Any) -> Any:
+        now[0] += 1.0
+        return real_update(self, *arguments, **options)
+
+    def save(self: Trainer) -> None:
+        now[0] += 1000.0
+        real_save(self)
+
+    monkeypatch.setattr(Updater, "update", update)
+    monkeypatch.setattr(Trainer, "_save", save)
+    monitor = Speeds()
+    run(corpus, tmp_path / "r", "training.checkpoint_every=7", monitor=monitor)
+    tokens = [step.tokens_per_second for step in monitor.steps]
+    assert min(tokens) > max(tokens) / 10
+    path = tmp_path / "r/last/state.json"
+    assert json.loads(path.read_text(encoding="utf-8"))["state"]["seconds"] > 3000.0
