@@ -4,9 +4,29 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+HERE = Path(__file__).parent
+# What takes a minute or more begins first, the longest at the head: with several cores, a long file
+# that began last would leave all others idle.
+LONG = [
+    HERE / name
+    for name in (
+        "integration/test_torchrun.py",
+        "integration/test_translation.py",
+        "integration/test_resume.py",
+        "integration/test_streams.py",
+        "scripts/test_growth.py",
+        "training/distributed/test_torch_group.py",
+        "integration/test_foreign_cell.py",
+        "integration/test_signals.py",
+        "test_readme.py",
+    )
+]
+assert all(path.is_file() for path in LONG), "a file was moved"
 
 # A shell starts background jobs with SIGINT ignored, and children inherit that: the tests that
 # interrupt a process would wait for ever.
@@ -31,3 +51,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
         if not torch.cuda.is_available():
             pytest.skip("there is no CUDA device; scripts/test -m gpu runs it where there is one")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {path: place for place, path in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(LONG)))
