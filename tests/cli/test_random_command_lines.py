@@ -181,11 +181,11 @@ def world(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def is_asked_for(name: str, words: list[str]) -> bool:
-    """Whether a command line may write a file."""
+    """Whether a command line may write a file, or make a folder for it."""
     given_ = [words[i + 1] for i, word in enumerate(words[:-1]) if word in WRITES]
     defaults = {"train": ["runs"], "prepare": ["data"], "report": words[1:]}
     allowed = [os.path.normpath(one) for one in [*given_, *defaults.get(words[0], [])] if one]
-    return any(name == one or name.startswith(f"{one}/") for one in allowed)
+    return any(f"{name}/".startswith(f"{one}/") or one.startswith(f"{name}/") for one in allowed)
 
 
 def check(run: Callable[..., Any], words: list[str], stdin: bytes, world: Path) -> None:
