@@ -114,6 +114,11 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(escape, text)
 
 
+def number_of(count: int, noun: str) -> str:
+    """A count in words: "1 pair", "1,000 pairs"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def check_names(*paths: object) -> None:
     """Raises a ``Seq2SeqError`` for a path that is not UTF-8: no JSON or TOML could hold it."""
     for path in paths:

@@ -23,7 +23,7 @@ from seq2seq.data.dataset import PreparedData
 from seq2seq.errors import DataError, ModelError, TrainingError, is_out_of_memory
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.training import LastK
-from seq2seq.storage.layout import CHECKPOINTS, LAST, METRICS
+from seq2seq.storage.layout import CHECKPOINTS, DATA, LAST, METRICS
 from seq2seq.training.batches import Batches, UpdateBatches
 from seq2seq.training.distributed import ProcessGroup
 from seq2seq.training.evaluation import Evaluator, Forgetting, Validated
@@ -130,6 +130,9 @@ class Trainer:
         """Says and records what is going to happen, at a run's beginning and where it changed."""
         if self.run is None or (self.state.update and not self.run.folder.changed):
             return
+        if not self.state.update and self.prepared.folder == self.path / DATA:
+            for line in self.prepared.report.drops():  # `prepare` would have shown them
+                self.monitor.say(line)
         weights = sum(one.numel() for one in self.updater.model.parameters())
         per_epoch = self.batches.per_epoch()
         forecast = Forecast.of(self.recipe, self.prepared, per_epoch, weights)

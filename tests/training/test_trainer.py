@@ -422,6 +422,28 @@ def test_what_was_learned_is_kept_where_the_next_pairs_cannot_be_read(
     assert same(weights(tmp_path / "r/last"), weights(tmp_path / "whole/last"))
 
 
+def test_what_the_runs_own_preparing_dropped_is_told_once(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, ["training.updates=3"])
+    source, target = tmp_path / "train.en", tmp_path / "train.de"
+    texts = target.read_text(encoding="utf-8").split("\n")
+    texts[1:299:2] = [""] * 149
+    target.write_text("\n".join(texts), encoding="utf-8")
+    lines = source.read_text(encoding="utf-8").split("\n")
+    source.write_text("\n".join(["tab\x01", *lines[1:]]), encoding="utf-8")
+    told = Told()
+    train(recipe, tmp_path / "r", threads=1, monitor=told)
+    assert told.lines[0] == (
+        "train: 150 of 300 pairs dropped: empty 149 (first: line 2), control_characters 1 (first: "
+        "line 1)"
+    )
+    assert told.about("dropped:") == told.lines[:1]
+    again = Told()
+    longer = load_recipe(str(tmp_path / "tiny.toml"), ["training.updates=4"])
+    train(longer, tmp_path / "r", threads=1, monitor=again)
+    assert again.about("plan: 4 updates")
+    assert not again.about("dropped:")
+
+
 def test_a_run_prepares_its_own_data_where_none_is_given(tmp_path: Path) -> None:
     recipe = tiny_recipe(tmp_path, ["training.updates=3"])
     result = train(recipe, tmp_path / "r", threads=1, monitor=Silent())

@@ -18,7 +18,7 @@ from seq2seq.data.arrow import flat_ids
 from seq2seq.data.mixture import NamedSource
 from seq2seq.data.preparing.worker import Result
 from seq2seq.data.reading.corpus import encodings_of, invalid_text_error
-from seq2seq.errors import DataError, printable
+from seq2seq.errors import DataError, number_of, printable
 from seq2seq.ids import UNK
 from seq2seq.recipe.data import Source
 from seq2seq.storage.encodings import MOST_INVALID
@@ -116,6 +116,20 @@ class PrepareReport:
                     f"{split.in_train:,} of the {split.kept:,} validation pairs are training "
                     "pairs, too: scores on them are too good; name others as data.val, or leave "
                     "them out of data.train"
+                )
+
+    def drops(self) -> Iterator[str]:
+        """What cleaning dropped, a line for each corpus that lost pairs."""
+        for name, corpus in (part for split in self.splits for part in split.parts()):
+            rules = sorted(corpus.dropped, key=lambda one: -one.count)
+            if rules:
+                yield (
+                    f"{printable(name)}: {sum(one.count for one in rules):,} of "
+                    f"{number_of(corpus.read, 'pair')} dropped: "
+                    + ", ".join(
+                        f"{one.rule} {one.count:,} (first: line {one.first_line:,})"
+                        for one in rules
+                    )
                 )
 
     def to_json(self) -> dict[str, Any]:
