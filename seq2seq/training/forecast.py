@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from seq2seq.data.dataset import PreparedData
+from seq2seq.errors import number_of
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.training import Ema, LastK, Plateau, Sgd
 from seq2seq.training.defaults import updates_of
@@ -15,6 +16,8 @@ from seq2seq.training.optim import learning_rate
 
 FEW_UPDATES = 300
 """A network that begins with nothing learns next to nothing in fewer."""
+FEW_PAIRS = 50
+"""So few teach a network that begins with nothing no more than themselves."""
 LOW_RATE = 1e-6
 """A highest rate below this leaves weights of about 0.1 as they are for thousands of updates."""
 
@@ -30,6 +33,7 @@ class Forecast:
     per_epoch: int | None
     pairs: int | None
     target_tokens: int | None  # an epoch
+    usual: int | None  # pieces that at least half of the pairs have on a side, its end counted
     weights: int
     validations: int | None
     held_out: int  # validation pairs, where they are held out of the training pairs
@@ -52,12 +56,14 @@ class Forecast:
         updates = updates_of(recipe, per_epoch)
         every = options.validation.every or per_epoch
         splits = {} if prepared.stored is None else {s.name: s for s in prepared.report.splits}
+        train = splits.get("train")
         return cls(
             updates=updates,
             epochs=options.epochs,
             per_epoch=per_epoch,
             pairs=None if prepared.stored is None else len(prepared.stored),
-            target_tokens=splits["train"].target.tokens if "train" in splits else None,
+            target_tokens=train.target.tokens if train else None,
+            usual=1 + max(train.source.p50, train.target.p50) if train else None,
             weights=weights,
             validations=math.ceil(updates / every) if updates and every else None,
             held_out=len(prepared.val) if any(s.held_out for s in splits.values()) else 0,
@@ -70,25 +76,29 @@ class Forecast:
 
     def lines(self, recipe: Recipe) -> Iterator[str]:
         """The figures in words, a few lines."""
-        length = "until it is stopped" if self.updates is None else f"{self.updates:,} updates"
+        length = (
+            "until it is stopped" if self.updates is None else number_of(self.updates, "update")
+        )
         if self.epochs is not None and self.updates is not None and self.per_epoch is not None:
             epochs = self.updates / self.per_epoch
-            length += f" ({epochs:.3g} {'epoch' if epochs == 1 else 'epochs'})"
-        of = "of a stream" if self.pairs is None else f"of {self.pairs:,} pairs"
+            figure = f"{epochs:.3g}" if epochs < 100 else f"{epochs:,.0f}"
+            length += f" ({figure} {'epoch' if epochs == 1 else 'epochs'})"
+        of = "of a stream" if self.pairs is None else f"of {number_of(self.pairs, 'pair')}"
         if self.target_tokens is not None:
-            of += f" with {self.target_tokens:,} target tokens"
-        often = "" if self.validations is None else f"; {self.validations:,} validations"
+            of += f" with {number_of(self.target_tokens, 'target token')}"
+        often = "" if self.validations is None else f"; {number_of(self.validations, 'validation')}"
         yield f"plan: {length} {of}{often}"
         if self.held_out:
-            yield f"  validation: on {self.held_out:,} pairs that are held out of the training text"
+            held = number_of(self.held_out, "pair")
+            yield f"  validation: on {held} held out of the training text"
         yield f"  network: {self.weights:,} weights; {_network(recipe)}"
         if isinstance(recipe.training.schedule, Plateau):
             end = "and falls where validations are no better"
         else:
             end = f"and is {self.last:.2g} at the end"
         yield (
-            f"  learning rate: rises to {self.peak:.2g} over {self.warmup:,} updates {end}; "
-            f"batches of {recipe.training.batch_tokens:,} tokens"
+            f"  learning rate: rises to {self.peak:.2g} over {number_of(self.warmup, 'update')} "
+            f"{end}; batches of {number_of(recipe.training.batch_tokens, 'token')}"
         )
         yield f"  disk: {_megabytes(self.disk)} at most"
 
@@ -96,17 +106,27 @@ class Forecast:
         """What stands in the way of learning, each with the key to turn."""
         if self.updates is not None and self.warmup > 1 and self.warmup >= self.updates:
             yield (
-                f"the learning rate rises for {self.warmup:,} updates, and training has "
+                f"the learning rate rises for {number_of(self.warmup, 'update')}, and training has "
                 f"{self.updates:,}: it reaches {self.peak:.2g} of {self.rate:.2g}; leave "
                 f"training.schedule.warmup out, or set it to {max(1, self.updates // 10):,}"
             )
         if self.updates is not None and self.updates < FEW_UPDATES and not fine_tuned:
-            key = "training.updates"
+            more = "more training.updates"
             if recipe.training.updates is None and self.per_epoch:
-                key = f"training.epochs = {math.ceil(FEW_UPDATES / self.per_epoch):,} or more"
+                more = f"training.epochs = {math.ceil(FEW_UPDATES / self.per_epoch)} or more"
+            few = "1 update is" if self.updates == 1 else f"{self.updates:,} updates are"
             yield (
-                f"{self.updates:,} updates are too few for a network that begins with nothing: "
-                f"set {key}, or training.batch_tokens lower"
+                f"{few} too few for a network that begins with nothing: set {more}, or a lower "
+                "training.batch_tokens"
+            )
+        if self.pairs is not None and self.pairs < FEW_PAIRS and not fine_tuned:
+            few = "1 pair is" if self.pairs == 1 else f"{self.pairs:,} pairs are"
+            yield f"{few} too few to learn from: name more text as data.train"
+        if self.usual is not None and recipe.training.batch_tokens < 2 * self.usual:
+            yield (
+                f"training.batch_tokens = {recipe.training.batch_tokens:,} leaves most pairs alone "
+                f"in a batch, as half of them have {self.usual:,} pieces or more: raise it, or "
+                "leave it out"
             )
         if self.peak < LOW_RATE:
             yield f"a rate of {self.peak:.2g} changes nothing: raise training.learning_rate"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.tiny import tiny_recipe
 from support.told import Told
 
+from seq2seq.data.batching import Bounds, length_batches
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.preparing.prepare import prepare
 from seq2seq.recipe.files import load_recipe
@@ -82,16 +85,60 @@ def test_a_plan_that_cannot_work_names_the_key_to_turn(corpus: tuple[str, Prepar
         "the learning rate rises for 200 updates, and training has 120: it reaches 0.0008 of "
         "0.005; leave training.schedule.warmup out, or set it to 12",
         "120 updates are too few for a network that begins with nothing: set training.epochs = 8 "
-        "or more, or training.batch_tokens lower",
+        "or more, or a lower training.batch_tokens",
     ]
     assert warnings(corpus, "training.epochs=3", tuned=True) == []
     assert warnings(corpus, "training.updates=20", "training.epochs='none'") == [
-        "20 updates are too few for a network that begins with nothing: set training.updates, or "
-        "training.batch_tokens lower"
+        "20 updates are too few for a network that begins with nothing: set more training.updates, "
+        "or a lower training.batch_tokens"
     ]
     assert warnings(corpus, "training.epochs=50", "training.learning_rate=1e-9") == [
         "a rate of 1e-09 changes nothing: raise training.learning_rate"
     ]
+
+
+def test_few_pairs_are_warned_of_unless_they_tune(corpus: tuple[str, PreparedData]) -> None:
+    recipe = load_recipe(corpus[0], ["training.epochs=50"])
+    forecast = replace(Forecast.of(recipe, corpus[1], 40, 1), pairs=49)
+    assert list(forecast.warnings(recipe, fine_tuned=True)) == []
+    assert list(forecast.warnings(recipe, fine_tuned=False)) == [
+        "49 pairs are too few to learn from: name more text as data.train"
+    ]
+    one = replace(forecast, pairs=1).warnings(recipe, fine_tuned=False)
+    assert next(one).startswith("1 pair is too few")
+    assert not list(replace(forecast, pairs=50).warnings(recipe, fine_tuned=False))
+
+
+def test_batches_of_a_pair_each_are_warned_of(corpus: tuple[str, PreparedData]) -> None:
+    sides = corpus[1].train.lengths(0, 300)
+    widths = np.sort(1 + np.maximum(*sides))
+    usual = 1 + max(int(np.sort(side)[149]) for side in sides)
+    assert (widths >= usual).sum() >= 150
+    assert warnings(corpus, "training.epochs=50", f"training.batch_tokens={2 * usual}") == []
+    few = 2 * usual - 1
+    assert warnings(corpus, "training.epochs=50", f"training.batch_tokens={few}") == [
+        f"training.batch_tokens = {few} leaves most pairs alone in a batch, as half of them have "
+        f"{usual} pieces or more: raise it, or leave it out"
+    ]
+    alone = [one for one in length_batches(widths, Bounds(few)) if len(one) == 1]
+    assert len(alone) >= 150
+
+
+def test_the_plans_figures_are_written_out(corpus: tuple[str, PreparedData]) -> None:
+    def plan(updates: int, per_epoch: int, **figures: int) -> list[str]:
+        settings = ["training.epochs=9999", f"training.updates={updates}"]
+        recipe = load_recipe(corpus[0], [*settings, "training.validation.every=9999"])
+        forecast = Forecast.of(recipe, corpus[1], per_epoch, 1)
+        return list(replace(forecast, **figures).lines(recipe))
+
+    assert "40,000 updates (1,000 epochs)" in plan(40_000, 40)[0]
+    assert "50 updates (1.25 epochs)" in plan(50, 40)[0]
+    few = plan(1, 1, pairs=1, held_out=1, target_tokens=1, warmup=1)
+    assert few[:2] == [
+        "plan: 1 update (1 epoch) of 1 pair with 1 target token; 1 validation",
+        "  validation: on 1 pair held out of the training text",
+    ]
+    assert "over 1 update and" in few[3]
 
 
 def test_the_plan_is_told_before_training_and_recorded(
