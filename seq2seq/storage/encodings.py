@@ -173,8 +173,12 @@ class CorpusHead(Head):
 
 
 def encoding_advice(likely: str) -> str:
-    """How to name the encoding of a corpus's file in the recipe."""
-    return f'if so, give its table in the recipe the key encoding = "{likely}"'
+    """How to name the encoding of a corpus's file: in the recipe, or on the command line."""
+    return f'if so, give its table in the recipe the key encoding = "{likely}"{_set(likely)}'
+
+
+def _set(encoding: str) -> str:
+    return f", or --set data.train.encoding={encoding} (of validation pairs data.val.encoding)"
 
 
 def invalid_text(blocks: Iterable[bytes], encoding: str | None) -> str | None:
@@ -193,7 +197,7 @@ def invalid_text(blocks: Iterable[bytes], encoding: str | None) -> str | None:
     if count <= MOST_INVALID * total:
         return None
     likely = likely_encoding(sample) if sample else None
-    advice = 'give its table in the recipe the key encoding, such as "latin-1"'
+    advice = f'give its table in the recipe the key encoding, such as "latin-1"{_set("latin-1")}'
     if likely:
         advice = f"probably {likely}: {encoding_advice(likely)}"
     return (

@@ -405,7 +405,8 @@ def test_the_encoding_to_name_is_told(tmp_path: Path) -> None:
         path = write(tmp_path, data)
         assert said(lambda: list(corpus_lines(str(path)))) == (  # noqa: B023
             f"{path}: not UTF-8 text but probably {likely}: if so, give its table in the recipe "
-            f'the key encoding = "{likely}"'
+            f'the key encoding = "{likely}", or --set data.train.encoding={likely} (of validation '
+            "pairs data.val.encoding)"
         )
 
 

@@ -7,6 +7,7 @@ control characters. Messages list a few of them, and the remedy.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -37,12 +38,17 @@ def listed(names: Iterable[str], wanted: str = "") -> str:
 
 
 def remedy(path: str | None, *names: str | int) -> str:
-    """How the recipe's table names the texts, by two of the names that there are."""
+    """How the recipe's table, or the command line, names the texts: by two names that there are."""
     if len(names) < 2:
         return ""
     values = [json.dumps(name, ensure_ascii=False) for name in names[:2]]
-    begin = "" if path is None else f"path = {json.dumps(shown(path, 200), ensure_ascii=False)}, "
-    return f": say it in the recipe, such as {{{begin}source = {values[0]}, target = {values[1]}}}"
+    said = f"source = {values[0]}, target = {values[1]}"
+    if path is None:
+        return f": say it in the recipe, such as {{{said}}}"
+    keys = zip(("source", "target"), values, strict=True)
+    typed = [f"--set {shlex.quote(f'data.train.{key}={value}')}" for key, value in keys]
+    begin = f"path = {json.dumps(shown(path, 200), ensure_ascii=False)}, "
+    return f": say it in the recipe, such as {{{begin}{said}}}, or {' '.join(typed)}"
 
 
 def text_keys(row: Mapping[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from seq2seq.recipe.data import (
     LinesSource,
     TsvSource,
 )
+from seq2seq.recipe.files import load_recipe
 from seq2seq.storage.lines import LONGEST_LINE
 from seq2seq.text.cleaning import RawPair
 
@@ -306,12 +308,20 @@ class TestTsv:
     ) -> None:
         path = write(tmp_path / "f.tsv", f"{first}\n1\tA dog\tEin Hund\n2\tA cat\tEine Katze\n")
         told = problem(TsvSource(path=path))
+        values = map(json.dumps, named)
+        sets = [
+            f"data.train.{key}={value}"
+            for key, value in zip(("source", "target"), values, strict=True)
+        ]
         shown = ", ".join(f"{n} {text!r}" for n, text in enumerate(first.split("\t")))
         choice = "source = {}, target = {}".format(*map(json.dumps, named))
         assert told == (
             f"{path}, line 1: 3 columns ({shown}), and which are the source and the target is not "
-            f'said: say it in the recipe, such as {{path = "{path}", {choice}}}'
+            f'said: say it in the recipe, such as {{path = "{path}", {choice}}}, '
+            f"or --set {shlex.quote(sets[0])} --set {shlex.quote(sets[1])}"
         )
+        recipe = load_recipe([path], sets)
+        assert recipe.data.train == TsvSource(path=path, source=named[0], target=named[1])
         read = list(read_pairs(TsvSource(path=path, source=named[0], target=named[1])))
         assert read[-1] == RawPair(3, "A cat", "Eine Katze")
         assert problem(TsvSource(path=path, target=2)) == told  # half said
@@ -344,7 +354,8 @@ class TestEncodings:
         assert str(invalid_text_error(source)) == (
             f"{source.target_path}: not UTF-8: 97 of 97 lines are no such text, first line 1; "
             "probably cp1252: if so, give its table in the recipe the key "
-            'encoding = "cp1252"'
+            'encoding = "cp1252", or --set data.train.encoding=cp1252 (of validation pairs '
+            "data.val.encoding)"
         )
         assert invalid_text_error(lines(tmp_path, english, german)) is None
 
@@ -409,7 +420,8 @@ class TestJsonl:
         path = write(tmp_path / "f.jsonl", '{"t": {"en": "a", "de": "b"}}')
         assert problem(JsonlSource(path=path, source="t.en", target="t.fr")) == (
             f"{path}, line 1: no key 't.fr'; there is: en, de: say it in the recipe, such as "
-            f'{{path = "{path}", source = "t.en", target = "t.de"}}'
+            f'{{path = "{path}", source = "t.en", target = "t.de"}}, or '
+            """--set 'data.train.source="t.en"' --set 'data.train.target="t.de"'"""
         )
 
     def test_a_million_keys_are_a_short_message(self, tmp_path: Path) -> None:
@@ -422,7 +434,8 @@ class TestJsonl:
         few = write(tmp_path / "few.jsonl", '{"en": "a", "fr": "b"}')
         assert problem(JsonlSource(path=few)) == (
             f"{few}, line 1: no key 'source'; there is: en, fr: say it in the recipe, such as "
-            f'{{path = "{few}", source = "en", target = "fr"}}'
+            f'{{path = "{few}", source = "en", target = "fr"}}, or '
+            """--set 'data.train.source="en"' --set 'data.train.target="fr"'"""
         )
 
 

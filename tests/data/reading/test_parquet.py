@@ -63,7 +63,8 @@ class TestParquet:
         )
         such = (
             f': say it in the recipe, such as {{path = "{path}", source = "source", '
-            'target = "target"}'
+            'target = "target"}, or '
+            """--set 'data.train.source="source"' --set 'data.train.target="target"'"""
         )
         for keys, message in {
             ("sauce", "target"): (
