@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import reduce
@@ -44,6 +44,7 @@ from seq2seq.recipe.training import LANGUAGE
 
 KeyPath = tuple[str | int, ...]
 MOST_PROBLEMS = 100
+_FEW = 4
 _KIND_ERRORS = ("union_tag_invalid", "union_tag_not_found")
 
 
@@ -284,8 +285,21 @@ def _or_word(place: Place) -> str:
 def _unknown_key(detail: ErrorDetails, place: Place) -> str:
     own = place.outer is not None and Cell in sections_in(place.outer.annotation)
     keys = (*(["kind"] if own else []), *place.section.model_fields)
-    hint = did_you_mean(str(place.path[-1]), keys)
+    key = str(place.path[-1])
+    hint = did_you_mean(key, keys)
+    if len(place.path) == 1 and not hint:
+        meant = [path for path in _paths_of(Recipe) if path.rpartition(".")[2] == key]
+        hint = f" (did you mean {' or '.join(meant)}?)" if 0 < len(meant) <= _FEW else ""
     return f"unknown key{hint}; allowed: {', '.join(keys)}"
+
+
+def _paths_of(section: type[Section], prefix: str = "") -> Iterator[str]:
+    """Lists the key paths within a section, of tables that have one form."""
+    for key, field in section.model_fields.items():
+        yield prefix + key
+        sections = sections_in(field.annotation)
+        if len(sections) == 1:
+            yield from _paths_of(sections[0], f"{prefix}{key}.")
 
 
 def _missing(detail: ErrorDetails, place: Place) -> str:

@@ -74,6 +74,17 @@ def test_a_table_is_built_key_by_key_in_any_order(loaded) -> None:
         ("=3", "--set =3: is not KEY=VALUE, as in --set model.encoder.layers=2"),
         ("a..b=3", "--set a..b=3: is not KEY=VALUE, as in --set model.encoder.layers=2"),
         (
+            "epochs=3",
+            "epochs: unknown key (did you mean training.epochs?); allowed: name, seed, data, "
+            "cleaning, tokenizer, model, training, translation (from --set epochs=3)",
+        ),
+        (
+            "layers=3",
+            "layers: unknown key (did you mean model.encoder.layers or model.decoder.layers?); "
+            "allowed: name, seed, data, cleaning, tokenizer, model, training, translation "
+            "(from --set layers=3)",
+        ),
+        (
             "model.encodr.layers=2",
             "model.encodr: unknown key (did you mean 'encoder'?); allowed: encoder, bridge, "
             "decoder, tie, recurrent_init (from --set model.encodr.layers=2)",
