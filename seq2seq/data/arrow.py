@@ -167,10 +167,11 @@ class PairDataset:
         self._int32s = np.frombuffer(buffer.slice(0, buffer.size // 4 * 4), dtype=np.int32)
         self._int64s = np.frombuffer(buffer.slice(0, buffer.size // 8 * 8), dtype=np.int64)
         reader = pa.ipc.open_file(buffer)
-        if reader.schema != SCHEMA:
-            raise DataError(f"{path}: not a file of prepared pairs: prepare it again")
         batches = [reader.get_batch(n) for n in range(reader.num_record_batches)]
         counts = [batch.num_rows for batch in batches]
+        nulls = (column.null_count for batch in batches for column in batch.columns)
+        if reader.schema != SCHEMA or not any(counts) or any(nulls):
+            raise DataError(f"{path}: not a file of prepared pairs: prepare it again")
         self._starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
         columns = [[batch.column(n) for batch in batches] for n in range(len(SCHEMA))]
         # A list's buffers: two of validity at 0 and 2, offsets, values; a string's: one at 0.
@@ -192,6 +193,25 @@ class PairDataset:
 
     def __reduce__(self) -> tuple[object, tuple[Path]]:
         return PairDataset.open, (self.path,)
+
+    def check(self, source_size: int, target_size: int) -> None:
+        """Reads all; a DataError if it is not as Arrow wants it, or has other than so many pieces.
+
+        Nothing else that reads pairs looks whether their places are in the file, or a piece is one.
+        """
+        for batch in read_batches(self.path):
+            try:
+                batch.validate(full=True)
+            except pa.ArrowInvalid as error:
+                reason = str(error).splitlines()[0]
+                raise DataError(f"{self.path}: damaged ({reason}): prepare it again") from None
+            for column, size in zip(batch.columns, (source_size, target_size), strict=False):
+                ids, _ = flat_ids(column)
+                if ids.size and not 0 <= ids.min() <= ids.max() < size:
+                    raise DataError(
+                        f"{self.path}: damaged (there are pieces that the tokenizer, with its "
+                        f"{size:,}, does not have): prepare it again"
+                    )
 
     def _place(self, buffer: pa.Buffer | None, width: int) -> int:
         # A batch whose texts are all empty may have no buffer; nothing is ever fetched from it.

@@ -96,7 +96,7 @@ class PreparedData:
     def open(cls, folder: Path, *, verify: bool = True) -> PreparedData:
         """Opens a prepared folder; the pairs stay on the disk.
 
-        With ``verify`` every file is compared with its hash first (seconds a gigabyte). It is a
+        With ``verify`` every file is compared with its hash, and read (seconds a gigabyte). It is a
         DataError if the folder is missing, not a prepared one, damaged or of another format, and a
         ModelError if a tokenizer cannot be used.
         """
@@ -117,10 +117,14 @@ class PreparedData:
         needed = ("val",) if streamed(manifest) else ("train", "val")
         if missing := [split for split in needed if split not in splits]:
             raise DataError(f"{folder}: damaged (no {' and no '.join(missing)}): prepare it again")
+        tokenizers = Tokenizers.load(folder)
+        if verify:
+            for pairs in splits.values():
+                pairs.check(tokenizers.source.size, tokenizers.target.size)
         return cls(
             folder,
             recipe_from_toml(text, str(path), cells=False),
-            Tokenizers.load(folder),
+            tokenizers,
             manifest,
             splits.get("train"),
             splits["val"],

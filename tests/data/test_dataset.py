@@ -19,6 +19,8 @@ from seq2seq.data.dataset import PairDataset, PreparedData, Ragged
 from seq2seq.data.preparing.prepare import prepare
 from seq2seq.errors import DataError, ModelError
 from seq2seq.recipe import Recipe
+from seq2seq.storage.atomic import file_digest
+from seq2seq.storage.checked_json import SUM, digest
 
 ROW = st.tuples(
     st.lists(st.integers(0, 2**31 - 1), max_size=6),
@@ -40,7 +42,7 @@ def store(path: Path, batches: list[list[tuple[object, ...]]]) -> PairDataset:
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.lists(ROW, max_size=5), max_size=5), st.data())
+@given(st.lists(st.lists(ROW, max_size=5), max_size=5).filter(any), st.data())
 def test_gathering_equals_a_loop(
     tmp_path_factory: pytest.TempPathFactory,
     batches: list[list[tuple[object, ...]]],
@@ -49,7 +51,7 @@ def test_gathering_equals_a_loop(
     dataset = store(tmp_path_factory.mktemp("x") / "f.arrow", batches)
     rows = [row for batch in batches for row in batch]
     assert len(dataset) == len(rows)
-    wanted = data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=9)) if rows else []
+    wanted = data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=9))
     indices = np.array(wanted, dtype=np.int64)
     for side, ragged in enumerate(dataset.ids(indices)):
         assert [row.tolist() for row in ragged] == [rows[n][side] for n in wanted]
@@ -113,6 +115,57 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         PairDataset.open(path)
     assert str(error.value) == f"{path}: not a file of prepared pairs: prepare it again"
+
+
+def test_a_file_without_pairs_or_with_nulls_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "f.arrow"
+    nothing = pa.record_batch([pa.nulls(1, field.type) for field in SCHEMA], schema=SCHEMA)
+    for batches in ([], [nothing]):
+        with writer(path, SCHEMA) as file:
+            for batch in batches:
+                file.write_batch(batch)
+        with pytest.raises(DataError) as error:
+            PairDataset.open(path)
+        assert str(error.value) == f"{path}: not a file of prepared pairs: prepare it again"
+
+
+def test_pieces_are_those_of_the_tokenizer(tmp_path: Path) -> None:
+    pairs = store(tmp_path / "f.arrow", [[([7], [], "a", "b", 1)], [([1], [2, 9], "a", "b", 2)]])
+    pairs.check(8, 10)
+    for sizes in ((7, 10), (8, 9)):
+        with pytest.raises(DataError) as error:
+            pairs.check(*sizes)
+        assert "damaged (there are pieces that the tokenizer, with its " in str(error.value)
+    with pytest.raises(DataError):
+        store(tmp_path / "g.arrow", [[([-5], [], "a", "b", 1)]]).check(8, 10)
+
+
+def test_places_are_within_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "f.arrow"
+    store(path, [[([1, 2, 3], [4], "a", "b", 1)]])
+    content = bytearray(path.read_bytes())
+    place = content.index(np.array([0, 3], np.int32).tobytes())  # the offsets of the source's ids
+    content[place + 4 : place + 8] = np.array([10**6], np.int32).tobytes()
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"damaged \("):
+        PairDataset.open(path).check(10, 10)
+
+
+@pytest.mark.parametrize("change", ["empty", "pieces"])
+def test_a_folder_is_not_believed_for_its_hashes(prepared: PreparedData, change: str) -> None:
+    path = prepared.folder / "val.arrow"
+    path.unlink()
+    if change == "empty":
+        with writer(path, SCHEMA):
+            pass
+    else:
+        store(path, [[([2**31 - 1], [5], "a", "b", 1)]])
+    manifest = prepared.folder / "manifest.json"
+    told = json.loads(manifest.read_text(encoding="utf-8"))
+    told["files"]["val.arrow"] = file_digest(path)
+    del told[SUM]
+    manifest.write_text(json.dumps({**told, SUM: digest(told)}), encoding="utf-8")
+    assert open_error(prepared.folder).startswith(f"{path}: ")
 
 
 @pytest.fixture

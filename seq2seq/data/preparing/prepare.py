@@ -194,6 +194,11 @@ class _Preparation:
                 self._tokenize(count, tokenizers, self._folder / split_file(count.split))
             shutil.rmtree(self._raw)
         splits = tuple(count.result() for count in counts)
+        for split in splits:
+            if not (split.source.tokens and split.target.tokens):
+                raise DataError(
+                    f"data.{split.name}: all lines of a side are empty: name other files"
+                )
         if self._recipe.data.stream is None and "val" in sources:
             found = count_repeated(*(self._folder / split_file(one) for one in ("train", "val")))
             splits = tuple(replace(one, in_train=found * (one.name == "val")) for one in splits)

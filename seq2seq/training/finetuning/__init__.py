@@ -99,16 +99,23 @@ class FineTuning:
             path.unlink()
             self.notes.append("the old validation set is the new one: it is measured once")
             return
-        self._warn_of_seen(path, prepared)
+        pairs = PairDataset.open(path)
+        sides = prepared.tokenizers.source, prepared.tokenizers.target
+        try:
+            pairs.check(*(side.size for side in sides))
+        except DataError:
+            path.unlink()
+            raise
+        self._warn_of_seen(pairs, prepared)
         lines = self.source.recipe.training.validation.lines
         self.record["old_val"] = {**describe(path, found), "lines": lines}
-        self.old = OldVal(PairDataset.open(path), lines)
+        self.old = OldVal(pairs, lines)
 
-    def _warn_of_seen(self, old: Path, prepared: PreparedData) -> None:
+    def _warn_of_seen(self, old: PairDataset, prepared: PreparedData) -> None:
         """Warns where the old validation pairs are trained on, as parts of the old corpus."""
         if prepared.stored is None:
             return
-        seen, count = count_repeated(prepared.stored.path, old), len(PairDataset.open(old))
+        seen, count = count_repeated(prepared.stored.path, old.path), len(old)
         if seen > _MANY_SEEN * count:
             self.notes.append(
                 f"warning: {seen:,} of the {count:,} pairs of the old validation set are among the "

@@ -76,7 +76,10 @@ class OldValSearch:
             own = _about(self.model.folder).get("data", manifest["digest"])
             if manifest["digest"] != own or _VAL not in manifest["files"]:
                 return None
+            if (folder / _VAL).is_symlink():  # a run from an archive copies nothing from elsewhere
+                raise DataError(f"{folder / _VAL}: a link: put the file itself there")
             check_files(folder, {_VAL: manifest["files"][_VAL]})
+            PairDataset.open(folder / _VAL)
         except DataError as error:
             self.notes.append(f"warning: {error}")
             return None

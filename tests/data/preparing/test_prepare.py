@@ -830,3 +830,17 @@ def test_validation_on_the_training_files_is_refused(
     one_side = recipe_for(data={"train": [a, b], "val": [a, str(tmp_path / "other.b")]})
     (tmp_path / "other.b").write_text("nova\n" * 900, "utf-8")
     assert len(prepare(one_side, tmp_path / "out").val) == 900
+
+
+@pytest.mark.parametrize("side", ["a", "b"])
+def test_validation_files_of_empty_lines_are_refused(
+    corpus: Corpus, recipe_for: Make, tmp_path: Path, side: str
+) -> None:
+    for language in ("a", "b"):
+        text = "\n \n\n" if language == side else "kato\nkato\nkato\n"
+        (tmp_path / f"val.{language}").write_text(text, encoding="utf-8")
+    recipe = recipe_for()
+    with pytest.raises(DataError) as error:
+        prepare(recipe, tmp_path / "out")
+    assert str(error.value) == "data.val: all lines of a side are empty: name other files"
+    assert not (tmp_path / "out").exists()

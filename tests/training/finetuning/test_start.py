@@ -450,6 +450,17 @@ def test_an_old_set_that_is_trained_on_is_warned_of(place: Path, tmp_path: Path)
         assert heard.about("warning: ") == [expected] * warned
 
 
+def test_an_old_set_elsewhere_is_not_copied(place: Path, tmp_path: Path) -> None:
+    """A run from an archive may have a link to what is not its own."""
+    general = tmp_path / "general"
+    shutil.copytree(place / "general", general)
+    real = (general / "data/val.arrow").rename(tmp_path / "elsewhere")
+    (general / "data/val.arrow").symlink_to(real)
+    heard, _ = tuned(place, tmp_path / "run", "training.updates=1", init_from=general)
+    told = f"warning: {general / 'data/val.arrow'}: a link: put the file itself there"
+    assert told in heard.lines
+
+
 @pytest.mark.parametrize("known", ["inputs", "report"])
 def test_a_changed_old_set_is_not_used(place: Path, tmp_path: Path, known: str) -> None:
     (tmp_path / "files").mkdir()
