@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -156,7 +157,11 @@ class PreparedData:
         """What ``prepare`` found out."""
         return PrepareReport.from_json(self.manifest["report"])
 
-    def check_fits(self, recipe: Recipe) -> None:
+    def check_fits(
+        self,
+        recipe: Recipe,
+        remedy: str = "prepare again into another folder, or change the recipe",
+    ) -> None:
         """Checks that a recipe would have prepared the same data; a DataError names what differs.
 
         Its tables on cleaning and the tokenizer must be the same; its sources are compared where
@@ -179,19 +184,21 @@ class PreparedData:
             if not (self._is_our_model(key, theirs) or self._is_our_input(key, ours, theirs))
         ]
         if differences:
+            more = f" and {len(differences) - 2} more" if len(differences) > 2 else ""
             raise DataError(
-                f"{self.folder}: was prepared with a different recipe: {'; '.join(differences)}: "
-                "prepare again into another folder, or change the recipe"
+                f"{self.folder}: was prepared with a different recipe: "
+                f"{'; '.join(differences[:2])}{more}: {remedy}"
             )
 
     def changed_inputs(self, recipe: Recipe) -> list[str]:
         """The paths of a recipe's files that have changed since, of those on this machine."""
         changed = []
         for split in SPLITS:
-            known = self.manifest["inputs"].get(split, {})
+            known = self._known(split)
             digest = _digester(split, recipe.data.stream is not None)
             for path in _paths(recipe.data, split):
-                if path in known and Path(path).is_file() and digest(path) != known[path]:
+                before = known.get(os.path.normpath(path))
+                if before is not None and Path(path).is_file() and digest(path) != before:
                     changed.append(path)
         return changed
 
@@ -209,10 +216,17 @@ class PreparedData:
         _, split, name = f"{key}..".split(".")[:3]
         if name not in _PATH_KEYS or not (isinstance(theirs, str) and isinstance(ours, str)):
             return False
+        if os.path.normpath(ours) == os.path.normpath(theirs):
+            return True  # whether it has changed is asked by changed_inputs
         split = split.partition("[")[0]
         digest = _digester(split, streamed(self.manifest))
-        known = self.manifest["inputs"].get(split, {}).get(ours)
+        known = self._known(split).get(os.path.normpath(ours))
         return not Path(theirs).exists() or digest(theirs) == known
+
+    def _known(self, split: str) -> dict[str, str]:
+        """What was read for a split, by plain path: up to 0.4.0 one might have ``..`` in it."""
+        inputs = self.manifest["inputs"].get(split, {})
+        return {os.path.normpath(path): digest for path, digest in inputs.items()}
 
     def _is_our_model(self, key: str, path: object) -> bool:
         name = key.removeprefix("tokenizer.")
@@ -245,6 +259,8 @@ def _show(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list) and any(isinstance(one, dict) for one in value):
         return f"a list of {len(value)} corpora"
+    if isinstance(value, dict):
+        return " and ".join(repr(value[key]) for key in value if key in _PATH_KEYS) or "a table"
     return repr(value)
 
 

@@ -89,11 +89,20 @@ def load_recipe(
         is_name = "." not in name_or_path and not Path(name_or_path).exists()
         if is_name or name_or_path.endswith(".toml"):
             raise
+        if re.search(r"\.[a-z]{2,3}$", name_or_path) and Path(name_or_path).is_file():
+            raise RecipeError(name_or_path, [_not_a_recipe(name_or_path)]) from None
         raise RecipeError(error.origin, [f"{error.problems[0]}; {_ALLOWED}"]) from None
     if not table:  # a recipe of defaults alone; more likely a lost file
         remedy = "'seq2seq recipe show quickstart' prints one to begin with"
         raise RecipeError(name_or_path, [f"there is nothing in it: {remedy}"])
     return _read(text, name_or_path, path.absolute().parent, assignments, cells=True)
+
+
+def _not_a_recipe(name: str) -> str:
+    """What to say of a file whose name ends as that of a table or text: .csv, .txt, .en, .gz."""
+    if ".csv" in Path(name).suffixes:
+        return f"make it tab-separated, with a name that ends in .tsv; {_ALLOWED}"
+    return f"one text file, without its translation, and no recipe (.toml); {_ALLOWED}"
 
 
 def _corpus(files: list[str]) -> str | list[str]:
@@ -189,8 +198,9 @@ def _read_text(path: Path, origin: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        problem = f"not UTF-8 text: byte 0x{data[error.start]:02x}"
+        decoded: bytes = error.object  # without a mark at the beginning
+        line = decoded.count(b"\n", 0, error.start) + 1
+        problem = f"not UTF-8 text: byte 0x{decoded[error.start]:02x}"
         raise RecipeError(f"{origin}:{line}", [problem]) from None
 
 
@@ -307,7 +317,9 @@ def _make_paths_absolute(table: Table, base: Path) -> None:
     def absolute(value: Any) -> Any:
         if isinstance(value, str) and value:
             home = value.startswith("~/")
-            return str(Path(value).expanduser() if home else base / value)
+            path = Path(value).expanduser() if home else base / value
+            plain = os.path.normpath(path)  # another file where ".." follows a link
+            return plain if os.path.realpath(plain) == os.path.realpath(path) else str(path)
         if isinstance(value, dict):
             keys = {"path", "source_path", "target_path"}
             return {key: absolute(one) if key in keys else one for key, one in value.items()}

@@ -13,7 +13,7 @@ from seq2seq.data import Progress
 from seq2seq.data.dataset import PreparedData
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import recipe_from_toml, recipe_to_toml
-from seq2seq.storage.layout import DATA
+from seq2seq.storage.layout import DATA, RECIPE
 from seq2seq.tasks import Task, labels_of, task_for
 from seq2seq.training.batches import Batches
 from seq2seq.training.batches.prepared import PreparedBatches
@@ -180,7 +180,11 @@ def _prepared(
         prepared = task.prepare(own, progress=progress)
     if tuning is not None:
         tuning.check_tokenizer(prepared)
-    prepared.check_fits(recipe)
+    if data is None:
+        again = f"seq2seq train {folder.path / RECIPE} -o {folder.path}"
+        prepared.check_fits(recipe, f"give -o a new folder, or go on with this run: {again}")
+    else:
+        prepared.check_fits(recipe)
     changed = prepared.changed_inputs(recipe)
     if changed and not changed_data:
         raise prepared.changed_error(changed)

@@ -238,7 +238,12 @@ CASES = [
     Case(
         "one text file",
         "train two.en",
-        f"recipe two.en:1:5: not TOML: Expected '=' after a key in a key/value pair; {ALLOWED}",
+        f"recipe two.en: one text file, without its translation, and no recipe (.toml); {ALLOWED}",
+    ),
+    Case(
+        "a table separated by commas",
+        "prepare two.csv",
+        f"recipe two.csv: make it tab-separated, with a name that ends in .tsv; {ALLOWED}",
     ),
     Case(
         "three files",
@@ -364,8 +369,8 @@ RUN_CASES = [
         "run of another recipe",
         f"{TRAIN} --set training.learning_rate=1.0",
         "run holds a run with a different recipe: training.learning_rate is 0.005 there and 1.0 "
-        "here; give -o a new folder and begin with its weights: --init-from run, or train with the "
-        "run's own recipe.toml",
+        "here; give -o a new folder (to begin with its weights, --init-from run), or train with "
+        "the run's own recipe.toml",
     ),
     Case(
         "truncated checkpoint",

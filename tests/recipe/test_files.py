@@ -129,6 +129,17 @@ def test_file_without_suffix_and_byte_order_mark(tmp_path: Path, monkeypatch) ->
     assert load_recipe("./mine").seed == 3
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("text", [b"seed = 3\n# \xe9f\n", b"seed = 3\n\xe9"])
+def test_a_bad_byte_is_found_after_a_byte_order_mark(
+    text: bytes, mark: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "r.toml").write_bytes(mark + text)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(tmp_path / "r.toml")
+    assert str(caught.value) == f"recipe {tmp_path}/r.toml:2: not UTF-8 text: byte 0xe9"
+
+
 @pytest.mark.parametrize(
     ("text", "where"),
     [
@@ -494,10 +505,9 @@ def test_paths_are_relative_to_the_file_and_assigned_ones_to_the_folder(
         encoding="utf-8",
     )
     recipe = load_recipe("../r.toml")
-    here = elsewhere / ".."
-    assert recipe.data.train == LinesSource(source_path=f"{here}/a.en", target_path="/b.de")
-    assert recipe.data.val == TsvSource(path=f"{here}/c.tsv.gz")
-    assert recipe.data.test == JsonlSource(path=f"{here}/../d.jsonl")
+    assert recipe.data.train == LinesSource(source_path=f"{tmp_path}/a.en", target_path="/b.de")
+    assert recipe.data.val == TsvSource(path=f"{tmp_path}/c.tsv.gz")
+    assert recipe.data.test == JsonlSource(path=f"{tmp_path.parent}/d.jsonl")
     assert recipe.tokenizer.model == "/home/me/t.model"
 
     assigned = load_recipe(
@@ -511,6 +521,16 @@ def test_paths_are_relative_to_the_file_and_assigned_ones_to_the_folder(
         source_path=str(elsewhere / "y.en"), target_path="/b.de"
     )
     assert assigned.data.test is None
+
+
+def test_a_path_up_from_a_link_is_where_the_system_goes(tmp_path: Path) -> None:
+    (tmp_path / "far/folder").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far/folder")
+    (tmp_path / "far/a.tsv").write_text("x\ty\n", encoding="utf-8")
+    (tmp_path / "link/r.toml").write_text('data.train = "../a.tsv"\n', encoding="utf-8")
+    source = load_recipe(tmp_path / "link/r.toml").data.train
+    assert isinstance(source, TsvSource)
+    assert Path(source.path).read_text(encoding="utf-8") == "x\ty\n"
 
 
 def test_several_corpora_are_tables_lists_or_names(tmp_path: Path) -> None:

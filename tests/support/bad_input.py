@@ -53,6 +53,7 @@ def write_files(folder: Path) -> None:
     (folder / "two.en").write_bytes(b"ein Hund\nzwei Kinder\n")
     (folder / "two.de").write_bytes(b"ein Hund\nzwei Kinder\n")
     (folder / "three.de").write_bytes(b"ein Hund\nzwei Kinder\nWasser\n")
+    (folder / "two.csv").write_bytes(b"a dog,ein Hund\nwater,Wasser\n")
     (folder / "empty").touch()
     (folder / "binary").write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256)) * 4)
     (folder / "text.gz").write_bytes(gzip.compress(b"ein Hund\n")[:-9])

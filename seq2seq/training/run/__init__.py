@@ -157,7 +157,7 @@ class RunFolder:
             shown = in_words({key: differing[key] for key in fixed[:5]})
             more = f" and {len(fixed) - 5} more" if len(fixed) > 5 else ""
             fits = all(key.startswith("training.") for key in fixed)
-            onward = f" and begin with its weights: --init-from {self.path}" if fits else ""
+            onward = f" (to begin with its weights, --init-from {self.path})" if fits else ""
             raise ModelError(
                 f"{self.path} holds a run with a different recipe: {shown}{more}; "
                 f"give -o a new folder{onward}, or train with the run's own recipe.toml"

@@ -163,8 +163,8 @@ def test_an_edited_recipe_of_the_run_is_noticed(corpus: tuple[Path, Path], tmp_p
     assert str(caught.value) == (
         f"{tmp_path / 'r'} holds a run with a different recipe: training.learning_rate is 0.005 "
         "there "
-        f"and 0.007 here; give -o a new folder and begin with its weights: --init-from "
-        f"{tmp_path / 'r'}, or train with the run's own recipe.toml"
+        f"and 0.007 here; give -o a new folder (to begin with its weights, --init-from "
+        f"{tmp_path / 'r'}), or train with the run's own recipe.toml"
     )
     recipe = load_recipe(str(corpus[0]), [*SETTINGS, LOSS, "training.updates=2"])
     train(recipe, tmp_path / "r", data=corpus[1], monitor=Silent())
@@ -394,3 +394,42 @@ def test_a_state_that_is_damaged_in_any_way_falls_back(
     assert result.updates == 20
     assert told.about("trying the one before")
     assert told.about("resuming from update 10")
+
+
+def test_a_file_by_a_path_with_dots_is_the_same_even_if_it_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [tmp_path / name for name in ("t.en", "t.de")]
+    for file in files:
+        file.write_text("".join(f"word {n}\n" for n in range(200)), encoding="utf-8")
+    (tmp_path / "other").mkdir()
+    small = [*SETTINGS, LOSS, "training.updates=1", "data.held_out=20", "tokenizer.vocab_size=40"]
+    monkeypatch.chdir(tmp_path)
+    train(load_recipe(["t.en", "t.de"], small), tmp_path / "r", monitor=Silent())
+    monkeypatch.chdir(tmp_path / "other")
+    again = load_recipe(["../t.en", "../t.de"], small)
+    assert train(again, tmp_path / "r", monitor=Silent()).finished
+    files[0].write_text("another\n" * 200, encoding="utf-8")
+    with pytest.raises(DataError, match=r"t\.en: changed since .*--changed-data"):
+        train(again, tmp_path / "r", monitor=Silent())
+
+
+def test_a_run_of_other_files_says_to_give_another_folder(tmp_path: Path) -> None:
+    for name in ("a.en", "a.de", "b.en", "b.de"):
+        text = "".join(f"{name} {n}\n" for n in range(200))
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    small = [*SETTINGS, LOSS, "training.updates=1", "data.held_out=20", "tokenizer.vocab_size=40"]
+
+    def begin(name: str) -> None:
+        files = [tmp_path / f"{name}.en", tmp_path / f"{name}.de"]
+        train(load_recipe(files, small), tmp_path / tmp_path / "r", monitor=Silent())
+
+    begin("a")
+    with pytest.raises(DataError) as caught:
+        begin("b")
+    assert str(caught.value) == (
+        f"{tmp_path}/r/data: was prepared with a different recipe: data.train.source_path is "
+        f"'{tmp_path}/a.en' there but '{tmp_path}/b.en' in the recipe; data.train.target_path is "
+        f"'{tmp_path}/a.de' there but '{tmp_path}/b.de' in the recipe: give -o a new folder, or go "
+        f"on with this run: seq2seq train {tmp_path}/r/recipe.toml -o {tmp_path}/r"
+    )
