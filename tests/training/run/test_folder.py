@@ -403,7 +403,7 @@ def test_a_file_by_a_path_with_dots_is_the_same_even_if_it_has_changed(
     for file in files:
         file.write_text("".join(f"word {n}\n" for n in range(200)), encoding="utf-8")
     (tmp_path / "other").mkdir()
-    small = [*SETTINGS, LOSS, "training.updates=1", "data.held_out=20", "tokenizer.vocab_size=40"]
+    small = [*SETTINGS, LOSS, "training.updates=1", "data.held_out=20"]
     monkeypatch.chdir(tmp_path)
     train(load_recipe(["t.en", "t.de"], small), tmp_path / "r", monitor=Silent())
     monkeypatch.chdir(tmp_path / "other")
@@ -418,7 +418,7 @@ def test_a_run_of_other_files_says_to_give_another_folder(tmp_path: Path) -> Non
     for name in ("a.en", "a.de", "b.en", "b.de"):
         text = "".join(f"{name} {n}\n" for n in range(200))
         (tmp_path / name).write_text(text, encoding="utf-8")
-    small = [*SETTINGS, LOSS, "training.updates=1", "data.held_out=20", "tokenizer.vocab_size=40"]
+    small = [*SETTINGS, LOSS, "training.updates=1", "data.held_out=20"]
 
     def begin(name: str) -> None:
         files = [tmp_path / f"{name}.en", tmp_path / f"{name}.de"]
