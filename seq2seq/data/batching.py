@@ -251,7 +251,7 @@ class BatchOrder:
                 yield epoch, pool, plan
             if not found:
                 raise DataError(
-                    f"all {len(self.dataset)} training pairs have more than {self.bounds.pieces} "
+                    f"every training pair has more than {self.bounds.pieces} "
                     "pieces on a side: raise training.max_pieces"
                 )
             first = 0

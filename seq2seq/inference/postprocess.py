@@ -37,7 +37,7 @@ _SHORTEST = 6  # pieces: "ha ha ha" is no loop
 _EMPTY = ScoredTranslation(text="", score=0.0, log_prob=0.0, truncated=False)
 
 _LOOPED = Note("looped", "it repeated itself up to the length cap: it was cut after the first time")
-_CUT = Note("cut", "it was ended at the length cap")
+_CUT = Note("cut", "it was cut off at the length cap")
 _INCOMPLETE = Note("incomplete", "it looks cut: parts of the source may be missing")
 
 # A translation looks cut if it has less than half of the usual length (of human translations of

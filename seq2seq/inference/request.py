@@ -230,7 +230,7 @@ def windows(
             yield None
     if constraints_left is not None and next(constraints_left, None) is not None:
         raise Seq2SeqError(
-            f"there are constraints for more lines than the {count:,} that there are"
+            f"there are more lines of constraints than lines to translate ({count:,})"
         )
 
 

@@ -36,8 +36,8 @@ class Note:
         kind: "split": the line was long and was translated in parts; "truncated": it was long, and
             its end was left out; "whole": it was long, and was translated as it is all the same;
             "unknown": it has characters that the model does not know; "invalid": it has U+FFFD,
-            which stands for what could not be read; "cut": the translation was ended at the length
-            cap; "looped": it repeated itself up to there, and was cut after the first time;
+            which stands for what could not be read; "cut": the translation was cut off at the
+            length cap; "looped": it repeated itself up to there, and was cut after the first time;
             "incomplete": it is so short, or attended so little to a part of the source, that
             something may be missing.
         text: In words.

@@ -201,6 +201,6 @@ def invalid_text(blocks: Iterable[bytes], encoding: str | None) -> str | None:
     if likely:
         advice = f"probably {likely}: {encoding_advice(likely)}"
     return (
-        f"not {encoding or 'UTF-8'}: {count:,} of {total:,} lines are no such text, first line "
-        f"{first:,}; {advice}"
+        f"not {encoding or 'UTF-8'}: {count:,} of {total:,} lines cannot be decoded "
+        f"(first: line {first:,}); {advice}"
     )

@@ -132,8 +132,7 @@ CASES = [
     Case(
         "more translations than hypotheses",
         "translate model two.en --beam 2 --n-best 3 -o out",
-        "n_best is 3, but a beam of 2 finds no more than 2 translations for sure: ask for at most "
-        "2, or for a beam of 3 or more",
+        "n_best is 3, but beam is 2: --n-best 3 needs --beam 3 or more",
     ),
     # Scores
     Case("missing translations", "score nowhere.de two.de", "nowhere.de: no such file"),

@@ -195,7 +195,7 @@ def test_two_prefixes_for_a_line(run, here: Path) -> None:
     ("wishes", "message"),
     [
         ("{}\n", "there are constraints for 1 line, but there are more lines"),
-        ("{}\n{}\n{}\n", "there are constraints for more lines than the 2 that there are"),
+        ("{}\n{}\n{}\n", "there are more lines of constraints than lines to translate (2)"),
     ],
 )
 def test_counts_that_are_known_only_at_the_end(run, here: Path, wishes: str, message: str) -> None:

@@ -185,7 +185,7 @@ def test_a_corpus_of_nothing_but_long_pairs_is_an_error(place: Place) -> None:
     with pytest.raises(DataError) as caught:
         next(found.drawn(place))
     assert str(caught.value) == (
-        "all 33 training pairs have more than 8 pieces on a side: raise training.max_pieces"
+        "every training pair has more than 8 pieces on a side: raise training.max_pieces"
     )
 
 

@@ -263,7 +263,7 @@ def test_a_corpus_of_which_nothing_is_left_is_named(several: Make, tmp_path: Pat
     with pytest.raises(DataError) as error:
         prepare(several(), tmp_path / "out")
     assert str(error.value) == (
-        "data.train[1] (talks): cleaning dropped all 3 pairs (empty 3): leave it out, or mend its "
+        "data.train[1] (talks): cleaning dropped every pair (empty 3): leave it out, or mend its "
         "text or the rules of [cleaning]"
     )
 

@@ -259,8 +259,7 @@ def test_special_tokens_are_never_said(dreamer: ScriptedModel, tokenizers: Token
         ({"batch_size": 0}, "batch_size is 0; 1 or more is allowed"),
         (
             {"n_best": 6},
-            "n_best is 6, but a beam of 5 finds no more than 5 translations for sure: "
-            "ask for at most 5, or for a beam of 6 or more",
+            "n_best is 6, but beam is 5: --n-best 6 needs --beam 6 or more",
         ),
     ],
 )

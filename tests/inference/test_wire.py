@@ -166,7 +166,7 @@ def test_translations_are_written_with_their_notes() -> None:
     weights = np.array([[0.75, 0.25], [0.5, 0.5]], dtype=np.float32)
     one = ScoredTranslation(
         "ein", -0.5, -math.inf, True, ("\u2581ein",), (-1.0, -math.inf), ("\u2581a",), weights,
-        (Note("cut", "it was ended at the length cap"),),
+        (Note("cut", "it was cut off at the length cap"),),
     )  # fmt: skip
     line = json_line(translations_object("a", [one]))
     assert json.loads(line) == {
@@ -181,7 +181,7 @@ def test_translations_are_written_with_their_notes() -> None:
                 "token_log_probs": [-1.0, None],
                 "alignment": [[0, 0]],
                 "truncated": True,
-                "notes": [{"kind": "cut", "text": "it was ended at the length cap"}],
+                "notes": [{"kind": "cut", "text": "it was cut off at the length cap"}],
             }
         ],
     }

@@ -17,7 +17,7 @@ import pyarrow as pa
 from seq2seq.data.arrow import RAW_SCHEMA, read_batches, writer
 from seq2seq.data.preparing.statistics import CorpusCount, Seen, SplitCount
 from seq2seq.data.preparing.worker import Notes, Result, digests_of, packed
-from seq2seq.errors import DataError
+from seq2seq.errors import DataError, number_of
 from seq2seq.storage.atomic import new_file
 from seq2seq.storage.layout import split_file
 
@@ -37,9 +37,12 @@ def hold_out(train: SplitCount, folder: Path, most: int) -> SplitCount:
     lowest, copies = _lowest_digests(file, 2 * most + MUCH)
     wanted = min(most, train.kept // SHARE or 1, len(lowest) // 2)
     if not wanted:
+        alike = "there is only one pair"
+        if train.kept > 1:
+            alike = f"all {train.kept:,} pairs are the same"
         raise DataError(
-            "data.train: all its pairs are the same one, so that none can be held out for "
-            "validation: name more text, or validation pairs as data.val"
+            f"data.train: {alike}, so that none can be held out for validation: name more text, "
+            "or validation pairs as data.val"
         )
     rare = lowest[copies * MUCH <= train.kept]
     chosen = (rare if len(rare) else lowest)[:wanted]
@@ -65,8 +68,9 @@ def hold_out(train: SplitCount, folder: Path, most: int) -> SplitCount:
     for number, one in enumerate(train.counts):
         if not one.kept:
             raise DataError(
-                f"data.train[{number}] ({one.name}): all its pairs ({one.held_out:,}) are held out "
-                "for validation: leave it out, or name validation pairs as data.val"
+                f"data.train[{number}] ({one.name}): all of it "
+                f"({number_of(one.held_out, 'pair')}) is held out for validation: leave it "
+                "out, or name validation pairs as data.val"
             )
     return val
 

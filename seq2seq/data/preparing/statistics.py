@@ -452,7 +452,7 @@ class SplitCount:
             why, mend = "there are no pairs", "name one that has some"
             if one.read:
                 counts = ", ".join(f"{drop.rule} {drop.count:,}" for drop in one.drops.result())
-                why = f"cleaning dropped all {one.read:,} pairs ({counts})"
+                why = f"cleaning dropped every pair ({counts})"
                 mend = "mend its text or the rules of [cleaning]"
             where = f"data.{self.split}"
             if self.several:

@@ -121,8 +121,8 @@ def _unsaid(source: TsvSource, rows: list[list[str]], columns: int) -> str:
     choice = [first[n] if named else n for n in texts]
     found = ", ".join(f"{n} {shown(text, 30)!r}" for n, text in islice(enumerate(row), 6))
     return (
-        f"{source.path}, line {1 + rows.index(row)}: {columns} columns ({found}), and which are "
-        f"the source and the target is not said{remedy(source.path, *choice)}"
+        f"{source.path}, line {1 + rows.index(row)}: {columns} columns ({found}), and nothing "
+        f"says which are the source and the target{remedy(source.path, *choice)}"
     )
 
 

@@ -145,8 +145,8 @@ def check_sizes(beam: int, n_best: int, groups: int = 1) -> None:
         raise Seq2SeqError(f"n_best is {n_best}; 1 or more is allowed")
     if n_best > beam:
         raise Seq2SeqError(
-            f"n_best is {n_best}, but a beam of {beam} finds no more than {beam} translations "
-            f"for sure: ask for at most {beam}, or for a beam of {n_best} or more"
+            f"n_best is {n_best}, but beam is {beam}: --n-best {n_best} needs --beam "
+            f"{n_best} or more"
         )
     if groups < 1 or beam % groups:
         allowed = ", ".join(str(n) for n in range(1, beam + 1) if beam % n == 0)

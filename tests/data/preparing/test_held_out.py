@@ -232,13 +232,16 @@ def test_what_cannot_be_held_out(make: Make, recipe_for: Make, tmp_path: Path) -
     output = tmp_path / "out"
     alike = make([("kato", "KATO")] * 50)
     assert problem(alike, output) == (
-        "data.train: all its pairs are the same one, so that none can be held out for validation: "
-        "name more text, or validation pairs as data.val"
+        "data.train: all 50 pairs are the same, so that none can be held out for validation: name "
+        "more text, or validation pairs as data.val"
+    )
+    assert problem(make([("kato", "KATO")]), output).startswith(
+        "data.train: there is only one pair, so that none"
     )
     lowest = pairs_of(prepare(make(numbered(300)), tmp_path / "first").val)[0]
     message = problem(make(numbered(300), [lowest]), output)
     assert message == (
-        "data.train[1] (train1): all its pairs (1) are held out for validation: leave it out, or "
+        "data.train[1] (train1): all of it (1 pair) is held out for validation: leave it out, or "
         "name validation pairs as data.val"
     )
     training = {"epochs": None, "updates": 5, "validation": {"every": 5}}

@@ -225,9 +225,9 @@ def test_text_in_another_encoding_is_an_error_above_a_share(
     assert prepare(recipe_for(), tmp_path / "few").report.splits[1].replaced == 2
     write(3)
     assert problem(recipe_for(), tmp_path / "more") == (
-        f"{tmp_path / 'val.a'}: not UTF-8: 3 of 100 lines are no such text, first line 1; probably "
-        'cp1252: if so, give its table in the recipe the key encoding = "cp1252", or --set '
-        "data.train.encoding=cp1252 (of validation pairs data.val.encoding)"
+        f"{tmp_path / 'val.a'}: not UTF-8: 3 of 100 lines cannot be decoded (first: line 1); "
+        'probably cp1252: if so, give its table in the recipe the key encoding = "cp1252", or '
+        "--set data.train.encoding=cp1252 (of validation pairs data.val.encoding)"
     )
     assert prepare(recipe_for("utf-8"), tmp_path / "told").report.splits[1].replaced == 3
     write(100)
@@ -242,7 +242,7 @@ def test_a_latin_1_training_text_is_not_dropped_in_silence(
     text = "\n".join(f"{line} ö" for line in corpus["train.b"]).replace("ß", "ü")
     (tmp_path / "train.b").write_bytes(text.encode("latin-1"))
     assert problem(recipe_for(), tmp_path / "out").startswith(
-        f"{tmp_path / 'train.b'}: not UTF-8: 900 of 900 lines are no such text, first line 1; "
+        f"{tmp_path / 'train.b'}: not UTF-8: 900 of 900 lines cannot be decoded (first: line 1); "
     )
 
 
@@ -382,7 +382,7 @@ def test_bad_data(corpus: Corpus, recipe_for: Make, tmp_path: Path) -> None:
     for name in ("train.a", "train.b"):
         (tmp_path / name).write_bytes(b"\n\nx\0\n")
     assert problem(recipe_for(), output) == (
-        "data.train: cleaning dropped all 3 pairs (empty 2, control_characters 1): mend its text "
+        "data.train: cleaning dropped every pair (empty 2, control_characters 1): mend its text "
         "or the rules of [cleaning]"
     )
     (tmp_path / "train.a").write_bytes(b"a b c\n" * 3)

@@ -316,8 +316,8 @@ class TestTsv:
         shown = ", ".join(f"{n} {text!r}" for n, text in enumerate(first.split("\t")))
         choice = "source = {}, target = {}".format(*map(json.dumps, named))
         assert told == (
-            f"{path}, line 1: 3 columns ({shown}), and which are the source and the target is not "
-            f'said: say it in the recipe, such as {{path = "{path}", {choice}}}, '
+            f"{path}, line 1: 3 columns ({shown}), and nothing says which are the source and the "
+            f'target: say it in the recipe, such as {{path = "{path}", {choice}}}, '
             f"or --set {shlex.quote(sets[0])} --set {shlex.quote(sets[1])}"
         )
         recipe = load_recipe([path], sets)
@@ -352,7 +352,7 @@ class TestEncodings:
         english, german = "A small green house.\n" * 97, "Ein kleines grünes Häuschen.\n" * 97
         source = lines(tmp_path, english, (german + "x\n" * 0).encode("latin-1"))
         assert str(invalid_text_error(source)) == (
-            f"{source.target_path}: not UTF-8: 97 of 97 lines are no such text, first line 1; "
+            f"{source.target_path}: not UTF-8: 97 of 97 lines cannot be decoded (first: line 1); "
             "probably cp1252: if so, give its table in the recipe the key "
             'encoding = "cp1252", or --set data.train.encoding=cp1252 (of validation pairs '
             "data.val.encoding)"

@@ -374,8 +374,7 @@ def test_broken_numbers_are_an_error() -> None:
         ({"n_best": 0}, "n_best is 0; 1 or more is allowed"),
         (
             {"n_best": 3},
-            "n_best is 3, but a beam of 2 finds no more than 2 translations for sure: "
-            "ask for at most 2, or for a beam of 3 or more",
+            "n_best is 3, but beam is 2: --n-best 3 needs --beam 3 or more",
         ),
         (
             {"max_lengths": [3]},
