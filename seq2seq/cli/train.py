@@ -119,7 +119,7 @@ def _summary(result: TrainingResult) -> list[str]:
     lines = [
         f"finished ({result.stopped}): {done}"
         if result.finished
-        else f"{result.stopped} after {done}: run the same command again to resume"
+        else f"{result.stopped} after {done}"  # how to resume was said where it was saved
     ]
     if result.skipped:
         skipped = _times(result.skipped, "update was", "updates were")

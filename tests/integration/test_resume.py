@@ -119,8 +119,10 @@ def test_a_signal_saves_and_the_same_command_goes_on(
     command = ["train", str(recipe), "--data", str(data), "-o", str(run), "--threads", "1"]
     asked = run_python("-m", "support.killed", number.name, "9", *command)
     assert asked.returncode == 130, asked.stderr
-    assert "run the same command again to resume" in asked.stdout
-    assert f"{number.name}: saved at update 9; run the same command again to resume" in asked.stderr
+    resume = "run the same command again to resume"
+    assert f"{number.name}: saved at update 9; {resume}" in asked.stderr
+    assert (asked.stdout + asked.stderr).count(resume) == 1
+    assert " after 9 updates in " in asked.stdout
     assert "Traceback" not in asked.stderr
     again = run_python("-m", "seq2seq", *command)
     assert again.returncode == 0, again.stderr
