@@ -178,7 +178,10 @@ def encoding_advice(likely: str) -> str:
 
 
 def _set(encoding: str) -> str:
-    return f", or --set data.train.encoding={encoding} (of validation pairs data.val.encoding)"
+    return (
+        f", or --set data.train.encoding={encoding} (of validation pairs data.val.encoding; where "
+        f'one of two files is UTF-8, a list by side: ["utf-8","{encoding}"])'
+    )
 
 
 def invalid_text(blocks: Iterable[bytes], encoding: str | None) -> str | None:

@@ -75,7 +75,7 @@ def test_where_the_text_was_changed_the_message_says_what_to_do(
     assert prepared.changed_inputs(elsewhere) == [str(changed)]
     assert not is_prepared(elsewhere, folder)
     assert str(prepared.changed_error([str(changed)])) == (
-        f"{changed}: changed since {folder} was prepared (the SHA-256 is another one): prepare "
+        f"{changed}: changed since {folder} was prepared (the SHA-256 differs): prepare "
         "again into another folder and begin a new run with it, or train on with what was "
         "prepared: --changed-data"
     )

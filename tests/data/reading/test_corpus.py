@@ -355,7 +355,8 @@ class TestEncodings:
             f"{source.target_path}: not UTF-8: 97 of 97 lines cannot be decoded (first: line 1); "
             "probably cp1252: if so, give its table in the recipe the key "
             'encoding = "cp1252", or --set data.train.encoding=cp1252 (of validation pairs '
-            "data.val.encoding)"
+            "data.val.encoding; where one of two files is UTF-8, a list by side: "
+            '["utf-8","cp1252"])'
         )
         assert invalid_text_error(lines(tmp_path, english, german)) is None
 
