@@ -206,8 +206,8 @@ class PreparedData:
         """Says what may be done about the files that ``changed_inputs`` found."""
         trained_on = "what was prepared" if self.stored is not None else "what they are now"
         return DataError(
-            f"{', '.join(files)}: changed since {self.folder} was prepared (the SHA-256 is another "
-            "one): prepare again into another folder and begin a new run with it, or train on "
+            f"{', '.join(files)}: changed since {self.folder} was prepared (the SHA-256 "
+            "differs): prepare again into another folder and begin a new run with it, or train on "
             f"with {trained_on}: --changed-data"
         )
 
