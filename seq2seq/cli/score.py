@@ -16,6 +16,7 @@ from seq2seq.cli.options import OptionGroup, argument, check_choice, flag, optio
 from seq2seq.cli.search_options import Penalties, Running
 from seq2seq.errors import Seq2SeqError
 from seq2seq.storage.lines import STANDARD, count_lines, name_of
+from seq2seq.text import is_unspaced
 
 if TYPE_CHECKING:
     from seq2seq.inference.scoring import Given, Scorer
@@ -63,10 +64,16 @@ class Scoring(OptionGroup):
         """Scores translations and prints the scores, as lines or as JSON."""
         from seq2seq.metrics import corpus_scores
 
+        metrics = self.metric or DEFAULT_METRICS
+        if "bleu" in metrics and self.tokenize is None and is_unspaced(references[0][:1000]):
+            console.warn(
+                "the references have no spaces between words, and 13a takes a whole line for one "
+                "word: --tokenize zh, ja-mecab or char judges them"
+            )
         scores = corpus_scores(
             translated,
             references,
-            metrics=self.metric or DEFAULT_METRICS,
+            metrics=metrics,
             lowercase=self.lowercase,
             tokenize=self.tokenize,
             bootstrap=self.bootstrap,

@@ -116,6 +116,32 @@ def test_evaluate_translates_and_scores(run, model) -> None:
     assert done.err.startswith("translating: 2 in ")
 
 
+@pytest.mark.parametrize(
+    ("reference", "told"),
+    [
+        ("他每天买水！\n三只狗在跑。\n", True),
+        ("彼は毎日水を買う。\n三匹の犬が走る。\n", True),
+        ("เขาซื้อน้ำทุกวัน\nสุนัขสามตัววิ่ง\n", True),
+        ("그는 매일 물을 산다.\n개 세 마리가 달린다.\n", False),
+        ("Er kauft 水.\n\n", False),
+        ("1 2 3\n\n", False),
+    ],
+)
+def test_text_without_spaces_needs_another_tokenizer(
+    run, here: Path, reference: str, told: bool
+) -> None:
+    """A near-correct translation would have a BLEU of 0."""
+    for name in ("out.x", "test.x"):
+        (here / name).write_text(reference, encoding="utf-8")
+    hint = (
+        "warning: the references have no spaces between words, and 13a takes a whole line for one "
+        "word: --tokenize zh, ja-mecab or char judges them\n"
+    )
+    assert run("score", "out.x", "test.x").err == hint * told
+    assert run("score", "out.x", "test.x", "--tokenize", "char").err == ""
+    assert run("score", "out.x", "test.x", "--metric", "chrf").err == ""
+
+
 @pytest.mark.usefixtures("files")
 def test_the_progress_of_evaluate_is_that_of_translating(
     run, model, monkeypatch: pytest.MonkeyPatch

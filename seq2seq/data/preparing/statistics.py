@@ -22,7 +22,7 @@ from seq2seq.errors import DataError, number_of, printable
 from seq2seq.ids import UNK
 from seq2seq.recipe.data import Source
 from seq2seq.storage.encodings import MOST_INVALID
-from seq2seq.text import shown
+from seq2seq.text import is_unspaced, shown
 from seq2seq.text.cleaning import DUPLICATES, INVALID, Dropped, Drops
 from seq2seq.text.sentences import split_sentences
 from seq2seq.text.tokenizer import Tokenizer, Tokenizers
@@ -109,13 +109,19 @@ class PrepareReport:
     peak_memory: int  # bytes: the most that this process held, and the largest of its children
 
     def warnings(self) -> Iterator[str]:
-        """What makes validation say little."""
+        """What makes validation, or its scores, say little."""
         for split in self.splits:
             if split.in_train > _MUCH_IN_TRAIN * split.kept:
                 yield (
                     f"{split.in_train:,} of the {split.kept:,} validation pairs are training "
                     "pairs, too: scores on them are too good; name others as data.val, or leave "
                     "them out of data.train"
+                )
+            if split.name == "val" and is_unspaced(target for _, target in split.examples):
+                yield (
+                    "the target has no spaces between words, so that validation's BLEU (13a) takes "
+                    "a whole line for one word; while it is below 1, the loss decides which "
+                    "weights are best; evaluate --tokenize char (or zh, ja-mecab) judges them"
                 )
 
     def drops(self) -> Iterator[str]:
