@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from seq2seq.errors import ModelError
+from seq2seq.errors import ModelError, Seq2SeqError
+from seq2seq.storage.layout import RECIPE
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -53,11 +54,25 @@ def built_with(build: Callable[[], M], tensors: Mapping[str, Tensor], origin: Pa
     That is seen before memory is taken for it: a recipe may ask for any size. ``build`` makes it,
     ``origin`` is where the tensors are from, for messages.
     """
-    with without_memory():
-        check_shapes(tensors_of(build()), tensors, origin)
+    with naming_recipe(origin.parent), without_memory():
+        network = build()
+    check_shapes(tensors_of(network), tensors, origin)
     network = build()
     load_tensors(network, tensors, origin)
     return network
+
+
+@contextmanager
+def naming_recipe(folder: Path) -> Iterator[None]:
+    """Errors of a network that is built become a ``ModelError`` that names the folder's recipe.
+
+    It was read without asking for the keys of its cells.
+    """
+    try:
+        yield
+    except Seq2SeqError as error:
+        reason = "; ".join(str(error).splitlines())
+        raise ModelError(f"{folder / RECIPE}: {reason}") from None
 
 
 def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], origin: Path) -> None:

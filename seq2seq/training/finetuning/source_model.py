@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from seq2seq.errors import ModelError, RecipeError
 from seq2seq.inference.model_folder import ModelFolder, read_published
-from seq2seq.models.weights import check_shapes, tensors_of, without_memory
+from seq2seq.models.weights import check_shapes, naming_recipe, tensors_of, without_memory
 from seq2seq.recipe import Recipe
 from seq2seq.storage.atomic import file_digest
 from seq2seq.storage.layout import SOURCE_TOKENIZER, TARGET_TOKENIZER, TOKENIZER, WEIGHTS
@@ -195,7 +195,8 @@ def _network(recipe: Recipe, tokenizers: Tokenizers) -> nn.Module:
 
 def _under_all_names(model: ModelFolder, read: Tensors) -> Tensors:
     """The weights under every name: a shared one is stored once, and may not be shared here."""
-    network = _network(model.recipe, model.tokenizers)
+    with naming_recipe(model.path):
+        network = _network(model.recipe, model.tokenizers)
     check_shapes(tensors_of(network), read, model.file(WEIGHTS))
     stored: dict[int, str] = {}
     every = {

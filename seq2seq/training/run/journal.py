@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, NonNegativeInt
+from pydantic import BaseModel, FiniteFloat, NonNegativeInt
 
 from seq2seq.storage import checked_json
 from seq2seq.storage.atomic import append_text, write_text
@@ -30,6 +30,7 @@ class _Record(BaseModel):
     to: NonNegativeInt | None = None
     reached: NonNegativeInt | None = None
     of_update: NonNegativeInt | None = None
+    seconds: FiniteFloat | None = None
     tensors: tuple[int, int] | None = None
     parameters: tuple[int, int] | None = None
     fresh: list[str] = []

@@ -213,9 +213,11 @@ def test_what_fits_data_with_pairs_held_out(
     data.check_fits(recipe)
     data.check_fits(recipe_for(data={}, tokenizer={}))
     data.check_fits(recipe_for(data={"held_out": 5}, tokenizer={}))  # without a corpus all fits
+    named = recipe.data.model_copy(update={"val": recipe_for().data.val})
+    with_val = recipe.model_copy(update={"data": named})
     for other, words in (
         (make(numbered(200), held_out=5), "data.held_out is 1000 there but 5 in the recipe"),
-        (recipe_for(), "data.val is not given there but "),
+        (with_val, "data.val is not given there but "),
     ):
         with pytest.raises(DataError) as error:
             data.check_fits(other)

@@ -395,7 +395,8 @@ class TestJsonl:
             (
                 '{"sorce": "a", "target": "b"}',
                 "no key 'source' (did you mean 'sorce'?); there is: sorce, target: say it in the "
-                'recipe, such as {path = "PATH", source = "sorce", target = "target"}',
+                'recipe, such as {path = "PATH", source = "sorce", target = "target"}, or --set '
+                "'data.train.source=\"sorce\"' --set 'data.train.target=\"target\"'",
             ),
             ("{}", "no key 'source'"),
             ('{"source": 3, "target": "b"}', "'source' must be text, not a number"),

@@ -223,8 +223,8 @@ def test_a_corpus_that_has_changed_is_refused_unless_told(tmp_path: Path) -> Non
     text = changed.read_text(encoding="utf-8")
     changed.write_text(text.replace("e", "a", 1), encoding="utf-8", newline="\n")
     message = (
-        f"{changed}: changed since {tmp_path / 'r/data'} was prepared (the SHA-256 is another "
-        "one): prepare again into another folder and begin a new run with it, or train on "
+        f"{changed}: changed since {tmp_path / 'r/data'} was prepared (the SHA-256 differs): "
+        "prepare again into another folder and begin a new run with it, or train on "
         "with what was prepared: --changed-data"
     )
     with pytest.raises(DataError) as caught:
