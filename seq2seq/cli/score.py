@@ -148,6 +148,13 @@ def score(
     referenced = [files.all_lines(path) for path in references]
     for path, read in zip(references, referenced, strict=True):
         files.check_counts(hypotheses, len(translated), path, len(read))
+    first = translated[:100]
+    for name, begins in (("jsonl", re.compile(r'\{".*\}')), ("nbest", _NBEST)):
+        if first and all(map(begins.fullmatch, first)):
+            console.warn(
+                f"{name_of(hypotheses)}: looks as if written by translate --format {name}, and is "
+                "scored as it is: give the plain text that translate writes by default"
+            )
     scoring.show(translated, referenced, {})
 
 

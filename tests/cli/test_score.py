@@ -116,6 +116,17 @@ def test_evaluate_translates_and_scores(run, model) -> None:
     assert done.err.startswith("translating: 2 in ")
 
 
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("format_", ["text", "nbest", "jsonl"])
+def test_output_that_is_no_plain_text_is_told(run, model, format_: str) -> None:
+    assert run("translate", model, "other.de", "-o", "mine.x", "--format", format_).code == 0
+    told = (
+        f"warning: mine.x: looks as if written by translate --format {format_}, and is scored as "
+        "it is: give the plain text that translate writes by default\n"
+    )
+    assert run("score", "mine.x", "test.de").err == ("" if format_ == "text" else told)
+
+
 @pytest.mark.parametrize(
     ("reference", "told"),
     [

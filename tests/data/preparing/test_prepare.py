@@ -807,7 +807,8 @@ def test_few_validation_pairs_that_are_trained_on_are_no_matter(
         (tmp_path / f"val.{side}").write_text("".join(f"{one}\n" for one in lines), "utf-8")
     report = prepare(recipe_for(), tmp_path / "out").report
     assert report.splits[1].in_train == repeated
-    assert len(list(report.warnings())) == (repeated > 4)
+    told = [one for one in report.warnings() if "are training pairs, too" in one]
+    assert len(told) == (repeated > 4)
 
 
 def test_validation_on_the_training_files_is_refused(
@@ -862,3 +863,20 @@ def test_a_target_without_spaces_is_told_of(
     assert [one.startswith("the target has no spaces between words, so") for one in found] == (
         [True] if "猫" in target else []
     )
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_the_same_text_on_both_sides_is_told_of(
+    corpus: Corpus, recipe_for: Make, tmp_path: Path, same: bool
+) -> None:
+    if same:
+        for split in ("train", "val"):
+            text = "".join(f"{line}\n" for line in corpus[f"{split}.a"])
+            (tmp_path / f"{split}.b").write_text(text, encoding="utf-8")
+    told = [
+        f"{split}: the first pairs have the same text on both sides: is one of the files the "
+        "wrong one?"
+        for split in ("train", "val")
+    ]
+    found = prepare(recipe_for(), tmp_path / "out").report.warnings()
+    assert [one for one in found if "both sides" in one] == told * same
