@@ -114,9 +114,9 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(escape, text)
 
 
-def number_of(count: int, noun: str) -> str:
-    """A count in words: "1 pair", "1,000 pairs"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def number_of(count: int, one: str, several: str = "") -> str:
+    """A count in words: "1 pair", "1,000 pairs"; or with the plural given, "2 pairs are"."""
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
 def check_names(*paths: object) -> None:

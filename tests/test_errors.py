@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seq2seq.errors import RecipeError, Seq2SeqError, did_you_mean, shortened
+from seq2seq.errors import RecipeError, Seq2SeqError, did_you_mean, number_of, shortened
 
 
 @pytest.mark.parametrize("text", ["x" * 4_500_000, "a\n" * 1_200_000, "k" * 2000 + "\nshort"])
@@ -33,3 +33,9 @@ def test_the_nearest_name_whatever_its_case() -> None:
     assert did_you_mean("TER", ["bleu", "ter"]) == " (did you mean 'ter'?)"
     assert did_you_mean("Blue", ["bleu", "ter"]) == " (did you mean 'bleu'?)"
     assert did_you_mean("x" * 1_000_000, ["x"] * 1_000_000) == ""
+
+
+def test_one_is_no_plural() -> None:
+    assert [number_of(n, "pair") for n in (0, 1, 1000)] == ["0 pairs", "1 pair", "1,000 pairs"]
+    found = [number_of(n, "batch was", "batches were") for n in (0, 1, 2)]
+    assert found == ["0 batches were", "1 batch was", "2 batches were"]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from seq2seq.cli import console
-from seq2seq.errors import Seq2SeqError
+from seq2seq.errors import Seq2SeqError, number_of
 from seq2seq.storage.atomic import output_file, write_errors
 from seq2seq.storage.lines import STANDARD, count_lines, input_lines, name_of, read_errors
 
@@ -41,7 +41,7 @@ def read_lines(path: str, *, pauses: bool = False) -> Iterator[str]:
 
 def warn_replaced(path: str, count: int, first: int, encoding: str | None = None) -> None:
     """Says that lines of a file, of which the first is told, were not in its encoding."""
-    lines = "1 line is" if count == 1 else f"{count:,} lines are"
+    lines = number_of(count, "line is", "lines are")
     console.warn(
         f"{name_of(path)}: {lines} not {encoding or 'UTF-8'} (the first is line {first}); the "
         "invalid bytes were replaced by U+FFFD"
@@ -102,14 +102,9 @@ def check_counts(first: str, first_count: int, second: str, second_count: int) -
     """Raises a ``Seq2SeqError`` if two files have different numbers of lines."""
     if first_count != second_count:
         raise Seq2SeqError(
-            f"{name_of(first)} has {counted(first_count)} but {name_of(second)} has "
-            f"{counted(second_count)}: line n of one must belong to line n of the other"
+            f"{name_of(first)} has {number_of(first_count, 'line')} but {name_of(second)} has "
+            f"{number_of(second_count, 'line')}: line n of one must belong to line n of the other"
         )
-
-
-def counted(count: int) -> str:
-    """A number of lines in words."""
-    return "1 line" if count == 1 else f"{count:,} lines"
 
 
 class Output:

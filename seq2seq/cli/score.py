@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from seq2seq.cli import console, files
 from seq2seq.cli.options import OptionGroup, argument, check_choice, flag, option
 from seq2seq.cli.search_options import Penalties, Running
-from seq2seq.errors import Seq2SeqError
+from seq2seq.errors import Seq2SeqError, number_of
 from seq2seq.storage.lines import STANDARD, count_lines, name_of
 from seq2seq.text import is_unspaced
 
@@ -227,7 +227,8 @@ def _score_file(
             total, tokens, count = total + one.log_prob, tokens + steps, count + 1
     console.tell(
         f"{name_of(target)}: perplexity {perplexity(total, tokens):.4f}, log-probability "
-        f"{total:.4f}, {count:,} lines, {tokens:,} tokens (ends of sentences included)"
+        f"{total:.4f}, {number_of(count, 'line')}, {number_of(tokens, 'token')} (ends of "
+        "sentences included)"
     )
 
 
@@ -260,6 +261,6 @@ def _of_nbest(source: str, target: str) -> Iterator[tuple[str, Given]]:
         if index >= len(sources):
             raise Seq2SeqError(
                 f"{where}: has the index {index}, but {name_of(source)} has "
-                f"{files.counted(len(sources))}: the index must be from 0 to {len(sources) - 1}"
+                f"{number_of(len(sources), 'line')}: the index must be from 0 to {len(sources) - 1}"
             )
         yield sources[index], files.unescaped(match[2])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from seq2seq.cli.options import OptionGroup, Threads, check_choice, excludes, flag, needs, option
-from seq2seq.errors import Seq2SeqError
+from seq2seq.errors import Seq2SeqError, number_of
 
 if TYPE_CHECKING:
     from seq2seq.inference.pool import TranslatorPool
@@ -288,9 +288,9 @@ class Running(OptionGroup):
             ) from None
         count = 1 + len(self.with_ or ())
         if len(found) != count:
-            numbers = "1 number" if len(found) == 1 else f"{len(found)} numbers"
             raise Seq2SeqError(
-                f"--weights has {numbers} for {count} models: give one for each, MODEL first"
+                f"--weights has {number_of(len(found), 'number')} for {count} models: give one for "
+                "each, MODEL first"
             )
         return found
 

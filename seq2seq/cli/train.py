@@ -10,6 +10,7 @@ import typer
 
 from seq2seq.cli import INTERRUPTED, console
 from seq2seq.cli.options import Corpus, Settings, Threads, Val, flag, option, with_val
+from seq2seq.errors import number_of
 
 if TYPE_CHECKING:
     from seq2seq.training.state import TrainingResult
@@ -115,23 +116,24 @@ _NOT_BETTER = (
 def _summary(result: TrainingResult) -> list[str]:
     """What to know at the end, and what to do next."""
     minutes, seconds = divmod(round(result.seconds), 60)
-    done = f"{result.updates:,} updates in {minutes} min {seconds:02d} s"
+    done = f"{number_of(result.updates, 'update')} in {minutes} min {seconds:02d} s"
     lines = [
         f"finished ({result.stopped}): {done}"
         if result.finished
         else f"{result.stopped} after {done}"  # how to resume was said where it was saved
     ]
     if result.skipped:
-        skipped = _times(result.skipped, "update was", "updates were")
+        skipped = number_of(result.skipped, "update was", "updates were")
         lines.append(f"{skipped} skipped, because loss or gradient was not a finite number")
     if result.rollbacks:
         lines.append(
-            f"{_times(result.rollbacks, 'time', 'times')} training went back to earlier weights "
+            f"{number_of(result.rollbacks, 'time', 'times')} training went back to earlier weights "
             "and halved the learning rate"
         )
     if result.halved:
         lines.append(
-            f"{_times(result.halved, 'batch was', 'batches were')} split in two to fit into memory"
+            f"{number_of(result.halved, 'batch was', 'batches were')} split in two to fit "
+            "into memory"
         )
     if result.best:
         scores = [
@@ -152,10 +154,6 @@ def _summary(result: TrainingResult) -> list[str]:
             f"  seq2seq evaluate {run} SOURCE REFERENCE",
         ]
     return lines
-
-
-def _times(count: int, one: str, several: str) -> str:
-    return f"{count:,} {one if count == 1 else several}"
 
 
 def _figures(result: TrainingResult) -> list[tuple[str, str, int]]:

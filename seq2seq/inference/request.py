@@ -10,7 +10,7 @@ from typing import TypedDict, Unpack
 import numpy as np
 
 from seq2seq.data.batching import Bounds, length_batches
-from seq2seq.errors import Seq2SeqError, unknown_name
+from seq2seq.errors import Seq2SeqError, number_of, unknown_name
 from seq2seq.ids import EOS
 from seq2seq.recipe import Translation
 from seq2seq.search import (
@@ -221,9 +221,8 @@ def windows(
             break
         own = None if constraints_left is None else list(islice(constraints_left, len(window)))
         if own is not None and len(own) < len(window):
-            found = count + len(own)
-            counted = "1 line" if found == 1 else f"{found:,} lines"
-            raise Seq2SeqError(f"there are constraints for {counted}, but there are more lines")
+            found = number_of(count + len(own), "line")
+            raise Seq2SeqError(f"there are constraints for {found}, but there are more lines")
         yield window, own, count + 1
         count += len(window)
         if paused:

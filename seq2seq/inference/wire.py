@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from seq2seq.errors import Seq2SeqError, unknown_name
+from seq2seq.errors import Seq2SeqError, number_of, unknown_name
 from seq2seq.inference.request import Request, make_request, search_options
 from seq2seq.inference.results import ScoredTranslation
 from seq2seq.recipe import Translation
@@ -75,7 +75,8 @@ def read_job(written: str | bytes, recipe: Translation, where: str, *, most_line
         every = found if isinstance(found, list) else [found] * len(lines)
         if len(every) != len(lines):
             raise Seq2SeqError(
-                f"{where}: has {len(every)} constraints for {len(lines)} lines: give one a line"
+                f"{where}: has {number_of(len(every), 'constraint')} for "
+                f"{number_of(len(lines), 'line')}: give one a line"
             )
         constraints = tuple(constraints_of(one, f"{where}: constraints") for one in every)
         for one in constraints:

@@ -114,13 +114,13 @@ class Forecast:
             more = "more training.updates"
             if recipe.training.updates is None and self.per_epoch:
                 more = f"training.epochs = {math.ceil(FEW_UPDATES / self.per_epoch)} or more"
-            few = "1 update is" if self.updates == 1 else f"{self.updates:,} updates are"
+            few = number_of(self.updates, "update is", "updates are")
             yield (
                 f"{few} too few for a network that begins with nothing: set {more}, or a lower "
                 "training.batch_tokens"
             )
         if self.pairs is not None and self.pairs < FEW_PAIRS and not fine_tuned:
-            few = "1 pair is" if self.pairs == 1 else f"{self.pairs:,} pairs are"
+            few = number_of(self.pairs, "pair is", "pairs are")
             yield f"{few} too few to learn from: name more text as data.train"
         if self.usual is not None and recipe.training.batch_tokens < 2 * self.usual:
             yield (

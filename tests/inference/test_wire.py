@@ -83,7 +83,7 @@ def test_halves_of_surrogate_pairs_are_replaced() -> None:
         ({"text": ["a", 1]}, "text must be a string or a list of strings"),
         ({"text": ["a"] * 4}, "has 4 lines; at most 3 are allowed"),
         ({"text": "a\nb"}, "a text has a line end in it: give a list of lines"),
-        ({"text": "a", "constraints": [{}, {}]}, "has 2 constraints for 1 lines: give one a line"),
+        ({"text": "a", "constraints": [{}, {}]}, "has 2 constraints for 1 line: give one a line"),
         ({"text": "a", "constraints": 1}, "constraints: not an object"),
         (
             {"text": "a", "constraints": {"forced": []}},
