@@ -35,13 +35,13 @@ from support.models import (
 from support.processes import run_python, torchrun
 from support.published import weights_file
 from support.tiny import AVERAGE, write_corpus, write_recipe
+from support.told import Told
 from torch import Tensor
 
 import seq2seq
 from seq2seq.inference.engines.torch import TorchEngine
 from seq2seq.models.loss import Losses
 from seq2seq.nn.cells import Cell
-from seq2seq.training.monitoring import Silent
 
 pytestmark = pytest.mark.gpu
 
@@ -242,17 +242,6 @@ def test_torchrun_trains_on_a_gpu(corpus: tuple[Path, Path], tmp_path: Path) -> 
     assert f"has no GPU: there are {count}" in too_many.stderr
 
 
-class Halved(Silent):
-    """Remembers how often batches were halved."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.halved = 0
-
-    def step(self, step: Any) -> None:
-        self.halved += step.halved
-
-
 def test_a_batch_that_does_not_fit_is_halved(corpus: tuple[Path, Path], tmp_path: Path) -> None:
     """A training that may take little more than half of what it would take."""
     sizes = [f"model.{side}.hidden=256" for side in ("encoder", "decoder")]
@@ -265,13 +254,13 @@ def test_a_batch_that_does_not_fit_is_halved(corpus: tuple[Path, Path], tmp_path
             whole = torch.cuda.get_device_properties(0).total_memory
             torch.cuda.set_per_process_memory_fraction(allowed / whole)
         torch.cuda.reset_peak_memory_stats()
-        monitor = Halved()
+        monitor = Told()
         try:
             run = tmp_path / str(share)
             assert seq2seq.train(recipe, run, data=corpus[1], monitor=monitor).finished
         finally:
             torch.cuda.set_per_process_memory_fraction(1.0)
-        halved.append(monitor.halved)
+        halved.append(monitor.steps[-1].halved)
         losses.append([one["loss"] for one in records(run, "validation")])
     assert halved[0] == 0 < halved[1]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)

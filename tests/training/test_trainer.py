@@ -30,7 +30,7 @@ from seq2seq.tasks import task_for
 from seq2seq.training.batches import UpdateBatches
 from seq2seq.training.batches.prepared import PreparedBatches
 from seq2seq.training.evaluation import Evaluator, Validated
-from seq2seq.training.monitoring import Monitor, Silent, Step, metrics
+from seq2seq.training.monitoring import Monitor, Silent, metrics
 from seq2seq.training.optim import LossAndGradient, NotFiniteError
 from seq2seq.training.optim.first_order import FirstOrder
 from seq2seq.training.run import RunFolder
@@ -529,17 +529,6 @@ def test_the_result_names_the_signal_that_ended_training(
     assert (finished.finished, finished.signal, finished.updates) == (True, "", 30)
 
 
-class Speeds(Silent):
-    """Remembers what is shown of updates."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.steps: list[Step] = []
-
-    def step(self, step: Step) -> None:
-        self.steps.append(step)
-
-
 def test_saving_counts_as_training_but_not_as_its_speed(
     corpus: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -558,7 +547,7 @@ def test_saving_counts_as_training_but_not_as_its_speed(
 
     monkeypatch.setattr(Updater, "update", update)
     monkeypatch.setattr(Trainer, "_save", save)
-    monitor = Speeds()
+    monitor = Told()
     run(corpus, tmp_path / "r", "training.checkpoint_every=7", monitor=monitor)
     tokens = [step.tokens_per_second for step in monitor.steps]
     assert min(tokens) > max(tokens) / 10
