@@ -205,7 +205,6 @@ def test_evaluate_reads_the_test_set_in_its_encoding(
 
 
 @pytest.mark.usefixtures("files")
-@pytest.mark.usefixtures("files")
 @pytest.mark.parametrize("kind", ["lines", "tsv"])
 def test_evaluate_says_where_the_test_set_is_not_in_its_encoding(
     run, model, monkeypatch, kind: str
@@ -233,6 +232,7 @@ def test_evaluate_says_where_the_test_set_is_not_in_its_encoding(
     )
 
 
+@pytest.mark.usefixtures("files")
 def test_evaluate_needs_pairs_in_the_test_set(run, model, monkeypatch) -> None:
     Path("test.tsv").write_text("source\ttarget\n", encoding="utf-8")
     recipe = Recipe.model_validate({"name": "tiny", "data": {"test": "test.tsv"}})

@@ -422,7 +422,7 @@ def test_a_run_of_other_files_says_to_give_another_folder(tmp_path: Path) -> Non
 
     def begin(name: str) -> None:
         files = [tmp_path / f"{name}.en", tmp_path / f"{name}.de"]
-        train(load_recipe(files, small), tmp_path / tmp_path / "r", monitor=Silent())
+        train(load_recipe(files, small), tmp_path / "r", monitor=Silent())
 
     begin("a")
     with pytest.raises(DataError) as caught:
