@@ -30,7 +30,8 @@ from seq2seq.text.tokenizer import Tokenizer, Tokenizers
 if TYPE_CHECKING:
     from rich.console import Group
 
-_MUCH_IN_TRAIN = 0.1  # of the validation pairs
+MUCH_IN_TRAIN = 0.1
+"""Of validation pairs: short ones may stand in any corpus; with more, scores are too good."""
 _PERCENTILES = (50, 90, 99)
 _SAMPLE = 100  # lines of a batch whose sentences are counted
 EXAMPLES = 3
@@ -111,7 +112,7 @@ class PrepareReport:
     def warnings(self) -> Iterator[str]:
         """What makes validation, or its scores, say little."""
         for split in self.splits:
-            if split.in_train > _MUCH_IN_TRAIN * split.kept:
+            if split.in_train > MUCH_IN_TRAIN * split.kept:
                 yield (
                     f"{split.in_train:,} of the {split.kept:,} validation pairs are training "
                     "pairs, too: scores on them are too good; name others as data.val, or leave "

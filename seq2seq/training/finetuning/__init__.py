@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from seq2seq.data.dataset import PairDataset, PreparedData
 from seq2seq.data.preparing.held_out import count_repeated
+from seq2seq.data.preparing.statistics import MUCH_IN_TRAIN
 from seq2seq.errors import DataError, ModelError, RecipeError, Seq2SeqError
 from seq2seq.recipe import Recipe, Section
 from seq2seq.recipe.base import Checks
@@ -38,7 +39,6 @@ from seq2seq.training.run import about_run
 from seq2seq.training.run.journal import Journal
 from seq2seq.training.updater import Updater
 
-_MANY_SEEN = 0.05  # of the old validation pairs; short ones may stand in any corpus
 _MANY_UNKNOWN = 0.005  # of the pieces; a tokenizer knows nearly all of its own training text
 
 
@@ -83,6 +83,7 @@ class FineTuning:
         if self.source is None:
             pairs = open_kept(path, about) if about else None
             if about and pairs is not None:
+                pairs.check(prepared.tokenizers.source.size, prepared.tokenizers.target.size)
                 self.old = OldVal(pairs, about.get("lines"))
             elif about:
                 self.notes.append(f"warning: {path} is gone: forgetting is no longer measured")
@@ -100,15 +101,9 @@ class FineTuning:
             self.notes.append("the old validation set is the new one: it is measured once")
             return
         pairs = PairDataset.open(path)
-        sides = prepared.tokenizers.source, prepared.tokenizers.target
-        try:
-            pairs.check(*(side.size for side in sides))
-        except DataError:
-            path.unlink()
-            raise
         self._warn_of_seen(pairs, prepared)
         lines = self.source.recipe.training.validation.lines
-        self.record["old_val"] = {**describe(path, found), "lines": lines}
+        self.record["old_val"] = {**describe(pairs, found), "lines": lines}
         self.old = OldVal(pairs, lines)
 
     def _warn_of_seen(self, old: PairDataset, prepared: PreparedData) -> None:
@@ -116,7 +111,7 @@ class FineTuning:
         if prepared.stored is None:
             return
         seen, count = count_repeated(prepared.stored.path, old.path), len(old)
-        if seen > _MANY_SEEN * count:
+        if seen > MUCH_IN_TRAIN * count:
             self.notes.append(
                 f"warning: {seen:,} of the {count:,} pairs of the old validation set are among the "
                 "training pairs: its figures are too good; name others with --old-val SOURCE TARGET"

@@ -79,7 +79,9 @@ class OldValSearch:
             if (folder / _VAL).is_symlink():  # a run from an archive copies nothing from elsewhere
                 raise DataError(f"{folder / _VAL}: a link: put the file itself there")
             check_files(folder, {_VAL: manifest["files"][_VAL]})
-            PairDataset.open(folder / _VAL)
+            tokenizers = self.model.tokenizers
+            pairs = PairDataset.open(folder / _VAL)
+            pairs.check(tokenizers.source.size, tokenizers.target.size)
         except DataError as error:
             self.notes.append(f"warning: {error}")
             return None
@@ -151,9 +153,9 @@ def open_kept(path: Path, about: dict[str, Any]) -> PairDataset | None:
     return PairDataset.open(path)
 
 
-def describe(path: Path, origin: str) -> dict[str, Any]:
+def describe(pairs: PairDataset, origin: str) -> dict[str, Any]:
     """What a run notes of the set that it keeps."""
-    return {"from": origin, "pairs": len(PairDataset.open(path)), "sha256": file_digest(path)}
+    return {"from": origin, "pairs": len(pairs), "sha256": file_digest(pairs.path)}
 
 
 def same_pairs(path: Path, prepared: PreparedData) -> bool:

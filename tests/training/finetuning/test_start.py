@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -18,6 +19,7 @@ from support.tiny import tiny_recipe, write_recipe
 from support.told import Told
 
 import seq2seq
+from seq2seq.data.arrow import SCHEMA, writer
 from seq2seq.data.dataset import PreparedData
 from seq2seq.errors import DataError, ModelError, RecipeError, Seq2SeqError
 from seq2seq.inference.engines.torch import load_model
@@ -27,6 +29,8 @@ from seq2seq.recipe.data import Sampling
 from seq2seq.recipe.files import checked, load_recipe
 from seq2seq.recipe.training import Validation
 from seq2seq.report.record import RunRecord
+from seq2seq.storage.atomic import file_digest
+from seq2seq.storage.checked_json import SUM, dumps
 from seq2seq.tasks import task_for
 from seq2seq.training.evaluation import Evaluator
 from seq2seq.training.finetuning import adapted, prepared_with
@@ -435,7 +439,7 @@ def test_an_old_set_that_is_trained_on_is_warned_of(place: Path, tmp_path: Path)
     old = tuple((place / f"val.{side}").read_text(encoding="utf-8") for side in ("en", "de"))
     new = tuple((place / f"d.{side}").read_text(encoding="utf-8") for side in ("en", "de"))
     count = old[0].count("\n")
-    for rows, warned in ((count, True), (count // 20, False)):
+    for rows, warned in ((count, True), (count // 10, False)):
         for side, theirs, ours in zip(("en", "de"), old, new, strict=True):
             lines = [*ours.splitlines(keepends=True), *theirs.splitlines(keepends=True)[:rows]]
             (tmp_path / f"mixed.{side}").write_text("".join(lines), encoding="utf-8")
@@ -459,6 +463,44 @@ def test_an_old_set_elsewhere_is_not_copied(place: Path, tmp_path: Path) -> None
     heard, _ = tuned(place, tmp_path / "run", "training.updates=1", init_from=general)
     told = f"warning: {general / 'data/val.arrow'}: a link: put the file itself there"
     assert told in heard.lines
+
+def made_up(path: Path) -> str:
+    """Gives a set a piece that no tokenizer has; returns its new SHA-256."""
+    pairs = pa.ipc.open_file(path.read_bytes()).read_all()
+    field = SCHEMA.field("target_ids")
+    with writer(path, SCHEMA) as file:
+        ids = pa.array([[2**31 - 1]] * len(pairs), field.type)
+        file.write_table(pairs.set_column(1, field, ids))
+    return file_digest(path)
+
+
+def test_a_made_up_old_set_is_warned_of_and_taken_from_its_files(
+    place: Path, run: Path, tmp_path: Path
+) -> None:
+    general = tmp_path / "general"
+    shutil.copytree(place / "general", general)
+    manifest = general / "data/manifest.json"
+    told = json.loads(manifest.read_text(encoding="utf-8"))
+    told["files"]["val.arrow"] = made_up(general / "data/val.arrow")
+    del told[SUM]
+    manifest.write_bytes(dumps(told))
+    heard, _ = tuned(place, tmp_path / "run", "training.updates=1", init_from=general)
+    (warning,) = heard.about("warning: ")
+    assert warning.startswith(f"warning: {general / 'data/val.arrow'}: damaged (there are pieces")
+    assert (tmp_path / "run/old_val.arrow").read_bytes() == (run / "old_val.arrow").read_bytes()
+
+
+def test_a_made_up_old_set_that_was_kept_is_refused(
+    place: Path, run: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy, symlinks=True)
+    about = json.loads((copy / "run.json").read_text(encoding="utf-8"))
+    about["init"]["old_val"]["sha256"] = made_up(copy / "old_val.arrow")
+    del about[SUM]
+    (copy / "run.json").write_bytes(dumps(about))
+    with pytest.raises(DataError, match=r"old_val\.arrow: damaged \(there are pieces that the"):
+        tuned(place, copy)
 
 
 @pytest.mark.parametrize("known", ["inputs", "report"])
