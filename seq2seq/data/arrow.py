@@ -202,11 +202,11 @@ class PairDataset:
         for batch in read_batches(self.path):
             try:
                 batch.validate(full=True)
+                sides = [flat_ids(column)[0] for column in batch.columns[:2]]
             except pa.ArrowInvalid as error:
                 reason = str(error).splitlines()[0]
                 raise DataError(f"{self.path}: damaged ({reason}): prepare it again") from None
-            for column, size in zip(batch.columns, (source_size, target_size), strict=False):
-                ids, _ = flat_ids(column)
+            for ids, size in zip(sides, (source_size, target_size), strict=True):
                 if ids.size and not 0 <= ids.min() <= ids.max() < size:
                     raise DataError(
                         f"{self.path}: damaged (there are pieces that the tokenizer, with its "
@@ -217,7 +217,10 @@ class PairDataset:
         # A batch whose texts are all empty may have no buffer; nothing is ever fetched from it.
         if buffer is None or buffer.size == 0:
             return 0
-        return int(buffer.address - self._buffer.address) // width
+        place = int(buffer.address - self._buffer.address)
+        if place % width or not 0 <= place <= self._buffer.size - buffer.size:  # packed
+            raise DataError(f"{self.path}: not a file of prepared pairs: prepare it again")
+        return place // width
 
     def _places(self, columns: Sequence[pa.Array], values: int, width: int) -> _Places:
         return _Places(

@@ -129,6 +129,19 @@ def test_a_file_without_pairs_or_with_nulls_is_none(tmp_path: Path) -> None:
         assert str(error.value) == f"{path}: not a file of prepared pairs: prepare it again"
 
 
+def test_a_packed_file_is_none(tmp_path: Path) -> None:
+    """What Arrow unpacks lies elsewhere in memory, where nothing is to be gathered."""
+    path = tmp_path / "f.arrow"
+    ids = pa.array([[1] * 999], SCHEMA.field("source_ids").type)
+    batch = pa.record_batch([ids, ids, ["a"], ["b"], [1]], schema=SCHEMA)
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, SCHEMA, options=options) as out:
+        out.write_batch(batch)
+    with pytest.raises(DataError) as error:
+        PairDataset.open(path)
+    assert str(error.value) == f"{path}: not a file of prepared pairs: prepare it again"
+
+
 def test_pieces_are_those_of_the_tokenizer(tmp_path: Path) -> None:
     pairs = store(tmp_path / "f.arrow", [[([7], [], "a", "b", 1)], [([1], [2, 9], "a", "b", 2)]])
     pairs.check(8, 10)
@@ -138,6 +151,16 @@ def test_pieces_are_those_of_the_tokenizer(tmp_path: Path) -> None:
         assert "damaged (there are pieces that the tokenizer, with its " in str(error.value)
     with pytest.raises(DataError):
         store(tmp_path / "g.arrow", [[([-5], [], "a", "b", 1)]]).check(8, 10)
+
+
+def test_a_piece_is_no_null(tmp_path: Path) -> None:
+    kind = SCHEMA.field("source_ids").type
+    ids = pa.ListArray.from_arrays([0, 1], pa.array([None], pa.int32()), type=kind)
+    batch = pa.record_batch([ids, ids, ["a"], ["b"], [1]], schema=SCHEMA)
+    with writer(tmp_path / "f.arrow", SCHEMA) as file:
+        file.write_batch(batch)
+    with pytest.raises(DataError, match=r"damaged \("):
+        PairDataset.open(tmp_path / "f.arrow").check(10, 10)
 
 
 def test_places_are_within_the_file(tmp_path: Path) -> None:
