@@ -131,9 +131,11 @@ def test_output_that_is_no_plain_text_is_told(run, model, format_: str) -> None:
     ("reference", "told"),
     [
         ("他每天买水！\n三只狗在跑。\n", True),
+        ("我每天在家里用 Python 写代码。\n三只狗在跑。\n", True),
         ("彼は毎日水を買う。\n三匹の犬が走る。\n", True),
         ("เขาซื้อน้ำทุกวัน\nสุนัขสามตัววิ่ง\n", True),
         ("그는 매일 물을 산다.\n개 세 마리가 달린다.\n", False),
+        ("他 每天 买 水 ！\n三 只 狗 在 跑 。\n", False),  # words as a tokenizer split them
         ("Er kauft 水.\n\n", False),
         ("1 2 3\n\n", False),
     ],
