@@ -195,13 +195,16 @@ class _Preparation:
             shutil.rmtree(self._raw)
         splits = tuple(count.result() for count in counts)
         for split in splits:
-            if not (split.source.tokens and split.target.tokens):
-                raise DataError(
-                    f"data.{split.name}: all lines of a side are empty: name other files"
-                )
+            for name, side in (("source", split.source), ("target", split.target)):
+                if not side.tokens:
+                    raise DataError(
+                        f"data.{split.name}: every line of the {name} is empty: name other files"
+                    )
         if self._recipe.data.stream is None and "val" in sources:
             found = count_repeated(*(self._folder / split_file(one) for one in ("train", "val")))
-            splits = tuple(replace(one, in_train=found * (one.name == "val")) for one in splits)
+            splits = tuple(
+                replace(one, in_train=found) if one.name == "val" else one for one in splits
+            )
         text = recipe_to_toml(self._recipe)
         (self._folder / RECIPE).write_text(text, encoding="utf-8", newline="\n")
         report = PrepareReport(splits, round(time.monotonic() - begin, 3), peak_memory())

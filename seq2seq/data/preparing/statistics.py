@@ -118,11 +118,12 @@ class PrepareReport:
                     "pairs, too: scores on them are too good; name others as data.val, or leave "
                     "them out of data.train"
                 )
-            if split.examples and all(source == target for source, target in split.examples):
-                yield (
-                    f"{split.name}: the first pairs have the same text on both sides: is one of "
-                    "the files the wrong one?"
-                )
+            for name, corpus in split.parts():
+                if corpus.examples and all(source == target for source, target in corpus.examples):
+                    yield (
+                        f"{printable(name)}: the first pairs have the same text on both sides: is "
+                        "one of the files the wrong one?"
+                    )
             if split.name == "val" and is_unspaced(target for _, target in split.examples):
                 yield (
                     "the target has no spaces between words, so that validation's BLEU (13a) takes "

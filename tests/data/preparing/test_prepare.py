@@ -844,7 +844,8 @@ def test_validation_files_of_empty_lines_are_refused(
     recipe = recipe_for()
     with pytest.raises(DataError) as error:
         prepare(recipe, tmp_path / "out")
-    assert str(error.value) == "data.val: all lines of a side are empty: name other files"
+    name = {"a": "source", "b": "target"}[side]
+    assert str(error.value) == f"data.val: every line of the {name} is empty: name other files"
     assert not (tmp_path / "out").exists()
 
 
@@ -880,3 +881,15 @@ def test_the_same_text_on_both_sides_is_told_of(
     ]
     found = prepare(recipe_for(), tmp_path / "out").report.warnings()
     assert [one for one in found if "both sides" in one] == told * same
+
+
+def test_a_corpus_of_several_with_the_same_text_on_both_sides_is_told_of(
+    corpus: Corpus, recipe_for: Make, tmp_path: Path
+) -> None:
+    a, b = str(tmp_path / "train.a"), str(tmp_path / "train.b")
+    train = [[a, b], {"source_path": b, "target_path": b, "label": "twice"}]
+    recipe = recipe_for(data={"train": train, "held_out": 20})
+    found = prepare(recipe, tmp_path / "out").report.warnings()
+    assert [one.partition(" have ")[0] for one in found if "both sides" in one] == [
+        "train: twice: the first pairs"
+    ]
