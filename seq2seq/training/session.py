@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -181,7 +182,9 @@ def _prepared(
     if tuning is not None:
         tuning.check_tokenizer(prepared)
     if data is None:
-        again = f"seq2seq train {folder.path / RECIPE} -o {folder.path}"
+        again = shlex.join(
+            ["seq2seq", "train", str(folder.path / RECIPE), "-o", str(folder.path)]
+        )
         prepared.check_fits(recipe, f"give -o a new folder, or go on with this run: {again}")
     else:
         prepared.check_fits(recipe)

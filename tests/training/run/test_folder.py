@@ -422,14 +422,14 @@ def test_a_run_of_other_files_says_to_give_another_folder(tmp_path: Path) -> Non
 
     def begin(name: str) -> None:
         files = [tmp_path / f"{name}.en", tmp_path / f"{name}.de"]
-        train(load_recipe(files, small), tmp_path / "r", monitor=Silent())
+        train(load_recipe(files, small), tmp_path / "my r", monitor=Silent())
 
     begin("a")
     with pytest.raises(DataError) as caught:
         begin("b")
     assert str(caught.value) == (
-        f"{tmp_path}/r/data: was prepared with a different recipe: data.train.source_path is "
+        f"{tmp_path}/my r/data: was prepared with a different recipe: data.train.source_path is "
         f"'{tmp_path}/a.en' there but '{tmp_path}/b.en' in the recipe; data.train.target_path is "
         f"'{tmp_path}/a.de' there but '{tmp_path}/b.de' in the recipe: give -o a new folder, or go "
-        f"on with this run: seq2seq train {tmp_path}/r/recipe.toml -o {tmp_path}/r"
+        f"on with this run: seq2seq train '{tmp_path}/my r/recipe.toml' -o '{tmp_path}/my r'"
     )
