@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from stat import S_ISDIR
 from typing import IO, TYPE_CHECKING
 
 from seq2seq.cli import console
@@ -77,17 +78,15 @@ def read_pairs(source: str, target: str) -> Iterator[tuple[str, str]]:
 
 
 def check_inputs(first: str, second: str, *, counts: bool = True) -> None:
-    """Raises an error if a file cannot be read, or their lines are not as many, as far as is known.
+    """Raises an error if a file cannot be read, or two regular files have unlike numbers of lines.
 
-    Only of regular files it is, which can be read twice.
+    Lines of others, such as pipes, are not counted: they can be read only once.
     """
-    known = []
     for path in (first, second):
         with read_errors(name_of(path)):
-            if path != STANDARD and Path(path).stat() and Path(path).is_dir():
+            if path != STANDARD and S_ISDIR(Path(path).stat().st_mode):
                 raise IsADirectoryError
-        known.append(count_lines(path))
-    left, right = known
+    left, right = count_lines(first), count_lines(second)
     if counts and left is not None and right is not None:
         check_counts(first, left, second, right)
 
