@@ -127,7 +127,7 @@ def clamp_stored(table: Table, error: ValidationError) -> bool:
     beyond = [detail for detail in error.errors() if "le" in detail.get("ctx", {})]
     for detail in beyond:
         *path, key = _locate(detail).path
-        if path[0] != "model":
+        if path[:1] != ["model"]:
             inner: Any = table
             for part in path:
                 inner = inner[part]
