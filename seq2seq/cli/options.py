@@ -69,9 +69,9 @@ Threads = Annotated[
 
 
 def with_val(assignments: list[str] | None, val: tuple[str, str] | None) -> list[str]:
-    """The assignments of ``--set``, and that of ``--val``."""
+    """The assignment of ``--val``, and those of ``--set``, which may add keys to it."""
     paths = [] if val is None else [f"data.val={json.dumps(val, ensure_ascii=False)}"]
-    return [*(assignments or ()), *paths]
+    return [*paths, *(assignments or ())]
 
 
 class OptionGroup:

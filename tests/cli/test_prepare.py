@@ -3,6 +3,8 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+import numpy as np
+
 from seq2seq.data.dataset import PreparedData
 
 LINES = [f"the {i} old men see a dog and {i * 7} cats\n" for i in range(200)]
@@ -72,3 +74,16 @@ def test_preparing_for_fine_tuning_takes_the_models_tokenizer(run, trained) -> N
         "error: nowhere: no such folder; expected one that seq2seq train or export wrote\n"
     )
     assert not Path("other").exists()
+
+
+def test_set_adds_keys_to_the_pairs_of_val(run) -> None:
+    """As the message on text in another encoding says."""
+    write_corpus()
+    text = "".join(f"fünf Männer und {n} Hunde\n" for n in range(len(LINES)))
+    Path("val.de").write_bytes(text.encode("cp1252"))
+    command = ["prepare", "train.en", "train.de", "--val", "val.en", "val.de", "-o", "out"]
+    assert "(of validation pairs data.val.encoding; " in run(*command).err
+    done = run(*command, "--processes", "1", "--set", 'data.val.encoding=["utf-8","cp1252"]')
+    assert done.code == 0, done.err
+    texts = PreparedData.open(Path("out")).val.texts(np.arange(1))
+    assert texts[1] == ["fünf Männer und 0 Hunde"]

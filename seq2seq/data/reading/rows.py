@@ -48,7 +48,10 @@ def remedy(path: str | None, *names: str | int) -> str:
     keys = zip(("source", "target"), values, strict=True)
     typed = [f"--set {shlex.quote(f'data.train.{key}={value}')}" for key, value in keys]
     begin = f"path = {json.dumps(shown(path, 200), ensure_ascii=False)}, "
-    return f": say it in the recipe, such as {{{begin}{said}}}, or {' '.join(typed)}"
+    return (
+        f": say it in the recipe, such as {{{begin}{said}}}, or {' '.join(typed)} (of "
+        "validation pairs data.val)"
+    )
 
 
 def text_keys(row: Mapping[str, Any]) -> list[str]:

@@ -318,7 +318,8 @@ class TestTsv:
         assert told == (
             f"{path}, line 1: 3 columns ({shown}), and nothing says which are the source and the "
             f'target: say it in the recipe, such as {{path = "{path}", {choice}}}, '
-            f"or --set {shlex.quote(sets[0])} --set {shlex.quote(sets[1])}"
+            f"or --set {shlex.quote(sets[0])} --set {shlex.quote(sets[1])} (of "
+            "validation pairs data.val)"
         )
         recipe = load_recipe([path], sets)
         assert recipe.data.train == TsvSource(path=path, source=named[0], target=named[1])
@@ -356,8 +357,13 @@ class TestEncodings:
             "probably cp1252: if so, give its table in the recipe the key "
             'encoding = "cp1252", or --set data.train.encoding=cp1252 (of validation pairs '
             "data.val.encoding; where one of two files is UTF-8, a list by side: "
-            '["utf-8","cp1252"])'
+            "'[\"utf-8\",\"cp1252\"]')"
         )
+        typed = shlex.split("data.train.encoding='[\"utf-8\",\"cp1252\"]'")
+        named = load_recipe([source.source_path, source.target_path], typed).data.train
+        assert isinstance(named, LinesSource)
+        assert tuple(named.encodings) == ("utf-8", "cp1252")
+        assert invalid_text_error(named) is None
         assert invalid_text_error(lines(tmp_path, english, german)) is None
 
 
@@ -396,7 +402,8 @@ class TestJsonl:
                 '{"sorce": "a", "target": "b"}',
                 "no key 'source' (did you mean 'sorce'?); there is: sorce, target: say it in the "
                 'recipe, such as {path = "PATH", source = "sorce", target = "target"}, or --set '
-                "'data.train.source=\"sorce\"' --set 'data.train.target=\"target\"'",
+                "'data.train.source=\"sorce\"' --set 'data.train.target=\"target\"' (of "
+                "validation pairs data.val)",
             ),
             ("{}", "no key 'source'"),
             ('{"source": 3, "target": "b"}', "'source' must be text, not a number"),
@@ -423,7 +430,8 @@ class TestJsonl:
         assert problem(JsonlSource(path=path, source="t.en", target="t.fr")) == (
             f"{path}, line 1: no key 't.fr'; there is: en, de: say it in the recipe, such as "
             f'{{path = "{path}", source = "t.en", target = "t.de"}}, or '
-            """--set 'data.train.source="t.en"' --set 'data.train.target="t.de"'"""
+            """--set 'data.train.source="t.en"' --set 'data.train.target="t.de"' """
+            "(of validation pairs data.val)"
         )
 
     def test_a_million_keys_are_a_short_message(self, tmp_path: Path) -> None:
@@ -437,7 +445,8 @@ class TestJsonl:
         assert problem(JsonlSource(path=few)) == (
             f"{few}, line 1: no key 'source'; there is: en, fr: say it in the recipe, such as "
             f'{{path = "{few}", source = "en", target = "fr"}}, or '
-            """--set 'data.train.source="en"' --set 'data.train.target="fr"'"""
+            """--set 'data.train.source="en"' --set 'data.train.target="fr"' """
+            "(of validation pairs data.val)"
         )
 
 

@@ -64,7 +64,8 @@ class TestParquet:
         such = (
             f': say it in the recipe, such as {{path = "{path}", source = "source", '
             'target = "target"}, or '
-            """--set 'data.train.source="source"' --set 'data.train.target="target"'"""
+            """--set 'data.train.source="source"' --set 'data.train.target="target"' """
+            "(of validation pairs data.val)"
         )
         for keys, message in {
             ("sauce", "target"): (
