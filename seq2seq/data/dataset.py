@@ -179,7 +179,7 @@ class PreparedData:
             for tables in (here, wanted):  # one of them names its validation pairs, or nothing
                 tables["data"].pop("held_out", None)
         differences = [
-            f"{key} is {_show(ours)} there but {_show(theirs)} in the recipe"
+            f"{key} is {value_in_words(ours)} there but {value_in_words(theirs)} in the recipe"
             for key, ours, theirs in _differences("", here, wanted)
             if not (self._is_our_model(key, theirs) or self._is_our_input(key, ours, theirs))
         ]
@@ -252,7 +252,8 @@ def _differences(prefix: str, here: Any, wanted: Any) -> Iterator[tuple[str, Any
         yield prefix, here, wanted
 
 
-def _show(value: Any) -> str:
+def value_in_words(value: Any) -> str:
+    """A key's value as a recipe has it; of a table, the files."""
     if value is None:
         return "not given"
     if isinstance(value, bool):

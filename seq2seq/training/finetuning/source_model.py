@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 
+from seq2seq.data.dataset import value_in_words
 from seq2seq.errors import ModelError, RecipeError
 from seq2seq.inference.model_folder import ModelFolder, read_published
 from seq2seq.models.weights import check_shapes, naming_recipe, tensors_of, without_memory
@@ -20,7 +21,7 @@ from seq2seq.storage.layout import SOURCE_TOKENIZER, TARGET_TOKENIZER, TOKENIZER
 from seq2seq.storage.whole import TOKENIZER_SIZE, read_bytes
 from seq2seq.tasks import task_for
 from seq2seq.text.tokenizer import Tokenizers
-from seq2seq.training.run import differing_keys, in_words, shown
+from seq2seq.training.run import differing_keys, in_words
 from seq2seq.training.run.checkpoint import Tensors
 
 Shape = tuple[int, ...]
@@ -93,8 +94,8 @@ class SourceModel:
             here, there, name = ours[key], theirs[key], _TOKENIZER_FILES.get(key)
             if name is None and here != there:
                 problems.append(
-                    f"tokenizer.{key}: {shown(here)} here and {shown(there)} in {self.folder}, "
-                    "whose tokenizer is used: leave the key out, or give the same"
+                    f"tokenizer.{key}: {value_in_words(here)} here and {value_in_words(there)} "
+                    f"in {self.folder}, whose tokenizer is used: leave the key out, or give the same"
                 )
             if name and here and not _holds(Path(here), self.tokenizers.files.get(name)):
                 problems.append(

@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import BaseModel
 from safetensors import SafetensorError
 
-from seq2seq.data.dataset import InputDigests, PreparedData
+from seq2seq.data.dataset import InputDigests, PreparedData, value_in_words
 from seq2seq.data.preparing.statistics import PrepareReport
 from seq2seq.errors import ModelError, TrainingError
 from seq2seq.inference.model_folder import CardShape, digests, recipe_digest
@@ -424,14 +424,9 @@ def differing_keys(there: Recipe, here: Recipe) -> dict[str, tuple[Any, Any]]:
 def in_words(differing: dict[str, tuple[Any, Any]]) -> str:
     """Keys with their values there and here, in words."""
     return "; ".join(
-        f"{key} is {shown(there)} there and {shown(here)} here"
+        f"{key} is {value_in_words(there)} there and {value_in_words(here)} here"
         for key, (there, here) in differing.items()
     )
-
-
-def shown(value: Any) -> str:
-    """A key's value, in words."""
-    return "not given" if value is None else repr(value)
 
 
 def _flat(recipe: Recipe) -> dict[str, Any]:

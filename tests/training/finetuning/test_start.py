@@ -277,7 +277,7 @@ def test_another_tokenizer_is_refused_key_by_key(
     used = f"in {general}, whose tokenizer is used: leave the key out, or give the same"
     assert caught.value.problems == (
         f"tokenizer.vocab_size: 4000 here and 150 {used}",
-        f"tokenizer.byte_fallback: True here and False {used}",
+        f"tokenizer.byte_fallback: true here and false {used}",
         f"tokenizer.model: {tmp_path / 'other.model'} is not the tokenizer of {general}, which is "
         "used: leave the key out",
     )
