@@ -180,7 +180,7 @@ def encoding_advice(likely: str) -> str:
 def _set(encoding: str) -> str:
     return (
         f", or --set data.train.encoding={encoding} (of validation pairs data.val.encoding; where "
-        f"one of two files is UTF-8, a list by side: '[\"utf-8\",\"{encoding}\"]')"
+        f'one of two files is UTF-8, a list by side: \'["utf-8","{encoding}"]\')'
     )
 
 

@@ -182,9 +182,7 @@ def _prepared(
     if tuning is not None:
         tuning.check_tokenizer(prepared)
     if data is None:
-        again = shlex.join(
-            ["seq2seq", "train", str(folder.path / RECIPE), "-o", str(folder.path)]
-        )
+        again = shlex.join(["seq2seq", "train", str(folder.path / RECIPE), "-o", str(folder.path)])
         prepared.check_fits(recipe, f"give -o a new folder, or go on with this run: {again}")
     else:
         prepared.check_fits(recipe)

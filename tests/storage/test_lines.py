@@ -407,7 +407,7 @@ def test_the_encoding_to_name_is_told(tmp_path: Path) -> None:
             f"{path}: not UTF-8 text but probably {likely}: if so, give its table in the recipe "
             f'the key encoding = "{likely}", or --set data.train.encoding={likely} (of validation '
             "pairs data.val.encoding; where one of two files is UTF-8, a list by side: "
-            f"'[\"utf-8\",\"{likely}\"]')"
+            f'\'["utf-8","{likely}"]\')'
         )
 
 

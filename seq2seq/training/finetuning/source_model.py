@@ -95,7 +95,8 @@ class SourceModel:
             if name is None and here != there:
                 problems.append(
                     f"tokenizer.{key}: {value_in_words(here)} here and {value_in_words(there)} "
-                    f"in {self.folder}, whose tokenizer is used: leave the key out, or give the same"
+                    f"in {self.folder}, whose tokenizer is used: leave the key out, or give the "
+                    "same"
                 )
             if name and here and not _holds(Path(here), self.tokenizers.files.get(name)):
                 problems.append(

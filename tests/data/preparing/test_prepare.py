@@ -228,7 +228,7 @@ def test_text_in_another_encoding_is_an_error_above_a_share(
         f"{tmp_path / 'val.a'}: not UTF-8: 3 of 100 lines cannot be decoded (first: line 1); "
         'probably cp1252: if so, give its table in the recipe the key encoding = "cp1252", or '
         "--set data.train.encoding=cp1252 (of validation pairs data.val.encoding; where one of two "
-        "files is UTF-8, a list by side: '[\"utf-8\",\"cp1252\"]')"
+        'files is UTF-8, a list by side: \'["utf-8","cp1252"]\')'
     )
     assert prepare(recipe_for("utf-8"), tmp_path / "told").report.splits[1].replaced == 3
     write(100)

@@ -357,9 +357,9 @@ class TestEncodings:
             "probably cp1252: if so, give its table in the recipe the key "
             'encoding = "cp1252", or --set data.train.encoding=cp1252 (of validation pairs '
             "data.val.encoding; where one of two files is UTF-8, a list by side: "
-            "'[\"utf-8\",\"cp1252\"]')"
+            '\'["utf-8","cp1252"]\')'
         )
-        typed = shlex.split("data.train.encoding='[\"utf-8\",\"cp1252\"]'")
+        typed = shlex.split('data.train.encoding=\'["utf-8","cp1252"]\'')
         named = load_recipe([source.source_path, source.target_path], typed).data.train
         assert isinstance(named, LinesSource)
         assert tuple(named.encodings) == ("utf-8", "cp1252")

@@ -464,6 +464,7 @@ def test_an_old_set_elsewhere_is_not_copied(place: Path, tmp_path: Path) -> None
     told = f"warning: {general / 'data/val.arrow'}: a link: put the file itself there"
     assert told in heard.lines
 
+
 def made_up(path: Path) -> str:
     """Gives a set a piece that no tokenizer has; returns its new SHA-256."""
     pairs = pa.ipc.open_file(path.read_bytes()).read_all()
@@ -490,9 +491,7 @@ def test_a_made_up_old_set_is_warned_of_and_taken_from_its_files(
     assert (tmp_path / "run/old_val.arrow").read_bytes() == (run / "old_val.arrow").read_bytes()
 
 
-def test_a_made_up_old_set_that_was_kept_is_refused(
-    place: Path, run: Path, tmp_path: Path
-) -> None:
+def test_a_made_up_old_set_that_was_kept_is_refused(place: Path, run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(run, copy, symlinks=True)
     about = json.loads((copy / "run.json").read_text(encoding="utf-8"))
