@@ -139,7 +139,7 @@ def _check_output(output: Path, overwrite: bool) -> None:
     if not overwrite:
         raise DataError(
             f"{output}: holds data of another recipe, other files or an older version: choose "
-            "another folder, or replace it with --overwrite"
+            "another folder, remove this one, or replace it (seq2seq prepare --overwrite)"
         )
 
 

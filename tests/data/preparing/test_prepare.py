@@ -301,7 +301,7 @@ def test_a_folder_of_the_same_recipe_and_files_is_kept(
     assert not is_prepared(another, output)
     message = (
         f"{output}: holds data of another recipe, other files or an older version: choose "
-        "another folder, or replace it with --overwrite"
+        "another folder, remove this one, or replace it (seq2seq prepare --overwrite)"
     )
     assert problem(another, output) == message
     with (tmp_path / "val.a").open("a") as file:

@@ -433,3 +433,18 @@ def test_a_run_of_other_files_says_to_give_another_folder(tmp_path: Path) -> Non
         f"'{tmp_path}/a.de' there but '{tmp_path}/b.de' in the recipe: give -o a new folder, or go "
         f"on with this run: seq2seq train '{tmp_path}/my r/recipe.toml' -o '{tmp_path}/my r'"
     )
+
+
+def test_data_of_a_run_that_never_began_is_not_replaced_for_another(tmp_path: Path) -> None:
+    """The training was killed before it wrote run.json, or someone prepared there."""
+    settings = [*SETTINGS, LOSS, "training.updates=1"]
+    recipe = tiny_recipe(tmp_path, settings)
+    prepare(recipe, tmp_path / "r/data", processes=1)
+    other = load_recipe(str(tmp_path / "tiny.toml"), [*settings, "cleaning.max_length=9"])
+    with pytest.raises(DataError) as caught:
+        train(other, tmp_path / "r", monitor=Silent())
+    assert str(caught.value) == (
+        f"{tmp_path / 'r/data'}: holds data of another recipe, other files or an older version: "
+        "choose another folder, remove this one, or replace it (seq2seq prepare --overwrite)"
+    )
+    assert train(recipe, tmp_path / "r", monitor=Silent()).finished
