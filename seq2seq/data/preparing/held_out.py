@@ -90,13 +90,13 @@ def _lowest_digests(file: Path, most: int) -> tuple[npt.NDArray[np.uint64], npt.
     return lowest, copies
 
 
-def count_repeated(train: Path, val: Path) -> int:
-    """Counts the validation pairs of a prepared file that are training pairs of another, too."""
-    hashes = np.concatenate([digests_of(batch) for batch in read_batches(val)])
-    known = np.unique(hashes)
+def count_repeated(train: Path, *others: Path) -> list[int]:
+    """Counts the pairs of each other file that are pairs of the training file, too."""
+    hashes = [np.concatenate([digests_of(one) for one in read_batches(file)]) for file in others]
+    known = np.unique(np.concatenate(hashes))
     found = np.zeros(known.shape, dtype=np.bool_)
     for batch in read_batches(train):
         numbers = digests_of(batch)
         place = np.minimum(np.searchsorted(known, numbers), known.size - 1)
         found[place[known[place] == numbers]] = True
-    return int(np.isin(hashes, known[found]).sum())
+    return [int(np.isin(one, known[found]).sum()) for one in hashes]

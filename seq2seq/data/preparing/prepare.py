@@ -200,11 +200,11 @@ class _Preparation:
                     raise DataError(
                         f"data.{split.name}: every line of the {name} is empty: name other files"
                     )
-        if self._recipe.data.stream is None and "val" in sources:
-            found = count_repeated(*(self._folder / split_file(one) for one in ("train", "val")))
-            splits = tuple(
-                replace(one, in_train=found) if one.name == "val" else one for one in splits
-            )
+        given = [split for split in SPLITS if split in sources and split != "train"]
+        if given and self._recipe.data.stream is None:
+            files = (self._folder / split_file(split) for split in ("train", *given))
+            found = dict(zip(given, count_repeated(*files), strict=True))
+            splits = tuple(replace(one, in_train=found.get(one.name, 0)) for one in splits)
         text = recipe_to_toml(self._recipe)
         (self._folder / RECIPE).write_text(text, encoding="utf-8", newline="\n")
         report = PrepareReport(splits, round(time.monotonic() - begin, 3), peak_memory())

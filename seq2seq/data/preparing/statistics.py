@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 MUCH_IN_TRAIN = 0.1
-"""Of validation pairs: short ones may stand in any corpus; with more, scores are too good."""
+"""A share of held-out pairs: short ones may stand in any corpus; more make scores too good."""
 _PERCENTILES = (50, 90, 99)
 _SAMPLE = 100  # lines of a batch whose sentences are counted
 EXAMPLES = 3
@@ -91,7 +91,7 @@ class Split(Corpus):
     target: Side = Side()
     corpora: tuple[Corpus, ...] = ()  # each, in the recipe's order, where that lists several
     sentences: Sentences | None = None  # None: prepared by version 0.3 or older
-    in_train: int = 0  # pairs that are training pairs, too (val only)
+    in_train: int = 0  # pairs that are training pairs, too (not of train)
 
     def parts(self) -> Iterator[tuple[str, Corpus]]:
         """Yields each corpus, or the split itself, with what to call it."""
@@ -110,13 +110,14 @@ class PrepareReport:
     peak_memory: int  # bytes: the most that this process held, and the largest of its children
 
     def warnings(self) -> Iterator[str]:
-        """What makes validation, or its scores, say little."""
+        """What makes scores say little."""
         for split in self.splits:
             if split.in_train > MUCH_IN_TRAIN * split.kept:
+                pairs = "validation pairs" if split.name == "val" else f"{split.name} pairs"
                 yield (
-                    f"{split.in_train:,} of the {split.kept:,} validation pairs are training "
-                    "pairs, too: scores on them are too good; name others as data.val, or leave "
-                    "them out of data.train"
+                    f"{split.in_train:,} of the {split.kept:,} {pairs} are training pairs, too: "
+                    f"scores on them are too good; name others as data.{split.name}, or leave them "
+                    "out of data.train"
                 )
             for name, corpus in split.parts():
                 if corpus.examples and all(source == target for source, target in corpus.examples):

@@ -110,7 +110,7 @@ class FineTuning:
         """Warns where the old validation pairs are trained on, as parts of the old corpus."""
         if prepared.stored is None:
             return
-        seen, count = count_repeated(prepared.stored.path, old.path), len(old)
+        (seen,), count = count_repeated(prepared.stored.path, old.path), len(old)
         if seen > MUCH_IN_TRAIN * count:
             self.notes.append(
                 f"warning: {seen:,} of the {count:,} pairs of the old validation set are among the "

@@ -779,7 +779,7 @@ def test_names_that_are_not_utf8_are_refused_before_anything_is_done(
 
 
 @pytest.mark.parametrize("tokenizer", [{"vocab_size": 90}, {"model": "given"}])
-def test_validation_pairs_that_are_trained_on_are_counted(
+def test_held_out_pairs_that_are_trained_on_are_counted(
     corpus: Corpus, recipe_for: Make, tmp_path: Path, tokenizer: dict[str, object]
 ) -> None:
     if "model" in tokenizer:
@@ -788,14 +788,18 @@ def test_validation_pairs_that_are_trained_on_are_counted(
     recipe = recipe_for(tokenizer=tokenizer)
     train, val, test = prepare(recipe, tmp_path / "out").report.splits
     known = set(zip(corpus["train.a"], corpus["train.b"], strict=True))
-    pairs = list(zip(corpus["val.a"], corpus["val.b"], strict=True))
-    assert val.in_train == sum(pair in known for pair in pairs) == 38
-    assert (train.in_train, test.in_train) == (0, 0)
-    (warning,) = PreparedData.open(tmp_path / "out").report.warnings()
-    assert warning == (
-        "38 of the 40 validation pairs are training pairs, too: scores on them are too good; name "
-        "others as data.val, or leave them out of data.train"
-    )
+    for split in (val, test):
+        pairs = zip(corpus[f"{split.name}.a"], corpus[f"{split.name}.b"], strict=True)
+        assert split.in_train == sum(pair in known for pair in pairs)
+    assert (train.in_train, val.in_train, test.in_train) == (0, 38, 25)
+    assert list(PreparedData.open(tmp_path / "out").report.warnings()) == [
+        f"{count} of the {pairs} are training pairs, too: scores on them are too good; name others "
+        f"as data.{split}, or leave them out of data.train"
+        for count, pairs, split in (
+            (38, "40 validation pairs", "val"),
+            (25, "25 test pairs", "test"),
+        )
+    ]
 
 
 @pytest.mark.parametrize("repeated", [0, 4, 5])
@@ -807,7 +811,7 @@ def test_few_validation_pairs_that_are_trained_on_are_no_matter(
         (tmp_path / f"val.{side}").write_text("".join(f"{one}\n" for one in lines), "utf-8")
     report = prepare(recipe_for(), tmp_path / "out").report
     assert report.splits[1].in_train == repeated
-    told = [one for one in report.warnings() if "are training pairs, too" in one]
+    told = [one for one in report.warnings() if "validation pairs are training pairs, too" in one]
     assert len(told) == (repeated > 4)
 
 
