@@ -83,7 +83,7 @@ def train(
             of a recipe's file, or those of a training corpus, as ["train.en", "train.de"].
         run: The run's folder, which is the model's too; None: ``runs/`` and the recipe's name.
         data: A prepared folder; None: the corpus is prepared in the run first.
-        threads: Processor threads; None: as many as torch likes.
+        threads: Processor threads; None: torch's, or fewer for a small network.
         deterministic: Whether torch is held to algorithms that give the same bits each time, and a
             run is not gone on with where the bits could differ.
         changed_data: Whether to go on with what was prepared, where the corpus has changed since.

@@ -75,6 +75,7 @@ def test_a_missing_package_is_named(monkeypatch) -> None:
     with pytest.raises(ModuleNotFoundError, match=r"seq2seq\.training"):
         seq2seq.train("quickstart")  # a defect of ours is not blamed on the user
     monkeypatch.delitem(sys.modules, "seq2seq.training.session")
+    monkeypatch.delitem(sys.modules, "seq2seq.training.precision", raising=False)  # needs torch
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtraError) as caught:
         seq2seq.train("quickstart")

@@ -66,6 +66,15 @@ Threads = Annotated[
     int | None,
     option("N", "Use N processor threads.  [default: all cores]", min=1, max=1024),
 ]
+TrainingThreads = Annotated[
+    int | None,
+    option(
+        "N",
+        "Use N processor threads.  [default: all cores; fewer for a small network]",
+        min=1,
+        max=1024,
+    ),
+]
 
 
 def with_val(assignments: list[str] | None, val: tuple[str, str] | None) -> list[str]:

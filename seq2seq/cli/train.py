@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seq2seq.cli import INTERRUPTED, console
-from seq2seq.cli.options import Corpus, Settings, Threads, Val, flag, option, with_val
+from seq2seq.cli.options import Corpus, Settings, TrainingThreads, Val, flag, option, with_val
 from seq2seq.errors import number_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def train(
     ] = None,
     val: Val = None,
     assignments: Settings = None,
-    threads: Threads = None,
+    threads: TrainingThreads = None,
     tensorboard: Annotated[
         bool,
         flag(

@@ -8,8 +8,6 @@ import shlex
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-import torch
-
 from seq2seq.data import Progress
 from seq2seq.data.dataset import PreparedData
 from seq2seq.recipe import Recipe
@@ -26,7 +24,7 @@ from seq2seq.training.evaluation import Evaluator
 from seq2seq.training.finetuning import Begin, FineTuning, fine_tuning
 from seq2seq.training.monitoring import Monitor, Silent, default_monitor
 from seq2seq.training.monitoring.session_log import Page, check_installed
-from seq2seq.training.precision import bound_primitive_cache, same_bits
+from seq2seq.training.precision import bound_primitive_cache, enough_threads, same_bits
 from seq2seq.training.run import RunFolder, stored_recipe
 from seq2seq.training.run.writer import RunWriter
 from seq2seq.training.state import TrainingResult
@@ -54,8 +52,6 @@ def train(
     bound_primitive_cache()
     if recipe.training.tensorboard:
         check_installed()
-    if threads is not None:
-        torch.set_num_threads(threads)
     with process_group() as group, same_bits(deterministic):
         recipe, tuning = _resolved(recipe, run, begin or Begin(), data, group)
         with RunFolder(run, recipe) if group.rank == 0 else nullcontext() as folder:
@@ -76,9 +72,12 @@ def train(
                 tuning.share_old(group)
             monitor = (monitor or default_monitor()) if group.rank == 0 else Silent()
             try:
-                return _trained(
-                    recipe, run, prepared, folder, tuning, group, monitor, page, changed
-                )
+                with enough_threads(threads, recipe, group.device) as note:
+                    if note:
+                        monitor.say(note)
+                    return _trained(
+                        recipe, run, prepared, folder, tuning, group, monitor, page, changed
+                    )
             finally:
                 monitor.close()
 

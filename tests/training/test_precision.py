@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from seq2seq.training.precision import resolve_precision
+from seq2seq.recipe.files import load_recipe
+from seq2seq.training.precision import enough_threads, resolve_precision
 
 CPU = torch.device("cpu")
 
@@ -53,3 +54,38 @@ def test_auto_on_a_gpu_takes_no_emulation(monkeypatch: pytest.MonkeyPatch, fast:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
     expected = torch.bfloat16 if fast else torch.float32
     assert resolve_precision("auto", torch.device("cuda")) == expected
+
+
+@pytest.mark.parametrize(
+    ("tokens", "encoder", "decoder", "expected"),
+    [
+        (512, 128, 128, 1),
+        (512, 256, 256, 1),
+        (1024, 256, 256, 2),
+        (1024, 128, 256, 2),
+        (2048, 384, 384, 6),
+        (4096, 1024, 1024, 8),
+    ],
+)
+def test_threads_have_enough_to_do(
+    monkeypatch: pytest.MonkeyPatch, tokens: int, encoder: int, decoder: int, expected: int
+) -> None:
+    """Each thread has 2**17 tokens times hidden units; there are eight."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    sizes = [f"model.encoder.hidden={encoder}", f"model.decoder.hidden={decoder}"]
+    recipe = load_recipe("quickstart", [*sizes, f"training.batch_tokens={tokens}"])
+    before = torch.get_num_threads()
+    torch.set_num_threads(8)
+    try:
+        with enough_threads(None, recipe, CPU) as note:
+            assert torch.get_num_threads() == expected
+        assert torch.get_num_threads() == 8
+        assert bool(note) == (expected < 8)
+        for asked, device in ((8, CPU), (3, CPU), (None, torch.device("cuda"))):
+            with enough_threads(asked, recipe, device) as note:
+                assert (torch.get_num_threads(), note) == (asked or 8, "")
+        monkeypatch.setenv("OMP_NUM_THREADS", "8")
+        with enough_threads(None, recipe, CPU) as note:
+            assert (torch.get_num_threads(), note) == (8, "")
+    finally:
+        torch.set_num_threads(before)
