@@ -42,10 +42,9 @@ def read_lines(path: str, *, pauses: bool = False) -> Iterator[str]:
 
 def warn_replaced(path: str, count: int, first: int, encoding: str | None = None) -> None:
     """Says that lines of a file, of which the first is told, were not in its encoding."""
-    lines = number_of(count, "line is", "lines are")
     console.warn(
-        f"{name_of(path)}: {lines} not {encoding or 'UTF-8'} (the first is line {first}); the "
-        "invalid bytes were replaced by U+FFFD"
+        f"{name_of(path)}: {number_of(count, 'line is', 'lines are')} not {encoding or 'UTF-8'} "
+        f"(the first is line {first}); the invalid bytes were replaced by U+FFFD"
     )
 
 

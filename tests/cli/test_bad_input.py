@@ -27,8 +27,8 @@ from seq2seq.text.tokenizer import train_tokenizers
 NAMES = ", ".join(packaged_recipes())
 SECTIONS = "name, seed, data, cleaning, tokenizer, model, training, translation"
 PROGRESS = (
-    "translating", "reading", "holding", "training", "tokenizing", "resuming", "validation",
-    "update ",
+    "translating", "reading", "holding", "training", "tokenizing", "comparing", "resuming",
+    "validation", "update ",
 )  # fmt: skip
 LINE_N = "line n of one must belong to line n of the other"
 ALLOWED = (

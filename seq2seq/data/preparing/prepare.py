@@ -194,16 +194,17 @@ class _Preparation:
                 self._tokenize(count, tokenizers, self._folder / split_file(count.split))
             shutil.rmtree(self._raw)
         splits = tuple(count.result() for count in counts)
-        for split in splits:
-            for name, side in (("source", split.source), ("target", split.target)):
-                if not side.tokens:
-                    raise DataError(
-                        f"data.{split.name}: every line of the {name} is empty: name other files"
-                    )
+        for split, side in product(splits, ("source", "target")):
+            if not getattr(split, side).tokens:
+                raise DataError(
+                    f"data.{split.name}: every line of the {side} is empty: name other files"
+                )
         given = [split for split in SPLITS if split in sources and split != "train"]
         if given and self._recipe.data.stream is None:
             files = (self._folder / split_file(split) for split in ("train", *given))
+            self._progress.start(f"comparing {' and '.join(given)} with train", None)
             found = dict(zip(given, count_repeated(*files), strict=True))
+            self._progress.finish()
             splits = tuple(replace(one, in_train=found.get(one.name, 0)) for one in splits)
         text = recipe_to_toml(self._recipe)
         (self._folder / RECIPE).write_text(text, encoding="utf-8", newline="\n")
