@@ -20,10 +20,13 @@ from typing import IO, TYPE_CHECKING
 from seq2seq.cli import console
 from seq2seq.errors import Seq2SeqError, number_of
 from seq2seq.storage.atomic import output_file, write_errors
+from seq2seq.storage.encodings import MOST_INVALID
 from seq2seq.storage.lines import STANDARD, count_lines, input_lines, name_of, read_errors
 
 if TYPE_CHECKING:
     from seq2seq.inference.results import ScoredTranslation
+
+_FEW_INVALID = 10  # lines; as many may be damaged in any file, however short
 
 FORMATS = ("text", "nbest", "jsonl")
 """How translations are written."""
@@ -49,10 +52,24 @@ def warn_replaced(path: str, count: int, first: int, encoding: str | None = None
 
 
 def all_lines(path: str) -> list[str]:
-    """Reads the lines of a file that must not be empty."""
-    lines = list(read_lines(path))
+    """Reads the lines of a file to score, which must be neither empty nor in another encoding."""
+    invalid = first = 0
+
+    def replaced(*found: int) -> None:
+        nonlocal invalid, first
+        invalid, first = found
+
+    lines = list(input_lines(path, replaced))
     if not lines:
         raise Seq2SeqError(f"{name_of(path)}: the file is empty, so there is nothing to score")
+    if invalid > max(_FEW_INVALID, MOST_INVALID * len(lines)):
+        raise Seq2SeqError(
+            f"{name_of(path)}: {invalid:,} of {len(lines):,} lines are not UTF-8 (the first is "
+            f"line {first:,}): is it in another encoding? Convert it to UTF-8, as in: iconv -f "
+            "latin1 -t utf-8"
+        )
+    if invalid:
+        warn_replaced(path, invalid, first)
     return lines
 
 
@@ -182,7 +199,10 @@ def _formatted(
 def write_translations(
     output: str, format_: str, alignments: str | None, attention: str | None, *, at_once: bool
 ) -> Iterator[Write]:
-    """Opens the files; each appears under its name when it is complete, or not at all."""
+    """Opens the files; each appears under its name when it is complete, or not at all.
+
+    ``at_once``: each translation is handed on as soon as it is written.
+    """
     from seq2seq.inference.results import best_translation, pharaoh
 
     with ExitStack() as stack:

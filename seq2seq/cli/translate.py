@@ -68,9 +68,9 @@ class Constrained(OptionGroup):
         return [file for file in (self.prefix, self.constraints) if file is not None]
 
     def check(self, source: str) -> int | None:
-        """Checks that there is a line for each line, where that can be known before.
+        """Checks that these files have as many lines as the input, if they can be counted.
 
-        Returns the lines of the input, where they had to be counted for this.
+        Returns the number of the input's lines, if it was counted.
         """
         files.check_standard_input(source, *self.files)
         count = count_lines(source) if self.files else None
@@ -244,7 +244,7 @@ def translate(
 
 @contextmanager
 def _progress(output: str, lines: int | str) -> Iterator[Callable[[float], None] | None]:
-    """Shows how many of some lines, or of those of a file, are done, unless they are seen."""
+    """Shows how many lines are done, of a number or of a file's, unless standard output does."""
     if output == STANDARD:
         yield None
         return

@@ -1,4 +1,4 @@
-"""Batches: which pairs go together, in which order, and as which matrices.
+"""Batches: which pairs go together, and in which order; translating takes ``length_batches`` alone.
 
 The order is a pure function of (seed, epoch): nothing is remembered but a place in it, so a resumed
 run sees exactly the batches that it would have seen. Memory does not grow with the corpus: an epoch

@@ -102,7 +102,7 @@ def answers_to(
                 cut.score,
                 len(one.tokens) + 1,
                 looped=cut is not one,
-                incomplete=looks_cut(cut, len(segment.row), ratio),
+                incomplete=looks_cut(cut, len(segment.tokens), ratio),
             )
             for one, cut in zip(several, shown, strict=True)
         ]
@@ -138,15 +138,15 @@ def _text(
 ) -> str:
     prefix = segment.constraints.prefix
     if not prefix or table is None:
-        return written(decoded, target)
+        return as_one_line(decoded, target)
     text = restore_prefix(decoded, prefix, found.tokens, table)
-    rest = written(f"x{text[len(prefix) :]}", target)[1:]
+    rest = as_one_line(f"x{text[len(prefix) :]}", target)[1:]
     rest = rest.lstrip(" ") if prefix.endswith(" ") else rest
     return prefix.replace("\n", " ") + rest  # else the prefix is kept letter for letter
 
 
-def written(decoded: str, tokenizer: Tokenizer) -> str:
-    """What is written of a text: one line, with no more spaces than the tokenizer leaves in it."""
+def as_one_line(decoded: str, tokenizer: Tokenizer) -> str:
+    """The text as one line, without the extra spaces that the tokenizer ignores."""
     text = decoded.replace("\n", " ")  # a piece may hold a line break, which would make two lines
     if "  " in text or text.startswith(" ") or text.endswith(" "):
         plain = re.sub(" +", " ", text).strip(" ")
@@ -201,7 +201,7 @@ def translations_of(
     for one in answers:
         pieces = None
         if tokenizers is not None:
-            row = [token for segment in line.segments for token in segment.row]
+            row = [token for segment in line.segments for token in segment.tokens]
             pieces = tokenizers.source.pieces(row), tokenizers.target.pieces(one.hypothesis.tokens)
         hypothesis, notes = one.hypothesis, line.notes + one.notes
         if not request.options.attention:

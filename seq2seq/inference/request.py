@@ -106,8 +106,8 @@ class Request:
         return self.batch_size * BATCHES_A_WINDOW if self.batch_size > 1 else 1
 
     @property
-    def searched(self) -> SearchOptions:
-        """What the search is asked for: more than is wanted, as different pieces may be one text.
+    def search_for(self) -> SearchOptions:
+        """The search's options: several hypotheses may be one text, so a beam gives all it has.
 
         Asking a beam for more never changes its best.
         """
@@ -256,7 +256,7 @@ def source_batch(rows: Sequence[Sequence[int]]) -> SourceBatch:
 
 
 def batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """Cuts lines into batches of about equal lengths, leaving out those of length 0."""
+    """Yields the places of items of about equal lengths, a batch at a time; not those of 0."""
     widths = np.array(lengths, dtype=np.int64)
     not_empty = np.flatnonzero(widths)
     bounds = Bounds(batch_size * _PIECES_A_LINE, batch_size)

@@ -34,17 +34,17 @@ _BYTES = 4  # the most pieces that a character unknown to the tokenizer becomes,
 
 
 def split_line(
-    line: str, limit: int, count: Count, taken: TrainedOn = NO_LIMITS, *, first: int = 1
+    line: str, limit: int, count: Count, trained_on: TrainedOn = NO_LIMITS, *, first: int = 1
 ) -> list[str]:
     """Splits a line into segments of at most ``limit`` pieces, none empty or all white space.
 
-    A segment has at most as many sentences as the model has seen in a line (``taken``), but the
-    first one at least the ``first`` sentences, if there is room. Joined, with the white space that
-    stood between them, the segments are the line.
+    A segment has at most as many sentences as the model was ``trained_on`` in a line, but the first
+    one at least the ``first`` sentences, if there is room. Joined, with the white space that stood
+    between them, the segments are the line.
     """
-    sentences = split_sentences(line, taken.language)
+    sentences = split_sentences(line, trained_on.language)
     units = ["".join(sentences[:first]), *sentences[first:]] if sentences else []
-    segments = _gathered(units, limit, count, 0, taken.sentences)
+    segments = _gathered(units, limit, count, 0, trained_on.sentences)
     return [one for one in (raw.strip() for raw in segments) if one]
 
 
@@ -97,10 +97,10 @@ def _writes_no_spaces(before: str, after: str) -> bool:
 
 @dataclass(frozen=True)
 class Segment:
-    """What is translated at once: of the line of a number, its pieces without eos."""
+    """A part of a line that is translated by itself."""
 
-    line: int
-    row: list[int]
+    line: int  # its number, from 1
+    tokens: list[int]  # without eos
     constraints: Constraints
 
 
@@ -119,10 +119,12 @@ class Reader:
     "keep". Only "split" looks at sentences.
     """
 
-    def __init__(self, tokenizer: Tokenizer, longest: int, taken: TrainedOn, long: str) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, longest: int, trained_on: TrainedOn, long: str
+    ) -> None:
         self._tokenizer = tokenizer
         self._longest = longest
-        self._taken = taken
+        self._trained_on = trained_on
         self._long = long
 
     def read(
@@ -157,28 +159,28 @@ class Reader:
         """Why a line cannot be taken whole; empty if it can."""
         if len(row) > self._longest:
             return f"{len(row)} pieces, but the model takes at most {self._longest}"
-        most = self._taken.sentences
+        most = self._trained_on.sentences
         if self._long == "truncate" or most is None:
             return ""
-        count = len(split_sentences(line, self._taken.language))
+        count = len(split_sentences(line, self._trained_on.language))
         return f"{count} sentences, but the model has seen {most} a line" if count > most else ""
 
     def _shortened(self, whole: Segment, line: str, why: str) -> tuple[list[Segment], list[Note]]:
         """What is made of a line that is too much at a time."""
-        row, constraints = whole.row, whole.constraints
+        row, constraints = whole.tokens, whole.constraints
         if self._long == "truncate":
-            kept = replace(whole, row=row[: self._longest])
+            kept = replace(whole, tokens=row[: self._longest])
             return [kept], [Note("truncated", f"{why}: the rest was left out")]
         if constraints.forced:  # there is no telling in which segment a phrase belongs
             text = f"{why}: it was not split, as its translation has to hold phrases"
             return [whole], [Note("whole", text)]
         # A prefix of several sentences is the beginning of as many sentences' translation.
         begun = max(1, len(split_sentences(constraints.prefix)))
-        texts = split_line(line, self._longest, self._count, self._taken, first=begun)
+        texts = split_line(line, self._longest, self._count, self._trained_on, first=begun)
         first, *others = [one for one in self._tokenizer.encode(texts) if one]
         rest = replace(constraints, prefix="")
         segments = [
-            replace(whole, row=first),
+            replace(whole, tokens=first),
             *(Segment(whole.line, other, rest) for other in others),
         ]
         if not others:

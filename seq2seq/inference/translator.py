@@ -18,7 +18,7 @@ from seq2seq.errors import ModelError, Seq2SeqError
 from seq2seq.ids import UNK
 from seq2seq.inference.engines import check_engine, check_precision, check_shortlists, load_engine
 from seq2seq.inference.model_folder import ModelFolder, read_published
-from seq2seq.inference.postprocess import answers_to, translations_of, written
+from seq2seq.inference.postprocess import answers_to, as_one_line, translations_of
 from seq2seq.inference.request import (
     Request,
     TranslateOptions,
@@ -57,8 +57,8 @@ class Translator:
             to ``options.max_source`` pieces.
         attention: Whether the model has attention.
         shortlist: Whether the model chooses from a list of likely tokens alone.
-        warns: Whether it is logged which translations repeated themselves; of a model in
-            training that is no news.
+        warns: Whether users see the translations: then it is logged which repeated themselves,
+            and scores are those of the text as written. Of a model in training neither is news.
 
     Raises:
         ModelError: If model and tokenizer have vocabularies of different sizes.
@@ -227,8 +227,8 @@ class Translator:
     ) -> Iterator[list[ScoredTranslation]]:
         """Translates lines as ``stream`` does, by a request made before, and logs nothing.
 
-        ``advance`` is called while they are translated, with how many more are done; as they are
-        done together, it is often a part of one.
+        ``advance`` is called after each batch with the number of lines done since its last call;
+        as long lines count for more, it is seldom whole.
         """
         check_lines(lines)
         return chain.from_iterable(
@@ -252,7 +252,7 @@ class Translator:
         read = reader.read(lines, constraints, first_line)
         segments = [segment for line in read for segment in line.segments]
         table = self._table if constraints and any(constraints) else None
-        pieces = sum(len(segment.row) + 1 for segment in segments)
+        pieces = sum(len(segment.tokens) + 1 for segment in segments)
 
         def advanced(done: int) -> None:
             if advance is not None:
@@ -287,7 +287,7 @@ class Translator:
             chosen = [
                 i for i, segment in enumerate(segments) if bool(segment.constraints) is constrained
             ]
-            lengths = [len(segments[i].row) + 1 for i in chosen]
+            lengths = [len(segments[i].tokens) + 1 for i in chosen]
             for batch in batches(lengths, request.batch_size):
                 members = [chosen[i] for i in batch]
                 hypotheses = self._search_batch([segments[i] for i in members], table, request)
@@ -299,10 +299,10 @@ class Translator:
     def _search_batch(
         self, segments: Sequence[Segment], table: PieceTable | None, request: Request
     ) -> list[list[Hypothesis]]:
-        source = source_batch([segment.row for segment in segments])
-        searched = request.searched
+        source = source_batch([segment.tokens for segment in segments])
+        searched = request.search_for
         if self.has_attention and source.lengths.max() <= _ATTENDED:
-            searched = replace(searched, attention=True)  # shows what looks cut
+            searched = replace(searched, attention=True)  # `looks_cut` asks for it
         constraints = [one.constraints for one in segments] if segments[0].constraints else None
         try:
             return run_search(self.model, source, searched, constraints=constraints, pieces=table)
@@ -331,7 +331,7 @@ class Translator:
             if not (segment.constraints or one.truncated)
         ]
         texts = target.decode([found[i][n].tokens for i, n in places])
-        rows = target.encode([written(text, target) for text in texts]) if places else []
+        rows = target.encode([as_one_line(text, target) for text in texts]) if places else []
         other = {
             place: row
             for place, row in zip(places, rows, strict=True)
@@ -342,7 +342,7 @@ class Translator:
             members = [chosen[number] for number in batch]
             scored = force(
                 self.model,
-                source_batch([segments[i].row for i, _ in members]),
+                source_batch([segments[i].tokens for i, _ in members]),
                 [other[place] for place in members],
                 normalization=options.normalization,
                 coverage=options.coverage,

@@ -34,7 +34,7 @@ from seq2seq.search.model import (
 class BestTokens(NamedTuple):
     """The best next tokens of each row, best first by log-probabilities after rules.
 
-    Rows are truncated that have to end at their cap where eos was not the best; None: no row is at
+    ``truncated_N`` marks rows at their length cap whose best token was not eos; None: no row is at
     its cap.
     """
 

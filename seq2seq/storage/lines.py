@@ -71,7 +71,7 @@ def read_errors(
 
 
 class Pause(str):
-    """Stands between two lines where the second was not there yet, and is none itself."""
+    """A mark between two lines, itself none: the second has not arrived yet."""
 
     __slots__ = ()
 
@@ -260,11 +260,10 @@ def _whole_lines(
     waits: bool = True,
     pauses: bool = False,
 ) -> Iterator[bytes]:
-    """Reads up to a megabyte at a time, and yields the lines that are complete.
+    """Yields complete lines, up to a megabyte of them together.
 
-    From the beginning of a text, there is its ``head`` to be judged; with ``waits``, before the
-    first line is given. With ``pauses`` nothing (b"") is yielded, too, where there is a wait for
-    more.
+    ``head`` judges the beginning of a text: before the first line is yielded if it ``waits``, else
+    as lines come. With ``pauses``, b"" is yielded where more has not arrived yet.
     """
     rest: list[bytes] = []
     size = 0  # of the rest

@@ -15,7 +15,7 @@ from seq2seq.errors import number_of
 from seq2seq.recipe import Recipe
 
 DROPOUT, SAMPLING = 1, 2
-"""What random streams are for; see ``mixed``."""
+"""What random streams are for; see ``stream_seed``."""
 
 THREAD_WORK = 2**17
 """Tokens of a batch times hidden units for which a thread more is worth it.
@@ -26,7 +26,7 @@ busy process 1.3 times; at 2**17 0.86 and 1.2 times; at 2**18 0.7 and 1.1 times.
 """
 
 
-def mixed(seed: int, purpose: int, number: int, rank: int = 0) -> int:
+def stream_seed(seed: int, purpose: int, number: int, rank: int = 0) -> int:
     """A seed, of 31 bits, for one of many random streams of a process.
 
     By splitmix64's finalizer: near seeds, far streams; two purposes have nothing in common.

@@ -15,7 +15,7 @@ from seq2seq.training.optim import learning_rate
 
 @dataclass
 class TrainingState:
-    """All that a checkpoint keeps besides tensors; only the trainer changes it."""
+    """All that a checkpoint keeps besides tensors; the trainer and its parts change it."""
 
     update: int = 0  # tried so far; the random numbers of an update are a function of it
     place: Place = field(default_factory=Place)  # the next batch

@@ -38,8 +38,8 @@ from seq2seq.training.monitoring.metrics import Movement, gpu_memory
 from seq2seq.training.optim import LossAndGradient, NotFiniteError, UpdateRule, build_rule
 from seq2seq.training.precision import (
     DROPOUT,
-    mixed,
     resolve_precision,
+    stream_seed,
     twice_differentiable_recurrences,
 )
 from seq2seq.training.run.checkpoint import Tensors
@@ -89,7 +89,9 @@ class Updater:
         in all processes. Raises ``TooLargeError`` if a single pair does not fit into memory, and
         ``Interrupted`` if a signal came to a process alone; then nothing has changed.
         """
-        objective = self.objective(batches, mixed(self.seed, DROPOUT, number - 1, self.group.rank))
+        objective = self.objective(
+            batches, stream_seed(self.seed, DROPOUT, number - 1, self.group.rank)
+        )
         try:
             with self.group.interruptible_if_alone():
                 self.rule.evaluate(objective, rate)

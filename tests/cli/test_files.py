@@ -126,3 +126,25 @@ def test_any_text_can_stand_in_an_n_best_list(text: str) -> None:
     assert unescaped(written) == text
     if "|||" not in text and "#124;" not in text:
         assert written == text
+
+
+@pytest.mark.parametrize(
+    ("lines", "invalid", "refused"), [(300, 195, True), (12, 11, True), (12, 10, False)]
+)
+def test_text_to_score_in_another_encoding_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lines: int, invalid: int, refused: bool
+) -> None:
+    """Its scores would be those of other text; a few damaged lines are told, and scored."""
+    path = tmp_path / "reference"
+    valid = b"ein Hund\n" * (lines - invalid)
+    path.write_bytes(valid + "zwei Hunde im Gras, eine Mütze dazu\n".encode("latin-1") * invalid)
+    first = lines - invalid + 1
+    if not refused:
+        assert len(files.all_lines(str(path))) == lines
+        assert f"{invalid} lines are not UTF-8 (the first is line {first})" in " ".join(
+            capsys.readouterr().err.split()
+        )
+        return
+    match = rf"{invalid} of {lines} lines are not UTF-8 \(the first is line {first}\): is it in ano"
+    with pytest.raises(Seq2SeqError, match=match):
+        files.all_lines(str(path))

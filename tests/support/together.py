@@ -30,7 +30,7 @@ from seq2seq.training.batches.prepared import PreparedBatches
 from seq2seq.training.distributed import ProcessGroup
 from seq2seq.training.distributed.torch_group import process_group
 from seq2seq.training.evaluation import Evaluator
-from seq2seq.training.precision import DROPOUT, mixed
+from seq2seq.training.precision import DROPOUT, stream_seed
 from seq2seq.training.run.checkpoint import Checkpoint
 from seq2seq.training.state import TrainingState
 from seq2seq.training.updater import Updater
@@ -71,7 +71,7 @@ def gradients(
     updater = Updater(recipe, prepared.tokenizers, group)
     feed = PreparedBatches(prepared, recipe, collate, group.share)
     for update, work in enumerate(islice(feed.updates(Place()), UPDATES), start=1):
-        seed = mixed(recipe.seed, DROPOUT, update, group.rank)
+        seed = stream_seed(recipe.seed, DROPOUT, update, group.rank)
         figures = asdict(updater.objective(work.batches, seed).gradient())
         parameters = dict(updater.model.named_parameters())
         yield (

@@ -195,7 +195,7 @@ def _has_gpu_driver() -> bool:
 
 @dataclass(frozen=True, eq=False)
 class RowLayout:
-    """Rows laid out in a table: a line for each sentence in memory, W places a line."""
+    """Rows laid out in a padded table: for each sentence in memory W slots, some of them empty."""
 
     sentence_N: Ints  # of each row
     memory_A: Ints  # the sentences in memory, ascending
@@ -224,13 +224,13 @@ class RowLayout:
         return RowLayout(sentence_N, active_A)
 
     @cached_property
-    def lines(self) -> Ints:
-        """Each row's line of the table, (N,)."""
+    def positions(self) -> Ints:
+        """Where each row's sentence is among those in memory, (N,)."""
         return np.searchsorted(self.memory_A, self.sentence_N)
 
     @cached_property
     def _counts(self) -> Ints:
-        return np.bincount(self.lines, minlength=len(self.memory_A))
+        return np.bincount(self.positions, minlength=len(self.memory_A))
 
     @cached_property
     def width(self) -> int:
@@ -240,8 +240,8 @@ class RowLayout:
     @cached_property
     def slots(self) -> Ints:
         """Each row's place on its line, (N,): rows of a sentence stand in their order."""
-        order_N = np.argsort(self.lines, kind="stable")
-        slot_N = np.empty_like(self.lines)
+        order_N = np.argsort(self.positions, kind="stable")
+        slot_N = np.empty_like(self.positions)
         before_A = np.cumsum(self._counts) - self._counts
         slot_N[order_N] = np.arange(len(order_N)) - np.repeat(before_A, self._counts)
         return slot_N
@@ -249,18 +249,20 @@ class RowLayout:
     @cached_property
     def places(self) -> Ints:
         """Each row's place (N,), counted along the lines of the table."""
-        return self.lines * self.width + self.slots
+        return self.positions * self.width + self.slots
 
     @cached_property
     def is_table(self) -> bool:
         """Whether the rows fill the table in their order, so that it is the rows, only reshaped."""
         size = len(self.memory_A) * self.width
-        return len(self.lines) == size and bool((self.lines[1:] >= self.lines[:-1]).all())
+        return len(self.positions) == size and bool(
+            (self.positions[1:] >= self.positions[:-1]).all()
+        )
 
     def table(self) -> Ints:
         """The row at each place of the table (A, W), 0 where none stands."""
         row_AW = np.zeros((len(self.memory_A), self.width), dtype=np.int64)
-        row_AW[self.lines, self.slots] = np.arange(len(self.lines))
+        row_AW[self.positions, self.slots] = np.arange(len(self.positions))
         return row_AW
 
 

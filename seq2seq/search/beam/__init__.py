@@ -213,7 +213,10 @@ def _finish(
     truncated_N: Bools | None,
     covered: Coverage | None,
 ) -> Bools | None:
-    """Notes what ends; marks the candidates that go on, None where these are the best ``width``."""
+    """Notes hypotheses that end now, and marks the candidates that go on, (A, C).
+
+    None: nothing has ended yet, so that the best ``width`` of each beam go on.
+    """
     plain = ranked.is_plain(width)
     if plain and not finished.any:
         return None

@@ -2,9 +2,9 @@
 
 A sentence has one beam, or one for each of its groups. A row is a hypothesis under way.
 
-Shapes: B beams, A beams under way, W hypotheses of a beam, N rows of all beams, k candidates a row,
-S source length, P = A x W places, X = W x k candidates of a beam, C of them ranked, R and M: some
-of the rows or candidates.
+Shapes: B beams (sentences x groups), A beams under way, W hypotheses of a beam, N rows of all
+beams, k candidates a row, S source length, P = A x W places, X = W x k candidates of a beam, C of
+them ranked, R and M: some of the rows or candidates.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from seq2seq.data.dataset import PreparedData, Ragged
 from seq2seq.recipe import Recipe
 from seq2seq.tasks import PaddedBatch
 from seq2seq.training.batches import Batches, Collate, Provenance, Share, UpdateBatches
-from seq2seq.training.precision import SAMPLING, mixed
+from seq2seq.training.precision import SAMPLING, stream_seed
 
 
 class PreparedBatches(Batches):
@@ -66,5 +66,5 @@ class PreparedBatches(Batches):
     ) -> tuple[Ragged, Ragged]:
         sampling = self._recipe.tokenizer.sampling
         assert sampling is not None
-        seed = mixed(self._recipe.seed, SAMPLING, (epoch << 24) + pool)
+        seed = stream_seed(self._recipe.seed, SAMPLING, (epoch << 24) + pool)
         return sampled(source, target, self._tokenizers, sampling, seed)

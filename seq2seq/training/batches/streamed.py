@@ -49,7 +49,7 @@ from seq2seq.training.batches import (
     Share,
     UpdateBatches,
 )
-from seq2seq.training.precision import SAMPLING, mixed
+from seq2seq.training.precision import SAMPLING, stream_seed
 
 _ROWS = 2**32  # more than a buffer has: an index says the buffer and the row in it
 _KEPT = 3  # buffers: the one that is learned from, the next, which is prefetched, and the last
@@ -184,7 +184,7 @@ class StreamedBatches(Batches):
         split = buffer.split[0].take(rows), buffer.split[1].take(rows)
         sampling = self._recipe.tokenizer.sampling
         if sampling is not None:
-            seed = mixed(self._recipe.seed, SAMPLING, buffer.number)
+            seed = stream_seed(self._recipe.seed, SAMPLING, buffer.number)
             split = sampled(*split, self._tokenizers, sampling, seed)
         lengths = np.diff(split[0].offsets), np.diff(split[1].offsets)
         chance = (self._recipe.seed, 0, buffer.number)

@@ -19,7 +19,7 @@ from seq2seq.data.dataset import PreparedData
 from seq2seq.data.preparing.prepare import prepare
 from seq2seq.training.distributed import ProcessGroup
 from seq2seq.training.distributed.torch_group import process_group
-from seq2seq.training.precision import DROPOUT, SAMPLING, mixed
+from seq2seq.training.precision import DROPOUT, SAMPLING, stream_seed
 from seq2seq.training.state import TrainingState
 
 
@@ -120,13 +120,13 @@ def test_without_torchrun_there_is_a_group_of_one(monkeypatch: pytest.MonkeyPatc
 def test_random_streams_of_processes_differ() -> None:
     """And the first process's is that of one alone."""
     drawn = {
-        mixed(1, purpose, number, rank)
+        stream_seed(1, purpose, number, rank)
         for purpose in (DROPOUT, SAMPLING)
         for number in range(100)
         for rank in range(100)
     }
     assert len(drawn) == 2 * 100 * 100
-    assert mixed(1, DROPOUT, 3, 0) == mixed(1, DROPOUT, 3)
+    assert stream_seed(1, DROPOUT, 3, 0) == stream_seed(1, DROPOUT, 3)
 
 
 def test_the_command_line_says_one_thing_once(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""The engine for processors: an exported model's graphs in ONNX Runtime, as the search sees it.
+"""The engine for processors: a model's graphs in ONNX Runtime, as the search sees them.
 
-The rows of one sentence attend to one copy of its memory, which stays where the encoder put it.
+The rows of one sentence attend to one copy of its memory, which stays where the encoder put it
+until a quarter of the sentences are done.
 
 Shapes: B sentences, A sentences under way, W rows of a sentence, N rows, S source length, E
 embedding, V vocabulary, k candidates a row.
@@ -75,7 +76,7 @@ class OnnxEngine:
         self.vocab_size = vocab_size
         self._attends = options.decoder.attention != "none"
         self._feeds = options.decoder.feeding == "input"
-        self._sums = options.decoder.state_feeding
+        self._feeds_state = options.decoder.state_feeding
         self._embedding = options.decoder.embedding
         self._given = [output.name for output in encoder.get_outputs()]
         states = sorted(name for name in self._given if name.startswith("state_"))
@@ -117,9 +118,9 @@ class OnnxEngine:
         return engine
 
     def _try(self, source_size: int) -> None:
-        """Makes a step, as the graphs may be those of another model; any error says that they are.
+        """Runs one step on two tiny sentences: the graphs may be those of another model.
 
-        What is told apart is what later steps rely on: names, types and sizes.
+        Any error says that they are. Compared are names, types and sizes: later steps rely on them.
         """
         sources = SourceBatch.from_rows([[source_size - 1, EOS], [EOS]])
         both = np.arange(2)
@@ -194,7 +195,7 @@ class OnnxEngine:
         found = dict(zip(self._outputs, every, strict=True))
         if self._attends:
             found["attention"] = widened(found["attention"], state.width)
-        # The states come first, in their order; what is fed back is the readout.
+        # The new states come first, in the order of `_states`; "fed" is the readout.
         states = dict(zip(self._states, every, strict=False))
         return found, state._replace(states=states, rows=rows, memory=memory)
 
@@ -210,7 +211,7 @@ class OnnxEngine:
 
     def _placed(self, rows: RowLayout, memory: dict[str, Any]) -> Arrays:
         """Adds which sentence's memory each row reads."""
-        if self._sums:
+        if self._feeds_state:
             memory["sentence"] = rows.sentence_N
         if self._attends:
             memory |= {"place": rows.places, "row": rows.table()}
