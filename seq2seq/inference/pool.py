@@ -14,13 +14,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    CancelledError,
-    Future,
-    ThreadPoolExecutor,
-    wait,
-)
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +22,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, NoReturn, Unpack
 
 from seq2seq.errors import Seq2SeqError
@@ -68,6 +63,25 @@ class _Done:
     found: list[list[ScoredTranslation]]
     warnings: list[str]
     error: tuple[str, int] | None = None
+
+
+@dataclass(eq=False)
+class _Task:
+    """A window under way, and where its stream hears that it is ``done``."""
+
+    window: _Window
+    finished: SimpleQueue[None]
+    done: _Done | Exception | None = None
+    wanted: bool = True
+
+    def do(self, translated: Callable[[_Window], _Done]) -> None:
+        """Has the window translated, unless the stream has ended meanwhile."""
+        if self.wanted:
+            try:
+                self.done = translated(self.window)
+            except Exception as error:  # the stream's, which raises it
+                self.done = error
+        self.finished.put(None)
 
 
 @dataclass(eq=False)
@@ -134,7 +148,11 @@ class TranslatorPool:
         self._most = processes
         each = threads or max(1, usable_processors() // processes)
         self._load = partial(Translator.load, paths, threads=each, **options)
-        self._threads = ThreadPoolExecutor(processes, "translating")
+        # Ctrl-C may end the main thread between any two lines, also where Python's own queues and
+        # futures hold a lock. These queues have none, and the rest is another thread's.
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._dispatcher = threading.Thread(target=self._dispatch, daemon=True)
+        self._dispatcher.start()
         self._own = threading.local()  # each thread's worker
         self._lock = threading.Lock()
         self._workers: set[_Worker] = set()
@@ -156,7 +174,8 @@ class TranslatorPool:
             self._closed = True
             for worker in self._workers:
                 worker.process.terminate()
-        self._threads.shutdown(cancel_futures=True)
+            self._tasks.put(None)
+        self._dispatcher.join()
         for worker in [*self._workers]:
             self._end(worker)
 
@@ -184,12 +203,16 @@ class TranslatorPool:
         self, windows_left: Iterator[_Window | None], advance: Callable[[float], None] | None
     ) -> Iterator[list[ScoredTranslation]]:
         """Keeps some windows under way, also while whoever reads the results is elsewhere."""
-        under_way: deque[Future[_Done]] = deque()
+        under_way: deque[_Task] = deque()
+        finished: SimpleQueue[None] = SimpleQueue()
+        waiting = 0  # tasks that are not done
         more, paused = True, False
         try:
             while more or under_way:
-                waiting = [one for one in under_way if not one.done()]
-                has_room = len(waiting) < self._most and len(under_way) < _AHEAD * self._most
+                while not finished.empty():
+                    finished.get()
+                    waiting -= 1
+                has_room = waiting < self._most and len(under_way) < _AHEAD * self._most
                 # Whoever pauses may wait for translations.
                 if more and has_room and not (paused and under_way):
                     try:
@@ -199,25 +222,32 @@ class TranslatorPool:
                         continue
                     paused = window is None
                     if window is not None:
-                        under_way.append(self._submitted(window))
-                elif under_way[0].done():
-                    found = self._unpacked(under_way.popleft())
+                        under_way.append(self._submitted(_Task(window, finished)))
+                        waiting += 1
+                elif under_way[0].done is not None:
+                    found = self._unpacked(under_way.popleft().done)
                     if advance is not None:
                         advance(len(found))
                     yield from found
                 else:
-                    wait(waiting, return_when=FIRST_COMPLETED)
+                    finished.get()
+                    waiting -= 1
         finally:
             for one in under_way:
-                one.cancel()
+                one.wanted = False
 
-    def _submitted(self, window: _Window) -> Future[_Done]:
-        try:
-            return self._threads.submit(self._translated, window)
-        except RuntimeError:
+    def _submitted(self, task: _Task) -> _Task:
+        with self._lock:
             if self._closed:
-                raise _closed() from None
-            raise
+                raise _closed()
+            self._tasks.put(task)
+        return task
+
+    def _dispatch(self) -> None:
+        """Hands tasks to threads, each of which has a process, until the pool is closed."""
+        with ThreadPoolExecutor(self._most, "translating") as threads:
+            while (task := self._tasks.get()) is not None:
+                threads.submit(task.do, self._translated)
 
     def _translated(self, window: _Window) -> _Done:
         """What a thread does: has its process do the next task."""
@@ -228,7 +258,7 @@ class TranslatorPool:
                 worker = None
             worker = self._own.worker = worker or self._started()
             return worker.translated(window)
-        except Exception:  # it is the stream's; another process does the next
+        except Exception:  # another process does the next
             self._end(worker)
             self._own.worker = None
             if self._closed:
@@ -252,11 +282,10 @@ class TranslatorPool:
         worker.pipe.close()
         worker.process.join()
 
-    def _unpacked(self, future: Future[_Done]) -> list[list[ScoredTranslation]]:
-        try:
-            done = future.result()
-        except CancelledError:
-            raise _closed() from None
+    def _unpacked(self, done: _Done | Exception | None) -> list[list[ScoredTranslation]]:
+        if isinstance(done, Exception):
+            raise done
+        assert done is not None
         for warning in done.warnings:
             if warning not in self._warned:  # all workers load the same model
                 self._warned.add(warning)

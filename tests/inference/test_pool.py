@@ -13,6 +13,7 @@ from itertools import repeat
 from multiprocessing import active_children
 from pathlib import Path
 from queue import SimpleQueue
+from random import Random
 from typing import Any, TypeVar
 
 import pytest
@@ -20,7 +21,7 @@ from support.tiny import tiny_recipe
 
 import seq2seq
 from seq2seq.errors import ModelError, Seq2SeqError
-from seq2seq.inference.pool import TranslatorPool
+from seq2seq.inference.pool import TranslatorPool, _Done
 from seq2seq.inference.translator import Translator
 from seq2seq.search import Wish
 from seq2seq.training.monitoring import Silent
@@ -266,6 +267,38 @@ def test_ctrl_c_ends_all_of_them(model: Path, tmp_path: Path) -> None:
         assert time.monotonic() < until
         time.sleep(0.05)
     assert not left
+
+
+def test_ctrl_c_at_any_moment_leaves_the_pool_in_order(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The main thread may be between any two lines, also of Python's own that hold a lock."""
+    pool = TranslatorPool(model, 2, threads=1)
+    (found,) = pool.stream(["the dog"], beam=1)  # at once, from here on
+    monkeypatch.setattr(pool, "_translated", lambda window: _Done([found] * len(window.lines), []))
+    random, interrupted, may_end = Random(1), 0, False
+
+    def end(*_: object) -> None:
+        nonlocal may_end
+        if may_end:
+            may_end = False
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, end)
+    for _ in range(4000):
+        try:
+            may_end = True
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 5e-4))
+            list(pool.stream(["the dog"] * 40, beam=1, batch_size=1))
+            may_end = False
+        except KeyboardInterrupt:
+            interrupted += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+    assert interrupted > 100
+    all_of_them = _in_time(lambda: list(pool.stream(["the dog"] * 40, beam=1, batch_size=1)))
+    assert all_of_them == [found] * 40
+    _in_time(pool.close)
 
 
 def _in_time(work: Callable[[], T]) -> T:
