@@ -76,11 +76,16 @@ class _Task:
 
     def do(self, translated: Callable[[_Window], _Done]) -> None:
         """Has the window translated, unless the stream has ended meanwhile."""
-        if self.wanted:
-            try:
-                self.done = translated(self.window)
-            except Exception as error:  # the stream's, which raises it
-                self.done = error
+        if not self.wanted:
+            return
+        try:
+            self.finish(translated(self.window))
+        except Exception as error:  # the stream's, which raises it
+            self.finish(error)
+
+    def finish(self, done: _Done | Exception) -> None:
+        """Hands the stream what became of it."""
+        self.done = done
         self.finished.put(None)
 
 
@@ -247,7 +252,11 @@ class TranslatorPool:
         """Hands tasks to threads, each of which has a process, until the pool is closed."""
         with ThreadPoolExecutor(self._most, "translating") as threads:
             while (task := self._tasks.get()) is not None:
-                threads.submit(task.do, self._translated)
+                try:
+                    threads.submit(task.do, self._translated)
+                except RuntimeError as error:  # the system gives no more threads
+                    task.wanted = False
+                    task.finish(error)
 
     def _translated(self, window: _Window) -> _Done:
         """What a thread does: has its process do the next task."""
