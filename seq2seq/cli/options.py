@@ -62,18 +62,10 @@ Settings = Annotated[
         "--set",
     ),
 ]
-Threads = Annotated[
-    int | None,
-    option("N", "Use N processor threads.  [default: all cores]", min=1, max=1024),
-]
+_THREADS = "Use N processor threads.  [default: all cores{}]"
+Threads = Annotated[int | None, option("N", _THREADS.format(""), min=1, max=1024)]
 TrainingThreads = Annotated[
-    int | None,
-    option(
-        "N",
-        "Use N processor threads.  [default: all cores; fewer for a small network]",
-        min=1,
-        max=1024,
-    ),
+    int | None, option("N", _THREADS.format("; fewer for a small network"), min=1, max=1024)
 ]
 
 

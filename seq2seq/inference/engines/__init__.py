@@ -239,7 +239,7 @@ class RowLayout:
 
     @cached_property
     def slots(self) -> Ints:
-        """Each row's place on its line, (N,): rows of a sentence stand in their order."""
+        """Each row's slot among those of its sentence, (N,): they are in the rows' order."""
         order_N = np.argsort(self.positions, kind="stable")
         slot_N = np.empty_like(self.positions)
         before_A = np.cumsum(self._counts) - self._counts
@@ -248,7 +248,7 @@ class RowLayout:
 
     @cached_property
     def places(self) -> Ints:
-        """Each row's place (N,), counted along the lines of the table."""
+        """Each row's place in the table (N,), counted sentence by sentence."""
         return self.positions * self.width + self.slots
 
     @cached_property
