@@ -52,7 +52,10 @@ def warn_replaced(path: str, count: int, first: int, encoding: str | None = None
 
 
 def all_lines(path: str) -> list[str]:
-    """Reads the lines of a file to score, which must be neither empty nor in another encoding."""
+    """Reads the lines of a file to score, which must not be empty.
+
+    It must not be in another encoding either: few lines may be invalid, and never most of them.
+    """
     invalid = first = 0
 
     def replaced(*found: int) -> None:
@@ -62,11 +65,12 @@ def all_lines(path: str) -> list[str]:
     lines = list(input_lines(path, replaced))
     if not lines:
         raise Seq2SeqError(f"{name_of(path)}: the file is empty, so there is nothing to score")
-    if invalid > max(_FEW_INVALID, MOST_INVALID * len(lines)):
+    few = min(_FEW_INVALID, len(lines) // 2)
+    if invalid > max(few, MOST_INVALID * len(lines)):
         raise Seq2SeqError(
             f"{name_of(path)}: {invalid:,} of {len(lines):,} lines are not UTF-8 (the first is "
             f"line {first:,}): is it in another encoding? Convert it to UTF-8, as in: iconv -f "
-            "latin1 -t utf-8"
+            "ENCODING -t utf-8, with the name of the one that it is in"
         )
     if invalid:
         warn_replaced(path, invalid, first)

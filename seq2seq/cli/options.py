@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Annotated, Any, get_type_hints
@@ -71,6 +72,8 @@ TrainingThreads = Annotated[
 
 def with_val(assignments: list[str] | None, val: tuple[str, str] | None) -> list[str]:
     """The assignment of ``--val``, and those of ``--set``, which may add keys to it."""
+    if val is not None and any(re.match(r"\s*data\.val\s*=", one) for one in assignments or ()):
+        raise Seq2SeqError("--val and --set data.val name the same pairs: leave one of them out")
     paths = [] if val is None else [f"data.val={json.dumps(val, ensure_ascii=False)}"]
     return [*paths, *(assignments or ())]
 

@@ -161,8 +161,8 @@ class ModelFolder:
             raise ModelError(f"{folder / published_name(WEIGHTS, digest)}: missing: {_AGAIN}")
         if self.file(ENCODER).exists():
             raise ModelError(
-                f"{folder}: an exported model has no {WEIGHTS}: translate it with the engine "
-                "'onnx', or use the run that it was made of"
+                f"{folder}: an exported model has no {WEIGHTS}, so that only the engine 'onnx' can "
+                "translate with it: for anything else use the run that it was made of"
             )
         raise ModelError(
             f"{folder}: no {WEIGHTS}: this is a prepared corpus, or a run that has not reached "

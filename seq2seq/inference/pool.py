@@ -12,6 +12,7 @@ import logging
 import multiprocessing
 import signal
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -109,7 +110,8 @@ class _Worker:
         self.process.join(timeout=5)
         error = Seq2SeqError(
             f"one of the processes that translate ended (exit code {self.process.exitcode}); "
-            "if memory ran out, fewer --processes or a smaller --batch-size need less"
+            "if memory ran out, fewer --processes or a smaller --batch-size need less; in Python, "
+            'a script opens a pool under if __name__ == "__main__":'
         )
         error.exit_code = 1
         return error
@@ -154,10 +156,10 @@ class TranslatorPool:
         each = threads or max(1, usable_processors() // processes)
         self._load = partial(Translator.load, paths, threads=each, **options)
         # Ctrl-C may end the main thread between any two lines, also where Python's own queues and
-        # futures hold a lock. These queues have none, and the rest is another thread's.
+        # futures hold a lock. These queues are C; executor and processes are another thread's.
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
-        self._dispatcher = threading.Thread(target=self._dispatch, daemon=True)
-        self._dispatcher.start()
+        self._dispatcher: threading.Thread | None = None
+        weakref.finalize(self, self._tasks.put, None)
         self._own = threading.local()  # each thread's worker
         self._lock = threading.Lock()
         self._workers: set[_Worker] = set()
@@ -177,10 +179,11 @@ class TranslatorPool:
         """Ends all processes; nothing is translated after."""
         with self._lock:
             self._closed = True
+            self._tasks.put(None)
             for worker in self._workers:
                 worker.process.terminate()
-            self._tasks.put(None)
-        self._dispatcher.join()
+        if self._dispatcher is not None:
+            self._dispatcher.join()
         for worker in [*self._workers]:
             self._end(worker)
 
@@ -210,13 +213,12 @@ class TranslatorPool:
         """Keeps some windows under way, also while whoever reads the results is elsewhere."""
         under_way: deque[_Task] = deque()
         finished: SimpleQueue[None] = SimpleQueue()
-        waiting = 0  # tasks that are not done
         more, paused = True, False
         try:
             while more or under_way:
                 while not finished.empty():
-                    finished.get()
-                    waiting -= 1
+                    finished.get()  # what they tell is looked up from here on
+                waiting = sum(one.done is None for one in under_way)
                 has_room = waiting < self._most and len(under_way) < _AHEAD * self._most
                 # Whoever pauses may wait for translations.
                 if more and has_room and not (paused and under_way):
@@ -228,7 +230,6 @@ class TranslatorPool:
                     paused = window is None
                     if window is not None:
                         under_way.append(self._submitted(_Task(window, finished)))
-                        waiting += 1
                 elif under_way[0].done is not None:
                     found = self._unpacked(under_way.popleft().done)
                     if advance is not None:
@@ -236,7 +237,6 @@ class TranslatorPool:
                     yield from found
                 else:
                     finished.get()
-                    waiting -= 1
         finally:
             for one in under_way:
                 one.wanted = False
@@ -245,18 +245,20 @@ class TranslatorPool:
         with self._lock:
             if self._closed:
                 raise _closed()
+            if self._dispatcher is None:
+                self._dispatcher = self._started_dispatcher()
             self._tasks.put(task)
         return task
 
-    def _dispatch(self) -> None:
-        """Hands tasks to threads, each of which has a process, until the pool is closed."""
-        with ThreadPoolExecutor(self._most, "translating") as threads:
-            while (task := self._tasks.get()) is not None:
-                try:
-                    threads.submit(task.do, self._translated)
-                except RuntimeError as error:  # the system gives no more threads
-                    task.wanted = False
-                    task.finish(error)
+    def _started_dispatcher(self) -> threading.Thread:
+        """Starts it when there is work: a thread does not survive a fork, but a new pool does."""
+        arguments = (self._tasks, self._most, weakref.ref(self))
+        dispatcher = threading.Thread(target=_dispatch, args=arguments, daemon=True)
+        try:
+            dispatcher.start()
+        except RuntimeError:
+            raise _no_thread() from None
+        return dispatcher
 
     def _translated(self, window: _Window) -> _Done:
         """What a thread does: has its process do the next task."""
@@ -309,6 +311,33 @@ class TranslatorPool:
 
 def _closed() -> Seq2SeqError:
     return Seq2SeqError("the pool is closed: open a new one")
+
+
+def _no_thread() -> Seq2SeqError:
+    error = Seq2SeqError("the system gives this program no more threads: ask for fewer --processes")
+    error.exit_code = 1
+    return error
+
+
+def _dispatch(
+    tasks: SimpleQueue[_Task | None], most: int, pool: weakref.ref[TranslatorPool]
+) -> None:
+    """Hands tasks to threads, each of which has a process, until the pool is closed or forgotten.
+
+    It holds the pool no longer than there is a task, so that one that nobody closes can go.
+    """
+    with ThreadPoolExecutor(most, "translating") as threads:
+        while (task := tasks.get()) is not None:
+            owner = pool()
+            if owner is None:
+                break
+            try:
+                threads.submit(task.do, owner._translated)
+            except RuntimeError:
+                task.wanted = False
+                task.finish(_no_thread())
+            del owner, task
+        tasks.put(None)  # for another: Ctrl-C as the first one started can make two
 
 
 def _started(load: Callable[[], Translator]) -> _Worker:

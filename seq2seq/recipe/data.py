@@ -55,6 +55,7 @@ def _column(value: Any) -> Any:
 
 Encoding = Annotated[str, BeforeValidator(_encoding)]
 """What a file is coded in. None: UTF-8, and it is an error if much of it is not."""
+File = Annotated[str, Field(min_length=1)]
 Column = Annotated[int | str, BeforeValidator(_column, json_schema_input_type=int | str)]
 
 
@@ -65,8 +66,8 @@ class LinesSource(Section):
     """
 
     kind: Literal["lines"] = "lines"
-    source_path: str
-    target_path: str
+    source_path: File
+    target_path: File
     encoding: (
         Annotated[
             str | tuple[str, str],
@@ -90,7 +91,7 @@ class TsvSource(Section):
     """
 
     kind: Literal["tsv"] = "tsv"
-    path: str
+    path: File
     source: Column | None = None
     target: Column | None = None
     header: bool | None = None
@@ -112,7 +113,7 @@ class JsonlSource(Section):
     """JSON Lines, an object a pair; a dotted key (``translation.en``) reaches into objects."""
 
     kind: Literal["jsonl"] = "jsonl"
-    path: str
+    path: File
     source: str = "source"
     target: str = "target"
     encoding: Encoding | None = None
@@ -122,7 +123,7 @@ class ParquetSource(Section):
     """Parquet; a dotted key reaches into struct columns."""
 
     kind: Literal["parquet"] = "parquet"
-    path: str
+    path: File
     source: str = "source"
     target: str = "target"
 
@@ -417,9 +418,9 @@ class Tokenizer(Section):
     normalization: Annotated[_Rules, AUTO] = Rules()
     user_defined_symbols: Strings = ()
     max_lines: PositiveInt = 2_000_000  # lines a side that SentencePiece is trained on
-    model: str | None = None  # a trained .model, used for both sides
-    source_model: str | None = None
-    target_model: str | None = None
+    model: File | None = None  # a trained .model, used for both sides
+    source_model: File | None = None
+    target_model: File | None = None
     sampling: Sampling | None = None
 
     @property

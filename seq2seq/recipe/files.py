@@ -101,7 +101,7 @@ def load_recipe(
 def _not_a_recipe(name: str) -> str:
     """What to say of a file whose name ends as that of a table or text: .csv, .txt, .en, .gz."""
     if ".csv" in Path(name).suffixes:
-        return f"make it tab-separated, with a name that ends in .tsv; {_ALLOWED}"
+        return f"make it tab-separated, without quotes, with a name that ends in .tsv; {_ALLOWED}"
     return f"one text file, without its translation, and no recipe (.toml); {_ALLOWED}"
 
 

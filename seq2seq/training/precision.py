@@ -65,7 +65,7 @@ def enough_threads(asked: int | None, recipe: Recipe, device: torch.device) -> I
         threads = max(1, min(before, recipe.training.batch_tokens * hidden // THREAD_WORK))
         if threads < before:
             each = number_of(threads, "thread")
-            note = f"training with {each} of {before}: so small a network gains nothing from more"
+            note = f"training with {each} of {before}: for so small a network more gain little"
     torch.set_num_threads(threads)
     try:
         yield note

@@ -72,6 +72,12 @@ class Plan:
             shares.append(state.update / self.options.updates)
         return min(1.0, max(shares))
 
+    def is_passed(self, state: TrainingState) -> bool:
+        """Whether more was trained than the recipe asks for, as one that was longer did."""
+        most, place = self.options, state.place
+        epochs = place.epoch + (place.pairs > 0)
+        return state.update > (most.updates or math.inf) or epochs > (most.epochs or math.inf)
+
     def reason_to_stop(self, state: TrainingState) -> str:
         """Why training is over; empty if it is not."""
         if self.progress(state) >= 1.0:

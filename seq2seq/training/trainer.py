@@ -78,7 +78,10 @@ class Trainer:
         Raises ``TrainingError`` if the numbers stay wrong, or memory does not suffice.
         """
         if self.state.stopped:
-            self.monitor.say(f"this run has already finished: {self.state.stopped}")
+            longer = ""
+            if self.plan.is_passed(self.state):
+                longer = f"; it has {self.state.update:,} updates, more than the recipe asks for"
+            self.monitor.say(f"this run has already finished: {self.state.stopped}{longer}")
             if self.run is not None:
                 self.run.plot(if_missing=True)  # the last session was killed right before
                 self.run.log.page_if_missing()

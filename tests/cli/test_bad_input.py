@@ -242,7 +242,8 @@ CASES = [
     Case(
         "a table separated by commas",
         "prepare two.csv",
-        f"recipe two.csv: make it tab-separated, with a name that ends in .tsv; {ALLOWED}",
+        "recipe two.csv: make it tab-separated, without quotes, with a name that ends in .tsv; "
+        f"{ALLOWED}",
     ),
     Case(
         "three files",

@@ -129,7 +129,8 @@ def test_any_text_can_stand_in_an_n_best_list(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "invalid", "refused"), [(300, 195, True), (12, 11, True), (12, 10, False)]
+    ("lines", "invalid", "refused"),
+    [(300, 195, True), (30, 11, True), (30, 10, False), (9, 9, True), (9, 5, True), (9, 4, False)],
 )
 def test_text_to_score_in_another_encoding_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], lines: int, invalid: int, refused: bool

@@ -87,3 +87,14 @@ def test_set_adds_keys_to_the_pairs_of_val(run) -> None:
     assert done.code == 0, done.err
     texts = PreparedData.open(Path("out")).val.texts(np.arange(1))
     assert texts[1] == ["fünf Männer und 0 Hunde"]
+
+
+def test_validation_pairs_named_twice(run) -> None:
+    write_corpus()
+    command = ["prepare", "train.en", "train.de", "--val", "val.en", "val.de", "-o", "out"]
+    done = run(*command, "--set", 'data.val=["train.en", "train.de"]')
+    assert done.code == 2
+    assert done.err == (
+        "error: --val and --set data.val name the same pairs: leave one of them out\n"
+    )
+    assert not Path("out").exists()

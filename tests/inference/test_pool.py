@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -177,11 +179,21 @@ def test_ctrl_c_leaves_the_pool_as_it_was(model: Path) -> None:
     assert not active_children()
 
 
-def test_a_thread_that_the_system_refuses(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("refused", ["", "translating"])
+def test_a_thread_that_the_system_refuses(
+    refused: str, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def may_start(thread: threading.Thread) -> None:
+        if thread.name.startswith(refused):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
     with TranslatorPool(model, 1, threads=1) as pool:
         with monkeypatch.context() as patched:
-            patched.setattr(threading.Thread, "start", _refused)
-            with pytest.raises(RuntimeError, match="can't start new thread"):
+            patched.setattr(threading.Thread, "start", may_start)
+            with pytest.raises(Seq2SeqError, match="no more threads: ask for fewer --processes"):
                 list(pool.stream(["a dog"], beam=1))
         assert len(_in_time(lambda: list(pool.stream(["a dog"], beam=1)))) == 1
 
@@ -288,20 +300,48 @@ def test_ctrl_c_at_any_moment_leaves_the_pool_in_order(
             raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, end)
-    for _ in range(4000):
-        try:
-            may_end = True
-            signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 5e-4))
-            list(pool.stream(["the dog"] * 40, beam=1, batch_size=1))
-            may_end = False
-        except KeyboardInterrupt:
-            interrupted += 1
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
+    try:
+        for _ in range(4000):
+            try:
+                may_end = True
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 5e-4))
+                list(pool.stream(["the dog"] * 40, beam=1, batch_size=1))
+                may_end = False
+            except KeyboardInterrupt:
+                interrupted += 1
+    finally:
+        may_end = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
     assert interrupted > 100
     all_of_them = _in_time(lambda: list(pool.stream(["the dog"] * 40, beam=1, batch_size=1)))
     assert all_of_them == [found] * 40
     _in_time(pool.close)
+
+
+def test_a_pool_that_nobody_closes_goes_with_its_last_name(model: Path) -> None:
+    pool = TranslatorPool(model, 1, threads=1)
+    list(pool.stream(["the dog"], beam=1))
+    process, gone = next(iter(pool._workers)).process, weakref.ref(pool)
+    del pool
+    gc.collect()
+    assert gone() is None
+    _in_time(process.join)
+    assert process.exitcode == 0
+
+
+def test_a_pool_opened_before_a_fork_serves_the_child(model: Path) -> None:
+    script = (
+        "import os\n"
+        "from seq2seq import TranslatorPool\n"
+        "if __name__ == '__main__':\n"
+        f"    pool = TranslatorPool({str(model)!r}, 1, threads=1)\n"
+        "    if child := os.fork():\n"
+        "        raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+        "    with pool:\n"
+        "        os._exit(len(list(pool.stream(['the dog', 'the cat'], beam=1))))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], timeout=120, check=False).returncode == 2
 
 
 def _in_time(work: Callable[[], T]) -> T:
@@ -309,10 +349,6 @@ def _in_time(work: Callable[[], T]) -> T:
     done: SimpleQueue[T] = SimpleQueue()
     threading.Thread(target=lambda: done.put(work()), daemon=True).start()
     return done.get(timeout=120)
-
-
-def _refused(thread: threading.Thread) -> None:
-    raise RuntimeError("can't start new thread")
 
 
 def _has_members(group: int) -> bool:

@@ -74,6 +74,32 @@ class Corpus:
     examples: tuple[tuple[str, str], ...] = ()  # the first kept pairs, cut where they are long
     held_out: int = 0  # pairs that became validation pairs (train only)
 
+    def doubts(self) -> Iterator[str]:
+        """What in the first pairs looks as if something else had been meant."""
+        if len(self.examples) < EXAMPLES:
+            return
+        if all(source == target for source, target in self.examples):
+            yield (
+                "the first pairs have the same text on both sides: is one of the files the wrong "
+                "one?"
+            )
+        if all(_is_quoted(text) for pair in self.examples for text in pair):
+            yield (
+                "the texts stand in quotes, which are kept: write the file without them if they "
+                "are not meant"
+            )
+        for side in (0, 1):
+            texts = [pair[side] for pair in self.examples]
+            if all(map(str.isdecimal, texts)):
+                yield (
+                    f"the {('source', 'target')[side]} is only numbers ({', '.join(texts)}): is the text "
+                    "in another column?"
+                )
+
+
+def _is_quoted(example: str) -> bool:
+    return example.startswith('"') and example.endswith(('"', "..."))
+
 
 @dataclass(frozen=True)
 class Sentences:
@@ -120,11 +146,7 @@ class PrepareReport:
                     "out of data.train"
                 )
             for name, corpus in split.parts():
-                if corpus.examples and all(source == target for source, target in corpus.examples):
-                    yield (
-                        f"{printable(name)}: the first pairs have the same text on both sides: is "
-                        "one of the files the wrong one?"
-                    )
+                yield from (f"{printable(name)}: {words}" for words in corpus.doubts())
             if split.name == "val" and is_unspaced(target for _, target in split.examples):
                 yield (
                     "the target has no spaces between words, so that validation's BLEU (13a) takes "
@@ -223,13 +245,6 @@ def _notes(report: PrepareReport) -> Iterator[str]:
                 f"{printable(name)}: bytes that are not UTF-8 were replaced in "
                 f"{counted.replaced:,} pairs, first at line {counted.replaced_line:,}"
             )
-        for side in (0, 1):
-            texts = [pair[side] for pair in counted.examples]
-            if len(texts) == EXAMPLES and all(map(str.isdecimal, texts)):
-                yield (
-                    f"warning: {printable(name)} {('source', 'target')[side]}: only numbers "
-                    f"({', '.join(texts)}): is the text in another column?"
-                )
     for split in report.splits:
         for name, counts in (("source", split.source), ("target", split.target)):
             for what, characters in (

@@ -755,9 +755,27 @@ def test_a_column_of_numbers_is_told(recipe_for: Make, tmp_path: Path) -> None:
             console.print(report_table(report))
         told.append([s for s in console.export_text().splitlines() if s.startswith("warning")])
     assert told[0][0] == (
-        "warning: train source: only numbers (0, 1, 2): is the text in another column?"
+        "warning: train: the source is only numbers (0, 1, 2): is the text in another column?"
     )
     assert told[1] == []
+
+
+def test_texts_in_quotes_are_told(recipe_for: Make, tmp_path: Path) -> None:
+    """As spreadsheets write them; a pair among the first without them says that they are meant."""
+    rows = [f'"Der kato {n}."\t"La kuras {n}."\n' for n in range(60)]
+    told = []
+    for name, first in (("all", ""), ("some", '"Yes," he says.\tJa.\n')):
+        (tmp_path / f"{name}.tsv").write_text(first + "".join(rows), "utf-8")
+        data = {"train": str(tmp_path / f"{name}.tsv")}
+        report = prepare(recipe_for(data=data, tokenizer={}), tmp_path / name).report
+        told.append([one for one in report.warnings() if one.startswith("train: the texts")])
+    assert told == [
+        [
+            "train: the texts stand in quotes, which are kept: write the file without them if they "
+            "are not meant"
+        ],
+        [],
+    ]
 
 
 def test_names_that_are_not_utf8_are_refused_before_anything_is_done(

@@ -126,8 +126,12 @@ def test_a_finished_run_goes_on_for_longer(corpus: tuple[Path, Path], tmp_path: 
 
 def test_a_run_can_be_made_shorter(corpus: tuple[Path, Path], tmp_path: Path) -> None:
     run(corpus, tmp_path / "r", "training.updates=10")
-    result, _ = run(corpus, tmp_path / "r", "training.updates=5")
+    result, told = run(corpus, tmp_path / "r", "training.updates=5")
     assert (result.finished, result.updates) == (True, 10)
+    assert told.lines == [
+        "this run has already finished: the recipe's end; it has 10 updates, more than the recipe "
+        "asks for"
+    ]
 
 
 @pytest.mark.parametrize(
