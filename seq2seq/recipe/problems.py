@@ -383,5 +383,6 @@ _WORDS: dict[str, Callable[[ErrorDetails, Place], str]] = {
     "literal_error": _unknown_value,
     "missing": _missing,
     "string_pattern_mismatch": _pattern,
+    "string_too_short": lambda *_: "must not be empty",
     "value_error": _rule,
 }

@@ -248,6 +248,7 @@ def test_all_problems_at_once_in_plain_words() -> None:
             "model.encoder.cell = {kind = 'gru', forget_bias = 3}",
             "model.encoder.cell.forget_bias: unknown key; allowed: kind",
         ),
+        ("data.train = ['', 'b']", "data.train.source_path: must not be empty"),
         ("model.decoder.cell.kind = 4", "model.decoder.cell.kind: must be a string, not 4"),
         ("training.schedule.kind = 4", "training.schedule.kind: must be a string, not 4"),
         (

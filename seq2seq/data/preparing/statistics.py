@@ -91,10 +91,8 @@ class Corpus:
         for side in (0, 1):
             texts = [pair[side] for pair in self.examples]
             if all(map(str.isdecimal, texts)):
-                yield (
-                    f"the {('source', 'target')[side]} is only numbers ({', '.join(texts)}): is the text "
-                    "in another column?"
-                )
+                name = ("source", "target")[side]
+                yield f"the {name} is only numbers ({', '.join(texts)}): is it another column?"
 
 
 def _is_quoted(example: str) -> bool:

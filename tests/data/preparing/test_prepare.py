@@ -755,7 +755,7 @@ def test_a_column_of_numbers_is_told(recipe_for: Make, tmp_path: Path) -> None:
             console.print(report_table(report))
         told.append([s for s in console.export_text().splitlines() if s.startswith("warning")])
     assert told[0][0] == (
-        "warning: train: the source is only numbers (0, 1, 2): is the text in another column?"
+        "warning: train: the source is only numbers (0, 1, 2): is it another column?"
     )
     assert told[1] == []
 
