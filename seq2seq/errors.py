@@ -7,11 +7,14 @@ command line prints it as it stands, without a traceback, and ends with the erro
 from __future__ import annotations
 
 import errno
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from itertools import islice
+from typing import TextIO
 
 
 class Seq2SeqError(Exception):
@@ -112,6 +115,23 @@ def printable(text: str) -> str:
         return found[0].encode("unicode_escape").decode("ascii")
 
     return _UNPRINTABLE.sub(escape, text)
+
+
+def print_line(text: str, stream: TextIO) -> None:
+    """Prints a line for a person, and sees that it is not lost; work does not end for want of it.
+
+    Where it cannot be printed, as on a full disk, nothing more is printed there.
+    """
+    try:
+        print(printable(text), file=stream, flush=True)
+    except OSError:
+        forget_output(stream)
+
+
+def forget_output(stream: TextIO) -> None:
+    """Forgets what could not be printed, or Python would try again at its exit and complain."""
+    with suppress(OSError):  # no file of the system's
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def number_of(count: int, one: str, several: str = "") -> str:

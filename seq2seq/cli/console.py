@@ -16,13 +16,21 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TextIO, TypeAlias, TypeVar
 
 import typer
 
 from seq2seq.cli import INTERRUPTED, verb_begins
 from seq2seq.data import Progress, can_redraw
-from seq2seq.errors import Seq2SeqError, in_a_line, is_out_of_memory, printable, shortened
+from seq2seq.errors import (
+    Seq2SeqError,
+    forget_output,
+    in_a_line,
+    is_out_of_memory,
+    print_line,
+    printable,
+    shortened,
+)
 from seq2seq.processors import started_by_torchrun
 
 if TYPE_CHECKING:
@@ -40,9 +48,13 @@ _NOT_THE_INPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 @dataclass
 class Settings:
-    """What applies to the whole process; ``debug``: show tracebacks."""
+    """What applies to the whole process.
+
+    ``debug``: show tracebacks; ``output_is_closed``: there was no standard output at the start.
+    """
 
     debug: bool = False
+    output_is_closed: bool = False
 
 
 settings = Settings()
@@ -53,7 +65,17 @@ settings = Settings()
 
 
 def set_up_streams() -> None:
-    """Makes the standard streams UTF-8, and sends the libraries' warnings to standard error."""
+    """Makes the standard streams UTF-8, and sends the libraries' warnings to standard error.
+
+    Where one is closed, it and its descriptor go nowhere, so that no file that is opened gets it.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest that is free
+    settings.output_is_closed = sys.stdout is None
+    sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -61,6 +83,10 @@ def set_up_streams() -> None:
         logger = logging.getLogger(name)
         logger.handlers = [_Warnings()]
         logger.propagate = False
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123
 
 
 class _Warnings(logging.Handler):
@@ -86,7 +112,7 @@ def show(text: str | None = None) -> None:
 
 def tell(text: str) -> None:
     """Prints a line for a person on standard error."""
-    print(printable(text), file=sys.stderr, flush=True)
+    print_line(text, sys.stderr)
 
 
 def warn(text: str) -> None:
@@ -169,7 +195,7 @@ def _drop_output() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget_output(sys.stdout)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -151,6 +151,8 @@ def write_lines(path: str) -> Iterator[Output]:
     One that is named .gz is packed.
     """
     if path == STANDARD:
+        if console.settings.output_is_closed:
+            raise Seq2SeqError("standard output is closed: name a file with -o")
         output = Output("standard output", sys.stdout.buffer)
         yield output
         output.flush()

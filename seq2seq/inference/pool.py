@@ -26,7 +26,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NoReturn, Unpack
 
-from seq2seq.errors import Seq2SeqError
+from seq2seq.errors import Seq2SeqError, is_out_of_memory
 from seq2seq.inference.model_folder import ModelFolder, read_published
 from seq2seq.inference.request import (
     Request,
@@ -44,6 +44,7 @@ from seq2seq.search import Constraints, check_bounds
 logger = logging.getLogger("seq2seq")
 
 _BATCHES_A_WINDOW = 4  # fewer than one process takes: a short file is to keep all of them busy
+_NO_MEMORY = "out of memory: fewer --processes or a smaller --batch-size need less"
 _AHEAD = 3  # windows under way for each process, those that wait for their turn counted
 
 
@@ -391,6 +392,10 @@ def _work(pipe: Connection, load: Callable[[], Translator]) -> None:
             done = _Done(found, [*collected.messages])
         except Seq2SeqError as error:
             done = _Done([], [*collected.messages], (str(error), error.exit_code))
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            done = _Done([], [*collected.messages], (_NO_MEMORY, 1))
         collected.messages.clear()
         try:
             pipe.send(done)

@@ -46,6 +46,7 @@ _SHORT = 0.5
 _UNSEEN = 0.1  # the sum of a piece's attention
 _STRETCH = 6  # pieces, and a quarter of all
 _LEAST = 8  # pieces: what is shorter than this has no usual length
+_MOST_WEIGHTS = 2**26  # of one line's attention: 256 MiB
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,8 @@ def translations_of(
     else:
         drawn = request.options.sampling is not None and request.mbr is None
         rows = zip(*answered, strict=True) if drawn else _best_rows(answered)
-        answers = [join_answers(row, request.options.normalization) for row in rows]
+        options, is_shown = request.options, tokenizers is not None and request.options.attention
+        answers = [join_answers(row, options.normalization, attention=is_shown) for row in rows]
         if not drawn:
             # By length, a line may rank higher than one that is made of better segments.
             answers = _different(sorted(answers, key=lambda one: -one.score))
@@ -220,10 +222,13 @@ def _best_rows(answered: Sequence[Sequence[Answer]]) -> list[list[Answer]]:
     return [row for _, row in best]
 
 
-def join_answers(answers: Sequence[Answer], normalization: Normalization) -> Answer:
+def join_answers(
+    answers: Sequence[Answer], normalization: Normalization, *, attention: bool = True
+) -> Answer:
     """Joins the answers to a line's segments, as if these had been translated in one go.
 
-    Log-probabilities are added up, and each segment's end counts for the length.
+    Log-probabilities are added up, and each segment's end counts for the length. The joint
+    ``attention`` grows with the square of the line: it is made only where it is asked for.
     """
     if len(answers) == 1:
         return answers[0]
@@ -235,7 +240,7 @@ def join_answers(answers: Sequence[Answer], normalization: Normalization) -> Ans
         score=_joint_score(answers, log_prob, normalization),
         truncated=any(one.truncated for one in several),
         token_log_probs=_joint_steps([one.token_log_probs for one in several]),
-        attention=_joint_attention([one.attention for one in several]),
+        attention=_joint_attention([one.attention for one in several]) if attention else None,
     )
     ranked_by_search = all(answer.score == answer.hypothesis.score for answer in answers)
     score = sum(answer.score for answer in answers) / len(answers)  # a mean of utilities
@@ -270,11 +275,16 @@ def _joint_steps(several: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
 
 
 def _joint_attention(several: Sequence[Floats32 | None]) -> Floats32 | None:
-    """One matrix: each segment looked at its own source alone, and all ends are one."""
+    """One matrix: each segment looked at its own source alone, and all ends are one.
+
+    None if a segment has none, or the matrix would be too large for the memory.
+    """
     whole = [one for one in several if one is not None]
     if len(whole) < len(several):
         return None
     heights, widths = zip(*(np.subtract(one.shape, 1).tolist() for one in whole), strict=True)
+    if sum(heights) * sum(widths) > _MOST_WEIGHTS:
+        return None
     joint = np.zeros((sum(heights) + 1, sum(widths) + 1), dtype=np.float32)
     row = column = 0
     for one, height, width in zip(whole, heights, widths, strict=True):

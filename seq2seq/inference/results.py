@@ -65,7 +65,8 @@ class ScoredTranslation:
             ``log_prob``. Of a line that was split, all the ends are in the last.
         source_tokens: The source's pieces that were translated.
         attention: How each token and the end weighed the source's tokens and its end (tokens + 1,
-            source tokens + 1); None: the model has no attention, or it was not asked for.
+            source tokens + 1); None: the model has no attention, or it was not asked for, or the
+            line was split and has thousands of tokens.
         notes: What the reader of the translation should know.
     """
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import repeat
-from multiprocessing import active_children
+from multiprocessing import Pipe, active_children
 from pathlib import Path
 from queue import SimpleQueue
 from random import Random
@@ -23,7 +23,7 @@ from support.tiny import tiny_recipe
 
 import seq2seq
 from seq2seq.errors import ModelError, Seq2SeqError
-from seq2seq.inference.pool import TranslatorPool, _Done
+from seq2seq.inference.pool import TranslatorPool, _Done, _work, logger
 from seq2seq.inference.translator import Translator
 from seq2seq.search import Wish
 from seq2seq.training.monitoring import Silent
@@ -317,6 +317,29 @@ def test_ctrl_c_at_any_moment_leaves_the_pool_in_order(
     all_of_them = _in_time(lambda: list(pool.stream(["the dog"] * 40, beam=1, batch_size=1)))
     assert all_of_them == [found] * 40
     _in_time(pool.close)
+
+
+def test_a_process_without_memory_says_so(
+    model: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("handlers", "propagate"):  # which the process sets
+        monkeypatch.setattr(logger, name, getattr(logger, name))
+
+    def load() -> Translator:
+        raise MemoryError("Unable to allocate 26.3 GiB")
+
+    ours, theirs = Pipe()
+    worker = threading.Thread(target=_work, args=(theirs, load))
+    worker.start()
+    ours.send(None)
+    assert ours.recv().error == (
+        "out of memory: fewer --processes or a smaller --batch-size need less",
+        1,
+    )
+    ours.close()
+    worker.join(timeout=60)
+    assert not worker.is_alive()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_pool_that_nobody_closes_goes_with_its_last_name(model: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from itertools import product
 
 import numpy as np
@@ -140,6 +141,21 @@ def test_no_translation_of_a_split_line_comes_twice() -> None:
     found = translations_of(Line(parts), answered, Request(SearchOptions(n_best=4)), None)
     expected = [("a b c", -2.0), ("a b b c", -2.5), ("a c", -3.0)]  # "a" with "b c" is the first
     assert [(one.text, one.log_prob) for one in found] == expected
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_line_of_many_parts_takes_memory_for_each_alone(asked: bool) -> None:
+    """The joint attention of 300 parts would have 9,000,000,000 weights."""
+    attention = np.full((301, 301), 1 / 301, dtype=np.float32)
+    one = Hypothesis((5,) * 300, -1.0, -1.0, False, attention=attention)
+    parts = [Segment(1, [5] * 300, Wish())] * 300
+    tracemalloc.start()
+    request = Request(SearchOptions(attention=asked))
+    (found,) = translations_of(Line(parts), [[answer("a", one)]] * 300, request, None)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (found.attention, found.text) == (None, " ".join("a" * 300))
+    assert peak < 2**24
 
 
 def test_a_part_that_looped_counts_with_all_that_was_searched() -> None:

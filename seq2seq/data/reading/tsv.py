@@ -132,6 +132,11 @@ def _place(column: int | str, source: TsvSource, header: list[str]) -> int:
     names = [name.strip() for name in header]
     if column not in names:
         raise DataError(f"{source.path}: no column {column!r} in its first line{listed(names)}")
+    if names.count(column) > 1:
+        raise DataError(
+            f"{source.path}: {names.count(column)} columns are called {column!r}: give the number "
+            f"of the one that is meant, counted from 0 (the first is {names.index(column)})"
+        )
     return names.index(column)
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TextIO
 
 from seq2seq.data import can_redraw
-from seq2seq.errors import printable
+from seq2seq.errors import print_line, printable
 from seq2seq.training.evaluation import Validated
 
 _OTHERS = 0.5
@@ -95,7 +95,7 @@ class Monitor:
 
     def say(self, text: str) -> None:
         """Shows a line; the text has no line end."""
-        print(printable(text), file=self.stream or sys.stderr, flush=True)
+        print_line(text, self.stream or sys.stderr)
 
     def step(self, step: Step) -> None:
         """An update is done."""

@@ -300,6 +300,15 @@ class TestTsv:
             f"{path}: no column 'fr' in its first line; there is: id, en, de"
         )
 
+    def test_a_name_that_two_columns_have(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "f.tsv", "de\ten\ten\nHund\tdog\tThe dog\n")
+        assert problem(TsvSource(path=path, source="de", target="en")) == (
+            f"{path}: 2 columns are called 'en': give the number of the one that is meant, counted "
+            "from 0 (the first is 1)"
+        )
+        numbered = TsvSource(path=path, source="de", target=2)
+        assert list(read_pairs(numbered))[1:] == [RawPair(2, "Hund", "The dog")]
+
     @pytest.mark.parametrize(
         ("first", "named"), [("id\ten\tde", ("en", "de")), ("0\tNo, sir.\tNein, Herr.", (1, 2))]
     )
