@@ -38,6 +38,7 @@ class Lock:
             if self._is_current():
                 break
             os.close(self._handle)  # its holder removed the file between our two calls
+        self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         os.ftruncate(self._handle, 0)
         holder = json.dumps({"process": os.getpid(), "host": socket.gethostname()})
         try:
@@ -63,13 +64,30 @@ class Lock:
     def _is_current(self) -> bool:
         try:
             return os.path.samestat(os.fstat(self._handle), self.path.lstat())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+    def is_lost(self) -> bool:
+        """Whether another folder has taken the locked one's place, or another process its lock.
+
+        A folder that is only missing is not lost, nor one whose lock file someone has removed. The
+        descriptors keep the system from giving their numbers to new files.
+        """
+        try:
+            if not os.path.samestat(os.fstat(self._folder), self.path.parent.stat()):
+                return True
+            return os.path.lexists(self.path) and not self._is_current()
+        except OSError:  # writing there will tell
             return False
 
     def release(self) -> None:
-        """Lets others in, and takes the file away."""
-        self.path.unlink(missing_ok=True)
-        os.close(self._handle)
+        """Lets others in, and takes the file away, unless it is another process's by now."""
+        try:
+            if self._is_current():
+                self.path.unlink(missing_ok=True)
+        finally:
+            os.close(self._folder)
+            os.close(self._handle)
 
 
 def is_locked(folder: Path) -> bool:

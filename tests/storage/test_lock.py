@@ -68,3 +68,34 @@ def test_a_copy_of_hard_links_goes_on_without_the_lock_that_it_shares(tmp_path: 
     with pytest.raises(ModelError, match="another process is training in"):
         Lock(run)
     lock.release()
+
+
+def test_a_lock_in_a_folder_that_was_moved_lets_the_next_one_be(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    lock = Lock(run)
+    assert not lock.is_lost()
+    run.rename(tmp_path / "moved")
+    assert not lock.is_lost(), "it is only missing"
+    run.mkdir()
+    assert lock.is_lost(), "another folder, whose training may be over"
+    second = Lock(run)
+    lock.release()
+    assert (run / LOCK).exists()
+    assert not second.is_lost()
+    with pytest.raises(ModelError, match="another process is training in"):
+        Lock(run)
+    Lock(tmp_path / "moved").release()
+    second.release()
+
+
+def test_a_lock_whose_file_was_removed_is_lost_to_the_next_one(tmp_path: Path) -> None:
+    lock = Lock(tmp_path)
+    (tmp_path / LOCK).unlink()
+    assert not lock.is_lost()
+    second = Lock(tmp_path)
+    assert lock.is_lost()
+    lock.release()
+    assert is_locked(tmp_path)
+    second.release()
+    assert list(tmp_path.iterdir()) == []

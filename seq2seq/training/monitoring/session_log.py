@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from seq2seq.errors import MissingExtraError
+from seq2seq.errors import MissingExtraError, TrainingError
 from seq2seq.processors import usable_processors
 from seq2seq.recipe import Recipe
 from seq2seq.storage import checked_json
@@ -77,10 +77,11 @@ class SessionLog:
         except BaseException as error:
             what = "failed" if isinstance(error, Exception) else "stopped"
             reason = str(error).partition("\n")[0] or type(error).__name__
-            with contextlib.suppress(OSError):  # the disk may be what is wrong
-                self._session(what, state().update, reason=reason)
-            if isinstance(error, Exception):
-                self.page(final=True)
+            with contextlib.suppress(TrainingError):  # another run may be there by now
+                with contextlib.suppress(OSError):  # the disk may be what is wrong
+                    self._session(what, state().update, reason=reason)
+                if isinstance(error, Exception):
+                    self.page(final=True)
             raise
         else:
             ended = state().stopped
@@ -115,7 +116,9 @@ class SessionLog:
         path = self.run / EXAMPLES
         try:
             if make is not None:
-                return write_examples(path, make(), update)
+                made = make()
+                self.journal.check()
+                return write_examples(path, made, update)
             stored = checked_json.loads(read_bytes(path, JSON_SIZE))
             return stored if stored.get("update") == update else None
         except (FileNotFoundError, ValueError):
@@ -139,6 +142,7 @@ class SessionLog:
         """Makes the run's page, the last time with ``final``; if it fails, training goes on."""
         if self._page is None:
             return
+        self.journal.check()
         try:
             self._page(self.run, final)
         except Exception as error:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ from seq2seq.training.run.journal import Journal
 class RunShape(BaseModel):
     """What is relied on of ``run.json``."""
 
+    id: str | None = None
     data: str | None = None
     inputs: InputDigests | None = None
     report: PrepareReport | None = None
@@ -83,11 +85,12 @@ class RunFolder:
         self.path = path
         self.recipe = recipe
         self.checkpoints = path / CHECKPOINTS
-        self.journal = Journal(path / METRICS)
+        self.journal = Journal(path / METRICS, self.check_ours)
         if path.exists() and not path.is_dir():
             raise ModelError(f"{path} is a file: a run needs a folder of its own")
         self._made = _make(path)
         self._claimed = False
+        self._id: str | None = None  # what its checkpoints are marked with
         try:
             self._check_links()
             self._lock = Lock(path)
@@ -170,8 +173,9 @@ class RunFolder:
         ``init`` says where the first weights are from. Raises ``ModelError`` for other data, and
         ``TrainingError`` where the folder cannot be written.
         """
-        file = self.path / RUN
-        if file.is_file() and about_run(self.path).get("data") != prepared.digest:
+        self.check_ours()
+        file, stored = self.path / RUN, about_run(self.path)
+        if file.is_file() and stored.get("data") != prepared.digest:
             raise ModelError(
                 f"{self.path} was started on other data than {prepared.folder} holds: "
                 "give --data the folder it was started with, or -o a new folder"
@@ -184,6 +188,9 @@ class RunFolder:
             "recipe": text,
             **({} if init is None else {"init": init}),
         }
+        self._id = stored.get("id") if file.is_file() else checked_json.digest(about)
+        if self._id is not None:  # a run of an older version goes on without
+            about["id"] = self._id
         with self._writing("the run's first files"):
             _put(file, checked_json.dumps(about))
             for name, proto in prepared.tokenizers.files.items():
@@ -204,10 +211,10 @@ class RunFolder:
     def latest(self, say: Callable[[str], None]) -> Checkpoint | None:
         """The newest checkpoint that is whole; None for a new run.
 
-        Raises ``ModelError`` if none is whole, or the newest is of another version.
+        Raises ``ModelError`` if none is whole, or the newest is of another version or run.
         """
         folders = checkpoint_folders(self.checkpoints)
-        for folder, checkpoint in _whole(folders, say):
+        for folder, checkpoint in self._whole(folders, say):
             for newer in folders[: folders.index(folder)]:
                 aside = newer.with_name("damaged-" + newer.name)
                 shutil.rmtree(aside, ignore_errors=True)
@@ -220,6 +227,23 @@ class RunFolder:
             )
         return None
 
+    def _whole(
+        self, folders: list[Path], say: Callable[[str], None]
+    ) -> Iterator[tuple[Path, Checkpoint]]:
+        """Reads checkpoints one after the other, and skips those that are damaged."""
+        for folder in folders:
+            try:
+                checkpoint = load_checkpoint(folder)
+            except DamagedCheckpointError as error:
+                say(f"warning: {error}; trying the one before")
+                continue
+            if self._id and checkpoint.run not in (None, self._id):
+                raise ModelError(
+                    f"checkpoint {folder} is of another run: remove it to go on without it, or "
+                    "train in the folder of its own run"
+                )
+            yield folder, checkpoint
+
     def good(self, before: int, say: Callable[[str], None]) -> Checkpoint | None:
         """The newest checkpoint whose weights have proved good; None: none has finite weights.
 
@@ -228,7 +252,8 @@ class RunFolder:
         """
         folders = checkpoint_folders(self.checkpoints)
         late = [one for one in folders if update_of(one) >= before]
-        for _, checkpoint in _whole([one for one in folders if one not in late] + late, say):
+        earlier = [one for one in folders if one not in late]
+        for _, checkpoint in self._whole(earlier + late, say):
             if all(bool(one.isfinite().all()) for one in checkpoint.groups["model"].values()):
                 return checkpoint
         return None
@@ -245,7 +270,7 @@ class RunFolder:
         """
         self._check_there()
         with self._writing("a checkpoint"):
-            newest = save_checkpoint(self.checkpoints, checkpoint)
+            newest = save_checkpoint(self.checkpoints, replace(checkpoint, run=self._id))
             self._link(LAST, newest)
         folders = checkpoint_folders(self.checkpoints)
         needed = set(folders[:keep])
@@ -267,8 +292,18 @@ class RunFolder:
             shutil.rmtree(link)
         replace_link(link, Path(CHECKPOINTS) / checkpoint.name)
 
+    def check_ours(self) -> None:
+        """Ends a training whose folder was moved or deleted, where another has taken its place."""
+        if self._lock.is_lost():
+            raise TrainingError(
+                f"training stopped: {self.path} is another folder, or another training's, since "
+                "its own was moved, deleted or unlocked while it trained, so nothing more can be "
+                "saved there: go on where it was moved to, or begin a new run"
+            )
+
     def _check_there(self) -> None:
         """Ends a training whose folder was deleted: what would be written there is no run."""
+        self.check_ours()
         missing = [name for name in (RUN, RECIPE) if self._claimed and not self._has(name)]
         if missing:
             what = " and ".join(missing) if self.path.is_dir() else "the folder"
@@ -302,8 +337,8 @@ class RunFolder:
         Files of new names first, then the card, then the files of the model before go: at every
         moment, also if this process is killed, the card and what it names are one model.
         """
-        self._check_there()
         graphs = task_for(self.recipe).graphs(weights)
+        self._check_there()
         contents = {WEIGHTS: tensor_bytes(weights), **graphs}
         sums = {name: sha256(content).hexdigest() for name, content in contents.items()}
         about = {
@@ -350,17 +385,6 @@ class RunFolder:
                 f"({free:,.0f} MiB free); earlier checkpoints are intact: when the folder can be "
                 "written again, run the same command again to resume"
             ) from error
-
-
-def _whole(folders: list[Path], say: Callable[[str], None]) -> Iterator[tuple[Path, Checkpoint]]:
-    """Reads checkpoints one after the other, and skips those that are damaged."""
-    for folder in folders:
-        try:
-            checkpoint = load_checkpoint(folder)
-        except DamagedCheckpointError as error:
-            say(f"warning: {error}; trying the one before")
-        else:
-            yield folder, checkpoint
 
 
 def _named(folder: Path, card: dict[str, Any]) -> list[Path]:

@@ -34,6 +34,7 @@ class StateShape(BaseModel):
     sha256: dict[str, str]
     environment: dict[str, Any]
     state: TrainingState
+    run: str | None = None
 
 
 class DamagedCheckpointError(ModelError):
@@ -47,6 +48,7 @@ class Checkpoint:
     state: TrainingState
     groups: dict[str, Tensors]  # by file: "model", "optimizer", and "average" where there is one
     environment: dict[str, Any] = field(default_factory=dict)  # versions, threads, precision
+    run: str | None = None  # the "id" of its run; None: of a run of an older version
 
     def evaluated(self) -> Tensors:
         """The weights that validation sees: the moving average where there is one."""
@@ -82,6 +84,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
             "sha256": sums,
             "environment": checkpoint.environment,
             "state": checkpoint.state.to_json(),
+            **({} if checkpoint.run is None else {"run": checkpoint.run}),
         }
         checked_json.write(partial / STATE, content)
     return final
@@ -109,7 +112,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         if "model" not in groups:
             raise ValueError("it has no model.safetensors")
         state = TrainingState.from_json(content["state"])
-        return Checkpoint(state, groups, content["environment"])
+        return Checkpoint(state, groups, content["environment"], content.get("run"))
     except (
         FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError, LookupError,
         TypeError, AttributeError, SafetensorError,

@@ -46,11 +46,11 @@ class Journal:
 
     Other records stay: sessions are history, and of what is not known nothing comes again.
     ``reached`` is the last update that was forgotten, ``listener`` is told of every record, and
-    ``say`` where the file cannot be written.
+    ``say`` where the file cannot be written. ``check`` raises where the file is another run's.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, check: Callable[[], None] = lambda: None) -> None:
+        self.path, self.check = path, check
         self.reached: int | None = None
         self.listener: Callable[[dict[str, Any]], None] | None = None
         self.say: Callable[[str], None] | None = None
@@ -81,6 +81,7 @@ class Journal:
 
     def append(self, record: dict[str, Any]) -> None:
         """Adds a record of plain values; it should have an "update"."""
+        self.check()
         self._waiting.append(json.dumps(_finite(record)) + "\n")
         whole = self.path.stat().st_size if self.path.is_file() else 0
         try:

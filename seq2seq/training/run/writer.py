@@ -73,6 +73,7 @@ class RunWriter:
 
         ``result`` has the predictions that ``record`` is of; None: examples were kept before.
         """
+        self.folder.check_ours()
         recipe, prepared, task = self.folder.recipe, self._prepared, self._evaluator.task
         make = None
         if result is not None and result.predictions is not None:
@@ -145,6 +146,7 @@ class RunWriter:
         curves = self.folder.path / CURVES
         if if_missing and curves.is_file():
             return
+        self.folder.check_ours()
         try:
             records, metrics = self.journal.records(), self._evaluator.task.metrics
             plot_curves(records, curves, self.folder.recipe.name, metrics)

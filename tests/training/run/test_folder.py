@@ -373,6 +373,103 @@ def test_a_run_that_is_deleted_while_it_trains_ends(
     assert not (path / "checkpoints/update-00000020").exists()
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_run_whose_folder_was_moved_writes_nothing_into_the_next(
+    corpus: tuple[Path, Path], tmp_path: Path, training: bool
+) -> None:
+    path, moved = tmp_path / "r", tmp_path / "moved"
+    there: dict[Path, bytes] = {}
+    locks: list[Lock] = []
+
+    class Moving(Silent):
+        def validated(self, update: int, *_: object) -> None:
+            if update == 20:
+                path.rename(moved)
+                run(corpus, path, "training.updates=2", "model.encoder.hidden=24")
+                locks.extend([Lock(path)] if training else [])
+                there.update(contents(path))
+
+    recipe = load_recipe(str(corpus[0]), [*SETTINGS, LOSS])
+    pages: list[Path] = []
+    with pytest.raises(TrainingError) as caught:
+        train(
+            recipe, path, data=corpus[1], threads=1, monitor=Moving(),
+            page=lambda folder, _: pages.append(folder if there else moved),
+        )  # fmt: skip
+    assert str(caught.value) == (
+        f"training stopped: {path} is another folder, or another training's, since its own was "
+        "moved, deleted or unlocked while it trained, so nothing more can be saved there: go on "
+        "where it was moved to, or begin a new run"
+    )
+    assert caught.value.exit_code == 1
+    assert contents(path) == there
+    assert path not in pages
+    for lock in locks:
+        lock.release()
+    result, told = run(corpus, moved)
+    assert (result.updates, told.lines[0]) == (20, "resuming from update 10")
+    again, _ = run(corpus, path, "training.updates=4", "model.encoder.hidden=24")
+    assert again.updates == 4
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_checkpoint_of_another_run_is_not_taken(
+    corpus: tuple[Path, Path], tmp_path: Path, begun: bool
+) -> None:
+    other, path = tmp_path / "other", tmp_path / "r"
+    run(corpus, other, "training.updates=10", "training.learning_rate=1e-4")
+    if begun:
+        run(corpus, path, "training.updates=5")
+    foreign = path / "checkpoints/update-00000010"
+    shutil.copytree(other / "checkpoints" / foreign.name, foreign)
+    before = contents(path / "checkpoints")
+    with pytest.raises(ModelError) as caught:
+        run(corpus, path, "training.updates=10")
+    assert str(caught.value) == (
+        f"checkpoint {foreign} is of another run: remove it to go on without it, or train in the "
+        "folder of its own run"
+    )
+    assert contents(path / "checkpoints") == before
+    shutil.rmtree(foreign)
+    result, told = run(corpus, path, "training.updates=10")
+    assert (result.updates, "resuming from update 5" in told.lines) == (10, begun)
+
+
+def test_a_run_that_was_copied_or_moved_whole_goes_on(
+    corpus: tuple[Path, Path], tmp_path: Path
+) -> None:
+    run(corpus, tmp_path / "r", "training.updates=10")
+    shutil.copytree(tmp_path / "r", tmp_path / "copy", symlinks=True)
+    (tmp_path / "r").rename(tmp_path / "moved")
+    for name in ("copy", "moved"):
+        _, told = run(corpus, tmp_path / name, "training.updates=20")
+        assert told.lines[0] == "resuming from update 10"
+        _, told = run(corpus, tmp_path / name, "training.updates=30")
+        assert told.lines[0] == "resuming from update 20"
+
+
+def test_a_run_and_checkpoints_without_marks_go_on(
+    corpus: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Those of version 0.3.0; also where a run went back to that version and on from there."""
+    marked, old = tmp_path / "marked", tmp_path / "old"
+    run(corpus, marked, "training.updates=10")
+    shutil.copytree(marked, old, symlinks=True)
+    state = "checkpoints/update-00000010/state.json"
+    for file, key in ((marked / state, "run"), (old / RUN, "id")):
+        content = checked_json.read(file)
+        del content[key]
+        checked_json.write(file, content)
+    for folder in (marked, old):
+        for updates in (20, 30):
+            _, told = run(corpus, folder, f"training.updates={updates}")
+            assert told.lines[0] == f"resuming from update {updates - 10}"
+
+
 def test_a_finished_run_without_its_page_gets_it(corpus: tuple[Path, Path], tmp_path: Path) -> None:
     run(corpus, tmp_path / "r", "training.updates=2")
     recipe = load_recipe(str(corpus[0]), [*SETTINGS, LOSS, "training.updates=2"])
