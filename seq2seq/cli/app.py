@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from seq2seq.cli import console
 from seq2seq.cli.options import add_verb, verb_style
+from seq2seq.errors import shortened
 
 VERBS = {
     "prepare": "Prepare a corpus for training.",
@@ -128,7 +129,7 @@ def _report_wrong_usage(error: Exception) -> NoReturn:
     if message.startswith("Usage:"):  # a verb without the verb that it needs: print its help
         error.show()  # type: ignore[attr-defined]
         sys.exit(2)
-    console.tell(f"error: {message.rstrip('.')}; see {context.command_path} --help")
+    console.tell(f"error: {shortened(message.rstrip('.'))}; see {context.command_path} --help")
     sys.exit(2)
 
 

@@ -65,7 +65,7 @@ def evaluate(
     excludes(n_best, "--n-best", sampled.sample, "--sample")
     sources, references, inputs = _test_set(model, source, reference)
     if output is not None:
-        check_output(output, model, *inputs)
+        check_output(output, running.models(model), *inputs)
     with running.loaded(model) as translator:
         options = options_of(translator.search_options, searching, penalties, sampled, lengths)
         request, _ = request_and_constraints(

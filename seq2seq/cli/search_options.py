@@ -261,9 +261,10 @@ class Running(OptionGroup):
         """Loads MODEL, together with those of ``--with``, to translate in this process."""
         from seq2seq.inference.translator import Translator
 
-        return Translator.load(self._paths(model), **self._options())
+        return Translator.load(self.models(model), **self._options())
 
-    def _paths(self, model: str) -> list[str]:
+    def models(self, model: str) -> list[str]:
+        """MODEL and those of ``--with``."""
         return [model, *(self.with_ or ())]
 
     def _options(self) -> dict[str, Any]:
@@ -312,7 +313,7 @@ class RunningMany(Running):
             return
         from seq2seq.inference.pool import TranslatorPool
 
-        with TranslatorPool(self._paths(model), self.processes, **self._options()) as pool:
+        with TranslatorPool(self.models(model), self.processes, **self._options()) as pool:
             yield pool
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import repeat
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Annotated
 
 from seq2seq.cli import console, files
@@ -39,6 +41,7 @@ EXAMPLE = console.example(
     'echo "The old man sleeps." | seq2seq translate runs/quickstart --format jsonl',
 )
 PROMPT = "> "
+_INPUT, _OUTPUT = 0, 1  # numbers of the standard streams
 _REMEDY = (
     ': write {"prefix": "...", "force": ["..."], "avoid": ["..."]}, or {} for a line without '
     "constraints"
@@ -155,18 +158,19 @@ class Written(OptionGroup):
             )
         return self.format_ or ("nbest" if several else "text")
 
-    def check(self, model: str, *inputs: str) -> None:
-        """Raises a ``Seq2SeqError`` if an output is an input, the model's, or another output."""
+    def check(self, models: Sequence[str], *inputs: str) -> None:
+        """Raises a ``Seq2SeqError`` if an output is an input, a model's, or another output."""
         for file in self.files:
-            check_output(file, model, *inputs)
+            check_output(file, models, *inputs)
         if self.attention == STANDARD:
             raise Seq2SeqError(
                 "--attention writes a binary file, which cannot go to standard output: name a file"
             )
-        places = [real_path(file) if file != STANDARD else file for file in self.files]
-        for file, place in zip(self.files, places, strict=True):
+        kept = [file for file in self.files if file != os.devnull]
+        places = [_identity(file, _OUTPUT) or real_path(file) for file in kept]
+        for file, place in zip(kept, places, strict=True):
             if places.count(place) > 1:
-                name = "standard output" if file == STANDARD else file
+                name = _output_name(file)
                 raise Seq2SeqError(f"{name}: named for two outputs: give each its own file")
 
 
@@ -197,7 +201,7 @@ def translate(
     from seq2seq.inference.results import Warnings
 
     check_together(searching, penalties, sampled, running)
-    written.check(model, source, *constrained.files)
+    written.check(running.models(model), source, *constrained.files)
     format_ = written.format_of(sampled)
     count = constrained.check(source)
     with running.loaded(model) as translator:
@@ -278,21 +282,36 @@ def _read_constraints(constraints: str | None, prefix: str | None) -> Iterator[C
         yield replace(found, prefix=begin) if begin else found
 
 
-def check_output(output: str, model: str, *inputs: str) -> None:
+def check_output(output: str, models: Sequence[str], *inputs: str) -> None:
     """Raises a ``Seq2SeqError`` if writing would destroy something that the command reads."""
-    target = Path(output)
-    if output == STANDARD or not target.name:
+    written = _identity(output, _OUTPUT, regular=True)
+    if written and written in [_identity(path, _INPUT, regular=True) for path in inputs]:
+        raise Seq2SeqError(
+            f"{_output_name(output)}: is an input, and would be overwritten: write to another file"
+        )
+    if output == STANDARD or not Path(output).name:
         return
-    for path in inputs:
-        there = path != STANDARD and Path(path).is_file() and target.is_file()
-        if there and target.samefile(path):
-            raise Seq2SeqError(
-                f"{output}: is an input, and would be overwritten: write to another file"
-            )
-    folder, resolved = real_path(model), real_path(target)
-    inside = resolved.parts[len(folder.parts) :] if resolved.is_relative_to(folder) else ()
-    if inside and plain_name(inside[0]) in MODEL_FILES:
-        raise Seq2SeqError(f"{output}: belongs to the model: write to another file")
+    resolved = real_path(output)
+    for folder in map(real_path, models):
+        inside = resolved.parts[len(folder.parts) :] if resolved.is_relative_to(folder) else ()
+        if inside and plain_name(inside[0]) in MODEL_FILES:
+            raise Seq2SeqError(f"{output}: belongs to the model: write to another file")
+
+
+def _identity(file: str, standard: int, *, regular: bool = False) -> tuple[int, int] | None:
+    """What two names of one file have in common; None: it is not there (or not ``regular``).
+
+    ``standard`` is the number of the open file that "-" is.
+    """
+    with suppress(OSError, ValueError):
+        found = os.fstat(standard) if file == STANDARD else os.stat(file)  # noqa: PTH116
+        if S_ISREG(found.st_mode) or not regular:
+            return found.st_dev, found.st_ino
+    return None
+
+
+def _output_name(output: str) -> str:
+    return "standard output" if output == STANDARD else output
 
 
 # ---------------------------------------------------------------------------------------------

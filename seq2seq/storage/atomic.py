@@ -8,11 +8,13 @@ The policy, for everything that this package writes:
 - A temporary name is made anew (``O_EXCL``) and no link is followed (``O_NOFOLLOW``), so a link
   that lies in an unpacked run leads no write elsewhere; a link under the file's own name is
   replaced. Only where a user names the output (``output_file``) is a link followed.
-- A device or a pipe is written to directly: it cannot be replaced.
+- A device or a pipe is written to directly: it cannot be replaced. So is a file that is open and
+  named as such (/dev/stdout): another process may be adding to it.
 - Permissions are those that the system gives new files (the umask); a file that is replaced hands
   its own on.
-- Temporary names begin with ``PARTIAL``. ``clear_leftovers`` removes those of killed processes;
-  call it only on a folder that no other process writes to.
+- Temporary names begin with ``PARTIAL``, and those of folders that are being replaced with another
+  word, so that no output's temporary name is one of them. ``clear_leftovers`` removes what killed
+  processes left; call it only on a folder that no other process writes to.
 
 Everything raises plain OSError; ``write_errors`` puts one into words.
 """
@@ -22,6 +24,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import io
 import os
 import secrets
 import shutil
@@ -34,7 +37,9 @@ from typing import BinaryIO
 from seq2seq.errors import Seq2SeqError
 
 PARTIAL = ".partial-"
-_OLD = PARTIAL + "old-"  # a folder that is being replaced
+_OLD = ".replaced-"  # a folder that is being replaced
+_OLD_UNTIL_0_4 = PARTIAL + "old-"  # also the temporary name of a folder that is called old-...
+_MOST_LINKS = 40  # in a row, as the system follows
 _NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY
 
 
@@ -95,6 +100,9 @@ def real_path(path: str | Path) -> Path:
 def output_file(path: str | Path) -> Iterator[BinaryIO]:
     """``new_file`` for an output that the user named: links are followed, errors are in words.
 
+    A file that is open already and named by its number, such as /dev/stdout, is written to as it
+    stands. It is not replaced: others may write to it, or have written what must not be lost.
+
     Only what is raised by writing to the stream should still go through ``write_errors``.
     """
     target = Path(path)
@@ -102,12 +110,13 @@ def output_file(path: str | Path) -> Iterator[BinaryIO]:
         with suppress(FileNotFoundError, NotADirectoryError):
             if stat.S_ISDIR(target.stat().st_mode):
                 raise Seq2SeqError(f"{path}: a folder, where a file is to be written")
-        real = real_path(target)
-        if not real.parent.is_dir():
+        number, real = _open_number(target), real_path(target)
+        if number is None and not real.parent.is_dir():
             raise Seq2SeqError(f"{path}: there is no folder {target.parent} to write it in")
     with ExitStack() as stack:  # errors of what the block reads are not those of this file
         with write_errors(path):
-            stream = stack.enter_context(new_file(real))
+            opened = new_file(real) if number is None else _open_stream(number)
+            stream = stack.enter_context(opened)
         yield stream
         with write_errors(path):
             stack.close()
@@ -148,7 +157,7 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     partial, old = path.with_name(PARTIAL + path.name), path.with_name(_OLD + path.name)
     handle = _locked_folder(partial)
     try:
-        _put_back(old)
+        _put_back(old, path)
         for leftover in partial.iterdir():
             remove(leftover)
         yield partial
@@ -161,7 +170,7 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         partial.rename(path)
         sync(path.parent)
     finally:
-        _put_back(old)
+        _put_back(old, path)
         shutil.rmtree(partial, ignore_errors=True)
         if not path.exists():
             with suppress(OSError):  # something else was put there meanwhile
@@ -174,8 +183,9 @@ def clear_leftovers(folder: Path) -> None:
     """Removes what killed processes left half-written, and puts back what they were replacing."""
     if not folder.is_dir():
         return
-    for old in folder.glob(_OLD + "*"):
-        _put_back(old)
+    for prefix in (_OLD, _OLD_UNTIL_0_4):
+        for old in folder.glob(prefix + "*"):
+            _put_back(old, old.with_name(old.name.removeprefix(prefix)))
     for partial in folder.glob(PARTIAL + "*"):
         remove(partial)
 
@@ -204,9 +214,45 @@ def write_errors(name: str | Path) -> Iterator[None]:
         raise
     except OSError as error:
         wrong = Seq2SeqError(f"{name}: cannot be written: {error.strerror or error}")
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
             wrong.exit_code = 1  # not the user's input
         raise wrong from None
+
+
+def _open_number(path: Path) -> int | None:
+    """The number of this process's open file that a path names, by links or not; None: it doesn't.
+
+    The entries of the folder of open files look like links, which must not be followed.
+    """
+    folders = {real_path("/dev/fd"), real_path("/proc/self/fd")}
+    for _ in range(_MOST_LINKS):
+        if os.path.lexists(path) and real_path(path.parent) in folders and path.name.isdecimal():
+            return int(path.name)
+        if not path.is_symlink():
+            return None
+        path = path.parent / path.readlink()
+    return None
+
+
+def _open_stream(number: int) -> BinaryIO:
+    """Writes on where an open file stands, and leaves it open."""
+    copy = os.dup(number)
+    if fcntl.fcntl(copy, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+        os.close(copy)
+        raise OSError(errno.EBADF, "it was opened to be read")
+    return io.BufferedWriter(_Forward(copy, "wb"))
+
+
+class _Forward(io.FileIO):
+    """Is only ever added to, so that nobody goes back in what others wrote before or meanwhile."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def seek(self, *_: int) -> int:
+        raise io.UnsupportedOperation
+
+    tell = seek
 
 
 def _mode_of(path: Path) -> int:
@@ -267,11 +313,10 @@ def _locked_folder(folder: Path) -> int:
         os.close(handle)
 
 
-def _put_back(old: Path) -> None:
+def _put_back(old: Path, final: Path) -> None:
     """Brings back a folder that was not replaced after all, else drops it."""
     if not old.is_dir():
         return
-    final = old.with_name(old.name.removeprefix(_OLD))
     if final.exists():
         shutil.rmtree(old)
     else:

@@ -183,6 +183,7 @@ def test_wrong_usage(run) -> None:
         ("translate", "model", "--beam"): "Option '--beam' requires an argument",
         ("translate", "model", "--beam", "0"): "Invalid value for '--beam'",
         ("inspect", "attentio"): "No such command 'attentio'",
+        ("x" * 3000,): "No such command 'xxx",
     }
     for words, told in wrong.items():
         done = run(*words)
@@ -190,6 +191,7 @@ def test_wrong_usage(run) -> None:
         assert done.err.startswith(f"error: {told}")
         assert done.err.count("\n") == 1
         assert done.err.endswith(" --help\n")
+        assert len(done.err) < 2100
 
 
 @pytest.mark.parametrize("words", [(), ("recipe",), ("inspect",)])

@@ -124,6 +124,11 @@ CASES = [
         "folder/../model/checkpoints/x: belongs to the model: write to another file",
     ),
     Case(
+        "output is another model's",
+        "evaluate model two.en two.de --with other -o other/card.json",
+        "other/card.json: belongs to the model: write to another file",
+    ),
+    Case(
         "output is the reference",
         "evaluate model two.en two.de -o two.de",
         "two.de: is an input, and would be overwritten: write to another file",

@@ -88,6 +88,10 @@ CONFLICTS = [
         "-o out --alignments ./out",
         "out: named for two outputs: give each its own file",
     ),
+    (
+        "--with one --with other -o other/card.json",
+        "other/card.json: belongs to the model: write to another file",
+    ),
     ("--alignments in", "in: is an input, and would be overwritten: write to another file"),
     (
         "-o wishes --constraints wishes",

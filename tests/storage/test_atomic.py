@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import stat
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,7 @@ from seq2seq.storage.atomic import (
     write_text,
 )
 
+REPLACED = ".replaced-"
 FULL_DISK = OSError(errno.ENOSPC, "No space left on device")
 
 
@@ -151,6 +153,51 @@ def test_devices_and_pipes_are_written_to(tmp_path: Path, write: Write) -> None:
     assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)
 
 
+@pytest.mark.parametrize("flags", [os.O_APPEND, 0])
+@pytest.mark.parametrize("name", ["/dev/fd/{}", "/proc/self/fd/{}", "/proc/{pid}/fd/{}", "link"])
+def test_a_file_that_is_open_and_named_so_is_added_to(
+    tmp_path: Path, name: str, flags: int
+) -> None:
+    """As the shell opens it for ``-o /dev/stdout >> all``; another process still writes to it."""
+    path = tmp_path / "all"
+    path.write_bytes(b"before\n")
+    number = os.open(path, os.O_WRONLY | flags)
+    os.lseek(number, 0, os.SEEK_END)
+    (tmp_path / "link").symlink_to(f"/dev/fd/{number}")
+    by_output(tmp_path / name.format(number, pid=os.getpid()), b"between\n")
+    os.write(number, b"after\n")
+    os.close(number)
+    assert path.read_bytes() == b"before\nbetween\nafter\n"
+    assert names(tmp_path) == ["all", "link"]
+
+
+def test_an_archive_is_added_to_an_open_file(tmp_path: Path) -> None:
+    """Its writer goes back to its beginning wherever that can be done: not in another's file."""
+    number = os.open(tmp_path / "all", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+    os.write(number, b"before")
+    with (
+        output_file(f"/dev/fd/{number}") as stream,
+        zipfile.ZipFile(stream, "w") as archive,
+        archive.open("member", "w") as member,
+    ):
+        member.write(b"text")
+    os.close(number)
+    with zipfile.ZipFile(tmp_path / "all") as found:
+        assert found.testzip() is None
+        assert found.read("member") == b"text"
+
+
+@pytest.mark.parametrize("name", ["/dev/fd/{}", "/dev/fd/987654321{}"])
+def test_an_open_file_that_cannot_be_written(tmp_path: Path, name: str) -> None:
+    (tmp_path / "in").write_bytes(b"precious")
+    number = os.open(tmp_path / "in", os.O_RDONLY)
+    with pytest.raises(Seq2SeqError, match="cannot be written") as caught:
+        by_output(Path(name.format(number)), b"text")
+    os.close(number)
+    assert caught.value.exit_code == 2
+    assert (tmp_path / "in").read_bytes() == b"precious"
+
+
 @pytest.mark.parametrize("place", ["block", "fsync", "replace"])
 @pytest.mark.parametrize("opened", [new_file, output_file])
 @pytest.mark.usefixtures("system")
@@ -208,7 +255,14 @@ def test_outputs_that_cannot_be(tmp_path: Path, place: str, message: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(errno.ENOSPC, 1), (errno.EDQUOT, 1), (errno.EIO, 1), (errno.EACCES, 2)]
+    ("number", "code"),
+    [
+        (errno.ENOSPC, 1),
+        (errno.EDQUOT, 1),
+        (errno.EIO, 1),
+        (errno.EFBIG, 1),
+        (errno.EACCES, 2),
+    ],
 )
 def test_a_full_disk_is_not_the_users_fault(number: int, code: int) -> None:
     with pytest.raises(Seq2SeqError) as caught, write_errors("x"):
@@ -302,9 +356,52 @@ def test_two_processes_do_not_make_the_same_folder(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a"]
 
 
+def test_a_folder_that_is_replaced_is_not_where_another_is_made(tmp_path: Path) -> None:
+    """Whatever the names are: a folder called old-a, beside one called a."""
+    fill(tmp_path / "a", "first")
+    with new_folder(tmp_path / "old-a") as partial:
+        (partial / "half").touch()
+        fill(tmp_path / "a", "second", overwrite=True)
+        assert names(partial) == ["half"]
+    assert names(tmp_path) == ["a", "old-a"]
+    assert (tmp_path / "a/below/file").read_text() == "second"
+
+
+def test_a_half_made_folder_is_never_put_in_another_s_place(tmp_path: Path) -> None:
+    half = tmp_path / f"{PARTIAL}old-a"
+    half.mkdir()
+    (half / "half").touch()
+    with pytest.raises(KeyError), new_folder(tmp_path / "a"):
+        raise KeyError
+    assert names(tmp_path) == [half.name]
+    assert names(half) == ["half"]
+
+
 @pytest.mark.parametrize("whole", [False, True])
-def test_clearing_puts_back_what_was_being_replaced(tmp_path: Path, whole: bool) -> None:
-    old = tmp_path / f"{PARTIAL}old-a"
+@pytest.mark.parametrize("overwritten", [False, True])
+def test_what_was_being_replaced_is_back_at_the_next_try(
+    tmp_path: Path, whole: bool, overwritten: bool
+) -> None:
+    """After a process that was killed just before, or just after, the new folder had its name."""
+    (tmp_path / f"{REPLACED}a").mkdir()
+    if whole:
+        fill(tmp_path / "a", "new")
+    if overwritten:
+        fill(tmp_path / "a", "newest", overwrite=True)
+    else:
+        with pytest.raises(KeyError), new_folder(tmp_path / "a", overwrite=True):
+            raise KeyError
+    assert names(tmp_path) == ["a"]
+    assert names(tmp_path / "a") == (["below"] if whole or overwritten else [])
+
+
+@pytest.mark.parametrize("prefix", [REPLACED, f"{PARTIAL}old-"])
+@pytest.mark.parametrize("whole", [False, True])
+def test_clearing_puts_back_what_was_being_replaced(
+    tmp_path: Path, whole: bool, prefix: str
+) -> None:
+    """Also what a version up to 0.4.0 left."""
+    old = tmp_path / f"{prefix}a"
     old.mkdir()
     (old / "old").touch()
     if whole:

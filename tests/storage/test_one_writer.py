@@ -28,7 +28,9 @@ def uses(tree: ast.AST) -> Iterator[tuple[int, str]]:
             # A path's has one argument, a text's two, a value's has names.
             if node.func.attr == "replace" and len(node.args) == 1 and not node.keywords:
                 yield node.lineno, "replace"
-        elif isinstance(node, ast.Constant) and str(node.value).startswith(".partial"):
+        elif isinstance(node, ast.Constant) and str(node.value).startswith(
+            (".partial", ".replaced")
+        ):
             yield node.lineno, "a temporary name"
 
 

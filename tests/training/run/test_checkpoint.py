@@ -288,7 +288,7 @@ def test_killed_while_saving_the_newest_is_whole(tmp_path: Path, how: str, updat
     found = []
     for folder in deaths(tmp_path, two_saved, lambda f: save_checkpoint(f, after), how):
         clear_leftovers(folder)
-        assert not [name for name in names(folder) if name.startswith(PARTIAL)]
+        assert not [name for name in names(folder) if name.startswith(".")]
         newest = load_checkpoint(checkpoint_folders(folder)[0])
         found.append("new" if same_bits(newest, after) else "old")
         if found[-1] == "old":
