@@ -43,7 +43,7 @@ Total: TypeAlias = int | Callable[[], int | None] | None
 _PIPE_CLOSED = 141  # as a shell counts SIGPIPE
 _GRACE = 3.0  # seconds
 _ROUNDING = 1e-6  # what the parts of a thing may lack together
-_NOT_THE_INPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+_NOT_THE_INPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
 
 @dataclass
@@ -173,7 +173,7 @@ def message_of(error: Exception) -> tuple[str, int]:
     if isinstance(error, OSError) and error.strerror:
         name = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         return (
-            f"error: {in_a_line(name)}{error.strerror}",
+            f"error: {shortened(in_a_line(name))}{error.strerror}",
             1 if error.errno in _NOT_THE_INPUT else 2,
         )
     words = " ".join(shortened(f"{type(error).__name__}: {error}").split())
