@@ -19,6 +19,7 @@ _OPENING = "「『（【“‘«"
 _MAY_END_WITHIN = re.compile(rf"[.!?…][{CLOSING}]*\s|[。！？．｡।॥۔؟።៕;]")
 _ENDS_UNSPACED = re.compile(r"[。！？｡।॥۔؟።៕]$")
 _ENDS_QUOTE = re.compile(rf"[。！？｡][{CLOSING}]+$")
+_WIDE_SPACE = re.compile(r"[^\S \n]")
 _NUMBER = re.compile(r"(?:^|[\s(])\d{1,2}\.$")
 _WORD = re.compile(r"\w")
 
@@ -40,7 +41,9 @@ def split_sentences(text: str, language: str | None = None) -> list[str]:
 
     sentences: list[str] = []
     begin = end = 0
-    for part in sentencex.segment(language or "en", well_formed(text)):
+    # It takes a space for one byte, and a wider one for its end: it stops the program there.
+    spaced = _WIDE_SPACE.sub(" ", well_formed(text))
+    for part in sentencex.segment(language or "en", spaced):
         if end > begin and _is_end(text[begin:end], text[end : end + 1], language):
             sentences.append(text[begin:end])
             begin = end

@@ -353,6 +353,7 @@ import sys, time
 from pathlib import Path
 from safetensors.torch import load_file
 from seq2seq.inference.model_folder import ModelFolder
+from seq2seq.storage.lock import Lock
 from seq2seq.training.run import RunFolder
 
 run, *origins = map(Path, sys.argv[1:])
@@ -369,6 +370,7 @@ def slowly_gone(path, **options):
 recipe = ModelFolder.open(run).recipe
 run = RunFolder.__new__(RunFolder)
 run.path, run.recipe, run._claimed = Path(sys.argv[1]), recipe, False
+run._lock = Lock(run.path)
 weights = [load_file(origin / "weights.safetensors") for origin in origins]
 Path.replace, Path.unlink = slowly, slowly_gone
 print("begun", flush=True)

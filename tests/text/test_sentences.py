@@ -47,6 +47,17 @@ def test_sentences(language: str | None, sentences: list[str]) -> None:
     assert split_sentences("".join(sentences), language) == sentences
 
 
+@pytest.mark.parametrize("space", ["\u2028", "\u3000", "\xa0", "\x85", "\u2009"])
+def test_a_wide_space_behind_an_initial(space: str) -> None:
+    """The segmenter takes it for one byte."""
+    for text in (f"B{space}.", f"Mr. B{space}. sees C{space}.D. He sleeps."):
+        assert "".join(split_sentences(text, "en")) == text
+    assert split_sentences(f"A man sleeps.{space}A dog runs.") == [
+        f"A man sleeps.{space}",
+        "A dog runs.",
+    ]
+
+
 @given(
     st.text(alphabet="aB1.!? \u3000。「」\"'\ud800\u2028é\x01"), st.sampled_from([None, "de", "ja"])
 )
