@@ -16,6 +16,9 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import TextIO
 
+NOT_THE_INPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+"""Errors of the system that no other input would mend: the exit code is 1."""
+
 
 class Seq2SeqError(Exception):
     """Something that the user can mend: bad input, a missing file, options that do not fit.
@@ -118,10 +121,7 @@ def printable(text: str) -> str:
 
 
 def print_line(text: str, stream: TextIO) -> None:
-    """Prints a line for a person, and sees that it is not lost; work does not end for want of it.
-
-    Where it cannot be printed, as on a full disk, nothing more is printed there.
-    """
+    """Prints a line for a person; where it cannot be printed, as on a full disk, work goes on."""
     try:
         print(printable(text), file=stream, flush=True)
     except OSError:

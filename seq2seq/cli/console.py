@@ -6,7 +6,6 @@ characters. Standard output has results only.
 
 from __future__ import annotations
 
-import errno
 import functools
 import logging
 import os
@@ -23,6 +22,7 @@ import typer
 from seq2seq.cli import INTERRUPTED, verb_begins
 from seq2seq.data import Progress, can_redraw
 from seq2seq.errors import (
+    NOT_THE_INPUT,
     Seq2SeqError,
     forget_output,
     in_a_line,
@@ -43,7 +43,6 @@ Total: TypeAlias = int | Callable[[], int | None] | None
 _PIPE_CLOSED = 141  # as a shell counts SIGPIPE
 _GRACE = 3.0  # seconds
 _ROUNDING = 1e-6  # what the parts of a thing may lack together
-_NOT_THE_INPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
 
 @dataclass
@@ -174,7 +173,7 @@ def message_of(error: Exception) -> tuple[str, int]:
         name = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         return (
             f"error: {shortened(in_a_line(name))}{error.strerror}",
-            1 if error.errno in _NOT_THE_INPUT else 2,
+            1 if error.errno in NOT_THE_INPUT else 2,
         )
     words = " ".join(shortened(f"{type(error).__name__}: {error}").split())
     again = "" if settings.debug else "; run the command again with --debug and report this"

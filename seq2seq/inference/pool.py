@@ -44,7 +44,7 @@ from seq2seq.search import Constraints, check_bounds
 logger = logging.getLogger("seq2seq")
 
 _BATCHES_A_WINDOW = 4  # fewer than one process takes: a short file is to keep all of them busy
-_NO_MEMORY = "out of memory: fewer --processes or a smaller --batch-size need less"
+_LESS = "fewer --processes or a smaller --batch-size need less"
 _AHEAD = 3  # windows under way for each process, those that wait for their turn counted
 
 
@@ -111,8 +111,8 @@ class _Worker:
         self.process.join(timeout=5)
         error = Seq2SeqError(
             f"one of the processes that translate ended (exit code {self.process.exitcode}); "
-            "if memory ran out, fewer --processes or a smaller --batch-size need less; in Python, "
-            'a script opens a pool under if __name__ == "__main__":'
+            f"if memory ran out, {_LESS}; in Python, a script opens a pool under "
+            'if __name__ == "__main__":'
         )
         error.exit_code = 1
         return error
@@ -252,7 +252,7 @@ class TranslatorPool:
         return task
 
     def _started_dispatcher(self) -> threading.Thread:
-        """Starts it when there is work: a thread does not survive a fork, but a new pool does."""
+        """Starts it, when there is work: a pool that was opened before a fork serves the child."""
         arguments = (self._tasks, self._most, weakref.ref(self))
         dispatcher = threading.Thread(target=_dispatch, args=arguments, daemon=True)
         try:
@@ -395,7 +395,7 @@ def _work(pipe: Connection, load: Callable[[], Translator]) -> None:
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            done = _Done([], [*collected.messages], (_NO_MEMORY, 1))
+            done = _Done([], [*collected.messages], (f"out of memory: {_LESS}", 1))
         collected.messages.clear()
         try:
             pipe.send(done)

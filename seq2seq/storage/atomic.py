@@ -34,7 +34,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from seq2seq.errors import Seq2SeqError
+from seq2seq.errors import NOT_THE_INPUT, Seq2SeqError
 
 PARTIAL = ".partial-"
 _OLD = ".replaced-"  # a folder that is being replaced
@@ -214,7 +214,7 @@ def write_errors(name: str | Path) -> Iterator[None]:
         raise
     except OSError as error:
         wrong = Seq2SeqError(f"{name}: cannot be written: {error.strerror or error}")
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
+        if error.errno in NOT_THE_INPUT:
             wrong.exit_code = 1  # not the user's input
         raise wrong from None
 
