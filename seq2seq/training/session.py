@@ -10,8 +10,10 @@ from pathlib import Path
 
 from seq2seq.data import Progress
 from seq2seq.data.dataset import PreparedData
+from seq2seq.errors import ModelError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import recipe_from_toml, recipe_to_toml
+from seq2seq.storage.atomic import remove
 from seq2seq.storage.layout import DATA, RECIPE
 from seq2seq.tasks import Task, labels_of, task_for
 from seq2seq.training.batches import Batches
@@ -178,6 +180,11 @@ def _prepared(
         prepared = task.open(own)
     else:
         prepared = task.prepare(own, progress=progress)
+        try:
+            folder.check_data(prepared, "the recipe names")
+        except ModelError:
+            remove(own)
+            raise
     if tuning is not None:
         tuning.check_tokenizer(prepared)
     if data is None:

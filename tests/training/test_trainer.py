@@ -497,6 +497,12 @@ def test_a_run_goes_on_with_its_own_data_only(
         f"{tmp_path / 'r'} was started on other data than {other / 'prepared'} holds: "
         "give --data the folder it was started with, or -o a new folder"
     )
+    # It says so of files, too, and leaves nothing of what it prepared of them.
+    before = sorted(tmp_path.joinpath("r").iterdir())
+    files = recipe.model_copy(update={"data": tiny_recipe(other, count=290).data})
+    with pytest.raises(ModelError, match="on other data than the recipe names: give --data"):
+        train(files, tmp_path / "r", threads=1, monitor=Silent())
+    assert sorted(tmp_path.joinpath("r").iterdir()) == before
 
 
 def test_the_run_folder_holds_its_recipe(

@@ -174,12 +174,8 @@ class RunFolder:
         ``TrainingError`` where the folder cannot be written.
         """
         self.check_ours()
+        self.check_data(prepared, f"{prepared.folder} holds")
         file, stored = self.path / RUN, about_run(self.path)
-        if file.is_file() and stored.get("data") != prepared.digest:
-            raise ModelError(
-                f"{self.path} was started on other data than {prepared.folder} holds: "
-                "give --data the folder it was started with, or -o a new folder"
-            )
         text = recipe_to_toml(self.recipe)
         about = {
             "data": prepared.digest,
@@ -198,6 +194,14 @@ class RunFolder:
             _put(self.path / RECIPE, text.encode())
             self._renew_recipe_digest(text)
         self._claimed = True
+
+    def check_data(self, prepared: PreparedData, whose: str) -> None:
+        """Raises ``ModelError`` if the run was started on other data."""
+        if (self.path / RUN).is_file() and about_run(self.path).get("data") != prepared.digest:
+            raise ModelError(
+                f"{self.path} was started on other data than {whose}: give --data the folder it "
+                "was started with, or -o a new folder"
+            )
 
     def _renew_recipe_digest(self, recipe: str) -> None:
         """Makes the card of the model there fit a recipe that says the same in other words.
