@@ -206,7 +206,7 @@ def translations_of(
             row = [token for segment in line.segments for token in segment.tokens]
             pieces = tokenizers.source.pieces(row), tokenizers.target.pieces(one.hypothesis.tokens)
         hypothesis, notes = one.hypothesis, line.notes + one.notes
-        if not request.options.attention:
+        if pieces is not None and not request.options.attention:
             hypothesis = replace(hypothesis, attention=None)
         found.append(ScoredTranslation.of(one.text, hypothesis, one.score, notes, pieces))
     return found

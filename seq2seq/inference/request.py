@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from typing import TypedDict, Unpack
 
@@ -105,7 +106,7 @@ class Request:
         """How many lines are read ahead and sorted by length."""
         return self.batch_size * BATCHES_A_WINDOW if self.batch_size > 1 else 1
 
-    @property
+    @cached_property
     def search_for(self) -> SearchOptions:
         """The search's options: several hypotheses may be one text, so a beam gives all it has.
 
@@ -115,6 +116,11 @@ class Request:
         if options.sampling is None and (options.n_best > 1 or self.mbr is not None):
             return replace(options, n_best=options.beam)
         return options
+
+    @cached_property
+    def search_with_attention(self) -> SearchOptions:
+        """The same, where it shall be seen how the translation looked at its source."""
+        return replace(self.search_for, attention=True)
 
     @property
     def shows_scores(self) -> bool:

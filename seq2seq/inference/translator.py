@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
@@ -283,7 +282,7 @@ class Translator:
         ``advanced`` is told how many pieces of sources each batch had.
         """
         found: list[list[Hypothesis]] = [[] for _ in segments]
-        for constrained in (False, True):
+        for constrained in sorted({bool(segment.constraints) for segment in segments}):
             chosen = [
                 i for i, segment in enumerate(segments) if bool(segment.constraints) is constrained
             ]
@@ -302,7 +301,7 @@ class Translator:
         source = source_batch([segment.tokens for segment in segments])
         searched = request.search_for
         if self.has_attention and source.lengths.max() <= _ATTENDED:
-            searched = replace(searched, attention=True)  # `looks_cut` asks for it
+            searched = request.search_with_attention  # for `looks_cut`
         constraints = [one.constraints for one in segments] if segments[0].constraints else None
         try:
             return run_search(self.model, source, searched, constraints=constraints, pieces=table)
