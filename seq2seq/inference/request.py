@@ -216,7 +216,7 @@ def windows(
     """Takes ``size`` lines at a time, with their constraints and the number of the first line.
 
     Where the lines pause (``storage.lines.Pause``), a window ends early, so that nobody waits for
-    more lines to have theirs translated; None comes after it.
+    more lines to have theirs translated. None comes after it: a pool then hands back what it has.
     """
     lines_left = iter(lines)
     constraints_left = None if constraints is None else iter(constraints)

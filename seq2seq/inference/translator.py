@@ -301,7 +301,7 @@ class Translator:
         source = source_batch([segment.tokens for segment in segments])
         searched = request.search_for
         if self.has_attention and source.lengths.max() <= _ATTENDED:
-            searched = request.search_with_attention  # for `looks_cut`
+            searched = request.search_with_attention  # for `looks_cut` in postprocess.py
         constraints = [one.constraints for one in segments] if segments[0].constraints else None
         try:
             return run_search(self.model, source, searched, constraints=constraints, pieces=table)
