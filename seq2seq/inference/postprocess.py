@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from seq2seq.inference.reinsertion import PlacedSpan, with_pieces, with_spans
 from seq2seq.inference.request import Request
 from seq2seq.inference.results import Note, ScoredTranslation
 from seq2seq.inference.segmentation import Line, Segment, join_segments
@@ -54,7 +55,8 @@ class Answer:
     """What a segment of a line was translated to: a hypothesis with its text.
 
     The end of the hypothesis is left out if it looped. ``score`` is what answers are ranked by, and
-    ``length`` how many tokens the search found, their end counted: what its score is made with.
+    ``length`` how many tokens the search found, their end counted: what its score is made with. The
+    ``spans`` are in the text, but not in the hypothesis.
     """
 
     text: str
@@ -63,6 +65,7 @@ class Answer:
     length: int
     looped: bool = False
     incomplete: bool = False
+    spans: tuple[PlacedSpan, ...] = ()
 
     @property
     def notes(self) -> tuple[Note, ...]:
@@ -96,17 +99,13 @@ def answers_to(
     texts = iter(target.decode([one.tokens for several in kept for one in several]))
     samples = request.options.sampling is not None
     for segment, several, shown in zip(segments, found, kept, strict=True):
-        answers = [
-            Answer(
-                _text(next(texts), cut, segment, target, table),
-                cut,
-                cut.score,
-                len(one.tokens) + 1,
-                looped=cut is not one,
-                incomplete=looks_cut(cut, len(segment.tokens), ratio),
-            )
-            for one, cut in zip(several, shown, strict=True)
-        ]
+        answers = []
+        for one, cut in zip(several, shown, strict=True):
+            text = _text(next(texts), cut, segment, target, table)
+            text, spans = with_spans(text, cut, segment, target)
+            looped, incomplete = cut is not one, looks_cut(cut, len(segment.tokens), ratio)
+            length = len(one.tokens) + 1
+            answers.append(Answer(text, cut, cut.score, length, looped, incomplete, spans))
         if request.mbr is not None:
             answers = _by_utility(answers, request.mbr, samples, request.wanted)
         elif not samples and len(answers) > 1:
@@ -188,14 +187,20 @@ def translations_of(
 ) -> list[ScoredTranslation]:
     """Makes a line's translations of the answers to its segments; in detail with tokenizers."""
     if not line.segments:
-        return [_EMPTY]
+        return (
+            [replace(_EMPTY, text=line.wordless, notes=line.notes)] if line.wordless else [_EMPTY]
+        )
     if len(line.segments) == 1:
         answers = answered[0]
     else:
         drawn = request.options.sampling is not None and request.mbr is None
         rows = zip(*answered, strict=True) if drawn else _best_rows(answered)
         options, is_shown = request.options, tokenizers is not None and request.options.attention
-        answers = [join_answers(row, options.normalization, attention=is_shown) for row in rows]
+        sizes = [len(segment.tokens) for segment in line.segments]
+        answers = [
+            join_answers(row, options.normalization, attention=is_shown, sizes=sizes)
+            for row in rows
+        ]
         if not drawn:
             # By length, a line may rank higher than one that is made of better segments.
             answers = _different(sorted(answers, key=lambda one: -one.score))
@@ -208,7 +213,8 @@ def translations_of(
         hypothesis, notes = one.hypothesis, line.notes + one.notes
         if pieces is not None and not request.options.attention:
             hypothesis = replace(hypothesis, attention=None)
-        found.append(ScoredTranslation.of(one.text, hypothesis, one.score, notes, pieces))
+        made = ScoredTranslation.of(one.text, hypothesis, one.score, notes, pieces)
+        found.append(with_pieces(made, one.spans) if pieces is not None and one.spans else made)
     return found
 
 
@@ -223,12 +229,17 @@ def _best_rows(answered: Sequence[Sequence[Answer]]) -> list[list[Answer]]:
 
 
 def join_answers(
-    answers: Sequence[Answer], normalization: Normalization, *, attention: bool = True
+    answers: Sequence[Answer],
+    normalization: Normalization,
+    *,
+    attention: bool = True,
+    sizes: Sequence[int] = (),
 ) -> Answer:
     """Joins the answers to a line's segments, as if these had been translated in one go.
 
     Log-probabilities are added up, and each segment's end counts for the length. The joint
     ``attention`` grows with the square of the line: it is made only where it is asked for.
+    ``sizes`` are the lengths of the segments in source pieces, which say where spans stand.
     """
     if len(answers) == 1:
         return answers[0]
@@ -251,7 +262,20 @@ def join_answers(
         sum(answer.length for answer in answers),
         looped=any(answer.looped for answer in answers),
         incomplete=any(answer.incomplete for answer in answers),
+        spans=_joint_spans(answers, sizes),
     )
+
+
+def _joint_spans(answers: Sequence[Answer], sizes: Sequence[int]) -> tuple[PlacedSpan, ...]:
+    found: list[PlacedSpan] = []
+    source = target = 0
+    for answer, size in zip(answers, sizes, strict=False):
+        found += [
+            replace(one, source=one.source + source, target=one.target + target)
+            for one in answer.spans
+        ]
+        source, target = source + size, target + len(answer.hypothesis.tokens)
+    return tuple(found)
 
 
 def _joint_score(answers: Sequence[Answer], log_prob: float, normalization: Normalization) -> float:

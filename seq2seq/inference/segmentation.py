@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from seq2seq.ids import UNK
+from seq2seq.errors import printable
+from seq2seq.inference.plain import Plain, PlainReader
 from seq2seq.inference.results import Note
 from seq2seq.inference.trained_on import NO_LIMITS, TrainedOn
 from seq2seq.search import Constraints
 from seq2seq.text.sentences import CLOSING, split_sentences
-from seq2seq.text.tokenizer import Tokenizer
+from seq2seq.text.spans import LeftOut
 
 Count = Callable[[Sequence[str]], list[int]]
 """How many pieces each text has."""
@@ -30,6 +32,7 @@ _CUTS = (
     re.compile(r"\s+"),
 )
 _FREE = Constraints()
+_SHOWN = 5  # unknown characters of a line that are shown
 _BYTES = 4  # the most pieces that a character unknown to the tokenizer becomes, one a byte
 
 
@@ -102,27 +105,33 @@ class Segment:
     line: int  # its number, from 1
     tokens: list[int]  # without eos
     constraints: Constraints
+    left_out: tuple[LeftOut, ...] = ()  # spans, which come into its translation again
+    begins: tuple[int, ...] = ()  # how many tokens stand before each
+    capitals: bool = False  # the translation shall be in capitals
 
 
 @dataclass(frozen=True)
 class Line:
-    """What was read of a line: mostly one segment, none if it has no words."""
+    """What was read of a line: mostly one segment, none if it has no words.
+
+    ``wordless`` is what is left of a line without words: its spans, or nothing.
+    """
 
     segments: Sequence[Segment]
     notes: tuple[Note, ...] = ()
+    wordless: str = ""
 
 
 class Reader:
     """Reads lines, as segments that a model takes.
 
     ``long`` says what is done with a line that has more than it takes: "split", "truncate" or
-    "keep". Only "split" looks at sentences.
+    "keep". Only "split" looks at sentences. ``plain`` takes out what the model shall not read.
     """
 
-    def __init__(
-        self, tokenizer: Tokenizer, longest: int, trained_on: TrainedOn, long: str
-    ) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, plain: PlainReader, longest: int, trained_on: TrainedOn, long: str) -> None:
+        self._plain = plain
+        self._tokenizer = plain.tokenizer
         self._longest = longest
         self._trained_on = trained_on
         self._long = long
@@ -131,29 +140,34 @@ class Reader:
         self, lines: Sequence[str], constraints: Sequence[Constraints] | None, first: int
     ) -> list[Line]:
         """Reads some lines, the first of them with the number ``first``."""
-        rows = self._tokenizer.encode(lines)
+        plain = self._plain.read(lines)
         constraints = constraints or [_FREE] * len(lines)
         return [
             self._line(number, *read)
-            for number, read in enumerate(zip(lines, rows, constraints, strict=True), start=first)
+            for number, read in enumerate(zip(lines, plain, constraints, strict=True), start=first)
         ]
 
-    def _line(self, number: int, line: str, row: list[int], constraints: Constraints) -> Line:
-        if not line.strip():
-            row = []
+    def _line(self, number: int, line: str, plain: Plain, constraints: Constraints) -> Line:
+        row = plain.row if plain.text.strip() else []
+        notes = _notes(line, plain)
         if not row and not (constraints.prefix or constraints.forced):
-            return Line([])
-        notes: list[Note] = []
-        if UNK in row:
-            notes.append(Note("unknown", "it has characters that the model does not know"))
-        if "\ufffd" in line:
-            notes.append(Note("invalid", "it has U+FFFD in the place of what could not be read"))
-        whole = Segment(number, row, constraints)
-        why = "" if self._long == "keep" else self._too_much(line, row)
+            return Line(
+                [], notes if line.strip() else (), " ".join(line.split()) if plain.left_out else ""
+            )
+        whole = Segment(number, row, constraints, capitals=plain.capitals)
+        why = "" if self._long == "keep" else self._too_much(plain.text, row)
         if not why:
-            return Line([whole], tuple(notes))
-        segments, note = self._shortened(whole, line, why)
+            return Line([self._with_spans(whole, plain.text, plain.left_out)], notes)
+        segments, note = self._shortened(whole, plain, why)
         return Line(segments, (*notes, *note))
+
+    def _with_spans(self, segment: Segment, text: str, left_out: Sequence[LeftOut]) -> Segment:
+        """A segment with the spans that were left out of its text."""
+        if not left_out:
+            return segment
+        before = self._count([text[: one.at] for one in left_out])
+        begins = tuple(min(count, len(segment.tokens)) for count in before)
+        return replace(segment, left_out=tuple(left_out), begins=begins)
 
     def _too_much(self, line: str, row: Sequence[int]) -> str:
         """Why a line cannot be taken whole; empty if it can."""
@@ -165,27 +179,63 @@ class Reader:
         count = len(split_sentences(line, self._trained_on.language))
         return f"{count} sentences, but the model has seen {most} a line" if count > most else ""
 
-    def _shortened(self, whole: Segment, line: str, why: str) -> tuple[list[Segment], list[Note]]:
+    def _shortened(
+        self, whole: Segment, plain: Plain, why: str
+    ) -> tuple[list[Segment], list[Note]]:
         """What is made of a line that is too much at a time."""
-        row, constraints = whole.tokens, whole.constraints
+        row, constraints, line = whole.tokens, whole.constraints, plain.text
         if self._long == "truncate":
             kept = replace(whole, tokens=row[: self._longest])
+            kept = self._with_spans(kept, line, plain.left_out)
             return [kept], [Note("truncated", f"{why}: the rest was left out")]
         if constraints.forced:  # there is no telling in which segment a phrase belongs
             text = f"{why}: it was not split, as its translation has to hold phrases"
-            return [whole], [Note("whole", text)]
+            return [self._with_spans(whole, line, plain.left_out)], [Note("whole", text)]
         # A prefix of several sentences is the beginning of as many sentences' translation.
         begun = max(1, len(split_sentences(constraints.prefix)))
         texts = split_line(line, self._longest, self._count, self._trained_on, first=begun)
-        first, *others = [one for one in self._tokenizer.encode(texts) if one]
+        rows = self._tokenizer.encode(texts)
+        parts = [(row, text) for row, text in zip(rows, texts, strict=True) if row]
+        spans = _shared_out(line, [text for _, text in parts], plain.left_out)
         rest = replace(constraints, prefix="")
         segments = [
-            replace(whole, tokens=first),
-            *(Segment(whole.line, other, rest) for other in others),
+            self._with_spans(
+                replace(whole, tokens=row, constraints=rest if number else constraints), text, own
+            )
+            for number, ((row, text), own) in enumerate(zip(parts, spans, strict=True))
         ]
-        if not others:
+        if len(segments) == 1:
             return segments, []
         return segments, [Note("split", f"{why}: it was translated in {len(segments)} parts")]
 
     def _count(self, texts: Sequence[str]) -> list[int]:
         return [len(row) for row in self._tokenizer.encode(texts)]
+
+
+def _shared_out(
+    line: str, texts: Sequence[str], left_out: Sequence[LeftOut]
+) -> list[list[LeftOut]]:
+    """The spans of each part of a line: those behind its begin, with their places in it."""
+    found: list[list[LeftOut]] = [[] for _ in texts]
+    begins, end = [], 0
+    for text in texts:
+        begins.append(line.index(text, end))
+        end = begins[-1] + len(text)
+    for one in left_out:
+        number = max(0, bisect(begins, one.at) - 1)
+        at = min(max(one.at - begins[number], 0), len(texts[number]))
+        found[number].append(replace(one, at=at))
+    return found
+
+
+def _notes(line: str, plain: Plain) -> tuple[Note, ...]:
+    notes = []
+    if plain.unknown:
+        shown = ", ".join(printable(character) for character in plain.unknown[:_SHOWN])
+        fate = "taken over as they are" if plain.left_out else "left out"
+        notes.append(
+            Note("unknown", f"it has characters that the model does not know ({shown}): {fate}")
+        )
+    if "\ufffd" in line:
+        notes.append(Note("invalid", "it has U+FFFD in the place of what could not be read"))
+    return tuple(notes)

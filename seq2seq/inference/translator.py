@@ -17,6 +17,7 @@ from seq2seq.errors import ModelError, Seq2SeqError
 from seq2seq.ids import UNK
 from seq2seq.inference.engines import check_engine, check_precision, check_shortlists, load_engine
 from seq2seq.inference.model_folder import ModelFolder, read_published
+from seq2seq.inference.plain import PlainReader
 from seq2seq.inference.postprocess import answers_to, as_one_line, translations_of
 from seq2seq.inference.request import (
     Request,
@@ -32,7 +33,7 @@ from seq2seq.inference.request import (
 from seq2seq.inference.results import ScoredTranslation, Warnings, best_translation, warned
 from seq2seq.inference.segmentation import Reader, Segment
 from seq2seq.inference.trained_on import NO_LIMITS, TrainedOn
-from seq2seq.recipe import Translation
+from seq2seq.recipe import Text, Translation
 from seq2seq.search import Constraints, Hypothesis, StepModel, check_bounds, run_search
 from seq2seq.search.constraints.pieces import PieceTable
 from seq2seq.search.greedy import force
@@ -58,6 +59,7 @@ class Translator:
         shortlist: Whether the model chooses from a list of likely tokens alone.
         warns: Whether users see the translations: then it is logged which repeated themselves,
             and scores are those of the text as written. Of a model in training neither is news.
+        text: What of a line stays as it is: the recipe's table; None: nothing.
 
     Raises:
         ModelError: If model and tokenizer have vocabularies of different sizes.
@@ -73,6 +75,7 @@ class Translator:
         attention: bool = False,
         shortlist: bool = False,
         warns: bool = False,
+        text: Text | None = None,
     ) -> None:
         if model.vocab_size != tokenizers.target.size:
             raise ModelError(
@@ -86,6 +89,7 @@ class Translator:
         self.has_attention = attention
         self.has_shortlist = shortlist
         self.warns = warns
+        self._plain = PlainReader(tokenizers.source, text)
         self.trained_on = trained_on
         self.longest = min(options.max_source, trained_on.longest or options.max_source)
 
@@ -167,6 +171,7 @@ class Translator:
             attention=any(recipe.model.decoder.attention != "none" for recipe in recipes),
             shortlist=shortlist,
             warns=True,
+            text=first.recipe.text,
         )
 
     def __reduce__(self) -> NoReturn:
@@ -247,7 +252,7 @@ class Translator:
         """Translates some lines of many, the first of them with the number ``first_line``."""
         if self.has_shortlist:
             check_without_texts(constraints or (), first_line)
-        reader = Reader(self.tokenizers.source, self.longest, self.trained_on, request.long)
+        reader = Reader(self._plain, self.longest, self.trained_on, request.long)
         read = reader.read(lines, constraints, first_line)
         segments = [segment for line in read for segment in line.segments]
         table = self._table if constraints and any(constraints) else None

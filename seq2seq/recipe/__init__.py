@@ -16,9 +16,20 @@ from pydantic import Field
 from seq2seq.recipe.base import NAME, Section
 from seq2seq.recipe.data import Cleaning, Data, Tokenizer
 from seq2seq.recipe.model import Model
+from seq2seq.recipe.text import Text
 from seq2seq.recipe.training import Training, Translation
 
-__all__ = ["Cleaning", "Data", "Model", "Recipe", "Section", "Tokenizer", "Training", "Translation"]
+__all__ = [
+    "Cleaning",
+    "Data",
+    "Model",
+    "Recipe",
+    "Section",
+    "Text",
+    "Tokenizer",
+    "Training",
+    "Translation",
+]
 
 
 class Recipe(Section):
@@ -28,6 +39,7 @@ class Recipe(Section):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
     data: Data = Data()
     cleaning: Cleaning = Cleaning()
+    text: Text = Text()
     tokenizer: Tokenizer = Tokenizer()
     model: Model = Model()
     training: Training = Training()

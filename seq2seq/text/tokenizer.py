@@ -115,6 +115,10 @@ class Tokenizer:
         """Whether normalizing changes nothing in a text but white space."""
         return self.normalize(text).replace("▁", "") == "".join(text.split())
 
+    def score(self, text: str) -> float:
+        """The log-probability of the best split of a text; of BPE, as it ranks its pieces."""
+        return sum(map(self._processor.get_score, self.encode([text])[0]))
+
     def resplit(
         self, values: Int32s, offsets: Int64s, alpha: float, seed: int
     ) -> tuple[Int32s, Int64s]:
