@@ -1,0 +1,84 @@
+"""What a network reads of a line: without the spans that stay as they are, in its usual case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from seq2seq.ids import UNK
+from seq2seq.recipe.text import Text
+from seq2seq.text.case import as_usual
+from seq2seq.text.spans import Finder, LeftOut, Span, unknown_words, without
+from seq2seq.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A line as the network reads it.
+
+    Attributes:
+        text: The line without its spans, in its usual case.
+        row: Its tokens, without eos.
+        left_out: The spans, with their places in ``text``.
+        capitals: Whether the line is in capitals, as its translation shall be.
+        unknown: The characters that the model cannot spell; those of ``text`` are still in it.
+    """
+
+    text: str
+    row: list[int]
+    left_out: tuple[LeftOut, ...] = ()
+    capitals: bool = False
+    unknown: str = ""
+
+
+class PlainReader:
+    """Reads lines as a recipe's ``text`` says (None: as they are)."""
+
+    def __init__(self, tokenizer: Tokenizer, options: Text | None) -> None:
+        self.tokenizer = tokenizer
+        self._capitals = options is not None and options.capitals
+        self._finder = None
+        self._takes_over_unknown = False
+        if options is not None:
+            self._finder = Finder(options.protect.kinds, options.protect.patterns)
+            self._takes_over_unknown = "unknown" in options.protect.kinds
+        self._score = lru_cache(2**14)(tokenizer.score)
+
+    def read(self, lines: Sequence[str]) -> list[Plain]:
+        """Reads some lines."""
+        spans = [self._finder.spans(line) if self._finder else [] for line in lines]
+        parts = [without(*one) for one in zip(lines, spans, strict=True)]
+        texts = [self._usual(text) for text, _ in parts]
+        rows = self.tokenizer.encode(texts)
+        found = []
+        for line, own, (_, left_out), text, row in zip(
+            lines, spans, parts, texts, rows, strict=True
+        ):
+            if UNK in row:
+                found.append(self._with_unknown(line, own, Plain(text, row, tuple(left_out))))
+            else:
+                found.append(Plain(text, row, tuple(left_out), self._is_loud(text, line)))
+        return found
+
+    def _with_unknown(self, line: str, spans: list[Span], plain: Plain) -> Plain:
+        """Reads a line again that has characters which the model cannot spell."""
+        unknown = "".join(dict.fromkeys(c for c in plain.text if not self._spells(c)))
+        if not self._takes_over_unknown:
+            is_loud = self._is_loud(plain.text, line)
+            return Plain(plain.text, plain.row, plain.left_out, is_loud, unknown)
+        words = unknown_words(line, self._spells, spans)
+        more = sorted([*spans, *words], key=lambda span: span.begin)
+        text, left_out = without(line, more)
+        text = self._usual(text)
+        (row,) = self.tokenizer.encode([text])
+        return Plain(text, row, tuple(left_out), self._is_loud(text, line), unknown)
+
+    def _usual(self, text: str) -> str:
+        return as_usual(text, self._score) if self._capitals else text
+
+    def _is_loud(self, text: str, line: str) -> bool:
+        return self._capitals and line.isupper() and not text.isupper()
+
+    def _spells(self, text: str) -> bool:
+        return UNK not in self.tokenizer.encode([text])[0]

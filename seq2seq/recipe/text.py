@@ -1,0 +1,56 @@
+"""The section ``text`` of a recipe: what of a line must come out as it went in."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from seq2seq.recipe.base import Section
+
+SpanKind = Literal["url", "email", "placeholder", "tag", "number", "emoji", "unknown"]
+_LONGEST = 1000  # characters of a pattern
+
+
+def _checked(pattern: str) -> str:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    if compiled.groupindex:
+        raise ValueError("a named group is not allowed: use (...) or (?:...)")
+    if compiled.flags & ~re.UNICODE:
+        raise ValueError("flags such as (?i) are not allowed for all of it: use (?i:...)")
+    if compiled.match(""):
+        raise ValueError("it matches the empty text: use + instead of *, say")
+    return pattern
+
+
+Pattern = Annotated[str, Field(min_length=1, max_length=_LONGEST), AfterValidator(_checked)]
+
+
+class Protect(Section):
+    """Spans that a translation takes over letter for letter.
+
+    ``kinds``: "url", "email", "placeholder" (``%s``, ``{name}``, ``${x}``, ``__NAME__``), "tag",
+    "number" (with a unit, a decimal point or as a time or date), "emoji", and "unknown", which are
+    words with characters that the tokenizer cannot spell. ``patterns`` are regular expressions of
+    your own, which come first.
+    """
+
+    kinds: Annotated[tuple[SpanKind, ...], Field(strict=False)] = (
+        "url", "email", "placeholder", "tag", "number", "emoji", "unknown",
+    )  # fmt: skip
+    patterns: Annotated[tuple[Pattern, ...], Field(strict=False, max_length=100)] = ()
+
+
+class Text(Section):
+    """What of a line must survive its translation.
+
+    With ``capitals`` a line in capitals is read as it is usually written, and its translation is in
+    capitals again.
+    """
+
+    capitals: bool = True
+    protect: Protect = Protect()

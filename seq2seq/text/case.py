@@ -1,0 +1,60 @@
+"""Lines in capitals, and Words Like These: read as if they were written as usual.
+
+A model has hardly seen capitals and splits them into letters. How a word is usually written is
+asked of the tokenizer: its pieces have the probabilities of the training text, so the form of the
+highest is taken. The translation of a line in capitals is put into capitals again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_LEAST = 2.5  # how much likelier (log-probability) another form must be in a line that has both
+_LETTERS = 4  # of a line with fewer than these nobody can tell
+_TITLE = 4  # words, all with a capital, from which on it is a headline
+_SHARP = {"ß": "ẞ"}  # capitals of one letter where Python has two
+
+Score = Callable[[str], float]
+"""The log-probability of a word by the tokenizer."""
+
+
+def is_in_capitals(text: str) -> bool:
+    """Whether all letters of a text are capitals, and enough of them to tell."""
+    capitals = sum(map(str.isupper, text))
+    return capitals >= _LETTERS and not any(map(str.islower, text))
+
+
+def capitals(text: str) -> str:
+    """The text in capitals, letter for letter: none becomes two."""
+    return "".join(map(_capital, text))
+
+
+def as_usual(text: str, score: Score) -> str:
+    """The text with each word that is in capitals, or all words of a headline, as usual."""
+    words = _WORD.findall(text)
+    loud = is_in_capitals(text)
+    headline = not loud and len(words) >= _TITLE and all(word[0].isupper() for word in words)
+    if not (loud or headline or any(len(word) > 1 and word.isupper() for word in words)):
+        return text
+    scored = lru_cache(score)
+    begin = next((match.start() for match in _WORD.finditer(text)), 0)
+
+    def usual(match: re.Match[str]) -> str:
+        word = match[0]
+        if not (loud or headline) and (len(word) == 1 or not word.isupper()):
+            return word
+        capitalized = word[0] + word[1:].lower()
+        forms = [capitalized] if match.start() == begin else [word.lower(), capitalized]
+        best = max(forms, key=scored)
+        least = 0.0 if loud or headline else _LEAST
+        return best if scored(best) >= scored(word) + least else word
+
+    return _WORD.sub(usual, text)
+
+
+def _capital(letter: str) -> str:
+    upper = _SHARP.get(letter, letter.upper())
+    return upper if len(upper) == 1 else letter

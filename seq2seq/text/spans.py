@@ -1,0 +1,246 @@
+"""Spans that a translation takes over letter for letter: addresses, placeholders, tags, emoji.
+
+They are left out of what the network reads, so that any model can translate the rest as if they
+were not there, and are put into its translation again (``seq2seq/inference/placement.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import groupby
+
+KINDS = ("url", "email", "placeholder", "tag", "number", "emoji")
+"""What is found without patterns of the user's own, in the order in which it is looked for."""
+
+_NAME = r"[A-Za-z_][\w.-]*"
+_PLACEHOLDER = "|".join(
+    (
+        r"\{\{[^{}\n]{1,80}\}\}",  # {{ price }}
+        rf"[$#%]\{{(?:{_NAME}|\d+)\}}",  # ${x} #{x}
+        r"%\([\w.-]+\)[-#0 +]*\d*(?:\.\d+)?[a-zA-Z]",  # %(count)d
+        rf"\{{(?:{_NAME}|\d+)?(?:![rsa])?(?::[^{{}}\n]{{0,20}})?\}}",  # {} {0} {x:.2f}
+        r"%(?:\d+\$)?[-#0+]*\d*(?:\.\d+)?(?:hh|ll|[hlLqjzt])?[diouxXeEfFgGcrsaA@](?![A-Za-z])",
+        r"%\d+(?![\d\s%]|[.,]\d)",  # %1
+        rf"(?<!\w)%{_NAME}%(?!\w)",  # %NAME%
+        r"(?<!\w)__[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*__(?!\w)",  # __NAME__
+        rf"(?<![\w$])\$(?:{_NAME}|\d+\$\w)(?<![.-])",  # $HOME
+    )
+)
+_UNITS = (
+    r"°[CF]?|%|‰|[€$£¥₹₽₩₺]|(?:[kMGTµmcdnh]?(?:m|g|l|L|s|W|V|A|Hz|Pa|J|B|bit)|km/h|m/s|kWh|mph|"
+    r"[kMGT]i?B|[cmdk]?m[²³]|min|px|pt|dB|EUR|USD|GBP|CHF|JPY)(?![\w])"
+)
+_DIGITS = r"\d+(?:[.,'’ \u00a0\u202f]\d{3})*(?:[.,]\d+)?"
+_NUMBER = "|".join(
+    (
+        r"(?<![\w.,:/-])\d{1,2}:\d{2}(?::\d{2})?(?![\w:])",  # 10:45
+        r"(?<![\w.,:/-])\d{1,4}([./-])\d{1,2}\1\d{1,4}(?![\w/-])",  # 2024-01-31
+        rf"(?<![\w.,])[€$£¥₹₽₩₺][ \u00a0]?{_DIGITS}(?![\w])",  # $5.20
+        rf"(?<![\w.,])[-+±−]?{_DIGITS}[ \u00a0\u202f]?(?:{_UNITS})",  # 3,14 €
+        r"(?<![\w.,])[-+±−]?\d+[.,]\d+(?![\w]|[.,]\d)",  # 3,14
+        r"(?<![\w.])v?\d+(?:\.\d+){2,}(?![\w])",  # 1.2.3
+    )
+)
+# Pictures, their skins and joiners, flags, keys such as 1️⃣, dingbats such as ✓.
+_EMOJI = (
+    r"(?:[\U0001F1E6-\U0001F1FF]{2}|[0-9#*]\ufe0f?\u20e3|"
+    r"[\u203c\u2049\u2122\u2139\u2194-\u21ff\u2300-\u23ff\u25a0-\u27bf\u2900-\u297f\u2b00-\u2bff"
+    r"\u3030\u303d\u3297\u3299\U0001F000-\U0001FAFF]"
+    r"[\ufe0e\ufe0f\u20e3\U0001F3FB-\U0001F3FF\U000E0020-\U000E007F]*"
+    r"(?:\u200d[\u2190-\u2bff\U0001F000-\U0001FAFF][\ufe0e\ufe0f\U0001F3FB-\U0001F3FF]*)*)+"
+)
+_PATTERNS = {
+    "url": (
+        r"(?:(?:https?|ftps?|file|ssh|git)://|www\.(?=\w)|mailto:)[^\s<>\"“”«»]*"
+        r"[^\s<>\"“”«».,;:!?'’)\]}…]"
+    ),
+    "email": r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+",
+    "placeholder": _PLACEHOLDER,
+    "tag": (
+        r"</?[A-Za-z][\w:.-]*"
+        r"(?:\s+[\w:.@-]+(?:\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s\"'<>=]+))?)*\s*/?>"
+    ),
+    "number": _NUMBER,
+    "emoji": _EMOJI,
+}
+_SURE = re.compile(r"[\d%{}$<@]|://|www\.|mailto:|__|[^\x00-\u203b]")  # a line without has no span
+_JOINED = 200  # characters, at most, on a side
+_INLINE = frozenset(
+    "a abbr b bdi bdo big cite code dfn del em font i ins kbd mark nobr q s samp small span strike "
+    "strong sub sup tt u var wbr g x bx ex bpt ept ph it mrk pc sc ec".split()
+)
+_TAG_NAME = re.compile(r"<(/?)([A-Za-z][\w:.-]*)")
+_CLOSING = re.compile(r"[.,;:!?…)\]}»”’。、，！？：；]")
+# "{name}.txt" and "/home/{user}" are one span; a full stop behind it is not.
+_JOINED_BEFORE = re.compile(r"(?:\w*[._/\\-])+$")
+_JOINED_AFTER = re.compile(r"(?:[._/\\-]\w+)+")
+
+
+@dataclass(frozen=True)
+class Span:
+    """A part of a text that is taken over as it is.
+
+    Attributes:
+        begin: Its first character's place in the text.
+        text: The characters.
+        kind: One of ``KINDS``, "own" (a user's pattern) or "unknown" (the model cannot spell it).
+    """
+
+    begin: int
+    text: str
+    kind: str
+
+    @property
+    def end(self) -> int:
+        """The place behind it."""
+        return self.begin + len(self.text)
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether it is a tag that may stand within a word."""
+        return self.tag[1].lower() in _INLINE
+
+    @property
+    def tag(self) -> tuple[str, str]:
+        """Of a tag "open", "close" or "empty", and its name; otherwise "" and ""."""
+        found = _TAG_NAME.match(self.text) if self.kind == "tag" else None
+        if found is None:
+            return "", ""
+        role = "close" if found[1] else "empty" if self.text.endswith("/>") else "open"
+        return role, found[2]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A span that was left out of a text.
+
+    Attributes:
+        span: The span, with its place in the whole text.
+        at: Where it belongs in the text without spans.
+        before: What stood in front of it: " " for white space or nothing, or the character.
+        after: What stood behind it.
+    """
+
+    span: Span
+    at: int
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Finder:
+    """Finds spans: those of some ``kinds``, and of regular expressions of a user's own."""
+
+    kinds: Sequence[str] = KINDS
+    patterns: Sequence[str] = ()
+
+    @cached_property
+    def _named(self) -> list[tuple[str, str]]:
+        own = [("own", f"(?:{one})") for one in self.patterns]
+        return own + [(kind, _PATTERNS[kind]) for kind in KINDS if kind in self.kinds]
+
+    @cached_property
+    def _kinds(self) -> dict[int, str]:
+        """What is found, by the number of its group in the pattern of all."""
+        found, group = {}, 1
+        for kind, one in self._named:
+            found[group] = kind
+            group += 1 + re.compile(one).groups
+        return found
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        parts = [
+            f"({_numbered_from(group, one)})"
+            for group, (_, one) in zip(self._kinds, self._named, strict=True)
+        ]
+        return re.compile("|".join(parts) or r"(?!)")
+
+    def spans(self, text: str) -> list[Span]:
+        """The spans of a text, in order; none overlap."""
+        if not self.patterns and not _SURE.search(text):
+            return []
+        found = []
+        for match in self._pattern.finditer(text):
+            if match[0]:
+                kind = next(self._kinds[group] for group in self._kinds if match[group])
+                span = Span(match.start(), match[0], kind)
+                found.append(_grown(span, text) if kind == "placeholder" else span)
+        return found
+
+
+def _numbered_from(first: int, pattern: str) -> str:
+    """The pattern as it is in one of which its first group is not the first."""
+    return re.sub(r"\\([1-9])", lambda found: rf"\{int(found[1]) + first}", pattern)
+
+
+def _grown(span: Span, text: str) -> Span:
+    """A placeholder with what is joined to it."""
+    before = _JOINED_BEFORE.search(text[max(0, span.begin - _JOINED) : span.begin])
+    after = _JOINED_AFTER.match(text[span.end : span.end + _JOINED])
+    return Span(
+        span.begin - len(before[0] if before else ""),
+        f"{before[0] if before else ''}{span.text}{after[0] if after else ''}",
+        span.kind,
+    )
+
+
+def unknown_words(text: str, spells: Callable[[str], bool], spans: Sequence[Span]) -> list[Span]:
+    """Finds the words with characters that a model cannot spell, outside of some spans.
+
+    Punctuation around a word does not belong to it, unless it is what cannot be spelled.
+    """
+    found, begin = [], 0
+    for span in [*spans, Span(len(text), "", "")]:
+        for match in re.finditer(r"\S+", text[begin : span.begin]):
+            if spells(match[0]):
+                continue
+            inner = re.search(r"\w(?:.*\w)?", match[0])
+            if inner and not spells(inner[0]):
+                found.append(Span(begin + match.start() + inner.start(), inner[0], "unknown"))
+                rest = [(0, match[0][: inner.start()]), (inner.end(), match[0][inner.end() :])]
+            else:
+                rest = [(0, match[0])]
+            for offset, part in rest:
+                place = begin + match.start() + offset
+                for is_known, run in groupby(part, spells):
+                    letters = "".join(run)
+                    if not is_known:
+                        found.append(Span(place, letters, "unknown"))
+                    place += len(letters)
+        begin = span.end
+    return sorted(found, key=lambda one: one.begin)
+
+
+def without(text: str, spans: Sequence[Span]) -> tuple[str, list[LeftOut]]:
+    """Leaves spans out of a text, which reads as if they had never been in it.
+
+    The space in front of one that a closing mark follows goes, too. Between letters a tag such as
+    ``<b>`` leaves nothing, and another span a space.
+    """
+    if not spans:
+        return text, []
+    plain = text[: spans[0].begin]
+    left_out: list[LeftOut] = []
+    for span, following in zip(spans, [*(one.begin for one in spans[1:]), len(text)], strict=True):
+        after = text[span.end : following]
+        if not span.is_inline and plain[-1:].isalnum() and after[:1].isalnum():
+            plain += " "
+        elif _CLOSING.match(after):
+            plain = plain.rstrip()
+        before = text[span.begin - 1 : span.begin]
+        left_out.append(
+            LeftOut(span, len(plain), _edge(before), _edge(text[span.end : span.end + 1]))
+        )
+        plain += after
+    for number in range(len(left_out) - 1, -1, -1):  # what was kept may have become shorter
+        limit = left_out[number + 1].at if number + 1 < len(left_out) else len(plain)
+        left_out[number] = replace(left_out[number], at=min(left_out[number].at, limit))
+    return plain, left_out
+
+
+def _edge(character: str) -> str:
+    return " " if not character or character.isspace() else character
