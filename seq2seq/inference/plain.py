@@ -12,6 +12,8 @@ from seq2seq.text.case import as_usual
 from seq2seq.text.spans import Finder, LeftOut, Span, unknown_words, without
 from seq2seq.text.tokenizer import Tokenizer
 
+_WORDS = 2**14  # whose log-probabilities are kept
+
 
 @dataclass(frozen=True)
 class Plain:
@@ -43,7 +45,7 @@ class PlainReader:
         if options is not None:
             self._finder = Finder(options.protect.kinds, options.protect.patterns)
             self._takes_over_unknown = "unknown" in options.protect.kinds
-        self._score = lru_cache(2**14)(tokenizer.score)
+        self._score = lru_cache(_WORDS)(self._scored)
 
     def read(self, lines: Sequence[str]) -> list[Plain]:
         """Reads some lines."""
@@ -79,6 +81,9 @@ class PlainReader:
 
     def _is_loud(self, text: str, line: str) -> bool:
         return self._capitals and line.isupper() and not text.isupper()
+
+    def _scored(self, word: str) -> float:
+        return self.tokenizer.score(word)
 
     def _spells(self, text: str) -> bool:
         return UNK not in self.tokenizer.encode([text])[0]

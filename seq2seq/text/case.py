@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _LEAST = 2.5  # how much likelier (log-probability) another form must be in a line that has both
@@ -39,7 +38,6 @@ def as_usual(text: str, score: Score) -> str:
     headline = not loud and len(words) >= _TITLE and all(word[0].isupper() for word in words)
     if not (loud or headline or any(len(word) > 1 and word.isupper() for word in words)):
         return text
-    scored = lru_cache(score)
     begin = next((match.start() for match in _WORD.finditer(text)), 0)
 
     def usual(match: re.Match[str]) -> str:
@@ -48,9 +46,9 @@ def as_usual(text: str, score: Score) -> str:
             return word
         capitalized = word[0] + word[1:].lower()
         forms = [capitalized] if match.start() == begin else [word.lower(), capitalized]
-        best = max(forms, key=scored)
+        best = max(forms, key=score)
         least = 0.0 if loud or headline else _LEAST
-        return best if scored(best) >= scored(word) + least else word
+        return best if score(best) >= score(word) + least else word
 
     return _WORD.sub(usual, text)
 

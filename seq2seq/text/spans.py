@@ -23,25 +23,25 @@ _PLACEHOLDER = "|".join(
         r"%\([\w.-]+\)[-#0 +]*\d*(?:\.\d+)?[a-zA-Z]",  # %(count)d
         rf"\{{(?:{_NAME}|\d+)?(?:![rsa])?(?::[^{{}}\n]{{0,20}})?\}}",  # {} {0} {x:.2f}
         r"%(?:\d+\$)?[-#0+]*\d*(?:\.\d+)?(?:hh|ll|[hlLqjzt])?[diouxXeEfFgGcrsaA@](?![A-Za-z])",
-        r"%\d+(?![\d\s%]|[.,]\d)",  # %1
+        r"(?<![\w%])(?<!\d )%\d{1,2}(?![\w%]|[.,]\d)",  # %1
         rf"(?<!\w)%{_NAME}%(?!\w)",  # %NAME%
         r"(?<!\w)__[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*__(?!\w)",  # __NAME__
         rf"(?<![\w$])\$(?:{_NAME}|\d+\$\w)(?<![.-])",  # $HOME
     )
 )
 _UNITS = (
-    r"°[CF]?|%|‰|[€$£¥₹₽₩₺]|(?:[kMGTµmcdnh]?(?:m|g|l|L|s|W|V|A|Hz|Pa|J|B|bit)|km/h|m/s|kWh|mph|"
-    r"[kMGT]i?B|[cmdk]?m[²³]|min|px|pt|dB|EUR|USD|GBP|CHF|JPY)(?![\w])"
+    r"°[CF]?|%|‰|[€$£¥₹₽₩₺]|(?:km/h|m/s|mph|kWh|[kMGTµmcdn](?:m[²³]?|g|l|L|s|W|V|A|Hz|Pa|J|B|bit)|"
+    r"[KMGT]i?B|m[²³]?|g|l|W|V|Hz|min|px|pt|dB|EUR|USD|GBP|CHF|JPY)(?![\w&])"
 )
-_DIGITS = r"\d+(?:[.,'’ \u00a0\u202f]\d{3})*(?:[.,]\d+)?"
+_DIGITS = r"\d+(?:[.,'’ \u00a0\u202f]\d{3}(?!\d))*(?:[.,]\d+)?"
 _NUMBER = "|".join(
     (
         r"(?<![\w.,:/-])\d{1,2}:\d{2}(?::\d{2})?(?![\w:])",  # 10:45
         r"(?<![\w.,:/-])\d{1,4}([./-])\d{1,2}\1\d{1,4}(?![\w/-])",  # 2024-01-31
-        rf"(?<![\w.,])[€$£¥₹₽₩₺][ \u00a0]?{_DIGITS}(?![\w])",  # $5.20
+        rf"(?<![\w.,])[€$£¥₹₽₩₺][ \u00a0]?{_DIGITS}(?!\w)",  # $5.20
         rf"(?<![\w.,])[-+±−]?{_DIGITS}[ \u00a0\u202f]?(?:{_UNITS})",  # 3,14 €
-        r"(?<![\w.,])[-+±−]?\d+[.,]\d+(?![\w]|[.,]\d)",  # 3,14
-        r"(?<![\w.])v?\d+(?:\.\d+){2,}(?![\w])",  # 1.2.3
+        r"(?<![\w.])v?\d+(?:\.\d+){2,}(?!\w)",  # 1.2.3
+        rf"(?<![\w.,])[-+±−]?(?=\d+[.,'’]\d){_DIGITS}(?![\w]|[.,]\d)",  # 1,234.5
     )
 )
 # Pictures, their skins and joiners, flags, keys such as 1️⃣, dingbats such as ✓.
@@ -164,11 +164,13 @@ class Finder:
         if not self.patterns and not _SURE.search(text):
             return []
         found = []
+        end = 0
         for match in self._pattern.finditer(text):
-            if match[0]:
+            if match[0] and match.start() >= end:
                 kind = next(self._kinds[group] for group in self._kinds if match[group])
                 span = Span(match.start(), match[0], kind)
-                found.append(_grown(span, text) if kind == "placeholder" else span)
+                found.append(_grown(span, text, end) if kind == "placeholder" else span)
+                end = found[-1].end
         return found
 
 
@@ -177,9 +179,9 @@ def _numbered_from(first: int, pattern: str) -> str:
     return re.sub(r"\\([1-9])", lambda found: rf"\{int(found[1]) + first}", pattern)
 
 
-def _grown(span: Span, text: str) -> Span:
-    """A placeholder with what is joined to it."""
-    before = _JOINED_BEFORE.search(text[max(0, span.begin - _JOINED) : span.begin])
+def _grown(span: Span, text: str, begin: int) -> Span:
+    """A placeholder with what is joined to it, from ``begin`` on."""
+    before = _JOINED_BEFORE.search(text[max(begin, span.begin - _JOINED) : span.begin])
     after = _JOINED_AFTER.match(text[span.end : span.end + _JOINED])
     return Span(
         span.begin - len(before[0] if before else ""),

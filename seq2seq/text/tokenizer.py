@@ -117,7 +117,7 @@ class Tokenizer:
 
     def score(self, text: str) -> float:
         """The log-probability of the best split of a text; of BPE, as it ranks its pieces."""
-        return sum(map(self._processor.get_score, self.encode([text])[0]))
+        return float(sum(map(self._processor.get_score, self.encode([text])[0])))
 
     def resplit(
         self, values: Int32s, offsets: Int64s, alpha: float, seed: int

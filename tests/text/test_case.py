@@ -1,0 +1,71 @@
+"""Capitals read as usual, and written again."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seq2seq.text.case import as_usual, capitals, is_in_capitals
+
+USUAL = {
+    "the": -2.0,
+    "The": -3.0,
+    "dog": -5.0,
+    "Germany": -6.0,
+    "NATO": -7.0,
+    "in": -2.0,
+    "a": -2.0,
+}
+
+
+def score(word: str) -> float:
+    """A word that the text had has its log-probability, another one hardly any."""
+    return USUAL.get(word, -9.0 * len(word))
+
+
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [
+        ("THE DOG IN GERMANY", "The dog in Germany"),
+        ("THE DOG.", "The dog."),
+        ("A DOG IN NATO!", "A dog in NATO!"),
+        ("The DOG, e.g. in NATO", "The dog, e.g. in NATO"),
+        ("The Dog In Germany", "The dog in Germany"),
+        ("The Dog", "The Dog"),  # two words are no headline
+        ("the dog in Germany", "the dog in Germany"),
+        ("A1 B2", "A1 B2"),
+        ("", ""),
+    ],
+)
+def test_words_in_capitals_are_read_as_usual(line: str, read: str) -> None:
+    assert as_usual(line, score) == read
+
+
+@given(st.text())
+def test_nothing_but_case_changes(line: str) -> None:
+    read = as_usual(line, score)
+    assert read.upper() == line.upper()
+
+
+@given(st.text())
+def test_capitals_have_as_many_letters(text: str) -> None:
+    assert len(capitals(text)) == len(text)
+
+
+def test_capitals_of_sharp_s() -> None:
+    assert capitals("Straße 3 %s") == "STRAẞE 3 %S"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_loud"),
+    [
+        ("STOP NOW", True),
+        ("USA", False),
+        ("Stop NOW", False),
+        ("123 !!!", False),
+        ("犬が好き", False),
+    ],
+)
+def test_what_is_in_capitals(text: str, is_loud: bool) -> None:
+    assert is_in_capitals(text) is is_loud

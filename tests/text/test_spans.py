@@ -1,0 +1,132 @@
+"""Spans that are taken over as they are: which are found, and what is left without them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.cases import ALL_KINDS
+
+from seq2seq.text.spans import KINDS, Finder, Span, unknown_words, without
+
+FIND = Finder()
+
+
+def found(text: str, finder: Finder = FIND) -> list[tuple[str, str]]:
+    return [(span.text, span.kind) for span in finder.spans(text)]
+
+
+@pytest.mark.parametrize(("text", "kind"), ALL_KINDS)
+def test_each_kind_is_found_whole(text: str, kind: str) -> None:
+    assert found(f"Look at {text} here.") == [(text, kind)]
+    assert found(f"{text} is it, said ({text}).") == [(text, kind)] * 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "100 men and 2 dogs, 3 of them in No. 5.",
+        "a < b and c > d",
+        "50 percent (or more); it's $ or %, he said.",
+        "It was 5 in the morning, in the 1990s.",
+        "snake_case and __ and {not a name} and { }",
+        "A man - in blue - says: \"Hello!\" ... 'so what?'",
+        "犬が好きです。",
+        "I paid 5 dollars for 3 m&ms",
+        "He is 100% sure",  # it has one, as below
+    ][:-1],
+)
+def test_plain_text_has_none(text: str) -> None:
+    assert found(text) == []
+
+
+def test_a_full_stop_belongs_to_no_address() -> None:
+    assert found("See https://a.example/b?c=(d). And www.x.example, or a@b.example!") == [
+        ("https://a.example/b?c=(d", "url"),
+        ("www.x.example", "url"),
+        ("a@b.example", "email"),
+    ]
+
+
+def test_what_is_joined_to_a_placeholder_belongs_to_it() -> None:
+    assert found("Open /home/{user}/a.txt, {name}.txt or %s.") == [
+        ("/home/{user}/a.txt", "placeholder"),
+        ("{name}.txt", "placeholder"),
+        ("%s", "placeholder"),
+    ]
+
+
+def test_own_patterns_come_first_and_may_have_groups() -> None:
+    finder = Finder((), (r"([A-Z])-\1", r"x{3}"))
+    assert found("see A-A, A-B, xxx at https://a.example", finder) == [
+        ("A-A", "own"),
+        ("xxx", "own"),
+    ]
+    both = Finder(KINDS, (r"a@\w+",))
+    assert found("a@b.example 3.5 2024-01-31", both) == [
+        ("a@b", "own"),
+        ("3.5", "number"),
+        ("2024-01-31", "number"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "plain", "places"),
+    [
+        ("Hello %1$s, you", "Hello, you", [5]),
+        ("Open %s or go", "Open  or go", [5]),
+        ("write to %s.", "write to.", [8]),
+        ("%s", "", [0]),
+        ("a <b>red</b> car", "a red car", [2, 5]),
+        ("un<b>believ</b>able", "unbelievable", [2, 8]),
+        ("<li>One</li><li>Two</li>", "One Two", [0, 3, 4, 7]),
+        ("x{a}y", "x{a}y", []),
+        ("no span", "no span", []),
+        ("(%s)", "()", [1]),
+    ],
+)
+def test_the_text_without_spans(text: str, plain: str, places: list[int]) -> None:
+    spans = FIND.spans(text) if places else []
+    left, left_out = without(text, spans)
+    assert (left, [one.at for one in left_out]) == (plain, places)
+
+
+PARTS = st.lists(
+    st.sampled_from(["a", "b c", " ", ". ", ", ", "(", ")", *(t for t, _ in ALL_KINDS)])
+)
+
+
+@given(PARTS.map("".join))
+def test_places_are_in_order_and_no_letter_is_lost(text: str) -> None:
+    spans = FIND.spans(text)
+    assert all(text[span.begin : span.end] == span.text for span in spans)
+    plain, left_out = without(text, spans)
+    places = [one.at for one in left_out]
+    assert places == sorted(places)
+    assert all(0 <= place <= len(plain) for place in places)
+    rest = list(text)
+    for span in reversed(spans):
+        del rest[span.begin : span.end]
+    assert "".join(plain.split()) == "".join("".join(rest).split())
+
+
+def spells(known: str) -> Callable[[str], bool]:
+    return lambda text: set(text) <= set(known)
+
+
+def test_words_that_cannot_be_spelled() -> None:
+    text = "I like «Łuk» ☃ x☃y (☃) cat {Ł}"
+    spans = [Span(text.index("{"), "{Ł}", "placeholder")]
+    words = unknown_words(text, spells("Ilikeuxycat «»()"), spans)
+    assert [(one.text, text[one.begin : one.end]) for one in words] == [
+        (word, word) for word in ("Łuk", "☃", "x☃y", "☃")
+    ]
+
+
+def test_the_given_cases_hold_spans_of_all_sorts() -> None:
+    lines = (Path(__file__).parent.parent / "support/spans.en").read_text(encoding="utf-8")
+    kinds = {span.kind for line in lines.split("\n") for span in FIND.spans(line)}
+    assert kinds == set(KINDS)
