@@ -208,7 +208,7 @@ def _with(before: str, group: Sequence[LeftOut], rest: str, spaced: bool) -> str
     if not rest:
         return written
     closes = rest[0] in _CLOSING
-    if (wants and not closes) or (spaced and before and not was_spaced):
+    if (wants and (spaced or not closes)) or (spaced and before and not was_spaced):
         written += " "
     return written
 

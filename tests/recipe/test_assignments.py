@@ -76,12 +76,12 @@ def test_a_table_is_built_key_by_key_in_any_order(loaded) -> None:
         (
             "epochs=3",
             "epochs: unknown key (did you mean training.epochs?); allowed: name, seed, data, "
-            "cleaning, tokenizer, model, training, translation (from --set epochs=3)",
+            "cleaning, text, tokenizer, model, training, translation (from --set epochs=3)",
         ),
         (
             "layers=3",
             "layers: unknown key (did you mean model.encoder.layers or model.decoder.layers?); "
-            "allowed: name, seed, data, cleaning, tokenizer, model, training, translation "
+            "allowed: name, seed, data, cleaning, text, tokenizer, model, training, translation "
             "(from --set layers=3)",
         ),
         (

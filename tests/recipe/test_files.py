@@ -227,7 +227,7 @@ def test_all_problems_at_once_in_plain_words() -> None:
         "  training.validation: must be a table, not 3\n"
         "  training.early_stopping.metric: unknown value 'bleuu' (did you mean 'bleu'?); "
         "allowed: loss, bleu\n"
-        "  x: unknown key; allowed: name, seed, data, cleaning, tokenizer, model, training, "
+        "  x: unknown key; allowed: name, seed, data, cleaning, text, tokenizer, model, training, "
         "translation"
     )
 
@@ -340,7 +340,7 @@ def test_all_problems_at_once_in_plain_words() -> None:
         ("data = []", "data: must be a table, not an empty list"),
         (
             '"a.b" = 1',
-            '"a.b": unknown key; allowed: name, seed, data, cleaning, tokenizer, model, training, '
+            '"a.b": unknown key; allowed: name, seed, data, cleaning, text, tokenizer, model, training, '
             "translation",
         ),
         (
