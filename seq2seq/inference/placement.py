@@ -207,8 +207,8 @@ def _with(before: str, group: Sequence[LeftOut], rest: str, spaced: bool) -> str
         wants = wants and (spaced or not is_tag)
     if not rest:
         return written
-    closes = rest[0] in _CLOSING
-    if (wants and (spaced or not closes)) or (spaced and before and not was_spaced):
+    closes = rest[0] in _CLOSING and not spaced
+    if (wants and not closes) or (spaced and before and not was_spaced):
         written += " "
     return written
 

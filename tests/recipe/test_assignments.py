@@ -148,5 +148,5 @@ def test_malformed_and_wrong_assignments_are_told_together(loaded) -> None:
         "  seed: must be a whole number at least 0 and below 2147483648, not 'x' "
         "(from --set seed=x)\n"
         "  nam: unknown key (did you mean 'name'?); allowed: name, seed, data, cleaning, "
-        "tokenizer, model, training, translation"
+        "text, tokenizer, model, training, translation"
     )

@@ -340,8 +340,8 @@ def test_all_problems_at_once_in_plain_words() -> None:
         ("data = []", "data: must be a table, not an empty list"),
         (
             '"a.b" = 1',
-            '"a.b": unknown key; allowed: name, seed, data, cleaning, text, tokenizer, model, training, '
-            "translation",
+            '"a.b": unknown key; allowed: name, seed, data, cleaning, text, tokenizer, model, '
+            "training, translation",
         ),
         (
             "name = '" + "n" * 50 + " " + "n" * 50 + "'",
