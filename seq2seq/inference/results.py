@@ -117,6 +117,7 @@ def best_translation(several: Sequence[ScoredTranslation]) -> ScoredTranslation:
 
 # What is said of all lines with a note of these kinds at once, in this order.
 _OF_SOURCE = {
+    "unknown": "characters that the model does not know",
     "truncated": "longer than the model takes: the rest was left out",
     "whole": "more than the model takes at a time, but not split, as phrases are forced",
 }

@@ -232,10 +232,9 @@ def _notes(line: str, plain: Plain) -> tuple[Note, ...]:
     notes = []
     if plain.unknown:
         shown = ", ".join(printable(character) for character in plain.unknown[:_SHOWN])
-        fate = "taken over as they are" if plain.left_out else "left out"
-        notes.append(
-            Note("unknown", f"it has characters that the model does not know ({shown}): {fate}")
-        )
+        fate = "taken over as they are" if plain.left_out else "read as unknown"
+        text = f"characters that the model does not know ({shown}) were {fate}"
+        notes.append(Note("unknown", text))
     if "\ufffd" in line:
         notes.append(Note("invalid", "it has U+FFFD in the place of what could not be read"))
     return tuple(notes)

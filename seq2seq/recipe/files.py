@@ -226,6 +226,7 @@ def _read(
             assignments.append(Assignment.parse(written))
         except ValueError as error:
             problems.append(str(error))
+    problems += _undone(assignments)
     for assignment in assignments:
         assignment.apply(table, Recipe)
     if assignments:
@@ -242,6 +243,16 @@ def _read(
     if problems:
         raise RecipeError(origin, list(dict.fromkeys(problems)))  # a union may tell one twice
     return recipe
+
+
+def _undone(assignments: Sequence[Assignment]) -> list[str]:
+    """Tells of values that a later one, of the table around them, would take away."""
+    return [
+        f"--set {later.text} comes after --set {earlier.text} and would undo it: give it first"
+        for number, later in enumerate(assignments)
+        for earlier in assignments[:number]
+        if earlier.path != later.path == earlier.path[: len(later.path)]
+    ]
 
 
 def _validated(table: Table, checks: Checks, *, stored: bool) -> Recipe:
