@@ -178,7 +178,8 @@ def insert(
         written += text[begin : offsets[gap]]
         begin = offsets[gap]
         rest = text[begin:]
-        spaced = written.endswith(" ") or rest.startswith(" ")
+        at_edge = not written.strip() or not rest.strip()
+        spaced = at_edge or written.endswith(" ") or rest.startswith(" ")
         written, begin = written.rstrip(" "), begin + len(rest) - len(rest.lstrip(" "))
         written = _with(
             written, [left_out[number] for _, number in group], rest.lstrip(" "), spaced

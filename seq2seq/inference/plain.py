@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from seq2seq.ids import UNK
 from seq2seq.recipe.text import Text
-from seq2seq.text.case import as_usual
+from seq2seq.text.case import as_usual, is_in_capitals
 from seq2seq.text.spans import Finder, LeftOut, Span, unknown_words, without
 from seq2seq.text.tokenizer import Tokenizer
 
@@ -54,33 +54,36 @@ class PlainReader:
         texts = [self._usual(text) for text, _ in parts]
         rows = self.tokenizer.encode(texts)
         found = []
-        for line, own, (_, left_out), text, row in zip(
+        for line, own, (raw, left_out), text, row in zip(
             lines, spans, parts, texts, rows, strict=True
         ):
-            if UNK in row:
-                found.append(self._with_unknown(line, own, Plain(text, row, tuple(left_out))))
-            else:
-                found.append(Plain(text, row, tuple(left_out), self._is_loud(text, line)))
+            plain = Plain(text, row, tuple(left_out), self._is_loud(raw, text))
+            found.append(self._with_unknown(line, own, plain) if UNK in row else plain)
         return found
 
     def _with_unknown(self, line: str, spans: list[Span], plain: Plain) -> Plain:
         """Reads a line again that has characters which the model cannot spell."""
         unknown = "".join(dict.fromkeys(c for c in plain.text if not self._spells(c)))
         if not self._takes_over_unknown:
-            is_loud = self._is_loud(plain.text, line)
-            return Plain(plain.text, plain.row, plain.left_out, is_loud, unknown)
-        words = unknown_words(line, self._spells, spans)
+            return replace(plain, unknown=unknown)
+        usual = list(line)
+        for span in spans:
+            usual[span.begin : span.end] = " " * len(span.text)
+        words = [
+            replace(word, text=line[word.begin : word.end])
+            for word in unknown_words(self._usual("".join(usual)), self._spells)
+        ]
         more = sorted([*spans, *words], key=lambda span: span.begin)
-        text, left_out = without(line, more)
-        text = self._usual(text)
+        raw, left_out = without(line, more)
+        text = self._usual(raw)
         (row,) = self.tokenizer.encode([text])
-        return Plain(text, row, tuple(left_out), self._is_loud(text, line), unknown)
+        return Plain(text, row, tuple(left_out), self._is_loud(raw, text), unknown)
 
     def _usual(self, text: str) -> str:
         return as_usual(text, self._score) if self._capitals else text
 
-    def _is_loud(self, text: str, line: str) -> bool:
-        return self._capitals and line.isupper() and not text.isupper()
+    def _is_loud(self, raw: str, usual: str) -> bool:
+        return self._capitals and is_in_capitals(raw) and raw != usual
 
     def _scored(self, word: str) -> float:
         return self.tokenizer.score(word)

@@ -117,7 +117,7 @@ def best_translation(several: Sequence[ScoredTranslation]) -> ScoredTranslation:
 
 # What is said of all lines with a note of these kinds at once, in this order.
 _OF_SOURCE = {
-    "unknown": "characters that the model does not know",
+    "unknown": "",  # what is said of the first of them, with its characters
     "truncated": "longer than the model takes: the rest was left out",
     "whole": "more than the model takes at a time, but not split, as phrases are forced",
 }
@@ -168,7 +168,8 @@ class Warnings:
                 if count == 1:
                     self._warn(f"line {numbers}: {self._texts[kind]}")
                 else:
-                    self._warn(f"{count:,} of {self._lines:,} lines ({numbers}{more}): {text}")
+                    said = text or self._texts[kind]
+                    self._warn(f"{count:,} of {self._lines:,} lines ({numbers}{more}): {said}")
         self._lines = 0
         self._counts.clear()
         self._texts.clear()

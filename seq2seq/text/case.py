@@ -32,7 +32,10 @@ def capitals(text: str) -> str:
 
 
 def as_usual(text: str, score: Score) -> str:
-    """The text with each word that is in capitals, or all words of a headline, as usual."""
+    """The text with each word that is in capitals, or all words of a headline, as usual.
+
+    No letter becomes two, so that all stands where it stood.
+    """
     words = _WORD.findall(text)
     loud = is_in_capitals(text)
     headline = not loud and len(words) >= _TITLE and all(word[0].isupper() for word in words)
@@ -47,6 +50,8 @@ def as_usual(text: str, score: Score) -> str:
         capitalized = word[0] + word[1:].lower()
         forms = [capitalized] if match.start() == begin else [word.lower(), capitalized]
         best = max(forms, key=score)
+        if len(best) != len(word):  # a letter without a single small one
+            return word
         least = 0.0 if loud or headline else _LEAST
         return best if score(best) >= score(word) + least else word
 

@@ -190,30 +190,26 @@ def _grown(span: Span, text: str, begin: int) -> Span:
     )
 
 
-def unknown_words(text: str, spells: Callable[[str], bool], spans: Sequence[Span]) -> list[Span]:
-    """Finds the words with characters that a model cannot spell, outside of some spans.
+def unknown_words(text: str, spells: Callable[[str], bool]) -> list[Span]:
+    """Finds the words with characters that a model cannot spell.
 
     Punctuation around a word does not belong to it, unless it is what cannot be spelled.
     """
-    found, begin = [], 0
-    for span in [*spans, Span(len(text), "", "")]:
-        for match in re.finditer(r"\S+", text[begin : span.begin]):
-            if spells(match[0]):
-                continue
-            inner = re.search(r"\w(?:.*\w)?", match[0])
-            if inner and not spells(inner[0]):
-                found.append(Span(begin + match.start() + inner.start(), inner[0], "unknown"))
-                rest = [(0, match[0][: inner.start()]), (inner.end(), match[0][inner.end() :])]
-            else:
-                rest = [(0, match[0])]
-            for offset, part in rest:
-                place = begin + match.start() + offset
-                for is_known, run in groupby(part, spells):
-                    letters = "".join(run)
-                    if not is_known:
-                        found.append(Span(place, letters, "unknown"))
-                    place += len(letters)
-        begin = span.end
+    found: list[Span] = []
+    for match in re.finditer(r"\S+", text):
+        if spells(match[0]):
+            continue
+        inner = re.search(r"\w(?:.*\w)?", match[0])
+        begin, end = inner.span() if inner and not spells(inner[0]) else (0, 0)
+        if end:
+            found.append(Span(match.start() + begin, match[0][begin:end], "unknown"))
+        for offset, part in ((0, match[0][:begin]), (end, match[0][end:])):
+            place = match.start() + offset
+            for is_known, run in groupby(part, spells):
+                letters = "".join(run)
+                if not is_known:
+                    found.append(Span(place, letters, "unknown"))
+                place += len(letters)
     return sorted(found, key=lambda one: one.begin)
 
 

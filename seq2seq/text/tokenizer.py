@@ -117,7 +117,18 @@ class Tokenizer:
 
     def score(self, text: str) -> float:
         """The log-probability of the best split of a text; of BPE, as it ranks its pieces."""
-        return float(sum(map(self._processor.get_score, self.encode([text])[0])))
+        row = self.encode([text])[0]
+        total = sum(map(self._scores.__getitem__, row))
+        if UNK in row:  # which stands for any number of characters that follow one another
+            unknown = sum(c not in self.known for c in self.normalize(text))
+            total += self._scores[UNK] * (unknown - row.count(UNK))
+        return total
+
+    @cached_property
+    def _scores(self) -> list[float]:
+        scores = [float(self._processor.get_score(number)) for number in range(self.size)]
+        scores[UNK] = min(scores) - 10.0  # as SentencePiece itself has it in its search
+        return scores
 
     def resplit(
         self, values: Int32s, offsets: Int64s, alpha: float, seed: int

@@ -1,0 +1,159 @@
+"""Lines with spans, capitals and unknown characters, through a model that repeats its source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.cases import ALL_KINDS
+from support.scripted import Prefix, ScriptedModel, copying_script
+
+from seq2seq import recipe
+from seq2seq.inference.trained_on import TrainedOn
+from seq2seq.inference.translator import ScoredTranslation, Translator
+from seq2seq.recipe.text import Protect
+from seq2seq.search import Constraints
+from seq2seq.text.tokenizer import Tokenizers, train_tokenizers
+
+WORDS = "ein Hund läuft über die grüne Wiese und zwei Kinder spielen am Wasser".split()
+LINE = "zwei Kinder spielen am Wasser."
+
+
+@pytest.fixture(scope="module")
+def tokenizers() -> Tokenizers:
+    rng = np.random.default_rng(0)
+    lines = [" ".join(rng.choice(WORDS, size=rng.integers(3, 9))) + "." for _ in range(400)]
+    return train_tokenizers(recipe.Tokenizer(vocab_size=44), [*lines, *["Zwei a, b"] * 9], lines)
+
+
+def looking_where_it_reads(source: Prefix, prefix: Prefix) -> np.ndarray:
+    weights = np.zeros(len(source), dtype=np.float32)
+    weights[min(len(prefix), len(source) - 1)] = 1.0
+    return weights
+
+
+Made = Callable[..., Translator]
+
+
+@pytest.fixture
+def copier(tokenizers: Tokenizers) -> Made:
+    def made(
+        text: recipe.Text | None = None, *, attention: bool = True, most: int | None = None
+    ) -> Translator:
+        model = ScriptedModel(
+            tokenizers.target.size,
+            copying_script(tokenizers.target.size),
+            looking_where_it_reads if attention else None,
+        )
+        return Translator(
+            model,
+            tokenizers,
+            recipe.Translation(),
+            attention=attention,
+            text=text or recipe.Text(),
+            trained_on=TrainedOn(sentences=most, language="de"),
+        )
+
+    return made
+
+
+@pytest.mark.parametrize("attention", [True, False])
+@pytest.mark.parametrize(("span", "_"), ALL_KINDS)
+def test_each_kind_comes_back_where_it_was(
+    copier: Made, span: str, _: str, attention: bool
+) -> None:
+    lines = [f"zwei Kinder {span} spielen am Wasser.", f"{span} {LINE}", f"zwei Kinder {span}"]
+    assert copier(attention=attention).translate(lines) == lines
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "<p>zwei <b>Kinder <i>spielen</i></b> am <br/>Wasser</p>",
+        "{a}{b} zwei {a} Kinder {a}",
+        "%s",
+        "😀 ✓ https://a.example/",
+        "<b></b>",
+        "zwei Kinder ☃☃ spielen ж",
+        "<b>%s</b> zwei Kinder <u>spielen {x}</u>",
+    ],
+)
+def test_lines_with_several(copier: Made, line: str) -> None:
+    assert copier().translate([line, "zwei Kinder"]) == [line, "zwei Kinder"]
+
+
+def test_a_line_of_several_sentences(copier: Made) -> None:
+    line = f"{LINE} {{a}} {LINE} <b>{LINE}</b> https://a.example/x?y. {LINE}"
+    assert copier(most=1).translate([line]) == [line]
+
+
+def test_capitals_come_back_as_capitals(copier: Made) -> None:
+    (found,) = copier().translate_nbest(["ZWEI KINDER SPIELEN {a} ÜBER WASSER."])[0]
+    assert found.text == "ZWEI KINDER SPIELEN {a} ÜBER WASSER."
+    assert "".join(found.tokens) == "▁Zwei▁Kinder▁spielen▁{a}▁über▁Wasser.".replace(
+        "▁Zwei", "▁Zwei"
+    )
+
+
+def test_what_the_recipe_does_not_name_is_read(copier: Made) -> None:
+    text = recipe.Text(capitals=False, protect=Protect(kinds=("url",), patterns=(r"Kinder \w+",)))
+    translator = copier(text)
+    (found,) = translator.translate_nbest(["zwei Kinder spielen %s https://a.example/x"])[0]
+    assert "▁Kinder spielen" in found.tokens
+    assert "▁https://a.example/x" in found.tokens
+    assert "%s" not in found.text  # the tokenizer cannot spell it, and nothing else keeps it
+    assert [note.kind for note in found.notes] == ["unknown"]
+
+
+def test_unknown_characters_are_told(copier: Made) -> None:
+    found = [
+        one[0] for one in copier().translate_nbest(["zwei Kinder ☃", "zwei żółty Kinder", LINE])
+    ]
+    assert [one.text for one in found] == ["zwei Kinder ☃", "zwei żółty Kinder", LINE]
+    assert [[note.text for note in one.notes] for one in found[1:]] == [
+        ["characters that the model does not know (ż, ó, ł, y) were taken over as they are"],
+        [],
+    ]
+
+
+def in_detail(translator: Translator, line: str) -> ScoredTranslation:
+    options = replace(translator.search_options, attention=True)
+    return translator.translate_nbest([line], options=options)[0][0]
+
+
+@pytest.mark.parametrize("line", ["zwei {a} Kinder <b>spielen</b> am {b}.", f"{LINE} %s {LINE}"])
+def test_details_are_of_the_line_as_it_is(copier: Made, line: str) -> None:
+    found = in_detail(copier(most=1), line)
+    assert "".join(found.tokens).replace("▁", " ").strip() == found.text == line
+    assert found.source_tokens == found.tokens
+    assert sum(found.token_log_probs) == pytest.approx(found.log_prob)
+    assert len(found.token_log_probs) == len(found.tokens) + 1
+    assert found.attention is not None
+    assert found.attention.shape == (len(found.tokens) + 1, len(found.source_tokens) + 1)
+    assert found.attention.sum(axis=1) == pytest.approx(1.0)
+    assert found.alignment == [(i, i) for i in range(len(line.split()))]
+
+
+def test_scores_are_those_of_the_line_without_spans(copier: Made) -> None:
+    translator = copier()
+    (plain,), (with_span,) = translator.translate_nbest([LINE, f"zwei %s{LINE[4:]}"])
+    assert (plain.score, plain.log_prob) == (with_span.score, with_span.log_prob)
+
+
+def test_a_span_that_a_prefix_brought_does_not_come_twice(
+    copier: Made, tokenizers: Tokenizers
+) -> None:
+    constraints = [Constraints(prefix="a, b"), Constraints()]
+    text = recipe.Text(protect=Protect(kinds=(), patterns=("a, b",)))
+    lines = ["a, b zwei Kinder", "a, b zwei Kinder"]
+    found = copier(text).translate(lines, constraints=constraints)
+    assert [one.count("a, b") for one in found] == [1, 1]
+
+
+def test_truncated_lines_keep_their_spans(copier: Made) -> None:
+    translator = copier()
+    translator.longest = 4
+    (found,) = translator.translate(["zwei Kinder spielen am Wasser %s"], long="truncate")
+    assert found.endswith(" %s")
