@@ -1,4 +1,4 @@
-"""Lines in capitals, and Words Like These: read as if they were written as usual.
+"""Lines in capitals, in small letters, and Words Like These: read as if written as usual.
 
 A model has hardly seen capitals and splits them into letters. How a word is usually written is
 asked of the tokenizer: its pieces have the probabilities of the training text, so the form of the
@@ -13,6 +13,8 @@ from collections.abc import Callable
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _LEAST = 2.5  # how much likelier (log-probability) another form must be in a line that has both
 _LETTERS = 4  # of a line with fewer than these nobody can tell
+_FIRST = 15.0  # less likely than this, the first word's capital is one that no text has had
+_QUIET = 3  # words, all in small letters, from which on it is a sentence without its capital
 _TITLE = 4  # words, all with a capital, from which on it is a headline
 _SHARP = {"ß": "ẞ"}  # capitals of one letter where Python has two
 
@@ -32,27 +34,28 @@ def capitals(text: str) -> str:
 
 
 def as_usual(text: str, score: Score) -> str:
-    """The text with each word that is in capitals, or all words of a headline, as usual.
+    """The text with words in capitals, a headline, or a line all in small letters as usual.
 
     No letter becomes two, so that all stands where it stood.
     """
     words = _WORD.findall(text)
     loud = is_in_capitals(text)
     headline = not loud and len(words) >= _TITLE and all(word[0].isupper() for word in words)
-    if not (loud or headline or any(len(word) > 1 and word.isupper() for word in words)):
+    quiet = len(words) >= _QUIET and text.islower()
+    if not (loud or headline or quiet or any(len(word) > 1 and word.isupper() for word in words)):
         return text
     begin = next((match.start() for match in _WORD.finditer(text)), 0)
 
     def usual(match: re.Match[str]) -> str:
-        word = match[0]
-        if not (loud or headline) and (len(word) == 1 or not word.isupper()):
+        word, is_first = match[0], match.start() == begin
+        if not (loud or headline or quiet) and (len(word) == 1 or not word.isupper()):
             return word
-        capitalized = word[0] + word[1:].lower()
-        forms = [capitalized] if match.start() == begin else [word.lower(), capitalized]
+        capitalized = _capital(word[0]) + word[1:].lower()
+        forms = [capitalized] if is_first or quiet else [word.lower(), capitalized]
         best = max(forms, key=score)
         if len(best) != len(word):  # a letter without a single small one
             return word
-        least = 0.0 if loud or headline else _LEAST
+        least = -_FIRST if quiet and is_first else 0.0 if loud or headline else _LEAST
         return best if score(best) >= score(word) + least else word
 
     return _WORD.sub(usual, text)

@@ -34,6 +34,9 @@ def score(word: str) -> float:
         ("The Dog In Germany", "The dog in Germany"),
         ("The Dog", "The Dog"),  # two words are no headline
         ("the dog in Germany", "the dog in Germany"),
+        ("the dog in germany", "The dog in Germany"),
+        ("dog in", "dog in"),  # two words are no sentence
+        ("dog in a", "dog in a"),  # "Dog" is a word that the text has not
         ("A1 B2", "A1 B2"),
         ("", ""),
     ],
