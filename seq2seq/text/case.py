@@ -32,6 +32,11 @@ def capitals(text: str) -> str:
     return "".join(map(_capital, text))
 
 
+def title(text: str) -> str:
+    """The text with a capital at the beginning of each word."""
+    return _WORD.sub(lambda match: _capital(match[0][0]) + match[0][1:], text)
+
+
 def as_usual(text: str, score: Score) -> str:
     """The text with each word that is in capitals, or all words of a headline, as usual."""
     words = _WORD.findall(text)

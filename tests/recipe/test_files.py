@@ -227,8 +227,8 @@ def test_all_problems_at_once_in_plain_words() -> None:
         "  training.validation: must be a table, not 3\n"
         "  training.early_stopping.metric: unknown value 'bleuu' (did you mean 'bleu'?); "
         "allowed: loss, bleu\n"
-        "  x: unknown key; allowed: name, seed, data, cleaning, tokenizer, model, training, "
-        "translation"
+        "  x: unknown key; allowed: name, seed, data, cleaning, text, tokenizer, model, "
+        "training, translation"
     )
 
 
@@ -329,6 +329,17 @@ def test_all_problems_at_once_in_plain_words() -> None:
             "cleaning.duplicates = false",
         ),
         (
+            "data.stream = true\ntext.augment.words = 0.1\n"
+            "training = {epochs = 'none', updates = 9, validation = {every = 3}}",
+            "text.augment adds to training pairs that are stored: data.stream needs all its shares "
+            "to be 0.0",
+        ),
+        (
+            "text.augment.word = 0.1",
+            "text.augment.word: unknown key (did you mean 'words'?); allowed: upper, title, lower, "
+            "no_stop, typos, words",
+        ),
+        (
             "translation.source_language = 'German'",
             "translation.source_language: must be two or three small letters, such as 'de', not "
             "'German'",
@@ -340,8 +351,8 @@ def test_all_problems_at_once_in_plain_words() -> None:
         ("data = []", "data: must be a table, not an empty list"),
         (
             '"a.b" = 1',
-            '"a.b": unknown key; allowed: name, seed, data, cleaning, tokenizer, model, training, '
-            "translation",
+            '"a.b": unknown key; allowed: name, seed, data, cleaning, text, tokenizer, model, '
+            "training, translation",
         ),
         (
             "name = '" + "n" * 50 + " " + "n" * 50 + "'",
