@@ -172,6 +172,8 @@ class PreparedData:
         for key in left_out(recipe.tokenizer):  # this asks for nothing
             wanted["tokenizer"][key] = here["tokenizer"].get(key)
         here = {**here, "data": dict(here["data"])}
+        for tables in (here, wanted):
+            tables.pop("seed", None)  # another one may train on the same pairs
         for split in SPLITS:
             if wanted["data"].get(split) is None:
                 here["data"][split] = None
@@ -268,7 +270,8 @@ def value_in_words(value: Any) -> str:
 def data_tables(recipe: Recipe) -> dict[str, Any]:
     """Takes from a recipe the tables that determine the prepared data, as plain values.
 
-    Subword sampling, and how corpora are mixed, are left out: that happens in training.
+    Subword sampling, and how corpora are mixed, are left out: that happens in training. So is what
+    adds no pairs.
     """
     tables = recipe.model_dump(mode="json", include={"data", "cleaning", "tokenizer"})
     del tables["tokenizer"]["sampling"]
@@ -286,6 +289,9 @@ def data_tables(recipe: Recipe) -> dict[str, Any]:
     if recipe.data.train is not None and isinstance(recipe.data.train, tuple):
         for part in data["train"]:
             del part["weight"], part["label"]
+    if shares := recipe.text.augment.shares:
+        tables |= {f"text.augment.{kind}": share for kind, share in shares.items()}
+        tables["seed"] = recipe.seed
     return tables
 
 

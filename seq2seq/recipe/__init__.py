@@ -61,6 +61,8 @@ class Recipe(Section):
                 self.translation.coverage > 0 and self.model.decoder.attention == "none"
             ),
             f"data.stream has no epochs: it needs {', '.join(wanted)}": streamed and bool(wanted),
+            "text.augment adds to training pairs that are stored: data.stream needs all its shares "
+            "to be 0.0": streamed and bool(self.text.augment.shares),
             "cleaning.duplicates would remember every pair of a stream: data.stream needs "
             "cleaning.duplicates = false": streamed and self.cleaning.duplicates,
         }

@@ -1,4 +1,4 @@
-"""The section ``text`` of a recipe: what of a line must come out as it went in."""
+"""The section ``text``: what of a line must come out as it went in, and what training adds."""
 
 from __future__ import annotations
 
@@ -45,8 +45,33 @@ class Protect(Section):
     patterns: Annotated[tuple[Pattern, ...], Field(strict=False, max_length=100)] = ()
 
 
+Share = Annotated[float, Field(ge=0.0, le=0.5)]
+
+
+class Augment(Section):
+    """Pairs that ``prepare`` adds to the training pairs, each kind so many for each of those.
+
+    ``upper``, ``title`` and ``lower`` have both sides in capitals, Like This, or in lower case;
+    ``no_stop`` has neither side's full stop, ``typos`` a typing error in the source. ``words`` are
+    words and phrases of two with their translations, as an alignment of the training pairs has
+    them.
+    """
+
+    upper: Share = 0.0
+    title: Share = 0.0
+    lower: Share = 0.0
+    no_stop: Share = 0.0
+    typos: Share = 0.0
+    words: Share = 0.0
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The kinds that add pairs, with their shares."""
+        return {kind: share for kind, share in self.model_dump().items() if share}
+
+
 class Text(Section):
-    """What of a line must survive its translation.
+    """What of a line must survive its translation, and what training is to see besides.
 
     With ``capitals`` a line in capitals is read as it is usually written, and its translation is in
     capitals again.
@@ -54,3 +79,4 @@ class Text(Section):
 
     capitals: bool = True
     protect: Protect = Protect()
+    augment: Augment = Augment()

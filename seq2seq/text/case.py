@@ -33,6 +33,11 @@ def capitals(text: str) -> str:
     return "".join(map(_capital, text))
 
 
+def title(text: str) -> str:
+    """The text with a capital at the beginning of each word."""
+    return _WORD.sub(lambda match: _capital(match[0][0]) + match[0][1:], text)
+
+
 def as_usual(text: str, score: Score) -> str:
     """The text with words in capitals, a headline, or a line all in small letters as usual.
 

@@ -1,9 +1,9 @@
 """From a corpus to a folder that training reads: clean, train the tokenizer, tokenize, store.
 
 The input is read once. Where the recipe names a tokenizer, each batch is cleaned and tokenized in
-one go. Where one is trained, or validation pairs are held out, the cleaned pairs go to a raw Arrow
-file first, which is then tokenized. Nothing but the memory of repeated pairs (8 bytes a pair, if
-the recipe asks for it) grows with the corpus.
+one go. Where one is trained, validation pairs are held out, or training pairs are added, the
+cleaned pairs go to a raw Arrow file first, which is then tokenized. Nothing but the memory of
+repeated pairs (8 bytes a pair, if the recipe asks for it) grows with the corpus.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from seq2seq.data.dataset import (
     write_manifest,
 )
 from seq2seq.data.mixture import NamedSource, sources_of
+from seq2seq.data.preparing.augment import augment
 from seq2seq.data.preparing.held_out import count_repeated, hold_out
 from seq2seq.data.preparing.statistics import PrepareReport, Seen, SplitCount, peak_memory
 from seq2seq.data.preparing.worker import Result, Work
@@ -171,6 +172,8 @@ class _Preparation:
         self._raw = folder / "raw"
         self._processes = processes
         self._progress = progress
+        self._shares = recipe.text.augment.shares
+        self._added = set[int]()  # batches of the training file whose pairs are no corpus's own
 
     def run(self, sources: dict[str, tuple[NamedSource, ...]]) -> None:
         """Reads, trains, tokenizes, and describes the result."""
@@ -179,7 +182,7 @@ class _Preparation:
         options = self._recipe.tokenizer
         if self._recipe.data.stream is not None:
             counts = self._prepare_stream(sources)
-        elif "val" in sources and (options.model or options.source_model):
+        elif "val" in sources and (options.model or options.source_model) and not self._shares:
             tokenizers = self._tokenizers((), ())
             counts = [self._read(*one, tokenizers) for one in sources.items()]
         else:
@@ -188,6 +191,10 @@ class _Preparation:
             if "val" not in sources:
                 self._progress.start("holding out pairs for val", None)
                 counts.insert(1, hold_out(counts[0], self._raw, self._recipe.data.held_out))
+                self._progress.finish()
+            if self._shares:
+                self._progress.start("adding to train (text.augment)", None)
+                self._added = augment(counts[0], self._raw, self._shares, self._recipe.seed)
                 self._progress.finish()
             tokenizers = self._tokenizers(*self._columns(counts[0]))
             for count in counts:
@@ -291,9 +298,10 @@ class _Preparation:
             writer(output, SCHEMA) as prepared,
             self._worked(batches, Work(None, tokenizers), self._processes) as results,
         ):
-            for batch, _ in results:
+            for number, (batch, _) in enumerate(results):
                 prepared.write_batch(batch)
-                count.tokenized(batch, tokenizers)
+                added = count.split == "train" and number in self._added
+                count.tokenized(batch, tokenizers, added=added)
                 self._progress.advance(batch.num_rows)
         self._progress.finish()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,15 @@ class Side:
 
 
 @dataclass(frozen=True)
+class Added:
+    """Pairs that a kind of ``text.augment`` has added, of those that its share asks for."""
+
+    kind: str
+    pairs: int
+    asked: int
+
+
+@dataclass(frozen=True)
 class Corpus:
     """Pairs that were read together: a split, or one of the corpora of the training split."""
 
@@ -73,6 +82,7 @@ class Corpus:
     replaced_line: int | None  # the line of the first of them
     examples: tuple[tuple[str, str], ...] = ()  # the first kept pairs, cut where they are long
     held_out: int = 0  # pairs that became validation pairs (train only)
+    added: tuple[Added, ...] = ()  # by text.augment (train only); they are among the kept ones
 
     def doubts(self) -> Iterator[str]:
         """What in the first pairs looks as if something else had been meant."""
@@ -145,6 +155,12 @@ class PrepareReport:
                 )
             for name, corpus in split.parts():
                 yield from (f"{printable(name)}: {words}" for words in corpus.doubts())
+            for one in split.added:
+                if one.asked and not one.pairs:
+                    yield (
+                        f"text.augment.{one.kind} added no pairs: nothing in the training pairs "
+                        "allows it (words: words that are repeated, with spaces between them)"
+                    )
             if split.name == "val" and is_unspaced(target for _, target in split.examples):
                 yield (
                     "the target has no spaces between words, so that validation's BLEU (13a) takes "
@@ -190,11 +206,14 @@ def report_table(report: PrepareReport) -> Group:
     from rich.text import Text
 
     held_out = any(split.held_out for split in report.splits)
-    columns = ("", "lines read", "dropped", *(["held out"] if held_out else []), "kept")
+    added = any(split.added for split in report.splits)
+    more = [name for name, there in (("held out", held_out), ("added", added)) if there]
+    columns = ("", "lines read", "dropped", *more, "kept")
     pairs = Table(*columns, title="Pairs", title_justify="left")
     dropped = Table("split", "rule", "dropped", "first at line", title="Dropped by each rule")
+    new = Table("split", "kind", "added", "asked for", title="Added by [text.augment]")
     tokens = Table("", "tokens", "unknown", "p50", "p90", "p99", "longest", title="Tokens a line")
-    for table, texts in ((pairs, 1), (dropped, 2), (tokens, 1)):
+    for table, texts in ((pairs, 1), (dropped, 2), (new, 2), (tokens, 1)):
         table.title_justify = "left"
         for column in table.columns[texts:]:
             column.justify = "right"
@@ -203,12 +222,17 @@ def report_table(report: PrepareReport) -> Group:
         for name, counted in names:
             drops = sum(one.count for one in counted.dropped)
             held = [counted.held_out] if held_out else []
-            figures = (counted.read, drops, *held, counted.kept)
+            there = [sum(one.pairs for one in counted.added)] if added else []
+            figures = (counted.read, drops, *held, *there, counted.kept)
             pairs.add_row(Text(printable(name)), *(f"{figure:,}" for figure in figures))
         for name, counted in split.parts():
             for one in counted.dropped:
                 dropped.add_row(
                     Text(printable(name)), one.rule, f"{one.count:,}", f"{one.first_line:,}"
+                )
+            for extra in counted.added:
+                new.add_row(
+                    Text(printable(name)), extra.kind, f"{extra.pairs:,}", f"{extra.asked:,}"
                 )
         for name, side in (("source", split.source), ("target", split.target)):
             lengths = (side.p50, side.p90, side.p99, side.longest)
@@ -223,7 +247,7 @@ def report_table(report: PrepareReport) -> Group:
         for name, counted in split.parts():
             for source, target in counted.examples[: None if split.name.startswith("train") else 1]:
                 read.add_row(*map(Text, (printable(name), source, target)))
-    tables = (table for table in (read, pairs, dropped, tokens) if table.row_count)
+    tables = (table for table in (read, pairs, dropped, new, tokens) if table.row_count)
     return Group(*tables, *map(Text, _notes(report)))
 
 
@@ -362,6 +386,14 @@ class Seen:
         return sum(run.size for run in self._runs)
 
 
+def _sums(corpora: Iterable[Corpus]) -> Iterator[Added]:
+    """What was added to all corpora, by kind."""
+    kinds = dict.fromkeys(one.kind for corpus in corpora for one in corpus.added)
+    for kind in kinds:
+        found = [one for corpus in corpora for one in corpus.added if one.kind == kind]
+        yield Added(kind, sum(one.pairs for one in found), sum(one.asked for one in found))
+
+
 @dataclass
 class CorpusCount:
     """What is known of a corpus so far, as in ``Corpus``."""
@@ -375,6 +407,14 @@ class CorpusCount:
     replaced_line: int | None = None
     examples: list[tuple[str, str]] = field(default_factory=list)
     held_out: int = 0
+    added: dict[str, tuple[int, int]] = field(default_factory=dict)  # of each kind, and asked for
+
+    def add(self, pairs: dict[str, int]) -> None:
+        """Counts pairs that were added, of each kind."""
+        for kind, count in pairs.items():
+            there, asked = self.added[kind]
+            self.added[kind] = there + count, asked
+            self.kept += count
 
     def result(self) -> Corpus:
         """Sums up."""
@@ -387,6 +427,7 @@ class CorpusCount:
             self.replaced_line,
             tuple(self.examples),
             self.held_out,
+            tuple(Added(kind, *counts) for kind, counts in self.added.items()),
         )
 
     def note(self, batch: pa.RecordBatch) -> None:
@@ -456,8 +497,10 @@ class SplitCount:
         self.counts[-1].drops.add(DUPLICATES, first_line, len(repeated))
         return batch.filter(pa.array(first_times))
 
-    def tokenized(self, batch: pa.RecordBatch, tokenizers: Tokenizers) -> None:
-        """Counts the pieces of the next batch, of ``SCHEMA``."""
+    def tokenized(
+        self, batch: pa.RecordBatch, tokenizers: Tokenizers, *, added: bool = False
+    ) -> None:
+        """Counts the pieces of the next batch, of ``SCHEMA``; of added pairs not the sentences."""
         models = (tokenizers.source, tokenizers.target)
         for number, (counter, by) in enumerate(zip(self.counters, models, strict=True)):
             ids, lengths = flat_ids(batch.column(number))
@@ -465,7 +508,8 @@ class SplitCount:
             if (unknown := np.flatnonzero(ids == UNK)).size:
                 counter.note_unspelled(batch.column(2 + number), lengths, unknown, by)
         self.counters[1].note_rewritten(batch.column("target"), tokenizers.target)
-        self.sentences.add(batch.column("source"))
+        if not added:
+            self.sentences.add(batch.column("source"))
 
     def check(self, *, sample: bool = False) -> None:
         """Sees that there is something in each corpus; a DataError says why there is not.
@@ -503,6 +547,7 @@ class SplitCount:
             next((one.replaced_line for one in corpora if one.replaced), None),
             () if self.several else corpora[0].examples,
             sum(one.held_out for one in corpora),
+            tuple(_sums(corpora)),
             source,
             target,
             tuple(corpora) if self.several else (),
