@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 
 from seq2seq.errors import Seq2SeqError
+from seq2seq.inference.plain import Plain
 from seq2seq.inference.request import BATCHES_A_WINDOW, batches, source_batch
 from seq2seq.inference.results import ScoredTranslation
 from seq2seq.inference.translator import Translator
 from seq2seq.search import Normalization
 from seq2seq.search.greedy import force
+from seq2seq.text.case import as_usual
+from seq2seq.text.sampling import SPACE
+from seq2seq.text.spans import Span, without
 
 Given = str | Sequence[str]
 """A translation: its text, or its pieces."""
@@ -25,7 +31,7 @@ class Scorer:
 
     A source is never cut. A translation that is given as text is split into pieces anew, though a
     search may have found it in others; given by its pieces, it has the score that the search
-    reported.
+    reported. Spans that a translation takes over from its source are left out of both.
 
     Normalization and coverage are the recipe's where they are None; ``batch_size`` are the most
     translations scored at once, and ``attention`` says whether their attention is wanted. A model
@@ -58,11 +64,15 @@ class Scorer:
 
     def _window(self, pairs: Sequence[tuple[str, Given]]) -> list[ScoredTranslation]:
         tokenizers, options = self.translator.tokenizers, self.translator.search_options
-        sources = tokenizers.source.encode([source for source, _ in pairs])
-        targets = [self._ids(target) for _, target in pairs]
+        plains = self.translator.plain.read([source for source, _ in pairs])
+        sources = [plain.row for plain in plains]
+        targets = [
+            self._ids(self._as_found(target, plain))
+            for (_, target), plain in zip(pairs, plains, strict=True)
+        ]
         texts = [
-            target if isinstance(target, str) else tokenizers.target.decode([ids])[0]
-            for (_, target), ids in zip(pairs, targets, strict=True)
+            self._text(target, ids, plain)
+            for (_, target), ids, plain in zip(pairs, targets, plains, strict=True)
         ]
         found = [ScoredTranslation(text, 0.0, 0.0, False) for text in texts]
         lengths = [
@@ -83,6 +93,30 @@ class Scorer:
                 found[i] = ScoredTranslation.of(texts[i], one, one.score, pieces=pieces)
         return found
 
+    def _text(self, target: Given, ids: Sequence[int], plain: Plain) -> str:
+        if isinstance(target, str):
+            return target
+        return (
+            _joined(target)
+            if plain.left_out
+            else self.translator.tokenizers.target.decode([ids])[0]
+        )
+
+    def _as_found(self, target: Given, plain: Plain) -> Given:
+        """A translation as a search found it: without its source's spans, in the usual case."""
+        if not plain.left_out and not plain.capitals:
+            return target
+        text, spans = target if isinstance(target, str) else _joined(target), []
+        wanted = Counter(one.span.text for one in plain.left_out)
+        pattern = "|".join(map(re.escape, sorted(wanted, key=len, reverse=True)))
+        kinds = {one.span.text: one.span.kind for one in plain.left_out}
+        for match in re.finditer(pattern, text) if pattern else ():
+            if wanted[match[0]]:
+                wanted[match[0]] -= 1
+                spans.append(Span(match.start(), match[0], kinds[match[0]]))
+        text, _ = without(text, spans)
+        return as_usual(text, self.translator.tokenizers.target.score) if plain.capitals else text
+
     def _ids(self, target: Given) -> list[int]:
         if isinstance(target, str):
             return self.translator.tokenizers.target.encode([target])[0]
@@ -98,6 +132,10 @@ class Scorer:
     def _id_of(self) -> dict[str, int]:
         vocabulary = self.translator.tokenizers.target.vocabulary
         return {piece: number for number, piece in enumerate(vocabulary)}
+
+
+def _joined(pieces: Sequence[str]) -> str:
+    return "".join(pieces).replace(SPACE, " ").removeprefix(" ")
 
 
 def perplexity(log_prob: float, tokens: int) -> float:

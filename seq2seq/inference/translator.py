@@ -89,7 +89,7 @@ class Translator:
         self.has_attention = attention
         self.has_shortlist = shortlist
         self.warns = warns
-        self._plain = PlainReader(tokenizers.source, text)
+        self.plain = PlainReader(tokenizers.source, text)
         self.trained_on = trained_on
         self.longest = min(options.max_source, trained_on.longest or options.max_source)
 
@@ -252,7 +252,7 @@ class Translator:
         """Translates some lines of many, the first of them with the number ``first_line``."""
         if self.has_shortlist:
             check_without_texts(constraints or (), first_line)
-        reader = Reader(self._plain, self.longest, self.trained_on, request.long)
+        reader = Reader(self.plain, self.longest, self.trained_on, request.long)
         read = reader.read(lines, constraints, first_line)
         segments = [segment for line in read for segment in line.segments]
         table = self._table if constraints and any(constraints) else None

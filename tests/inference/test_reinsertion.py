@@ -11,6 +11,7 @@ from support.cases import ALL_KINDS
 from support.scripted import Prefix, ScriptedModel, copying_script
 
 from seq2seq import recipe
+from seq2seq.inference.scoring import Scorer
 from seq2seq.inference.trained_on import TrainedOn
 from seq2seq.inference.translator import ScoredTranslation, Translator
 from seq2seq.recipe.text import Protect
@@ -140,6 +141,18 @@ def test_scores_are_those_of_the_line_without_spans(copier: Made) -> None:
     translator = copier()
     (plain,), (with_span,) = translator.translate_nbest([LINE, f"zwei %s{LINE[4:]}"])
     assert (plain.score, plain.log_prob) == (with_span.score, with_span.log_prob)
+
+
+@pytest.mark.parametrize(
+    "line", ["zwei {a} Kinder <b>spielen</b> am Wasser.", "zwei Kinder ☃", "%s", "ZWEI KINDER"]
+)
+def test_a_translation_found_has_the_score_that_is_computed_of_it(copier: Made, line: str) -> None:
+    translator = copier()
+    (found,) = translator.translate_nbest([line])[0]
+    scorer = Scorer(translator)
+    for given in (found.text, found.tokens):
+        (scored,) = scorer.score([(line, given)])
+        assert scored.log_prob == pytest.approx(found.log_prob)
 
 
 def test_a_span_that_a_prefix_brought_does_not_come_twice(
