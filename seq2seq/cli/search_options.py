@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
+from seq2seq.cli import console
 from seq2seq.cli.options import OptionGroup, Threads, check_choice, excludes, flag, needs, option
 from seq2seq.errors import Seq2SeqError, number_of
 
 if TYPE_CHECKING:
+    from seq2seq.inference.glossary import Glossary, GlossaryReport
     from seq2seq.inference.pool import TranslatorPool
     from seq2seq.inference.translator import Translator
     from seq2seq.search import Normalization, SearchOptions
@@ -202,6 +204,36 @@ class Lengths(OptionGroup):
             "sentences), truncate or keep.  [default: the recipe's]",
         ),
     ] = None
+
+
+@dataclass(frozen=True)
+class Terminology(OptionGroup):
+    """What translations must look like."""
+
+    glossary: Annotated[
+        str | None,
+        option(
+            "FILE",
+            "Translate terms as a file says: a term, a tab and its translation in each line, or "
+            "several forms of it with | between them. Lines with terms have a beam of 10 or more.",
+        ),
+    ] = None
+
+    def load(self) -> Glossary | None:
+        """Reads the glossary."""
+        if self.glossary is None:
+            return None
+        from seq2seq.inference.glossary import Glossary
+
+        return Glossary.load(self.glossary)
+
+    def report(self, *, verbose: bool = False) -> GlossaryReport | None:
+        """What counts the terms that are met, if there are any; ``verbose``: tells of others."""
+        if self.glossary is None:
+            return None
+        from seq2seq.inference.glossary import GlossaryReport
+
+        return GlossaryReport(console.warn if verbose else None)
 
 
 @dataclass(frozen=True)
