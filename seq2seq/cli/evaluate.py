@@ -58,6 +58,7 @@ def evaluate(
 
     The scores are sacreBLEU's BLEU, chrF and TER, with their signatures.
     """
+    from seq2seq.inference.glossary import GlossaryReport
     from seq2seq.inference.request import request_and_constraints
     from seq2seq.inference.results import Warnings, best_translation, warned
 
@@ -65,7 +66,7 @@ def evaluate(
     scoring.check()  # not only after an hour of translating
     needs(n_best, "--n-best", sampled.mbr, "--mbr NAME")
     excludes(n_best, "--n-best", sampled.sample, "--sample")
-    glossary, report = terminology.load(), terminology.report()
+    glossary, report = terminology.load(), GlossaryReport()
     sources, references, inputs = _test_set(model, source, reference)
     if output is not None:
         more = [] if terminology.glossary is None else [terminology.glossary]
@@ -91,13 +92,12 @@ def evaluate(
             shown.start("translating", len(sources))
             found = translator.run(sources, request, advance=shown.advance)
             for number, several in enumerate(warned(found, Warnings(console.warn)), start=1):
-                if report is not None:
-                    report.add(number, best_translation(several).terms)
+                report.add(number, best_translation(several).terms)
                 translations.append(best_translation(several).text)
                 if file is not None:
                     file.write(translations[-1])
             shown.finish()
-    if report is not None:
+    if glossary is not None:
         console.tell(str(report))
     scoring.show(translations, [references], {"model": model, "beam": options.beam})
 

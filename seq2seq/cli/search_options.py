@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
-from seq2seq.cli import console
 from seq2seq.cli.options import OptionGroup, Threads, check_choice, excludes, flag, needs, option
 from seq2seq.errors import Seq2SeqError, number_of
 
 if TYPE_CHECKING:
-    from seq2seq.inference.glossary import Glossary, GlossaryReport
+    from seq2seq.inference.glossary import Glossary
     from seq2seq.inference.pool import TranslatorPool
     from seq2seq.inference.translator import Translator
     from seq2seq.search import Normalization, SearchOptions
@@ -226,14 +225,6 @@ class Terminology(OptionGroup):
         from seq2seq.inference.glossary import Glossary
 
         return Glossary.load(self.glossary)
-
-    def report(self, *, verbose: bool = False) -> GlossaryReport | None:
-        """What counts the terms that are met, if there are any; ``verbose``: tells of others."""
-        if self.glossary is None:
-            return None
-        from seq2seq.inference.glossary import GlossaryReport
-
-        return GlossaryReport(console.warn if verbose else None)
 
 
 @dataclass(frozen=True)

@@ -204,6 +204,7 @@ def translate(
     n lines in, n lines out, in the same order and in constant memory. In a terminal it prompts for
     lines until Ctrl-D.
     """
+    from seq2seq.inference.glossary import GlossaryReport
     from seq2seq.inference.request import request_and_constraints
     from seq2seq.inference.results import Warnings, best_translation
 
@@ -211,7 +212,8 @@ def translate(
     written.check(running.models(model), source, *constrained.files)
     format_ = written.format_of(sampled)
     count = constrained.check(source)
-    glossary, report = constrained.load(), constrained.report(verbose=written.verbose)
+    glossary = constrained.load()
+    report = GlossaryReport(console.warn if written.verbose else None)
     with running.loaded(model) as translator:
         options = options_of(translator.search_options, searching, penalties, sampled, lengths)
         attends = bool(written.alignments or written.attention)
@@ -250,12 +252,11 @@ def translate(
             for number, several in enumerate(found, start=1):
                 write(read.popleft(), several)
                 warnings.add(number, several)
-                if report is not None:
-                    report.add(number, best_translation(several).terms)
+                report.add(number, best_translation(several).terms)
                 if prompts:
                     warnings.finish()
         warnings.finish()
-        if report is not None:
+        if glossary is not None:
             console.tell(str(report))
 
 

@@ -9,12 +9,13 @@ begin, and terms do not overlap. Upper and lower case make no difference, unless
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from seq2seq.errors import DataError, Seq2SeqError, number_of
@@ -25,7 +26,7 @@ from seq2seq.search.constraints.pieces import is_word_character
 from seq2seq.storage.lines import input_lines, name_of
 from seq2seq.text.tokenizer import Tokenizer
 
-_BEGINS_SENTENCE = re.compile(r"(?:^|[.!?…]\W)\W*$")
+_BEGINS_SENTENCE = re.compile(r"(?:^|[.!?…]\W|[。！？])\W*$")
 _HEADER = ["source", "target"]
 _EXACT = "case"
 
@@ -82,15 +83,18 @@ class Glossary:
 
     terms: tuple[Term, ...]
     name: str = "the glossary"
-    _by_key: dict[str, Term] = field(init=False, repr=False, compare=False)
-    _sizes: dict[str, list[int]] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_by_key", {term.key: term for term in self.terms})
+    @cached_property
+    def _by_key(self) -> dict[str, Term]:
+        return {term.key: term for term in self.terms}
+
+    @cached_property
+    def _sizes(self) -> dict[str, list[int]]:
+        """How long terms are, longest first, by their first letter."""
         sizes: dict[str, set[int]] = {}
         for key in self._by_key:
             sizes.setdefault(_folded(key[0]), set()).add(len(key))
-        object.__setattr__(self, "_sizes", {c: sorted(n)[::-1] for c, n in sizes.items()})
+        return {letter: sorted(some, reverse=True) for letter, some in sizes.items()}
 
     @classmethod
     def load(cls, path: str | Path) -> Glossary:
@@ -139,27 +143,27 @@ class Glossary:
         text = _plain(text)
         folded, at = _folded(text), 0
         found: list[Term] = []
-        capital: dict[Term, bool] = {}  # one that comes twice has the same forms both times
+        capital = set()  # what is wanted twice has the same forms both times
         while at < len(text):
             term = self._longest(text, folded, at)
             if term is not None:
                 found.append(term)
-                capital[term] = capital.get(term, False) or _may_be_capital(term, text, at)
+                if _may_be_capital(term, text, at):
+                    capital.add(term.forms)
             at += 1 if term is None else len(term.source)
-        return [Demand(term, term.capital_forms if capital[term] else term.forms) for term in found]
+        return [
+            Demand(one, one.capital_forms if one.forms in capital and not one.exact else one.forms)
+            for one in found
+        ]
 
     def _longest(self, text: str, folded: str, at: int) -> Term | None:
         sizes = self._sizes.get(folded[at])
         if sizes is None or not _may_part(text, at):
             return None
-        for size in sizes:
-            end = at + size
-            if end <= len(text) and _may_part(text, end):
-                term = self._by_key.get(text[at:end])
-                if term is not None and term.is_cased:
-                    return term
-                term = self._by_key.get(folded[at:end])
-                if term is not None and not term.is_cased:
+        for end in (at + size for size in sizes if at + size <= len(text)):
+            for read, is_cased in ((text, True), (folded, False)):
+                term = self._by_key.get(read[at:end])
+                if term is not None and term.is_cased is is_cased and _may_part(text, end):
                     return term
         return None
 
@@ -174,7 +178,7 @@ def _term(columns: Sequence[str], line: int, where: str) -> Term:
     if not columns[0] or not all(forms):
         what = "term" if not columns[0] else "translation"
         raise DataError(f"{where}: a {what} is empty: write one, or leave the line out")
-    return Term(columns[0], forms, columns[2:] in ([_EXACT], [_EXACT.upper()]), line)
+    return Term(columns[0], forms, [*map(str.lower, columns[2:])] == [_EXACT], line)
 
 
 def _may_be_capital(term: Term, text: str, at: int) -> bool:
@@ -213,10 +217,10 @@ class AppliedGlossary:
         glossary.check(target)
         self._find = glossary.find
         self._name = glossary.name
-        self._count: Callable[[str], int] = lru_cache(2**12)(
-            lambda text: len(target.encode([text])[0])
+        self._row: Callable[[str], list[int]] = lru_cache(2**12)(
+            lambda text: target.encode([text])[0]
         )
-        self._most = most
+        self._most = math.inf if most is None else most
 
     def constraints_on(
         self, text: str, constraints: Constraints, line: int
@@ -228,31 +232,26 @@ class AppliedGlossary:
         found = self._find(text)
         if not found:
             return constraints, ()
-        for demand in found:
+        asked = [(constraints.prefix,), *map(forms_of, constraints.forced)]
+        room = self._most - sum(map(self._size, asked))
+        wanted = []
+        for one in found:
             for avoided in constraints.avoided:
-                if any(_times([avoided], form) for form in demand.forms):
+                if any(_times([avoided], form) for form in one.forms):
                     raise Seq2SeqError(
                         f"line {line}: {avoided!r} is to be avoided, but {self._name} translates "
-                        f"{demand.term.source!r} so: leave one of them out"
+                        f"{one.term.source!r} so: leave one of them out"
                     )
-        forced = [phrase for one in constraints.forced for phrase in forms_of(one)]
-        wanted = [one.forms for one in found if not any(_times(one.forms, two) for two in forced)]
-        if self._most is not None:
-            wanted = self._fitting(wanted, constraints, self._most)
+            # A tokenizer that can spell a form may lack its capital.
+            forms = tuple(form for form in one.forms if UNK not in self._row(form))
+            is_forced = any(_times(forms, phrase) for others in asked[1:] for phrase in others)
+            if self._size(forms) <= room and not is_forced:
+                wanted.append(forms)
+                room -= self._size(forms)
         return replace(constraints, forced=(*constraints.forced, *wanted)), tuple(found)
 
-    def _fitting(
-        self, wanted: Sequence[tuple[str, ...]], constraints: Constraints, most: int
-    ) -> list[tuple[str, ...]]:
-        asked = [(constraints.prefix,), *map(forms_of, constraints.forced)]
-        room = most - sum(min(map(self._count, forms)) for forms in asked)
-        kept = []
-        for forms in wanted:
-            needed = min(map(self._count, forms))
-            if needed <= room:
-                kept.append(forms)
-                room -= needed
-        return kept
+    def _size(self, forms: Iterable[str]) -> int:
+        return min(len(self._row(form)) for form in forms)
 
 
 def used_terms(demands: Iterable[Demand], text: str) -> tuple[UsedTerm, ...]:
@@ -272,15 +271,8 @@ def used_terms(demands: Iterable[Demand], text: str) -> tuple[UsedTerm, ...]:
 
 def _times(phrases: Iterable[str], text: str) -> int:
     """How often phrases stand in a text as whole words, of two at a place the longer one."""
-    longest = sorted({_normalized(one) for one in phrases}, key=len, reverse=True)
-    text, at, count = _normalized(text), 0, 0
-    found = re.compile("|".join(map(re.escape, longest)))
-    while match := found.search(text, at):
-        ends = [match.start() + len(one) for one in longest if text.startswith(one, match.start())]
-        end = next((end for end in ends if _may_part(text, end)), None)
-        is_word = end is not None and _may_part(text, match.start())
-        count, at = count + is_word, end if is_word and end else match.start() + 1
-    return count
+    terms = tuple(Term(_normalized(one), ()) for one in phrases)
+    return len(Glossary(terms).find(_normalized(text)))
 
 
 def _normalized(text: str) -> str:
