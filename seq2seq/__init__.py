@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         TrainingError,
     )
     from seq2seq.inference.export import export_model
+    from seq2seq.inference.glossary import Glossary
     from seq2seq.inference.pool import TranslatorPool
     from seq2seq.inference.translator import ScoredTranslation, Translator
     from seq2seq.metrics import Score, corpus_scores
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Constraints",
     "DataError",
+    "Glossary",
     "MissingExtraError",
     "ModelError",
     "Monitor",
@@ -81,6 +83,7 @@ _NAMES = {
     "data.dataset": "PreparedData",
     "errors": "DataError MissingExtraError ModelError RecipeError Seq2SeqError TrainingError",
     "inference.export": "export_model",
+    "inference.glossary": "Glossary",
     "inference.pool": "TranslatorPool",
     "inference.translator": "ScoredTranslation Translator",
     "metrics": "Score corpus_scores",

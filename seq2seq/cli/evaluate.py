@@ -14,6 +14,7 @@ from seq2seq.cli.search_options import (
     RunningMany,
     Sampled,
     Searching,
+    Terminology,
     check_together,
     options_of,
 )
@@ -34,6 +35,7 @@ def evaluate(
     penalties: Penalties,
     sampled: Sampled,
     lengths: Lengths,
+    terminology: Terminology,
     running: RunningMany,
     scoring: Scoring,
     source: Annotated[
@@ -56,6 +58,7 @@ def evaluate(
 
     The scores are sacreBLEU's BLEU, chrF and TER, with their signatures.
     """
+    from seq2seq.inference.glossary import GlossaryReport
     from seq2seq.inference.request import request_and_constraints
     from seq2seq.inference.results import Warnings, best_translation, warned
 
@@ -63,9 +66,11 @@ def evaluate(
     scoring.check()  # not only after an hour of translating
     needs(n_best, "--n-best", sampled.mbr, "--mbr NAME")
     excludes(n_best, "--n-best", sampled.sample, "--sample")
+    glossary, report = terminology.load(), GlossaryReport()
     sources, references, inputs = _test_set(model, source, reference)
     if output is not None:
-        check_output(output, running.models(model), *inputs)
+        more = [] if terminology.glossary is None else [terminology.glossary]
+        check_output(output, running.models(model), *inputs, *more)
     with running.loaded(model) as translator:
         options = options_of(translator.search_options, searching, penalties, sampled, lengths)
         request, _ = request_and_constraints(
@@ -76,6 +81,7 @@ def evaluate(
             batch_size=running.batch_size or 64,
             mbr=sampled.mbr,
             long=lengths.long,
+            glossary=glossary,
         )
         translations: list[str] = []
         # Opened first: an output that cannot be written must not be found out after an hour.
@@ -85,11 +91,14 @@ def evaluate(
         ):
             shown.start("translating", len(sources))
             found = translator.run(sources, request, advance=shown.advance)
-            for several in warned(found, Warnings(console.warn)):
+            for number, several in enumerate(warned(found, Warnings(console.warn)), start=1):
+                report.add(number, best_translation(several).terms)
                 translations.append(best_translation(several).text)
                 if file is not None:
                     file.write(translations[-1])
             shown.finish()
+    if glossary is not None:
+        console.tell(str(report))
     scoring.show(translations, [references], {"model": model, "beam": options.beam})
 
 

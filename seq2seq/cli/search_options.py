@@ -11,6 +11,7 @@ from seq2seq.cli.options import OptionGroup, Threads, check_choice, excludes, fl
 from seq2seq.errors import Seq2SeqError, number_of
 
 if TYPE_CHECKING:
+    from seq2seq.inference.glossary import Glossary
     from seq2seq.inference.pool import TranslatorPool
     from seq2seq.inference.translator import Translator
     from seq2seq.search import Normalization, SearchOptions
@@ -202,6 +203,28 @@ class Lengths(OptionGroup):
             "sentences), truncate or keep.  [default: the recipe's]",
         ),
     ] = None
+
+
+@dataclass(frozen=True)
+class Terminology(OptionGroup):
+    """What translations must look like."""
+
+    glossary: Annotated[
+        str | None,
+        option(
+            "FILE",
+            "Translate terms as a file says: a term, a tab and its translation in each line, or "
+            "several forms of it with | between them. Lines with terms have a beam of 10 or more.",
+        ),
+    ] = None
+
+    def load(self) -> Glossary | None:
+        """Reads the glossary."""
+        if self.glossary is None:
+            return None
+        from seq2seq.inference.glossary import Glossary
+
+        return Glossary.load(self.glossary)
 
 
 @dataclass(frozen=True)

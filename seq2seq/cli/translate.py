@@ -24,6 +24,7 @@ from seq2seq.cli.search_options import (
     RunningMany,
     Sampled,
     Searching,
+    Terminology,
     check_together,
     options_of,
 )
@@ -49,7 +50,7 @@ _REMEDY = (
 
 
 @dataclass(frozen=True)
-class Constrained(OptionGroup):
+class Constrained(Terminology):
     """What translations must look like."""
 
     prefix: Annotated[
@@ -61,13 +62,19 @@ class Constrained(OptionGroup):
         option(
             "FILE",
             "JSON Lines, one line for each line of INPUT, with any of "
-            '{"prefix": "...", "force": ["..."], "avoid": ["..."]}; or an empty line.',
+            '{"prefix": "...", "force": ["..."], "avoid": ["..."]}; or an empty line. A list in '
+            "the place of a phrase to force has alternatives.",
         ),
     ] = None
 
     @property
     def files(self) -> list[str]:
         """The files that are read."""
+        return [*self.by_line, *([self.glossary] if self.glossary is not None else [])]
+
+    @property
+    def by_line(self) -> list[str]:
+        """Those of them that have as many lines as the input."""
         return [file for file in (self.prefix, self.constraints) if file is not None]
 
     def check(self, source: str) -> int | None:
@@ -76,8 +83,8 @@ class Constrained(OptionGroup):
         Returns the number of the input's lines, if it was counted.
         """
         files.check_standard_input(source, *self.files)
-        count = count_lines(source) if self.files else None
-        for file in self.files:
+        count = count_lines(source) if self.by_line else None
+        for file in self.by_line:
             other = count_lines(file)
             if count is not None and other is not None:
                 files.check_counts(source, count, file, other)
@@ -197,13 +204,16 @@ def translate(
     n lines in, n lines out, in the same order and in constant memory. In a terminal it prompts for
     lines until Ctrl-D.
     """
+    from seq2seq.inference.glossary import GlossaryReport
     from seq2seq.inference.request import request_and_constraints
-    from seq2seq.inference.results import Warnings
+    from seq2seq.inference.results import Warnings, best_translation
 
     check_together(searching, penalties, sampled, running)
     written.check(running.models(model), source, *constrained.files)
     format_ = written.format_of(sampled)
     count = constrained.check(source)
+    glossary = constrained.load()
+    report = GlossaryReport(console.warn if written.verbose else None)
     with running.loaded(model) as translator:
         options = options_of(translator.search_options, searching, penalties, sampled, lengths)
         attends = bool(written.alignments or written.attention)
@@ -220,12 +230,13 @@ def translate(
             batch_size=1 if prompts else running.batch_size or 64,
             constraints=(
                 _read_constraints(constrained.constraints, constrained.prefix)
-                if constrained.files
+                if constrained.by_line
                 else None
             ),
             mbr=sampled.mbr,
             long=lengths.long,
             details=attends or format_ != "text",
+            glossary=glossary,
         )
         piped = source == STANDARD or not Path(source).is_file()
         given = _prompted_lines() if prompts else files.read_lines(source, pauses=piped)
@@ -241,9 +252,12 @@ def translate(
             for number, several in enumerate(found, start=1):
                 write(read.popleft(), several)
                 warnings.add(number, several)
+                report.add(number, best_translation(several).terms)
                 if prompts:
                     warnings.finish()
         warnings.finish()
+        if glossary is not None:
+            console.tell(str(report))
 
 
 @contextmanager

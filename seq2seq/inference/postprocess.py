@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from seq2seq.inference.glossary import used_terms
 from seq2seq.inference.reinsertion import PlacedSpan, with_pieces, with_spans
 from seq2seq.inference.request import Request
 from seq2seq.inference.results import Note, ScoredTranslation
@@ -205,6 +206,7 @@ def translations_of(
             # By length, a line may rank higher than one that is made of better segments.
             answers = _different(sorted(answers, key=lambda one: -one.score))
     found = []
+    demands = [demand for segment in line.segments for demand in segment.demands]
     for one in answers:
         pieces = None
         if tokenizers is not None:
@@ -214,6 +216,8 @@ def translations_of(
         if pieces is not None and not request.options.attention:
             hypothesis = replace(hypothesis, attention=None)
         made = ScoredTranslation.of(one.text, hypothesis, one.score, notes, pieces)
+        if demands:
+            made = replace(made, terms=used_terms(demands, one.text))
         found.append(with_pieces(made, one.spans) if pieces is not None and one.spans else made)
     return found
 

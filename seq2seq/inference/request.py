@@ -13,6 +13,7 @@ import numpy as np
 from seq2seq.data.batching import Bounds, length_batches
 from seq2seq.errors import Seq2SeqError, number_of, unknown_name
 from seq2seq.ids import EOS
+from seq2seq.inference.glossary import Glossary
 from seq2seq.recipe import Translation
 from seq2seq.search import (
     Constraints,
@@ -28,6 +29,9 @@ LONG = ("split", "truncate", "keep")
 
 UTILITIES = ("chrf", "bleu")
 """What minimum Bayes risk can choose by."""
+
+# The least beam of a segment with terms of a glossary: what is forced costs quality with less.
+GLOSSARY_BEAM = 10
 
 # Batches of long lines hold fewer of them, so that memory is bounded by the batch size alone.
 _PIECES_A_LINE = 128
@@ -49,6 +53,7 @@ class RequestOptions(TypedDict, total=False):
         long: What is done with a line longer than the model was trained on, one of ``LONG``.
         details: Whether translations carry their tokens (and attention, where ``options`` ask for
             it), and a score that is of the text as it is written, if only one a line is wanted.
+        glossary: How terms are to be translated, wherever they stand.
     """
 
     options: SearchOptions | None
@@ -58,6 +63,7 @@ class RequestOptions(TypedDict, total=False):
     mbr: str | None
     long: str | None
     details: bool
+    glossary: Glossary | None
 
 
 class TranslateOptions(RequestOptions, total=False):
@@ -84,6 +90,7 @@ class Request:
     mbr: str | None = None
     long: str = "split"
     details: bool = False
+    glossary: Glossary | None = None
 
     def __post_init__(self) -> None:
         options = self.options
@@ -106,21 +113,27 @@ class Request:
         """How many lines are read ahead and sorted by length."""
         return self.batch_size * BATCHES_A_WINDOW if self.batch_size > 1 else 1
 
-    @cached_property
-    def search_for(self) -> SearchOptions:
-        """The search's options: several hypotheses may be one text, so a beam gives all it has.
+    def search_for(self, *, terms: bool, attention: bool) -> SearchOptions:
+        """The search's options for segments with ``terms`` of the glossary, or without.
 
-        Asking a beam for more never changes its best.
+        Several hypotheses may be one text, so a beam gives all it has: asking a beam for more never
+        changes its best. With ``attention`` it is seen how translations looked at their sources.
         """
-        options = self.options
-        if options.sampling is None and (options.n_best > 1 or self.mbr is not None):
-            return replace(options, n_best=options.beam)
-        return options
+        return self._searches[terms, attention]
 
     @cached_property
-    def search_with_attention(self) -> SearchOptions:
-        """The same, where it shall be seen how the translation looked at its source."""
-        return replace(self.search_for, attention=True)
+    def _searches(self) -> dict[tuple[bool, bool], SearchOptions]:
+        plain = self.options
+        if plain.sampling is None and (plain.n_best > 1 or self.mbr is not None):
+            plain = replace(plain, n_best=plain.beam)
+        wide = plain
+        if plain.sampling is None and plain.beam < GLOSSARY_BEAM:
+            wide = replace(plain, beam=-(-GLOSSARY_BEAM // plain.groups) * plain.groups)
+        return {
+            (terms, attention): replace(one, attention=attention or one.attention)
+            for terms, one in ((False, plain), (True, wide))
+            for attention in (False, True)
+        }
 
     @property
     def shows_scores(self) -> bool:
@@ -160,6 +173,7 @@ def make_request(
     mbr: str | None = None,
     long: str | None = None,
     details: bool = False,
+    glossary: Glossary | None = None,
 ) -> Request:
     """Puts together what a caller asks for (``RequestOptions``) and what the recipe says."""
     chosen = options or base
@@ -168,7 +182,7 @@ def make_request(
         beam=chosen.beam if beam is None else beam,
         n_best=chosen.n_best if n_best is None else n_best,
     )
-    return Request(chosen, batch_size, mbr, long or recipe.long, details)
+    return Request(chosen, batch_size, mbr, long or recipe.long, details, glossary)
 
 
 def request_and_constraints(
@@ -195,8 +209,15 @@ def check_lines(lines: Iterable[str]) -> None:
         raise Seq2SeqError(f"lines is {type(lines).__name__}; give a list of lines: [line]")
 
 
-def check_without_texts(constraints: Sequence[Constraints], first_line: int) -> None:
+def check_without_texts(
+    constraints: Sequence[Constraints], first_line: int, glossary: Glossary | None = None
+) -> None:
     """Checks that constraints give no text that a shortlist may have no pieces for."""
+    if glossary is not None:
+        raise Seq2SeqError(
+            f"{glossary.name}: a shortlist may lack the pieces of its translations: translate "
+            "without the shortlist"
+        )
     for number, one in enumerate(constraints, start=first_line):
         if one.prefix or one.forced:
             what = "a prefix" if one.prefix else "a forced phrase"

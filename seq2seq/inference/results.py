@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from seq2seq.errors import MissingExtraError, Seq2SeqError
+from seq2seq.inference.glossary import UsedTerm
 from seq2seq.search.model import Floats, Floats32, Hypothesis, Ints
 from seq2seq.storage.atomic import output_file, write_errors
 from seq2seq.storage.settings import place_for_matplotlib
@@ -68,6 +69,7 @@ class ScoredTranslation:
             source tokens + 1); None: the model has no attention, or it was not asked for, or the
             line was split and has thousands of tokens.
         notes: What the reader of the translation should know.
+        terms: The terms of the glossary that stand in the line, and whether they are met.
     """
 
     text: str
@@ -79,6 +81,7 @@ class ScoredTranslation:
     source_tokens: tuple[str, ...] = ()
     attention: Floats32 | None = field(default=None, compare=False, repr=False)
     notes: tuple[Note, ...] = ()
+    terms: tuple[UsedTerm, ...] = ()
 
     @classmethod
     def of(

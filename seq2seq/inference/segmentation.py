@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from seq2seq.errors import printable
+from seq2seq.inference.glossary import AppliedGlossary, Demand
 from seq2seq.inference.plain import Plain, PlainReader
 from seq2seq.inference.results import Note
 from seq2seq.inference.trained_on import NO_LIMITS, TrainedOn
@@ -108,6 +109,7 @@ class Segment:
     left_out: tuple[LeftOut, ...] = ()  # spans, which come into its translation again
     begins: tuple[int, ...] = ()  # how many tokens stand before each
     capitals: bool = False  # the translation shall be in capitals
+    demands: tuple[Demand, ...] = ()  # of the glossary; those to be forced are constraints, too
 
 
 @dataclass(frozen=True)
@@ -126,11 +128,20 @@ class Reader:
     """Reads lines, as segments that a model takes.
 
     ``long`` says what is done with a line that has more than it takes: "split", "truncate" or
-    "keep". Only "split" looks at sentences. ``plain`` takes out what the model shall not read.
+    "keep". Only "split" looks at sentences. ``plain`` takes out what the model shall not read. Each
+    segment is asked for the terms of the ``glossary`` that stand in it.
     """
 
-    def __init__(self, plain: PlainReader, longest: int, trained_on: TrainedOn, long: str) -> None:
+    def __init__(
+        self,
+        plain: PlainReader,
+        longest: int,
+        trained_on: TrainedOn,
+        long: str,
+        glossary: AppliedGlossary | None = None,
+    ) -> None:
         self._plain = plain
+        self._glossary = glossary
         self._tokenizer = plain.tokenizer
         self._longest = longest
         self._trained_on = trained_on
@@ -157,12 +168,20 @@ class Reader:
         whole = Segment(number, row, constraints, capitals=plain.capitals)
         why = "" if self._long == "keep" else self._too_much(plain.text, row)
         if not why:
-            return Line([self._with_spans(whole, plain.text, plain.left_out)], notes)
+            return Line([self._completed(whole, plain.text, plain.left_out)], notes)
         segments, note = self._shortened(whole, plain, why)
         return Line(segments, (*notes, *note))
 
-    def _with_spans(self, segment: Segment, text: str, left_out: Sequence[LeftOut]) -> Segment:
-        """A segment with the spans that were left out of its text."""
+    def _completed(self, segment: Segment, text: str, left_out: Sequence[LeftOut]) -> Segment:
+        """A segment with the spans that were left out of its text, and its terms."""
+        if self._glossary is not None and segment.tokens:
+            read = text
+            if self._long == "truncate" and len(segment.tokens) == self._longest:
+                (read,) = self._tokenizer.decode([segment.tokens])  # the rest is not translated
+            constraints, demands = self._glossary.constraints_on(
+                read, segment.constraints, segment.line
+            )
+            segment = replace(segment, constraints=constraints, demands=demands)
         if not left_out:
             return segment
         before = self._count([text[: one.at] for one in left_out])
@@ -186,11 +205,11 @@ class Reader:
         row, constraints, line = whole.tokens, whole.constraints, plain.text
         if self._long == "truncate":
             kept = replace(whole, tokens=row[: self._longest])
-            kept = self._with_spans(kept, line, plain.left_out)
+            kept = self._completed(kept, line, plain.left_out)
             return [kept], [Note("truncated", f"{why}: the rest was left out")]
         if constraints.forced:  # there is no telling in which segment a phrase belongs
             text = f"{why}: it was not split, as its translation has to hold phrases"
-            return [self._with_spans(whole, line, plain.left_out)], [Note("whole", text)]
+            return [self._completed(whole, line, plain.left_out)], [Note("whole", text)]
         # A prefix of several sentences is the beginning of as many sentences' translation.
         begun = max(1, len(split_sentences(constraints.prefix)))
         texts = split_line(line, self._longest, self._count, self._trained_on, first=begun)
@@ -199,7 +218,7 @@ class Reader:
         spans = _shared_out(line, [text for _, text in parts], plain.left_out)
         rest = replace(constraints, prefix="")
         segments = [
-            self._with_spans(
+            self._completed(
                 replace(whole, tokens=row, constraints=rest if number else constraints), text, own
             )
             for number, ((row, text), own) in enumerate(zip(parts, spans, strict=True))

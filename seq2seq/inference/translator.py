@@ -16,6 +16,7 @@ from typing import Any, Literal, NoReturn, Unpack
 from seq2seq.errors import ModelError, Seq2SeqError
 from seq2seq.ids import UNK
 from seq2seq.inference.engines import check_engine, check_precision, check_shortlists, load_engine
+from seq2seq.inference.glossary import AppliedGlossary, Glossary
 from seq2seq.inference.model_folder import ModelFolder, read_published
 from seq2seq.inference.plain import PlainReader
 from seq2seq.inference.postprocess import answers_to, as_one_line, translations_of
@@ -90,6 +91,7 @@ class Translator:
         self.has_shortlist = shortlist
         self.warns = warns
         self.plain = PlainReader(tokenizers.source, text)
+        self._glossary: tuple[Glossary, int | None, AppliedGlossary] | None = None
         self.trained_on = trained_on
         self.longest = min(options.max_source, trained_on.longest or options.max_source)
 
@@ -186,7 +188,7 @@ class Translator:
         Args:
             lines: The lines; one that is empty or all white space gives an empty line.
             **asked: How to translate, where it is not as the recipe says: ``options``, ``beam``,
-                ``batch_size``, ``mbr``, ``long`` and ``constraints``, as in
+                ``batch_size``, ``mbr``, ``long``, ``glossary`` and ``constraints``, as in
                 :class:`~seq2seq.inference.request.TranslateOptions`.
 
         Returns:
@@ -251,11 +253,12 @@ class Translator:
     ) -> list[list[ScoredTranslation]]:
         """Translates some lines of many, the first of them with the number ``first_line``."""
         if self.has_shortlist:
-            check_without_texts(constraints or (), first_line)
-        reader = Reader(self.plain, self.longest, self.trained_on, request.long)
+            check_without_texts(constraints or (), first_line, request.glossary)
+        glossary = self._applied(request)
+        reader = Reader(self.plain, self.longest, self.trained_on, request.long, glossary)
         read = reader.read(lines, constraints, first_line)
         segments = [segment for line in read for segment in line.segments]
-        table = self._table if constraints and any(constraints) else None
+        table = self._table if any(segment.constraints for segment in segments) else None
         pieces = sum(len(segment.tokens) + 1 for segment in segments)
 
         def advanced(done: int) -> None:
@@ -275,6 +278,16 @@ class Translator:
             for line in read
         ]
 
+    def _applied(self, request: Request) -> AppliedGlossary | None:
+        """The glossary asked for, checked once: a pool sends it with each window."""
+        if request.glossary is None:
+            return None
+        asked = request.glossary, request.options.max_length
+        if self._glossary is None or self._glossary[:2] != asked:
+            applied = AppliedGlossary(asked[0], self.tokenizers.target, asked[1])
+            self._glossary = (*asked, applied)
+        return self._glossary[2]
+
     def _search(
         self,
         segments: Sequence[Segment],
@@ -284,13 +297,13 @@ class Translator:
     ) -> list[list[Hypothesis]]:
         """Batches segments with constraints by themselves, as their rules slow all of a batch.
 
+        So it does with those that have terms of a glossary, which are searched with another beam.
         ``advanced`` is told how many pieces of sources each batch had.
         """
         found: list[list[Hypothesis]] = [[] for _ in segments]
-        for constrained in sorted({bool(segment.constraints) for segment in segments}):
-            chosen = [
-                i for i, segment in enumerate(segments) if bool(segment.constraints) is constrained
-            ]
+        kinds = [(bool(one.constraints), bool(one.demands)) for one in segments]
+        for kind in sorted(set(kinds)):
+            chosen = [i for i, one in enumerate(kinds) if one == kind]
             lengths = [len(segments[i].tokens) + 1 for i in chosen]
             for batch in batches(lengths, request.batch_size):
                 members = [chosen[i] for i in batch]
@@ -304,9 +317,9 @@ class Translator:
         self, segments: Sequence[Segment], table: PieceTable | None, request: Request
     ) -> list[list[Hypothesis]]:
         source = source_batch([segment.tokens for segment in segments])
-        searched = request.search_for
-        if self.has_attention and source.lengths.max() <= _ATTENDED:
-            searched = request.search_with_attention  # for `looks_cut` in postprocess.py
+        # Whether a translation looks cut, postprocess.py sees by its attention.
+        attends = self.has_attention and bool(source.lengths.max() <= _ATTENDED)
+        searched = request.search_for(terms=bool(segments[0].demands), attention=attends)
         constraints = [one.constraints for one in segments] if segments[0].constraints else None
         try:
             return run_search(self.model, source, searched, constraints=constraints, pieces=table)

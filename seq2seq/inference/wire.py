@@ -15,6 +15,7 @@ from seq2seq.inference.request import Request, make_request, search_options
 from seq2seq.inference.results import ScoredTranslation
 from seq2seq.recipe import Translation
 from seq2seq.search import Constraints, Sampling, SearchOptions
+from seq2seq.search.constraints import forms_of
 from seq2seq.text import well_formed
 
 MOST_BEAM = 100
@@ -130,22 +131,36 @@ def constraints_of(found: Any, where: str) -> Constraints:
             if not isinstance(value, str):
                 raise Seq2SeqError(f"{where}: prefix must be a string, not {json.dumps(value)}")
         elif not isinstance(value, list) or not all(
-            isinstance(one, str) and one.strip() for one in value
+            _is_phrase(one) or (key == "force" and _is_choice(one)) for one in value
         ):
+            with_lists = isinstance(value, list) and any(isinstance(one, list) for one in value)
+            what = "phrases or lists of them" if key == "force" and with_lists else "phrases"
             raise Seq2SeqError(
-                f"{where}: {key} must be a list of phrases that are not empty, not "
+                f"{where}: {key} must be a list of {what} that are not empty, not "
                 f"{well_formed(json.dumps(value, ensure_ascii=False))}"
             )
     return Constraints(
         prefix=well_formed(found.get("prefix", "")),
-        forced=tuple(map(well_formed, found.get("force", ()))),
+        forced=tuple(
+            well_formed(one) if isinstance(one, str) else tuple(map(well_formed, one))
+            for one in found.get("force", ())
+        ),
         avoided=tuple(map(well_formed, found.get("avoid", ()))),
     )
 
 
+def _is_phrase(found: Any) -> bool:
+    return isinstance(found, str) and bool(found.strip())
+
+
+def _is_choice(found: Any) -> bool:
+    return isinstance(found, list) and bool(found) and all(map(_is_phrase, found))
+
+
 def _check_cost(constraints: Constraints, where: str) -> None:
     """Refuses constraints that would take too long."""
-    phrases = (*constraints.forced, *constraints.avoided)
+    forced = [phrase for one in constraints.forced for phrase in forms_of(one)]
+    phrases = (*forced, *constraints.avoided)
     if len(phrases) > MOST_PHRASES:
         raise Seq2SeqError(
             f"{where}: {len(phrases):,} phrases; at most {MOST_PHRASES} are allowed for a line"

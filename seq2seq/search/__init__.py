@@ -6,6 +6,8 @@ What a user asks for is checked here, and the search for it is chosen.
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
@@ -156,11 +158,20 @@ def run_search(
 
 def _is_kept(several: Sequence[Hypothesis], constraints: Constraints, pieces: PieceTable) -> bool:
     """Whether all translations are possible under all rules, and hold the phrases."""
-    phrases = [pieces.phrase(one) for one in constraints.forced]
+    plain = {(one,) for one in constraints.forced if isinstance(one, str)}
+    choices = Counter(tuple(one) for one in constraints.forced if not isinstance(one, str))
+    demands = [*((one, 1) for one in plain), *choices.items()]
     return all(
-        one.log_prob > -math.inf and all(phrase in pieces.spell(one.tokens) for phrase in phrases)
+        one.log_prob > -math.inf
+        and all(_count(forms, one, pieces) >= times for forms, times in demands)
         for one in several
     )
+
+
+def _count(forms: Sequence[str], found: Hypothesis, pieces: PieceTable) -> int:
+    """How often one of some phrases stands in a translation, of two at a place the longer one."""
+    phrases = sorted((re.escape(pieces.phrase(one)) for one in forms), key=len, reverse=True)
+    return len(re.findall(b"|".join(phrases), pieces.spell(found.tokens)))
 
 
 def _searched(

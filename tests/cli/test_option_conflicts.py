@@ -127,6 +127,14 @@ WISHES = [
     ),
     ('{"prefix": 3}', "prefix must be a string, not 3"),
     ('{"force": "Hund"}', 'force must be a list of phrases that are not empty, not "Hund"'),
+    *(
+        (
+            f'{{"force": {value}}}',
+            f"force must be a list of phrases or lists of them that are not empty, not {value}",
+        )
+        for value in ('["a", []]', '[["a", " "]]', '[["a", ["b"]]]')
+    ),
+    ('{"avoid": [["a"]]}', 'avoid must be a list of phrases that are not empty, not [["a"]]'),
     ('{"avoid": [" "]}', 'avoid must be a list of phrases that are not empty, not [" "]'),
     ('{"force": ["a"], "force": ["b"]}', "has the key 'force' twice"),
 ]

@@ -55,6 +55,8 @@ def test_a_request_is_what_translate_takes() -> None:
     assert sampled.request.options.sampling == Sampling(seed=7, top_p=0.9)
     same = job(text=["a", "b"], constraints={"force": ["x"]})
     assert same.constraints == (Wish(forced=("x",)),) * 2
+    chosen = job(text=["a", "b"], constraints={"force": ["x", ["y", "z"]]})
+    assert chosen.constraints == (Wish(forced=("x", ("y", "z"))),) * 2
 
 
 def test_normalization_is_as_in_a_recipe() -> None:
@@ -123,7 +125,7 @@ def test_halves_of_surrogate_pairs_are_replaced() -> None:
             "constraints: a phrase has 1,001 characters; at most 1,000 are allowed",
         ),
         (
-            {"text": "a", "constraints": {"avoid": ["a"] * 30, "force": ["b"] * 21}},
+            {"text": "a", "constraints": {"avoid": ["a"] * 30, "force": [["b"] * 20, "c"]}},
             "constraints: 51 phrases; at most 50 are allowed for a line",
         ),
         ({"text": "a", "options": 5}, "options: not an object"),

@@ -24,7 +24,7 @@ from seq2seq.search.constraints.text import (
 from seq2seq.search.constraints.tokens import Rule
 from seq2seq.search.model import Ints
 
-__all__ = ["Constraints", "check_constraints", "make_rules", "restore_prefix"]
+__all__ = ["Constraints", "check_constraints", "forms_of", "make_rules", "restore_prefix"]
 
 
 @dataclass(frozen=True)
@@ -33,21 +33,36 @@ class Constraints:
 
     Args:
         prefix: What it begins with; it may end within a word.
-        forced: Phrases that it holds, each as whole words, in any order.
+        forced: Phrases that it holds, each as whole words, in any order. In the place of a phrase
+            may stand a tuple of phrases: it then holds one of them, or, of tuples that are there
+            twice, two.
         avoided: Phrases that it does not hold as whole words.
     """
 
     prefix: str = ""
-    forced: Sequence[str] = ()
+    forced: Sequence[str | Sequence[str]] = ()
     avoided: Sequence[str] = ()
 
     def __bool__(self) -> bool:
         return bool(self.prefix or self.forced or self.avoided)
 
 
+def forms_of(forced: str | Sequence[str]) -> Sequence[str]:
+    """The phrases of which one has to come: a forced phrase itself, or its alternatives."""
+    if isinstance(forced, str):
+        return (forced,)
+    if not forced:
+        raise Seq2SeqError("a forced phrase has no alternatives: give one or more, or leave it out")
+    return forced
+
+
 def check_constraints(constraints: Constraints, pieces: PieceTable) -> None:
     """Refuses empty phrases, and a prefix or a forced phrase that holds an avoided one."""
-    held = [(f"the forced phrase {one!r}", pieces.phrase(one) + b" ") for one in constraints.forced]
+    held = [
+        (f"the forced phrase {phrase!r}", pieces.phrase(phrase) + b" ")
+        for one in constraints.forced
+        for phrase in forms_of(one)
+    ]
     held.append((f"the prefix {constraints.prefix!r}", pieces.prefix(constraints.prefix)))
     for avoided in constraints.avoided:
         phrase = avoided_phrase(pieces, pieces.phrase(avoided))
@@ -104,7 +119,13 @@ def _matcher(
     check_constraints(constraints, pieces)
     matcher = None
     if constraints.forced:
-        matcher = PhraseMatcher([_spelled(phrase, pieces) for phrase in constraints.forced], pieces)
+        plain = [one for one in constraints.forced if isinstance(one, str)]
+        choices = [one for one in constraints.forced if not isinstance(one, str)]
+        matcher = PhraseMatcher(
+            [_spelled(phrase, pieces) for phrase in plain],
+            pieces,
+            [[_spelled(phrase, pieces) for phrase in choice] for choice in choices],
+        )
     if max_length is not None:
         needed = len(pieces.tokenizer.encode([constraints.prefix])[0])
         needed += 0 if matcher is None else matcher.total

@@ -5,6 +5,7 @@ are dealt to these counts (banks) in turn, the highest count first, so that some
 go on with the phrases, however unlikely these are. There is no end before all phrases are met; and
 when no more tokens are left before the length cap than phrases need, only their pieces are allowed.
 
+Of a choice, one phrase has to come; while it is being said, any that begins so may be the one.
 A phrase is matched as Knuth, Morris and Pratt do: what does not go on with it may still go on with
 a part of it. It counts as whole words only, so a piece after it must not go on with its last word.
 
@@ -13,8 +14,11 @@ Shapes: N rows, k candidates a row, A beams, C ranked candidates of a beam, V vo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,87 +27,163 @@ from seq2seq.search.constraints.pieces import PieceTable, is_word_character
 from seq2seq.search.constraints.tokens import PartialHypotheses, Rule
 from seq2seq.search.model import Bools, Floats, Floats32, Ints
 
-# For each phrase, how many of its pieces the hypothesis ends with; _MET: it holds the phrase, and
-# no piece can change that any more.
-Matched = tuple[int, ...]
-_MET = -1
+# For each demand, how often it is still to be met for good (so that no piece can change it any
+# more), and for each of its phrases how many pieces of it the hypothesis ends with.
+Matched = tuple[tuple[int, tuple[int, ...]], ...]
+_Phrase = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Demand:
+    """Phrases one of which has to come, as often as ``times``; ``length`` is the shortest's."""
+
+    phrases: tuple[_Phrase, ...]
+    times: int
+    length: int
+    failures: tuple[list[int], ...]
+
+    @classmethod
+    def of(cls, phrases: tuple[_Phrase, ...], times: int = 1) -> _Demand:
+        return cls(phrases, times, min(map(len, phrases)), tuple(map(_failure_function, phrases)))
+
+    def complete(self, counts: tuple[int, ...]) -> _Phrase | None:
+        """The phrase that the hypothesis ends with, if it does with one."""
+        ends = zip(self.phrases, counts, strict=True)
+        return next((phrase for phrase, count in ends if count == len(phrase)), None)
+
+    def share(self, counts: tuple[int, ...], at: int) -> float:
+        """How much of ``length`` so many pieces are of the shortest phrase that begins so.
+
+        While it is open which of the phrases it will be, all that begin so are in one bank.
+        """
+        begun = zip(self.phrases, counts, strict=True)
+        lengths = (len(phrase) for phrase, count in begun if count == at)
+        return self.length * at / min(lengths) if at else 0
+
+
+class _Way(NamedTuple):
+    """How to go on: what is missing, in pieces and for the bank, and from where in a phrase."""
+
+    missing: int
+    rank: float
+    phrase: _Phrase
+    at: int
 
 
 class PhraseMatcher:
     """Follows how far hypotheses are with the phrases (of at least one piece) to be held.
 
-    ``start`` is where a hypothesis without tokens is, ``total`` the pieces of all phrases.
+    One of each of the ``choices`` has to be held besides; of choices that are given twice, two
+    that do not overlap. ``start`` is where a hypothesis without tokens is, ``total`` the pieces of
+    all phrases, of choices those of the shortest.
     """
 
-    def __init__(self, phrases: Sequence[Sequence[int]], pieces: PieceTable) -> None:
-        self._phrases = sorted({tuple(phrase) for phrase in phrases})
+    def __init__(
+        self,
+        phrases: Sequence[Sequence[int]],
+        pieces: PieceTable,
+        choices: Sequence[Sequence[Sequence[int]]] = (),
+    ) -> None:
+        asked = Counter(tuple(sorted({tuple(one) for one in choice})) for choice in choices)
+        self._demands = [
+            *(_Demand.of((one,)) for one in sorted({tuple(phrase) for phrase in phrases})),
+            *(_Demand.of(choice, times) for choice, times in sorted(asked.items())),
+        ]
         self._pieces = pieces
-        self._tokens = {token for phrase in self._phrases for token in phrase}
-        self._failures = [_failure_function(phrase) for phrase in self._phrases]
-        # What comes before or after a phrase matters where it ends or begins within a word.
-        self._ends_in_word = [self._is_within_word(phrase[-1]) for phrase in self._phrases]
-        self._begins_in_word = [bool(pieces.continues_V[phrase[0]]) for phrase in self._phrases]
+        self._tokens = {t for demand in self._demands for one in demand.phrases for t in one}
+        self._is_within_word = cache(self._find_within_word)
         # Most hypotheses have matched one of few combinations.
-        self._missing: dict[Matched, int] = {}
+        self._needs: dict[Matched, tuple[int, float]] = {}
+        self._inside: dict[tuple[Matched, int, bool], Matched] = {}
         self._outside: dict[tuple[Matched, bool], Matched] = {}
-        self.start: Matched = (0,) * len(self._phrases)
-        self.total = sum(map(len, self._phrases))
+        self.start: Matched = tuple(
+            (demand.times, (0,) * len(demand.phrases)) for demand in self._demands
+        )
+        self.total = sum(demand.times * demand.length for demand in self._demands)
 
-    def _is_within_word(self, token: int) -> bool:
+    def _find_within_word(self, token: int) -> bool:
         text = self._pieces.spelling_V[token].decode("utf-8", "replace")
         return bool(text) and is_word_character(text[-1])
 
     def step(self, matched: Matched, last: int | None, token: int) -> Matched:
         """What a hypothesis has matched after one more token; ``last`` is the one before it."""
+        continues = bool(self._pieces.continues_V[token])
         if token not in self._tokens:
-            return self._step_outside(matched, bool(self._pieces.continues_V[token]))
-        return tuple(self._step(number, count, last, token) for number, count in enumerate(matched))
+            return self._step_outside(matched, continues)
+        within = last is not None and self._is_within_word(last)
+        key = matched, token, within
+        if key not in self._inside:
+            self._inside[key] = self._step(matched, token, continues, within)
+        return self._inside[key]
 
-    def _step(self, number: int, count: int, last: int | None, token: int) -> int:
-        phrase, failures = self._phrases[number], self._failures[number]
-        if self._is_for_good(number, count, bool(self._pieces.continues_V[token])):
-            return _MET
-        while count and (count == len(phrase) or phrase[count] != token):
-            count = failures[count]
-        if phrase[count] != token or (count == 0 and not self._may_begin(number, last)):
-            return 0
-        return count + 1
+    def _step(self, matched: Matched, token: int, continues: bool, within: bool) -> Matched:
+        """As ``step``; ``within`` a word or not is where the token comes."""
+        found = []
+        for demand, state in zip(self._demands, matched, strict=True):
+            left, counts = self._left(demand, *state, continues)
+            if left:
+                phrases = zip(demand.phrases, demand.failures, counts, strict=True)
+                counts = tuple([self._count(*one, token, within) for one in phrases])
+            found.append((left, counts))
+        return tuple(found)
 
     def _step_outside(self, matched: Matched, continues: bool) -> Matched:
         """As ``step``, for a token that is in no phrase; it may go on with a word or not."""
         key = matched, continues
         if key not in self._outside:
             self._outside[key] = tuple(
-                _MET if self._is_for_good(number, count, continues) else 0
-                for number, count in enumerate(matched)
+                (self._left(demand, *state, continues)[0], (0,) * len(demand.phrases))
+                for demand, state in zip(self._demands, matched, strict=True)
             )
         return self._outside[key]
 
-    def _is_for_good(self, number: int, count: int, continues: bool) -> bool:
-        """Whether a phrase is met for good, after a token that may go on with a word or not."""
-        is_complete = count == len(self._phrases[number])
-        return count == _MET or (is_complete and not (continues and self._ends_in_word[number]))
+    def _left(
+        self, demand: _Demand, left: int, counts: tuple[int, ...], continues: bool
+    ) -> tuple[int, tuple[int, ...]]:
+        """Counts a phrase just completed as met for good, unless a token goes on with its word."""
+        complete = demand.complete(counts)
+        if complete is None or (continues and self._is_within_word(complete[-1])):
+            return left, counts
+        return left - 1, (0,) * len(counts)
 
-    def _may_begin(self, number: int, last: int | None) -> bool:
-        """Whether a phrase may begin after a token: not within a word."""
-        return not self._begins_in_word[number] or last is None or not self._is_within_word(last)
+    def _count(
+        self, phrase: _Phrase, failures: list[int], count: int, token: int, within: bool
+    ) -> int:
+        """How many pieces of a phrase are matched after one more token."""
+        while count and (count == len(phrase) or phrase[count] != token):
+            count = failures[count]
+        if phrase[count] != token or (count == 0 and not self._may_begin(phrase, within)):
+            return 0
+        return count + 1
 
-    def _ways(self, matched: Matched) -> list[tuple[int, int, int]]:
-        """How to go on with incomplete phrases: the pieces needed then, the phrase, and from where.
+    def _may_begin(self, phrase: _Phrase, within: bool) -> bool:
+        """Whether a phrase may begin in or behind a word: not if it would go on with the word."""
+        return not (within and self._pieces.continues_V[phrase[0]])
+
+    def _ways(self, matched: Matched) -> list[_Way]:
+        """How to go on with incomplete phrases.
 
         A way may go on with the word that a complete phrase ends with ("Hunde", then the rest of
         "Hundehütte"), which is then needed again; or leave that alone, and begin once more.
         """
-        lengths = [len(phrase) for phrase in self._phrases]
-        complete = [n for n, count in enumerate(matched) if count == lengths[n]]
-        incomplete = [n for n, count in enumerate(matched) if count not in (_MET, lengths[n])]
-        needed = sum(lengths[number] for number in incomplete)
-        breakable = sum(lengths[number] for number in complete if self._ends_in_word[number])
+        needed = breakable = 0
+        incomplete = []
+        for demand, (left, counts) in zip(self._demands, matched, strict=True):
+            complete = demand.complete(counts)
+            if complete is not None:
+                left, counts = left - 1, (0,) * len(counts)  # noqa: PLW2901 - from the next on
+                breakable += demand.length * self._is_within_word(complete[-1])
+            needed += left * demand.length
+            if left:
+                incomplete.append((demand, counts))
         ways = []
-        for number in incomplete:
-            for count in {matched[number], 0}:
-                breaks = self._pieces.continues_V[self._phrases[number][count]]
-                ways.append((needed - count + (breakable if breaks else 0), number, count))
+        for demand, counts in incomplete:
+            for phrase, count in zip(demand.phrases, counts, strict=True):
+                for at in {count, 0}:
+                    breaks = self._pieces.continues_V[phrase[at]]
+                    others = needed - demand.length + (breakable if breaks else 0)
+                    rank = others + demand.length - demand.share(counts, at)
+                    ways.append(_Way(others + len(phrase) - at, rank, phrase, at))
         return ways
 
     def is_met(self, matched: Matched) -> bool:
@@ -112,19 +192,27 @@ class PhraseMatcher:
 
     def missing(self, matched: Matched) -> int:
         """How many pieces are needed at most to hold all phrases."""
-        if matched not in self._missing:
-            ways = self._ways(matched)
-            self._missing[matched] = min((needed for needed, _, _ in ways), default=0)
-        return self._missing[matched]
+        return self._need(matched)[0]
 
-    def met(self, matched: Matched) -> int:
-        """How many pieces are met, ``total`` if all are: the bank in which a hypothesis is."""
-        return self.total - self.missing(matched)
+    def met(self, matched: Matched) -> float:
+        """How many pieces are met, ``total`` if all are: the bank in which a hypothesis is.
+
+        A choice's phrases count as if all had as many pieces as the shortest.
+        """
+        return self.total - self._need(matched)[1]
+
+    def _need(self, matched: Matched) -> tuple[int, float]:
+        """What is missing, in pieces and for the bank."""
+        if matched not in self._needs:
+            ways = self._ways(matched)
+            missing = min((way.missing for way in ways), default=0)
+            self._needs[matched] = missing, min((way.rank for way in ways), default=0)
+        return self._needs[matched]
 
     def missing_at_worst(self, matched: Matched) -> int:
         """How many pieces may be missing after any one token: all that are not met for good."""
         return sum(
-            len(self._phrases[number]) for number, count in enumerate(matched) if count != _MET
+            left * demand.length for demand, (left, _) in zip(self._demands, matched, strict=True)
         )
 
     def missing_after(self, matched: Matched, last: int | None) -> Ints:
@@ -139,18 +227,19 @@ class PhraseMatcher:
         return missing_V
 
     def continuations(self, matched: Matched) -> list[int]:
-        """The tokens that go on with phrases begun and leave the fewest pieces missing."""
+        """The tokens that go on with phrases begun and bring the hypothesis into the best bank."""
         ways = self._ways(matched)
-        least = min(ways, default=(0, 0, 0))[0]
-        return sorted({self._phrases[n][at] for needed, n, at in ways if at and needed == least})
+        least = min((way.rank for way in ways), default=0)
+        return sorted({way.phrase[way.at] for way in ways if way.at and way.rank == least})
 
     def next_tokens(self, matched: Matched, last: int | None) -> list[int]:
         """The tokens that go on with any incomplete phrase, or begin it."""
-        possible = [way for way in self._ways(matched) if way[2] or self._may_begin(way[1], last)]
-        best: dict[int, tuple[int, int, int]] = {}
-        for way in sorted(possible):
-            best.setdefault(way[1], way)
-        return sorted({self._phrases[number][count] for _, number, count in best.values()})
+        best: dict[_Phrase, _Way] = {}
+        within = last is not None and self._is_within_word(last)
+        for way in sorted(self._ways(matched)):
+            if way.at or self._may_begin(way.phrase, within):
+                best.setdefault(way.phrase, way)
+        return sorted({way.phrase[way.at] for way in best.values()})
 
 
 def _failure_function(phrase: tuple[int, ...]) -> list[int]:
@@ -178,7 +267,8 @@ class _Candidate:
     """A candidate that goes on: its place in the ranking, its bank, and the state it comes from."""
 
     place: int
-    met: int
+    token: int
+    met: float
     overdue: bool
     parent: _State
 
@@ -324,7 +414,7 @@ class ForcedPhrases:
             is_met = matcher.is_met(matched)
             complete += is_met
             overdue = parent.overdue and not is_met
-            unfinished.append(_Candidate(place, matcher.met(matched), overdue, parent))
+            unfinished.append(_Candidate(place, token, matcher.met(matched), overdue, parent))
         dealt = _deal(matcher, unfinished, width)
         return [*ends, *((one.place, one.overdue) for one in dealt)]
 
@@ -367,7 +457,7 @@ def _deal(matcher: PhraseMatcher, ranked: list[_Candidate], width: int) -> list[
         return ranked
     if width == 1:
         return [_single(matcher, ranked)]
-    banks: dict[int, list[_Candidate]] = {}
+    banks: dict[float, list[_Candidate]] = {}
     for one in reversed(ranked):
         banks.setdefault(one.met, []).append(one)  # the best last
     dealt: list[_Candidate] = []
@@ -387,6 +477,8 @@ def _single(matcher: PhraseMatcher, ranked: list[_Candidate]) -> _Candidate:
     """
     parent = ranked[0].parent
     least = matcher.met(parent.matched)
-    if parent.overdue or matcher.continuations(parent.matched):
-        least += not matcher.is_met(parent.matched)
+    begun = matcher.continuations(parent.matched)
+    if (parent.overdue or begun) and not matcher.is_met(parent.matched):
+        ahead = (one for one in ranked if one.met > least or one.token in begun)
+        return next(ahead, ranked[0])
     return next((one for one in ranked if one.met >= least), ranked[0])
