@@ -123,15 +123,15 @@ class Request:
 
     @cached_property
     def _searches(self) -> dict[tuple[bool, bool], SearchOptions]:
-        plain = self.options
-        if plain.sampling is None and (plain.n_best > 1 or self.mbr is not None):
-            plain = replace(plain, n_best=plain.beam)
-        wide = plain
-        if plain.sampling is None and plain.beam < GLOSSARY_BEAM:
-            wide = replace(plain, beam=-(-GLOSSARY_BEAM // plain.groups) * plain.groups)
+        options = wide = self.options
+        if options.sampling is None:
+            if options.beam < GLOSSARY_BEAM:
+                wide = replace(options, beam=-(-GLOSSARY_BEAM // options.groups) * options.groups)
+            if options.n_best > 1 or self.mbr is not None:
+                options, wide = (replace(one, n_best=one.beam) for one in (options, wide))
         return {
             (terms, attention): replace(one, attention=attention or one.attention)
-            for terms, one in ((False, plain), (True, wide))
+            for terms, one in ((False, options), (True, wide))
             for attention in (False, True)
         }
 
