@@ -289,7 +289,13 @@ def test_the_package_itself_loads_the_standard_library_only() -> None:
 
 
 def test_help_loads_nothing_heavy() -> None:
-    heavy = declared("train") - declared() | {"markdown_it", "numpy", "pandas", "sacrebleu", "sentencepiece"}
+    heavy = declared("train") - declared() | {
+        "markdown_it",
+        "numpy",
+        "pandas",
+        "sacrebleu",
+        "sentencepiece",
+    }
     code = (
         "import sys; from seq2seq.cli.app import main\n"
         "sys.argv = ['seq2seq', '--help']\n"

@@ -35,7 +35,7 @@ from seq2seq.storage.layout import MODEL_FILES, plain_name
 from seq2seq.storage.lines import STANDARD, Pause, count_lines, input_bytes, name_of
 
 if TYPE_CHECKING:
-    from seq2seq.formats import Document
+    from seq2seq.formats.document import Document
     from seq2seq.inference.results import ScoredTranslation, Warnings
     from seq2seq.search import Constraints
 

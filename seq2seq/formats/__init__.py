@@ -10,7 +10,7 @@ from dataclasses import replace
 from importlib import import_module
 
 from seq2seq.errors import DataError
-from seq2seq.formats.document import Damaged, Document, line_of
+from seq2seq.formats.document import DamagedError, Document, line_of
 
 FORMATS = ("html", "markdown", "po", "srt", "xliff")
 """The formats of documents."""
@@ -25,7 +25,7 @@ def read_document(data: bytes, format_: str, name: str) -> Document:
         text = _decoded(data)
         mark = _MARK if text.startswith(_MARK) else ""
         found: Document = import_module(f"seq2seq.formats.{format_}").read(text[len(mark) :])
-    except Damaged as error:
+    except DamagedError as error:
         raise DataError(f"{name}, line {error.line}: {error}") from None
     return replace(found, mark=mark)
 
@@ -35,6 +35,6 @@ def _decoded(data: bytes) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8")
-        raise Damaged(
+        raise DamagedError(
             line_of(before, len(before)), "not UTF-8: convert it, as in: iconv -f ENCODING -t utf-8"
         ) from None

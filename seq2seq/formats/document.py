@@ -9,7 +9,7 @@ from itertools import islice
 _UTF8 = ("utf-8", "utf8", "us-ascii", "ascii")  # ASCII is UTF-8
 
 
-class Damaged(Exception):
+class DamagedError(Exception):
     """A document that is not of its format.
 
     Args:
@@ -92,9 +92,9 @@ def line_end(text: str) -> str:
 
 
 def check_encoding(name: str | None, line: int) -> None:
-    """Refuses (``Damaged``) a document that says that it is in another encoding than UTF-8."""
+    """Refuses (``DamagedError``) a document that says that it is in another encoding than UTF-8."""
     if name and name.strip().lower().replace("_", "-") not in _UTF8:
-        raise Damaged(
+        raise DamagedError(
             line,
             f"declares the encoding {name.strip()!r}, but only UTF-8 is read: convert it, as in: "
             f"iconv -f {name.strip()} -t utf-8, and declare UTF-8",

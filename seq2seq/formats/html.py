@@ -10,7 +10,7 @@ from html import escape, unescape
 from html.parser import HTMLParser
 from typing import NamedTuple
 
-from seq2seq.formats.document import Damaged, Document, check_encoding, line_of
+from seq2seq.formats.document import DamagedError, Document, check_encoding, line_of
 from seq2seq.formats.markup import Part, Role, escaping, units
 
 _INLINE = frozenset(
@@ -18,9 +18,7 @@ _INLINE = frozenset(
     "mark math meter nobr noscript object output progress q rb rp rt ruby s samp script small span "
     "strike strong style sub sup svg time tt u var wbr".split()
 )
-_EMPTY = frozenset(
-    "area base br col embed hr img input link meta param source track wbr".split()
-)
+_EMPTY = frozenset("area base br col embed hr img input link meta param source track wbr".split())
 # What an element is to the text around it, if nothing in it is translated.
 _UNREAD: dict[str, Role] = dict.fromkeys(
     "pre textarea select xmp iframe noembed noframes plaintext audio video canvas".split(), "break"
@@ -69,7 +67,7 @@ class _Reader(HTMLParser):
             self._before = len(text) - len(self.rawdata)
             self.close()
         except AssertionError as error:  # it has no other for a declaration that is none
-            raise Damaged(line_of(text, self._at), f"not HTML: {error}") from None
+            raise DamagedError(line_of(text, self._at), f"not HTML: {error}") from None
 
     def updatepos(self, i: int, j: int) -> int:
         """Notes where the parser is; ``super`` would count lines."""
@@ -158,7 +156,8 @@ def _unread(tag: str, attrs: list[tuple[str, str | None]]) -> Role | None:
     named = {name: value or "" for name, value in attrs}
     if tag in _UNREAD:
         return _UNREAD[tag]
-    if named.get("translate", "").lower() == "no" or "notranslate" in named.get("class", "").split():
+    is_no = named.get("translate", "").lower() == "no"
+    if is_no or "notranslate" in named.get("class", "").split():
         return "word" if tag in _INLINE else "break"
     return None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from seq2seq.errors import MissingExtraError
 from seq2seq.formats.document import Document, Unit
@@ -65,7 +65,7 @@ def _parser() -> MarkdownIt:
             self.tokenize(state)
             for rule in self.ruler2.getRules(""):
                 rule(state)
-            env["found"] = state.__dict__["found"] if src else []
+            env["found"] = state.__dict__["found"]
             return state.tokens
 
     parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -97,7 +97,7 @@ def read(text: str) -> Document:
             for number, line in enumerate(content.split("\n"), start=token.map[0]):
                 if in_table:
                     place = lines[number].find(line, cells.get(number, 0))
-                    cells[number] = place + len(line)
+                    cells[number] = max(place + len(line), cells.get(number, 0))
                 elif before.markup.startswith("#"):
                     hashes = lines[number].find(before.markup) + len(before.markup)
                     place = lines[number].find(line, hashes)
@@ -106,7 +106,8 @@ def read(text: str) -> Document:
                 if place < 0:
                     break
                 indent = len(line) - len(line.lstrip(SPACE))
-                places += [begins[number] + max(0, place + n - indent) for n in range(len(line) + 1)]
+                place += begins[number]
+                places += [place + max(0, n - indent) for n in range(len(line) + 1)]
             else:
                 render = partial(_rendered, parser, env, in_table)
                 found += units(_parts(parser, env, text, content, places), render, places[0])
@@ -154,23 +155,22 @@ def _inline(parser: MarkdownIt, env: dict[str, Any], content: str) -> list[_Foun
             found.append((begin, end, "word", ""))
         elif kind == "html_inline":
             name = _TAG.match(raw)
-            role: Role = "empty" if _VOID.match(raw) else "close" if raw[1] == "/" else "open"
-            found.append((begin, end, role, f"<{name[1].lower()}" if name else ""))
+            kind = "empty" if _VOID.match(raw) else "close" if raw[1] == "/" else "open"
+            found.append((begin, end, cast(Role, kind), f"<{name[1].lower()}" if name else ""))
         elif kind == "hardbreak":
-            while raw[0] == "\n" and begin and content[begin - 1] == " ":
-                begin -= 1
+            place = len(content[:begin].rstrip(" ")) if raw[0] == "\n" else begin
             if found:
                 first, _, role, shown = found[-1]
-                found[-1] = (first, begin, role, shown.rstrip(" "))
-            found.append((begin, end, "line", ""))
+                found[-1] = (first, place, role, shown.rstrip(" "))
+            found.append((place, end, "line", ""))
         elif kind == "softbreak":
             found.append((begin, end, "text", " "))
         elif kind == "text_special":
             found.append((begin, end, "text", tokens[0].content))
         elif kind == "":
-            if found and found[-1][3] == content[found[-1][0] : begin]:
-                begin = found.pop()[0]
-            found.append((begin, end, "text", content[begin:end]))
+            joins = found and found[-1][3] == content[found[-1][0] : begin]
+            place = found.pop()[0] if joins else begin
+            found.append((place, end, "text", content[place:end]))
         else:
             found += _marks(begin, raw, tokens)
     return [part for one in found for part in _without_footnotes(*one) if part[0] < part[1]]
@@ -239,9 +239,10 @@ def _spaced(pieces: Sequence[Piece]) -> list[Piece]:
     """Pieces with spaces around pairs of marks rather than within, where they are always marks."""
     found = [""]
     opened: list[str] = []
+    opens = False
     for text, is_code in pieces:
         if not is_code:
-            found[-1] += text
+            found[-1] += text.lstrip() if opens else text
         elif text.strip("*_~"):
             found += [text, ""]
         elif opened[-1:] == [text]:
@@ -249,4 +250,5 @@ def _spaced(pieces: Sequence[Piece]) -> list[Piece]:
         else:
             opened.append(text)
             found += [f"{found.pop().rstrip()} ", text, ""]
+        opens = is_code and opened[-1:] == [text]
     return [Piece("".join(found).strip(), True)]

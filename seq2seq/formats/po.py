@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from gettext import c2py
 
-from seq2seq.formats.document import Damaged, Document, Unit, check_encoding, line_end
+from seq2seq.formats.document import DamagedError, Document, Unit, check_encoding, line_end
 from seq2seq.formats.markup import Part, escaping, tagged, units
 
 _LINE = re.compile(
@@ -72,20 +72,20 @@ def _entries(text: str) -> Iterator[_Entry]:
             current = None
         if found:
             key = found[1] and found[1] + (f"[{int(found[2])}]" if found[2] else "")
-            if key and not _may_follow(key, list(entry.fields)) or not (key or current):
-                raise Damaged(number, f"not PO: {key or 'a text'} cannot stand here")
+            if not (_may_follow(key, list(entry.fields)) if key else current):
+                raise DamagedError(number, f"not PO: {key or 'a text'} cannot stand here")
             if key:
                 current = entry.fields[key] = _Field(begin)
             assert current is not None
             current.raw.append(found[3])
             current.end = begin + len(line.rstrip())
         elif stripped and not stripped.startswith("#"):
-            raise Damaged(
+            raise DamagedError(
                 number, 'not PO: expected a comment, or msgid, msgstr and the like with "..." each'
             )
         begin += len(line) + 1
     if entry.fields and not any(key.startswith("msgstr") for key in entry.fields):
-        raise Damaged(number, "not PO: the last entry has no msgstr: is the file cut off?")
+        raise DamagedError(number, "not PO: the last entry has no msgstr: is the file cut off?")
     if entry.fields:
         yield entry
 
@@ -96,7 +96,7 @@ def _may_follow(key: str, before: Sequence[str]) -> bool:
         return not last
     if key == "msgid":
         return last in ("", "msgctxt")
-    if key == "msgid_plural" or key == "msgstr":
+    if key in ("msgid_plural", "msgstr"):
         return last == "msgid"
     return last == "msgid_plural" if key == "msgstr[0]" else last == f"msgstr[{int(key[7:-1]) - 1}]"
 
@@ -120,7 +120,7 @@ def read(text: str) -> Document:
 
 
 def _forms(header: str) -> list[str]:
-    """Of each form that a header tells of: it is for "one", that and more ("shared") or "several"."""
+    """Of each form of a header: it is for "one", for that and more ("shared"), or "several"."""
     plural = _PLURAL.search(header)
     if plural is None or not 1 <= int(plural[1]) <= _MOST_FORMS:
         return []
@@ -178,6 +178,7 @@ class _Message:
             wanted, found = (_DIRECTIVE.findall(one) for one in (source, text))
             if sorted(wanted) != sorted(found):
                 return None
-            text = _DIRECTIVE.sub(lambda _, left=iter(wanted): next(left), text)  # type: ignore[misc]
-        lines = [line.translate(_ESCAPES) for line in text.splitlines(keepends=True)]
+            left = iter(wanted)
+            text = _DIRECTIVE.sub(lambda _: next(left), text)
+        lines = [line.translate(_ESCAPES) for line in re.findall(r"[^\n]*\n|[^\n]+", text)]
         return end.join(f'"{line}"' for line in (lines if len(lines) == 1 else ["", *lines]))

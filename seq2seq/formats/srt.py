@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from seq2seq.formats.document import Damaged, Document, Unit, line_end, line_of
+from seq2seq.formats.document import DamagedError, Document, Unit, line_end, line_of
 from seq2seq.formats.markup import Part, Piece, tagged, units
 
 _TIME = r"\d+:\d\d?:\d\d?(?:[,.]\d+)?"
@@ -49,7 +49,7 @@ class _Wrapping:
 
 
 def _breaks(text: str, lines: int) -> list[int]:
-    """Where lines begin that are about as long as each other: at spaces, or between wide letters."""
+    """Where lines of about the same length begin: at spaces, or between wide letters."""
     wide = [unicodedata.east_asian_width(letter) in "WF" for letter in text]
     allowed = [
         place
@@ -74,7 +74,7 @@ def read(text: str) -> Document:
     arrows = (text.find("-->", begin, end) for begin, end in texts)
     fault = first.start() if first else next((place for place in arrows if place >= 0), None)
     if fault is not None:
-        raise Damaged(
+        raise DamagedError(
             line_of(text, fault),
             "not SubRip: a cue begins with its number and a line of times, such as "
             "00:00:01,000 --> 00:00:02,500",

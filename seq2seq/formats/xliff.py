@@ -13,7 +13,7 @@ from typing import NamedTuple
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
-from seq2seq.formats.document import Damaged, Document, Unit, check_encoding
+from seq2seq.formats.document import DamagedError, Document, Unit, check_encoding
 from seq2seq.formats.markup import Part, Role, escaping, units
 
 _DEEPEST = 200  # elements within elements
@@ -26,7 +26,6 @@ _ROLES: dict[str, Role] = {
     "bx": "open", "bpt": "open", "sc": "open", "sm": "open",
     "ex": "close", "ept": "close", "ec": "close", "em": "close",
 }  # fmt: skip
-_PAIRS = {"bx": "x", "ex": "x", "bpt": "pt", "ept": "pt", "sc": "c", "ec": "c", "sm": "m", "em": "m"}
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -80,7 +79,7 @@ class _Reader:
         try:
             parser.Parse(self._data, True)
         except expat.ExpatError as error:
-            raise Damaged(error.lineno, f"not XML: {expat.ErrorString(error.code)}") from None
+            raise DamagedError(error.lineno, f"not XML: {expat.ErrorString(error.code)}") from None
         self._add("end")
         for element in self.starts.values():
             element.begin = self.events[element.first].begin
@@ -98,14 +97,14 @@ class _Reader:
         self._add("code")
 
     def _doctype(self, *_: object) -> None:
-        raise Damaged(
+        raise DamagedError(
             self._parser.CurrentLineNumber,
             "has a DOCTYPE, which could define entities and which XLIFF does without: remove it",
         )
 
     def _started(self, name: str, attributes: dict[str, str]) -> None:
         if len(self._open) >= _DEEPEST:
-            raise Damaged(
+            raise DamagedError(
                 self._parser.CurrentLineNumber, f"elements are nested deeper than {_DEEPEST}"
             )
         outer = self._open[-1] if self._open else None
@@ -139,7 +138,7 @@ def read(text: str) -> Document:
     root = reader.root
     version = "" if root is None else root.attributes.get("version", "")
     if root is None or root.name != "xliff" or version[:2] not in ("1.", "2."):
-        raise Damaged(
+        raise DamagedError(
             1 + text.count("\n", 0, root.begin if root else 0),
             'not XLIFF: the outermost element must be <xliff version="1.2"> or "2.0"',
         )
@@ -199,7 +198,8 @@ def _with_state(tag: str, state: str) -> str:
 
 def _parts(source: _Element, reader: _Reader, text: str) -> Iterator[Part]:
     """The parts of a source's content."""
-    number, closing, in_cdata = source.first + 1, {}, False
+    number, in_cdata = source.first + 1, False
+    closing: dict[int, str] = {}
     while number < source.last:
         event, element = reader.events[number], reader.starts.get(number)
         end, name = reader.events[number + 1].begin, closing.get(number, "")
@@ -211,7 +211,7 @@ def _parts(source: _Element, reader: _Reader, text: str) -> Iterator[Part]:
                 closing[element.last] = name
             else:
                 role, end = _ROLES.get(element.name, "word"), element.end
-                name = _PAIRS.get(element.name, "") + _number_of(element)
+                name = element.name[-1:] + _number_of(element)  # bpt and ept, sc and ec ...
                 number = element.last
         elif event.kind == "cdata":  # its text is escaped like any other
             role, in_cdata = "text", not in_cdata

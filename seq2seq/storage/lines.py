@@ -112,7 +112,8 @@ def input_bytes(path: str, most: int) -> bytes:
     with _opened(path) as stream:
         data: bytes = stream.read(most + 1)
     if len(data) > most:
-        raise DataError(f"{name_of(path)}: larger than {most // 2**20} MiB, the most for a document")
+        mib = most // 2**20
+        raise DataError(f"{name_of(path)}: larger than {mib} MiB, the most for a document")
     return data
 
 

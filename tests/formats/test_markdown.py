@@ -17,8 +17,14 @@ TABLE = "| {} | b |\n|---|---|\n| c | d |\n"
     ("text", "segments"),
     [
         ("# One *two* #\n\nthree\n===\n", ["One <x1>two</x1>", "three"]),
-        ("a **b** _c_ ***d*** ~~e~~ f", ["a <x1>b</x1> <x2>c</x2> <x3><x4>d</x4></x3> <x5>e</x5> f"]),
-        ("a [b *c*](d 'e') [f][r] ![g](h) i\n\n[r]: k", ["a <x1>b <x2>c</x2></x1> <x3>f</x3> <x4/> i"]),
+        (
+            "a **b** _c_ ***d*** ~~e~~ f",
+            ["a <x1>b</x1> <x2>c</x2> <x3><x4>d</x4></x3> <x5>e</x5> f"],
+        ),
+        (
+            "a [b *c*](d 'e') [f][r] ![g](h) i\n\n[r]: k",
+            ["a <x1>b <x2>c</x2></x1> <x3>f</x3> <x4/> i"],
+        ),
         ("a `b *c*` <http://d.e> <br> <i>f</i> g", ["a <x1/> <x2/> <x3/> <x4>f</x4> g"]),
         ("a \\* &amp; &lt;b> \\<x1> snake_case 5 * 3", ["a * & <x1/> <x2/> snake_case 5 * 3"]),
         ("a\nb  \nc\\\nd", ["a b", "c", "d"]),
@@ -66,7 +72,9 @@ def shape(text: str) -> list[str]:
     return [one.type for one in inner if one.type not in ("text", "softbreak")]
 
 
-PAGE = "# a *b*\n\n> c **d** [e](f)\n> g\n\n1. h `i`\n2. ~~j~~ k\n\n| l | m |\n|---|---|\n| n | o |\n"
+PAGE = (
+    "# a *b*\n\n> c **d** [e](f)\n> g\n\n1. h `i`\n2. ~~j~~ k\n\n| l | m |\n|---|---|\n| n | o |\n"
+)
 
 
 @given(st.data())

@@ -14,7 +14,9 @@ from seq2seq.formats import html, xliff
 from seq2seq.text.spans import Finder
 
 WORDS = st.lists(
-    st.sampled_from(["red", "car", "a &amp; b", "&lt;b&gt;", "&lt;x1&gt;", "2 &gt; 1", "ü", "&#60;"]),
+    st.sampled_from(
+        ["red", "car", "a &amp; b", "&lt;b&gt;", "&lt;x1&gt;", "2 &gt; 1", "ü", "&#60;"]
+    ),
     max_size=3,
 ).map(" ".join)
 
@@ -38,7 +40,7 @@ def as_xml(text: str) -> str:
 @given(MARKUP)
 def test_every_code_of_a_segment_is_found_as_a_tag(text: str) -> None:
     for segment in html.read(as_xml(text)).segments:
-        spans = [one for one in Finder(("tag",)).spans(segment)]
+        spans = Finder(("tag",)).spans(segment)
         assert [one.text for one in spans] == MARKER.findall(segment)
         names = [one.tag for one in spans]
         assert len({*names}) == len(names)  # unique

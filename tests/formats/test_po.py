@@ -37,7 +37,7 @@ msgstr "Alt"
 """
     document = po.read(text)
     assert document.segments == ["Open"]
-    assert document.written(["Öff\\nen\t\"x\""]) == text.replace(
+    assert document.written(['Öff\\nen\t"x"']) == text.replace(
         'msgid "Open"\nmsgstr ""', 'msgid "Open"\nmsgstr "Öff\\\\nen\\t\\"x\\""'
     )
 
@@ -77,9 +77,10 @@ def test_plural_forms(rule: str, one: str, forms: list[str]) -> None:
     assert document.segments == [one, "%d files"]
     written = document.written(["eins", "mehr"])
     shown = [*forms, *["mehr"] * (2 - len(forms))]
-    assert written.removeprefix(head + entry) == "".join(
-        f'msgstr[{n}] "{form}"\n' for n, form in enumerate(shown)
-    ) + "\n"
+    assert (
+        written.removeprefix(head + entry)
+        == "".join(f'msgstr[{n}] "{form}"\n' for n, form in enumerate(shown)) + "\n"
+    )
 
 
 @pytest.mark.parametrize(
