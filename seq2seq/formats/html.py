@@ -38,6 +38,7 @@ _ENDED_BY = {
     "td": {"td", "th", "tr", "tbody", "tfoot"},
     "th": {"td", "th", "tr", "tbody", "tfoot"},
 }
+_DEEPEST = 500  # elements within one that an end tag is looked for
 _NOT_TEXT = re.compile(r"(<[/!?A-Za-z][^<>]*>?)")  # the parser passes over it without a word
 _SPACES = " \t\r\n\f\u00a0"
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
@@ -62,12 +63,16 @@ class _Reader(HTMLParser):
         self._before = self._place = 0
         self._inside = -1  # where the part began that is not translated and goes on, or -1
         self.found: list[tuple[int, Role, str]] = [(0, "empty", "")]
+        end = text.rfind(">") + 1  # the parser would look for one behind every "<" that is left
         try:
-            self.feed(text)
-            self._before = len(text) - len(self.rawdata)
+            self.feed(text[:end])
+            self._before, self._place = end - len(self.rawdata), 0
             self.close()
         except AssertionError as error:  # it has no other for a declaration that is none
             raise DamagedError(line_of(text, self._at), f"not HTML: {error}") from None
+        self._before, self._place = end, 0
+        if self.cdata_elem is None and end < len(text):
+            self._add("text")
 
     def updatepos(self, i: int, j: int) -> int:
         """Notes where the parser is; ``super`` would count lines."""
@@ -121,7 +126,7 @@ class _Reader(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         element = None
-        for number in range(len(self._open) - 1, -1, -1):
+        for number in range(len(self._open) - 1, max(-1, len(self._open) - _DEEPEST), -1):
             if self._open[number].name == tag:
                 element = self._open[number]
                 del self._open[number:]

@@ -7,6 +7,7 @@ cut out of the original text. What is written is parsed again, and escaped if it
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -52,7 +53,7 @@ def _parser() -> MarkdownIt:
                     state.level < state.md.options["maxNesting"]
                     and any(rule(state, False) for rule in rules)
                 ):
-                    state.pending += state.src[state.pos]
+                    state.append_pending(state.src[state.pos])
                     state.pos += 1
                 made = state.tokens[size:]
                 # What waited as text came first, if anything else came.
@@ -147,7 +148,7 @@ def _inline(parser: MarkdownIt, env: dict[str, Any], content: str) -> list[_Foun
         kind = tokens[0].type if tokens else ""
         raw = content[begin:end]
         if kind == "link_open" and tokens[0].info != "auto":
-            first = next((n for n, one in enumerate(found) if one[0] > begin), len(found))
+            first = bisect(found, begin, key=lambda one: one[0])
             inner = found[-1][1] if first < len(found) else begin + 1
             found.insert(first, (begin, begin + 1, "open", f"link{begin}"))
             found.append((inner, end, "close", f"link{begin}"))
@@ -160,8 +161,8 @@ def _inline(parser: MarkdownIt, env: dict[str, Any], content: str) -> list[_Foun
         elif kind == "hardbreak":
             place = len(content[:begin].rstrip(" ")) if raw[0] == "\n" else begin
             if found:
-                first, _, role, shown = found[-1]
-                found[-1] = (first, place, role, shown.rstrip(" "))
+                first, last, role, shown = found[-1]
+                found[-1] = (first, min(last, place), role, shown.rstrip(" "))
             found.append((place, end, "line", ""))
         elif kind == "softbreak":
             found.append((begin, end, "text", " "))

@@ -104,7 +104,7 @@ def _may_follow(key: str, before: Sequence[str]) -> bool:
 def read(text: str) -> Document:
     """Reads a catalogue, or a template of one."""
     found: list[Unit] = []
-    forms = ["one", "several"]
+    forms, end = ["one", "several"], line_end(text)
     for entry in _entries(text):
         message = entry.fields["msgid"].text
         strings = [one for key, one in entry.fields.items() if key.startswith("msgstr")]
@@ -115,7 +115,7 @@ def read(text: str) -> Document:
                 check_encoding(charset[1], text.count("\n", 0, strings[0].begin) + 1)
             forms = _forms(header) or forms
         elif not any(one.text for one in strings) and "fuzzy" not in entry.flags:
-            found.append(_unit(entry, strings, forms, line_end(text)))
+            found.append(_unit(entry, strings, forms, end))
     return Document(text, found)
 
 

@@ -79,10 +79,11 @@ def read(text: str) -> Document:
             "not SubRip: a cue begins with its number and a line of times, such as "
             "00:00:01,000 --> 00:00:02,500",
         )
-    return Document(text, [unit for place in texts for unit in _units(text, *place)])
+    end = line_end(text)
+    return Document(text, [unit for place in texts for unit in _units(text, *place, end)])
 
 
-def _units(text: str, begin: int, end: int) -> Iterator[Unit]:
+def _units(text: str, begin: int, end: int, ends_with: str) -> Iterator[Unit]:
     """What is translated of a cue's text."""
     for paragraph in _BLANK.split(text[begin:end]):
         speakers = _SPEAKERS.fullmatch(paragraph.strip())
@@ -92,7 +93,7 @@ def _units(text: str, begin: int, end: int) -> Iterator[Unit]:
                 parts.append(Part(one, "line" if one == "\n" else "empty"))
             else:
                 parts += tagged(one)
-        render = _Wrapping(line_end(text))
+        render = _Wrapping(ends_with)
         for unit in units(parts, render, begin):
             if not speakers:
                 render.lines = text.count("\n", unit.begin, unit.end) + 1

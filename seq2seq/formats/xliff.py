@@ -26,6 +26,7 @@ _ROLES: dict[str, Role] = {
     "bx": "open", "bpt": "open", "sc": "open", "sm": "open",
     "ex": "close", "ept": "close", "ec": "close", "em": "close",
 }  # fmt: skip
+_ATTRIBUTE = re.compile(r"([\w:.-]+)\s*=\s*(\"[^\"]*\"|'[^']*')")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -192,8 +193,10 @@ def _is_filled(target: _Element, reader: _Reader) -> bool:
 
 def _with_state(tag: str, state: str) -> str:
     """A start tag with another state, or with one."""
-    changed, count = re.subn(r"(\sstate\s*=\s*)(\"[^\"]*\"|'[^']*')", rf'\1"{state}"', tag)
-    return changed if count else f'{tag[:-1]} state="{state}">'
+    for found in _ATTRIBUTE.finditer(tag):
+        if found[1] == "state":
+            return f'{tag[: found.start(2)]}"{state}"{tag[found.end() :]}'
+    return f'{tag[:-1]} state="{state}">'
 
 
 def _parts(source: _Element, reader: _Reader, text: str) -> Iterator[Part]:

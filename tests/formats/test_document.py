@@ -112,6 +112,29 @@ def test_so_is_any_soup_of_its_pieces(format_: str, data) -> None:
     read_document(written.encode(), format_, "file")
 
 
+@pytest.mark.parametrize(
+    ("format_", "text"),
+    [
+        ("html", "x </i></code>&--><! translate=no"),
+        ("html", "<p/></script>&lt;'<x y &<code><!</code>&-->x y "),
+        ("html", "a <b>c <i"),
+        ("html", "<p>a<script>b > c </p> d"),
+        ("markdown", "![**[\\\r\n[^1]\t `  \n\\&amp;](x)<http://a>*"),
+        ("markdown", "`a` \nb `c`  \nd"),
+        ("markdown", "***a** b*c****d**e**"),
+        ("srt", "1\n00:00:01,000 --> 00:00:02,000\na\n- b\n\n\n- c"),
+    ],
+)
+def test_what_needs_care_stays(format_: str, text: str) -> None:
+    same(text, format_)
+
+
+@pytest.mark.parametrize("text", ["<a " * 20000, f"<p>{' ' * 100000}a{'&nbsp;' * 20000}b"])
+@pytest.mark.timeout(20)
+def test_the_time_does_not_grow_with_the_square_of_the_size(text: str) -> None:
+    same(text, "html")
+
+
 @pytest.mark.parametrize("format_", FORMATS)
 def test_an_empty_document(format_: str) -> None:
     if format_ == "xliff":

@@ -115,6 +115,14 @@ def test_an_empty_target_is_filled(empty: str, filled: str) -> None:
     assert xliff.read(unit(before + empty)).written(["A"]) == unit(before + filled)
 
 
+def test_only_the_state_is_changed() -> None:
+    empty = """<target note=" state='no' " state='new'/>"""
+    filled = """<target note=" state='no' " state="needs-review-translation">A</target>"""
+    assert xliff.read(unit("<source>a</source>" + empty)).written(["A"]) == (
+        unit("<source>a</source>" + filled)
+    )
+
+
 def test_without_words_the_source_is_the_target() -> None:
     assert xliff.read(unit("<source>1&#160;&lt; 2</source>")).written([]) == (
         unit(f"<source>1&#160;&lt; 2</source>{NEW}1&#160;&lt; 2</target>")
