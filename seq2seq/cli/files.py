@@ -135,8 +135,12 @@ class Output:
 
     def write(self, line: str) -> None:
         """Writes a line, given without its end."""
+        self.write_text(line + "\n")
+
+    def write_text(self, text: str) -> None:
+        """Writes a text with its own line ends."""
         with write_errors(self._name):
-            self._stream.write(line.encode("utf-8", errors="replace") + b"\n")
+            self._stream.write(text.encode("utf-8", errors="replace"))
 
     def flush(self) -> None:
         """Lets readers see what was written so far."""

@@ -29,20 +29,34 @@ from seq2seq.cli.search_options import (
     options_of,
 )
 from seq2seq.errors import Seq2SeqError
+from seq2seq.formats import FORMATS as DOCUMENTS
+from seq2seq.formats import LARGEST, read_document
 from seq2seq.storage.atomic import real_path
 from seq2seq.storage.layout import MODEL_FILES, plain_name
-from seq2seq.storage.lines import STANDARD, Pause, count_lines
+from seq2seq.storage.lines import STANDARD, Pause, count_lines, input_bytes, name_of
 
 if TYPE_CHECKING:
+    from seq2seq.formats.document import Document
+    from seq2seq.inference.results import ScoredTranslation
     from seq2seq.search import Constraints
 
 EXAMPLE = console.example(
     "seq2seq translate runs/quickstart input.en -o output.de --beam 5",
     "seq2seq translate runs/quickstart input.en --sample 20 --mbr chrf -o output.de",
+    "seq2seq translate runs/quickstart page.html --format-in html -o page.de.html",
     'echo "The old man sleeps." | seq2seq translate runs/quickstart --format jsonl',
 )
 PROMPT = "> "
 _INPUT, _OUTPUT = 0, 1  # numbers of the standard streams
+_BY_LINE = "what belongs to each line of INPUT has no place, as a document is no list of lines"
+_FOR_LINES = {
+    "--format": "a document is written in its own format",
+    "--n-best": "a document takes one translation of each text (N are for --mbr to choose among)",
+    "--alignments": _BY_LINE,
+    "--attention": _BY_LINE,
+    "--prefix": _BY_LINE,
+    "--constraints": _BY_LINE,
+}
 _REMEDY = (
     ': write {"prefix": "...", "force": ["..."], "avoid": ["..."]}, or {} for a line without '
     "constraints"
@@ -115,6 +129,14 @@ class Written(OptionGroup):
             "--format",
         ),
     ] = None
+    format_in: Annotated[
+        str | None,
+        option(
+            "NAME",
+            "INPUT is a document, of which all but the translated text stays as it is: html, "
+            "markdown, po, srt or xliff.  [default: lines of text]",
+        ),
+    ] = None
     n_best: Annotated[
         int | None,
         option(
@@ -165,6 +187,15 @@ class Written(OptionGroup):
             )
         return self.format_ or ("nbest" if several else "text")
 
+    def check_document(self, constrained: Constrained, mbr: str | None) -> None:
+        """Raises a ``Seq2SeqError`` if options are not for documents, but for lines."""
+        check_choice(self.format_in, "--format-in", DOCUMENTS)
+        if self.format_in is None:
+            return
+        for name in [*self.given(), *constrained.given()]:
+            if name in _FOR_LINES and not (name == "--n-best" and mbr):
+                raise Seq2SeqError(f"--format-in: {_FOR_LINES[name]}: leave {name} out")
+
     def check(self, models: Sequence[str], *inputs: str) -> None:
         """Raises a ``Seq2SeqError`` if an output is an input, a model's, or another output."""
         for file in self.files:
@@ -202,24 +233,29 @@ def translate(
     """Translate lines of text.
 
     n lines in, n lines out, in the same order and in constant memory. In a terminal it prompts for
-    lines until Ctrl-D.
+    lines until Ctrl-D. With --format-in, INPUT is a document, which is read at once.
     """
     from seq2seq.inference.glossary import GlossaryReport
     from seq2seq.inference.request import request_and_constraints
     from seq2seq.inference.results import Warnings, best_translation
 
     check_together(searching, penalties, sampled, running)
+    written.check_document(constrained, sampled.mbr)
     written.check(running.models(model), source, *constrained.files)
     format_ = written.format_of(sampled)
     count = constrained.check(source)
     glossary = constrained.load()
     report = GlossaryReport(console.warn if written.verbose else None)
+    document = None
+    if written.format_in is not None:
+        data = input_bytes(source, LARGEST)
+        document = read_document(data, written.format_in, name_of(source))
     with running.loaded(model) as translator:
         options = options_of(translator.search_options, searching, penalties, sampled, lengths)
         attends = bool(written.alignments or written.attention)
         if attends or (format_ == "jsonl" and translator.has_attention):
             options = replace(options, attention=True)
-        prompts = source == written.output == STANDARD and _at_a_terminal()
+        prompts = document is None and source == written.output == STANDARD and _at_a_terminal()
         read: deque[str] = deque()
         warnings = Warnings(console.warn, each=written.verbose)
         request, constraints = request_and_constraints(
@@ -238,26 +274,55 @@ def translate(
             details=attends or format_ != "text",
             glossary=glossary,
         )
-        piped = source == STANDARD or not Path(source).is_file()
-        given = _prompted_lines() if prompts else files.read_lines(source, pauses=piped)
-        opened = write_translations(
-            written.output,
-            format_,
-            written.alignments,
-            written.attention,
-            at_once=prompts or running.batch_size == 1 or (piped and written.output == STANDARD),
-        )
-        with opened as write, _progress(written.output, count or source) as advance:
-            found = translator.run(_kept(given, read), request, constraints, advance)
-            for number, several in enumerate(found, start=1):
-                write(read.popleft(), several)
-                warnings.add(number, several)
-                report.add(number, best_translation(several).terms)
-                if prompts:
-                    warnings.finish()
+
+        def note(line: int, several: Sequence[ScoredTranslation]) -> None:
+            warnings.add(line, several)
+            report.add(line, best_translation(several).terms)
+
+        if document is not None:
+            translated = partial(translator.run, request=request)
+            _translate_document(document, written.output, translated, note)
+        else:
+            piped = source == STANDARD or not Path(source).is_file()
+            given = _prompted_lines() if prompts else files.read_lines(source, pauses=piped)
+            opened = write_translations(
+                written.output,
+                format_,
+                written.alignments,
+                written.attention,
+                at_once=prompts
+                or running.batch_size == 1
+                or (piped and written.output == STANDARD),
+            )
+            with opened as write, _progress(written.output, count or source) as advance:
+                found = translator.run(_kept(given, read), request, constraints, advance)
+                for number, several in enumerate(found, start=1):
+                    write(read.popleft(), several)
+                    note(number, several)
+                    if prompts:
+                        warnings.finish()
         warnings.finish()
         if glossary is not None:
             console.tell(str(report))
+
+
+def _translate_document(
+    document: Document,
+    output: str,
+    run: Callable[..., Iterator[list[ScoredTranslation]]],
+    note: Callable[[int, Sequence[ScoredTranslation]], None],
+) -> None:
+    """Translates the segments of a document, and writes it when all are there."""
+    from seq2seq.inference.results import best_translation
+
+    segments, translations = document.segments, []
+    with files.write_lines(output) as file:
+        with _progress(output, len(segments)) as advance:
+            found = run(segments, constraints=None, advance=advance)
+            for line, several in zip(document.lines, found, strict=True):
+                translations.append(best_translation(several).text)
+                note(line, several)
+        file.write_text(document.written(translations))
 
 
 @contextmanager

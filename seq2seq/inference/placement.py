@@ -192,7 +192,7 @@ def _with(before: str, group: Sequence[LeftOut], rest: str, spaced: bool) -> str
     written, was_spaced = before, False
     wants = False  # the span before wants a space behind it
     for number, one in enumerate(group):
-        is_tag = one.span.kind == "tag"
+        is_tag = one.span.tag[0] in ("open", "close")  # an empty one may stand for a word
         space = one.before == " " if number == 0 else (one.before == " " or wants)
         if number and left_adjacent(group[number - 1], one):
             space = False

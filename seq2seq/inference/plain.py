@@ -12,6 +12,7 @@ from seq2seq.text.case import as_usual, is_in_capitals
 from seq2seq.text.spans import Finder, LeftOut, Span, unknown_words, without
 from seq2seq.text.tokenizer import Tokenizer
 
+_CONTROL = frozenset(map(chr, (*range(0x20), *range(0x7F, 0xA0))))  # are never taken over
 _WORDS = 2**14  # whose log-probabilities are kept
 
 
@@ -66,7 +67,7 @@ class PlainReader:
         unknown = "".join(dict.fromkeys(c for c in plain.text if not self._spells(c)))
         if not self._takes_over_unknown:
             return replace(plain, unknown=unknown)
-        usual = list(line)
+        usual = [" " if character in _CONTROL else character for character in line]
         for span in spans:
             usual[span.begin : span.end] = " " * len(span.text)
         words = [

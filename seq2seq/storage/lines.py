@@ -107,6 +107,16 @@ def input_lines(
         replaced(invalid, first)
 
 
+def input_bytes(path: str, most: int) -> bytes:
+    """Reads a whole input at once, which has ``most`` bytes, or is refused (``DataError``)."""
+    with _opened(path) as stream:
+        data: bytes = stream.read(most + 1)
+    if len(data) > most:
+        mib = most // 2**20
+        raise DataError(f"{name_of(path)}: larger than {mib} MiB, the most for a document")
+    return data
+
+
 def count_lines(path: str) -> int | None:
     """Counts the lines of an input; None where reading would use it up: it is no regular file."""
     if path == STANDARD or not Path(path).is_file():

@@ -72,6 +72,7 @@ _INLINE = frozenset(
     "a abbr b bdi bdo big cite code dfn del em font i ins kbd mark nobr q s samp small span strike "
     "strong sub sup tt u var wbr g x bx ex bpt ept ph it mrk pc sc ec".split()
 )
+_CODE = re.compile(r"x\d+")  # what documents' inline markup stands for
 _TAG_NAME = re.compile(r"<(/?)([A-Za-z][\w:.-]*)")
 _CLOSING = re.compile(r"[.,;:!?…)\]}»”’。、，！？：；]")
 # "{name}.txt" and "/home/{user}" are one span; a full stop behind it is not.
@@ -101,7 +102,8 @@ class Span:
     @property
     def is_inline(self) -> bool:
         """Whether it is a tag that may stand within a word."""
-        return self.tag[1].lower() in _INLINE
+        name = self.tag[1].lower()
+        return name in _INLINE or _CODE.fullmatch(name) is not None
 
     @property
     def tag(self) -> tuple[str, str]:

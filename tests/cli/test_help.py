@@ -64,7 +64,7 @@ def test_the_examples_work(run, model, monkeypatch) -> None:
 
     load = Translator.load
     monkeypatch.setattr(Translator, "load", lambda path, **options: load(["model"], **options))
-    for name in ("input.en", "test.en", "test.de", "output.de"):
+    for name in ("input.en", "test.en", "test.de", "output.de", "page.html"):
         Path(name).write_text("zwei Kinder spielen am Wasser\n", encoding="utf-8")
     done_any = 0
     for verb in VERBS[4:]:
@@ -75,5 +75,5 @@ def test_the_examples_work(run, model, monkeypatch) -> None:
             assert done.out or "-o" in command
             assert not file or file.endswith((".toml", ".json"))
             done_any += 1
-    assert done_any == 11
+    assert done_any == 12
     assert Path("output.de").read_text(encoding="utf-8") == "zwei Kinder spielen am Wasser\n"

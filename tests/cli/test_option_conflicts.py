@@ -53,6 +53,27 @@ CONFLICTS = [
         "one of them out, or give --format nbest or jsonl",
     ),
     ("--format xml", "--format is 'xml'; allowed: text, nbest, jsonl"),
+    (
+        "--format-in docx",
+        "--format-in is 'docx'; allowed: html, markdown, po, srt, xliff",
+    ),
+    (
+        "--format-in html --format jsonl",
+        "--format-in: a document is written in its own format: leave --format out",
+    ),
+    (
+        "--format-in po --n-best 2",
+        "--format-in: a document takes one translation of each text (N are for --mbr to choose "
+        "among): leave --n-best out",
+    ),
+    *(
+        (
+            f"--format-in srt {option} x",
+            "--format-in: what belongs to each line of INPUT has no place, as a document is no "
+            f"list of lines: leave {option} out",
+        )
+        for option in ("--alignments", "--attention", "--prefix", "--constraints")
+    ),
     ("--length-penalty log", "--length-penalty is 'log'; allowed: none, length, gnmt"),
     (
         "--length-penalty none --alpha 1",

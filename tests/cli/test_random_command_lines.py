@@ -59,7 +59,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     "NAME": (
         "none", "length", "gnmt", "chrf", "chrf++", "bleu", "ter", "onnx", "torch", "auto",
         "float32", "int8", "text", "nbest", "jsonl", "split", "truncate", "keep", "log",
-        "probability", "13a", "char", "intl",
+        "probability", "13a", "char", "intl", "html", "markdown", "po", "srt", "xliff",
     ),
     "KEY=VALUE": (
         "seed=7", "training.updates=1", "model.encoder.hidden=8", "cleaning.max_length=50",

@@ -170,3 +170,9 @@ def test_truncated_lines_keep_their_spans(copier: Made) -> None:
     translator.longest = 4
     (found,) = translator.translate(["zwei Kinder spielen am Wasser %s"], long="truncate")
     assert found.endswith(" %s")
+
+
+def test_control_characters_are_not_taken_over(copier: Made) -> None:
+    (found,) = copier().translate(["zwei \0Kinder \x1b[31m\x85 ☃"])
+    assert not any(character in found for character in "\0\x1b\x85")
+    assert found.endswith(" ☃")

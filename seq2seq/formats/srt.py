@@ -1,0 +1,101 @@
+"""SubRip: the text of a cue is one segment, and its translation fills as many lines.
+
+A cue of which each line is another speaker's, and begins with a dash, is a segment a line.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from seq2seq.formats.document import DamagedError, Document, Unit, line_end, line_of
+from seq2seq.formats.markup import Part, Piece, tagged, units
+
+_TIME = r"\d+:\d\d?:\d\d?(?:[,.]\d+)?"
+_CUE = re.compile(
+    rf"^[ \t]*(?:\d+[ \t]*\r?\n[ \t]*)?{_TIME}[ \t]*-->[ \t]*{_TIME}(?:[ \t][^\r\n]*)?\r?$",
+    re.MULTILINE,
+)
+_CODE = re.compile(r"(\{\\[^{}\n]*\})")
+_LINE_OR_CODE = re.compile(r"(\{\\[^{}\n]*\}|\n)")
+_BLANK = re.compile(r"((?:^[ \t]*\r?\n)+)", re.MULTILINE)
+_SPEAKERS = re.compile(r"(?:\s*(?:<[^<>]*>|\{[^{}]*\})*[-–—][^\n]*(?:\n|$)){2,}")
+
+
+@dataclass
+class _Wrapping:
+    """Writes a translation in so many lines."""
+
+    line_end: str
+    lines: int = 1
+
+    def __call__(self, pieces: Sequence[Piece]) -> str:
+        text = "".join(piece.text for piece in pieces if not piece.is_code)
+        places, at = _breaks(text, self.lines), 0
+        written: list[str] = []
+        for piece in pieces:
+            if piece.is_code:
+                written.append(piece.text)
+                continue
+            for letter in piece.text:
+                if at in places:
+                    written.append(self.line_end)
+                if at not in places or letter != " ":
+                    written.append(letter)
+                at += 1
+        return "".join(written)
+
+
+def _breaks(text: str, lines: int) -> list[int]:
+    """Where lines of about the same length begin: at spaces, or between wide letters."""
+    wide = [unicodedata.east_asian_width(letter) in "WF" for letter in text]
+    allowed = [
+        place
+        for place in range(1, len(text) - 1)
+        if text[place] == " "
+        or (all(wide[place - 1 : place + 1]) and unicodedata.category(text[place])[0] != "P")
+    ]
+    found: list[int] = []
+    for number in range(1, lines):
+        left = [place for place in allowed if not found or place > found[-1]]
+        if left:
+            found.append(min(left, key=lambda place: abs(place - number * len(text) / lines)))
+    return found
+
+
+def read(text: str) -> Document:
+    """Reads subtitles."""
+    cues = list(_CUE.finditer(text))
+    begins = [cue.start() for cue in cues] + [len(text)]
+    first = re.search(r"\S", text[: begins[0]])
+    texts = [(cue.end(), end) for cue, end in zip(cues, begins[1:], strict=True)]
+    arrows = (text.find("-->", begin, end) for begin, end in texts)
+    fault = first.start() if first else next((place for place in arrows if place >= 0), None)
+    if fault is not None:
+        raise DamagedError(
+            line_of(text, fault),
+            "not SubRip: a cue begins with its number and a line of times, such as "
+            "00:00:01,000 --> 00:00:02,500",
+        )
+    end = line_end(text)
+    return Document(text, [unit for place in texts for unit in _units(text, *place, end)])
+
+
+def _units(text: str, begin: int, end: int, ends_with: str) -> Iterator[Unit]:
+    """What is translated of a cue's text."""
+    for paragraph in _BLANK.split(text[begin:end]):
+        speakers = _SPEAKERS.fullmatch(paragraph.strip())
+        parts: list[Part] = []
+        for number, one in enumerate((_LINE_OR_CODE if speakers else _CODE).split(paragraph)):
+            if number % 2:
+                parts.append(Part(one, "line" if one == "\n" else "empty"))
+            else:
+                parts += tagged(one)
+        render = _Wrapping(ends_with)
+        for unit in units(parts, render, begin):
+            if not speakers:
+                render.lines = text.count("\n", unit.begin, unit.end) + 1
+            yield unit
+        begin += len(paragraph)
