@@ -41,7 +41,7 @@ _ENDED_BY = {
 _DEEPEST = 500  # elements within one that an end tag is looked for
 _NOT_TEXT = re.compile(r"(<[/!?A-Za-z][^<>]*>?)")  # the parser passes over it without a word
 _SPACES = " \t\r\n\f\u00a0"
-_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 _XML_ENCODING = re.compile(r"xml\s.*encoding\s*=\s*[\"']([^\"']*)", re.DOTALL)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 _LINE = re.compile(r"\r\n?|\n")
-_FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*\r?\n(?:.*\r?\n)*?(?:\1|\.\.\.)[ \t]*(?:\r?\n|\Z)")
+_FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*\r?\n(?:[^\n]*\n)*?(?:\1|\.\.\.)[ \t]*(?:\r?\n|\Z)")
 _TASK = re.compile(r"\[[ xX]\][ \t]")
 _FOOTNOTE = re.compile(r"(\[\^[^\]\s]+\]:?)")
 _SPECIAL = re.compile(r"([\\`*_\[\]<>&~|!])")

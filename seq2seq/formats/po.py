@@ -22,9 +22,10 @@ _LETTERS = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v
 _ESCAPES = str.maketrans(
     {letter: f"\\{name}" for name, letter in _LETTERS.items()} | {'"': '\\"', "\\": "\\\\"}
 )
-_CONTROL = re.compile(r"(\s*[\n\t\r\a\b\f\v]\s*)")
+_CONTROL = re.compile(r"((?<!\s)\s*[\n\t\r\a\b\f\v]\s*)")
 _DIRECTIVE = re.compile(
-    r"%(?:%|[-#0 +']*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|ll|[hlLqjzt])?[diouxXeEfFgGaAcrsSCpn@])"
+    r"%(?:%|(?:\d{1,2}\$|\([\w.-]{1,80}\))?[-#0 +']{0,5}(?:\d{1,4}|\*)?(?:\.(?:\d{1,4}|\*))?"
+    r"(?:hh|ll|[hlLqjzt])?[diouxXeEfFgGaAcrsSCpn@])"
 )
 _FORMATTED = re.compile(r"(?<!no-)\b(?:c|objc|python|php|java-printf|perl|ruby|lua|awk|sh)-format")
 _CHARSET = re.compile(r"charset=([^\s\\;]+)", re.IGNORECASE)

@@ -27,6 +27,7 @@ from seq2seq.storage.lines import input_lines, name_of
 from seq2seq.text.tokenizer import Tokenizer
 
 _BEGINS_SENTENCE = re.compile(r"(?:^|[.!?…]\W|[。！？])\W*$")
+_NEAR = 50  # characters in front of a term that say whether a sentence begins there
 _HEADER = ["source", "target"]
 _EXACT = "case"
 
@@ -98,10 +99,9 @@ class Glossary:
 
     @classmethod
     def load(cls, path: str | Path) -> Glossary:
-        """Reads a glossary from a file, UTF-8; empty lines and those that begin with # are nothing.
+        """Reads a file, UTF-8; empty lines and those that begin with # are nothing.
 
-        Raises:
-            DataError: If it cannot be read, or a line is wrong, or contradicts another.
+        It is a DataError if it cannot be read, or a line is wrong, or contradicts another.
         """
         path, name = str(path), name_of(str(path))
 
@@ -184,7 +184,9 @@ def _term(columns: Sequence[str], line: int, where: str) -> Term:
 def _may_be_capital(term: Term, text: str, at: int) -> bool:
     """Whether a term's translation may begin with a capital: as its source does, or a sentence."""
     has_capital = text[at].isupper() and not term.source[0].isupper()
-    return not term.exact and (has_capital or _BEGINS_SENTENCE.search(text[:at]) is not None)
+    return not term.exact and (
+        has_capital or _BEGINS_SENTENCE.search(text[:at][-_NEAR:]) is not None
+    )
 
 
 def _plain(text: str) -> str:
@@ -271,7 +273,7 @@ def used_terms(demands: Iterable[Demand], text: str) -> tuple[UsedTerm, ...]:
 
 def _times(phrases: Iterable[str], text: str) -> int:
     """How often phrases stand in a text as whole words, of two at a place the longer one."""
-    terms = tuple(Term(_normalized(one), ()) for one in phrases)
+    terms = tuple(Term(_normalized(one), ()) for one in phrases if one.strip())
     return len(Glossary(terms).find(_normalized(text)))
 
 

@@ -22,6 +22,7 @@ from seq2seq.text.spans import LeftOut
 _HALF = 0.5  # of a piece's attention: from there on it counts as made of what is inside a pair
 _CLOSING = frozenset(".,;:!?…)]}»”’。、，！？：；")
 _OPENING = frozenset("([{«„“‘¿¡「『（")
+_DEEPEST = 50  # tags within one another; what is deeper is placed one by one
 _NEAR = 1e-6  # what the place counts where the attention says nothing
 
 
@@ -80,7 +81,7 @@ def _nested(left_out: Sequence[LeftOut], begins: Sequence[int]) -> list[_Node]:
         role, name = one.span.tag
         if role == "open":
             open_tags.append((number, name))
-        elif role == "close" and any(name == other for _, other in open_tags):
+        elif role == "close" and any(name == other for _, other in open_tags[-_DEEPEST:]):
             while open_tags[-1][1] != name:
                 open_tags.pop()
             pairs[open_tags.pop()[0]] = number
@@ -92,7 +93,7 @@ def _nested(left_out: Sequence[LeftOut], begins: Sequence[int]) -> list[_Node]:
             continue
         node = _Node(number, begin)
         levels[-1][1].append(node)
-        if number in pairs:
+        if number in pairs and len(levels) <= _DEEPEST:
             node.close, node.end = pairs[number], begins[pairs[number]]
             levels.append((pairs[number], node.inside))
     return top

@@ -52,7 +52,7 @@ class PlainReader:
         """Reads some lines."""
         spans = [self._finder.spans(line) if self._finder else [] for line in lines]
         parts = [without(*one) for one in zip(lines, spans, strict=True)]
-        texts = [self._usual(text) for text, _ in parts]
+        texts = [self.usual(text) for text, _ in parts]
         rows = self.tokenizer.encode(texts)
         found = []
         for line, own, (raw, left_out), text, row in zip(
@@ -64,7 +64,11 @@ class PlainReader:
 
     def _with_unknown(self, line: str, spans: list[Span], plain: Plain) -> Plain:
         """Reads a line again that has characters which the model cannot spell."""
-        unknown = "".join(dict.fromkeys(c for c in plain.text if not self._spells(c)))
+        unknown = "".join(
+            dict.fromkeys(c for c in plain.text if c not in _CONTROL and not self._spells(c))
+        )
+        if not unknown:
+            return plain
         if not self._takes_over_unknown:
             return replace(plain, unknown=unknown)
         usual = [" " if character in _CONTROL else character for character in line]
@@ -72,19 +76,23 @@ class PlainReader:
             usual[span.begin : span.end] = " " * len(span.text)
         words = [
             replace(word, text=line[word.begin : word.end])
-            for word in unknown_words(self._usual("".join(usual)), self._spells)
+            for word in unknown_words(self.usual("".join(usual)), self._spells)
         ]
         more = sorted([*spans, *words], key=lambda span: span.begin)
         raw, left_out = without(line, more)
-        text = self._usual(raw)
+        text = self.usual(raw)
         (row,) = self.tokenizer.encode([text])
         return Plain(text, row, tuple(left_out), self._is_loud(raw, text), unknown)
 
-    def _usual(self, text: str) -> str:
-        return as_usual(text, self._score) if self._capitals else text
+    def usual(self, text: str) -> str:
+        """A text as it is usually written."""
+        return as_usual(text, self._score, self._is_piece) if self._capitals else text
 
     def _is_loud(self, raw: str, usual: str) -> bool:
         return self._capitals and is_in_capitals(raw) and raw != usual
+
+    def _is_piece(self, word: str) -> bool:
+        return len(self.tokenizer.encode([word])[0]) == 1 and self._spells(word)
 
     def _scored(self, word: str) -> float:
         return self.tokenizer.score(word)

@@ -12,6 +12,7 @@ import numpy as np
 from seq2seq.inference.placement import insert, left_adjacent, place
 from seq2seq.inference.results import ScoredTranslation
 from seq2seq.inference.segmentation import Segment
+from seq2seq.search.constraints import forms_of
 from seq2seq.search.model import Floats32, Hypothesis
 from seq2seq.text.case import capitals
 from seq2seq.text.sampling import SPACE
@@ -36,13 +37,15 @@ def with_spans(
 ) -> tuple[str, tuple[PlacedSpan, ...]]:
     """Puts a segment's spans into its translation, and that into capitals if the segment was.
 
-    A span that the translation has already, as constraints demanded it, does not come twice.
+    A span that constraints demanded, and that the translation has already, does not come twice.
     """
+    asked = [phrase for one in segment.constraints.forced for phrase in forms_of(one)]
+    given = [segment.constraints.prefix, *asked] if segment.constraints else []
+    missing = _missing(segment.left_out, text, given)
     if segment.capitals:
-        text = capitals(text)
+        text = _in_capitals(text, [given[0], *segment.constraints.forced] if given else [])
     if not segment.left_out:
         return text, ()
-    missing = _missing(segment.left_out, text)
     left_out = [segment.left_out[number] for number in missing]
     offsets = _offsets(text, found, target)
     gaps = [gap for gap in range(len(offsets)) if _may_stand(text, offsets, gap)]
@@ -54,16 +57,29 @@ def with_spans(
     return insert(text, offsets, placed, left_out), spans
 
 
-def _missing(left_out: Sequence[LeftOut], text: str) -> list[int]:
-    """The numbers of the spans that a text does not hold; tags are never looked for."""
-    there = {one.span.text: text.count(one.span.text) for one in left_out}
+def _missing(left_out: Sequence[LeftOut], text: str, given: Sequence[str]) -> list[int]:
+    """The numbers of the spans that do not stand in a text because a constraint has them."""
+    there = {
+        one.span.text: text.count(one.span.text)
+        for one in left_out
+        if one.span.kind != "tag" and any(one.span.text in phrase for phrase in given)
+    }
     missing = []
     for number, one in enumerate(left_out):
-        if one.span.kind != "tag" and there[one.span.text] > 0:
+        if there.get(one.span.text, 0) > 0:
             there[one.span.text] -= 1
         else:
             missing.append(number)
     return missing
+
+
+def _in_capitals(text: str, given: Sequence[str | Sequence[str]]) -> str:
+    """A text in capitals, but for a prefix and forced phrases: they stay letter for letter."""
+    kept = [re.escape(one) for one in given if one and isinstance(one, str)]
+    if not kept:
+        return capitals(text)
+    parts = re.split(f"({'|'.join(sorted(kept, key=len, reverse=True))})", text)
+    return "".join(part if n % 2 else capitals(part) for n, part in enumerate(parts))
 
 
 def _offsets(text: str, found: Hypothesis, target: Tokenizer) -> list[int]:

@@ -11,13 +11,13 @@ from functools import cached_property
 from itertools import islice
 
 from seq2seq.errors import Seq2SeqError
-from seq2seq.inference.plain import Plain
+from seq2seq.inference.plain import Plain, PlainReader
 from seq2seq.inference.request import BATCHES_A_WINDOW, batches, source_batch
 from seq2seq.inference.results import ScoredTranslation
 from seq2seq.inference.translator import Translator
+from seq2seq.recipe import Text
 from seq2seq.search import Normalization
 from seq2seq.search.greedy import force
-from seq2seq.text.case import as_usual
 from seq2seq.text.sampling import SPACE
 from seq2seq.text.spans import Span, without
 
@@ -106,16 +106,36 @@ class Scorer:
         """A translation as a search found it: without its source's spans, in the usual case."""
         if not plain.left_out and not plain.capitals:
             return target
-        text, spans = target if isinstance(target, str) else _joined(target), []
+        if not isinstance(target, str):
+            return self._pieces_found(target, plain)
         wanted = Counter(one.span.text for one in plain.left_out)
         pattern = "|".join(map(re.escape, sorted(wanted, key=len, reverse=True)))
         kinds = {one.span.text: one.span.kind for one in plain.left_out}
-        for match in re.finditer(pattern, text) if pattern else ():
+        spans = []
+        for match in re.finditer(pattern, target) if pattern else ():
             if wanted[match[0]]:
                 wanted[match[0]] -= 1
                 spans.append(Span(match.start(), match[0], kinds[match[0]]))
-        text, _ = without(text, spans)
-        return as_usual(text, self.translator.tokenizers.target.score) if plain.capitals else text
+        text, _ = without(target, spans)
+        if not plain.capitals:
+            return text
+        reader = PlainReader(self.translator.tokenizers.target, Text())
+        return reader.usual(text)
+
+    def _pieces_found(self, pieces: Sequence[str], plain: Plain) -> Sequence[str]:
+        """Pieces without those of spans; one behind a span had lost the mark of its space."""
+        wanted = Counter(one.span.text for one in plain.left_out)
+        found: list[str] = []
+        is_behind = False
+        for piece in pieces:
+            if wanted[piece.removeprefix(SPACE)]:
+                wanted[piece.removeprefix(SPACE)] -= 1
+                is_behind = True
+                continue
+            spaced = f"{SPACE}{piece}"
+            found.append(spaced if is_behind and spaced in self._id_of else piece)
+            is_behind = False
+        return found
 
     def _ids(self, target: Given) -> list[int]:
         if isinstance(target, str):

@@ -162,9 +162,7 @@ class Reader:
         row = plain.row if plain.text.strip() else []
         notes = _notes(line, plain)
         if not row and not (constraints.prefix or constraints.forced):
-            return Line(
-                [], notes if line.strip() else (), " ".join(line.split()) if plain.left_out else ""
-            )
+            return Line([], notes if line.strip() else (), line.strip() if plain.left_out else "")
         whole = Segment(number, row, constraints, capitals=plain.capitals)
         why = "" if self._long == "keep" else self._too_much(plain.text, row)
         if not why:

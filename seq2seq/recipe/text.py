@@ -22,6 +22,8 @@ def _checked(pattern: str) -> str:
         raise ValueError("a named group is not allowed: use (...) or (?:...)")
     if compiled.flags & ~re.UNICODE:
         raise ValueError("flags such as (?i) are not allowed for all of it: use (?i:...)")
+    if "(?(" in pattern:
+        raise ValueError("a condition such as (?(1)...) is not allowed: write both patterns")
     if compiled.match(""):
         raise ValueError("it matches the empty text: use + instead of *, say")
     return pattern

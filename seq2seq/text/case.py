@@ -38,10 +38,12 @@ def title(text: str) -> str:
     return _WORD.sub(lambda match: _capital(match[0][0]) + match[0][1:], text)
 
 
-def as_usual(text: str, score: Score) -> str:
+def as_usual(text: str, score: Score, is_piece: Callable[[str], bool]) -> str:
     """The text with words in capitals, a headline, or a line all in small letters as usual.
 
-    No letter becomes two, so that all stands where it stood.
+    In a line with words of both sorts, one in capitals stays as it is if it ``is_piece`` of the
+    tokenizer's (it is an acronym then), or no other form of it is. No letter becomes two, so that
+    all stands where it stood.
     """
     words = _WORD.findall(text)
     loud = is_in_capitals(text)
@@ -59,6 +61,8 @@ def as_usual(text: str, score: Score) -> str:
         forms = [capitalized] if is_first or quiet else [word.lower(), capitalized]
         best = max(forms, key=score)
         if len(best) != len(word):  # a letter without a single small one
+            return word
+        if not (loud or headline or quiet) and (is_piece(word) or not is_piece(best)):
             return word
         least = -_FIRST if quiet and is_first else 0.0 if loud or headline else _LEAST
         return best if score(best) >= score(word) + least else word

@@ -20,9 +20,10 @@ _PLACEHOLDER = "|".join(
     (
         r"\{\{[^{}\n]{1,80}\}\}",  # {{ price }}
         rf"[$#%]\{{(?:{_NAME}|\d+)\}}",  # ${x} #{x}
-        r"%\([\w.-]+\)[-#0 +]*\d*(?:\.\d+)?[a-zA-Z]",  # %(count)d
+        r"%\([\w.-]{1,80}\)[-#0 +]{0,5}\d{0,4}(?:\.\d{1,4})?[a-zA-Z]",  # %(count)d
         rf"\{{(?:{_NAME}|\d+)?(?:![rsa])?(?::[^{{}}\n]{{0,20}})?\}}",  # {} {0} {x:.2f}
-        r"%(?:\d+\$)?[-#0+]*\d*(?:\.\d+)?(?:hh|ll|[hlLqjzt])?[diouxXeEfFgGcrsaA@](?![A-Za-z])",
+        r"%(?:\d{1,2}\$)?[-#0+]{0,5}\d{0,4}(?:\.\d{1,4})?(?:hh|ll|[hlLqjzt])?"
+        r"[diouxXeEfFgGcrsaA@](?![A-Za-z])",
         r"(?<![\w%])%\d{1,2}(?![\w%]|[.,]\d)",  # %1
         rf"(?<!\w)%{_NAME}%(?!\w)",  # %NAME%
         r"(?<!\w)__[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*__(?!\w)",  # __NAME__
@@ -30,10 +31,10 @@ _PLACEHOLDER = "|".join(
     )
 )
 _UNITS = (
-    r"°[CF]?|%|‰|[€$£¥₹₽₩₺]|(?:km/h|m/s|mph|kWh|[kMGTµmcdn](?:m[²³]?|g|l|L|s|W|V|A|Hz|Pa|J|B|bit)|"
-    r"[KMGT]i?B|m[²³]?|g|l|W|V|Hz|min|px|pt|dB|EUR|USD|GBP|CHF|JPY)(?![\w&])"
+    r"°[CF]?|(?:[%‰€£¥₹₽₩₺]|\$)(?![\w({\d])|(?:km/h|m/s|mph|kWh|[kMGTµmcdn](?:m[²³]?|g|l|L|s|W|V|A|Hz|Pa|J|B|bit)|"
+    r"[KMGT]i?B|m[²³]?|g|l|W|V|Hz|min|px|pt|dB|EUR|USD|GBP|CHF|JPY)(?![\w&'’])"
 )
-_DIGITS = r"\d+(?:[.,'’ \u00a0\u202f]\d{3}(?!\d))*(?:[.,]\d+)?"
+_DIGITS = r"\d+(?:[.,'’ \u00a0\u202f]\d{3}(?!\d)){0,8}(?:[.,]\d+)?"
 _NUMBER = "|".join(
     (
         r"(?<![\w.,:/-])\d{1,2}:\d{2}(?::\d{2})?(?![\w:])",  # 10:45
@@ -52,12 +53,13 @@ _EMOJI = (
     r"[\ufe0e\ufe0f\u20e3\U0001F3FB-\U0001F3FF\U000E0020-\U000E007F]*"
     r"(?:\u200d[\u2190-\u2bff\U0001F000-\U0001FAFF][\ufe0e\ufe0f\U0001F3FB-\U0001F3FF]*)*)+"
 )
+_NO_URL = r"\s<>\"“”«»…，。！？：；、）】」』"
 _PATTERNS = {
     "url": (
-        r"(?:(?:https?|ftps?|file|ssh|git)://|www\.(?=\w)|mailto:)[^\s<>\"“”«»]*"
-        r"[^\s<>\"“”«».,;:!?'’)\]}…]"
+        r"(?i:(?:https?|ftps?|file|ssh|git)://|www\.(?=\w)|mailto:)"
+        rf"(?:[^{_NO_URL}]*(?:\([^{_NO_URL}()]*\)|[^{_NO_URL}.,;:!?'’)\]}}]))"
     ),
-    "email": r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+",
+    "email": r"(?<![A-Za-z0-9_.+-])[A-Za-z0-9_.+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+",
     "placeholder": _PLACEHOLDER,
     "tag": (
         r"</?[A-Za-z][\w:.-]*"
@@ -66,7 +68,8 @@ _PATTERNS = {
     "number": _NUMBER,
     "emoji": _EMOJI,
 }
-_SURE = re.compile(r"[\d%{}$<@]|://|www\.|mailto:|__|[^\x00-\u203b]")  # a line without has no span
+# A line without has no span.
+_SURE = re.compile(r"[\d%{}$<@]|://|[wW][wW][wW]\.|[mM][aA][iI][lL][tT][oO]:|__|[^\x00-\u203b]")
 _JOINED = 200  # characters, at most, on a side
 _INLINE = frozenset(
     "a abbr b bdi bdo big cite code dfn del em font i ins kbd mark nobr q s samp small span strike "
@@ -76,7 +79,7 @@ _CODE = re.compile(r"x\d+")  # what documents' inline markup stands for
 _TAG_NAME = re.compile(r"<(/?)([A-Za-z][\w:.-]*)")
 _CLOSING = re.compile(r"[.,;:!?…)\]}»”’。、，！？：；]")
 # "{name}.txt" and "/home/{user}" are one span; a full stop behind it is not.
-_JOINED_BEFORE = re.compile(r"(?:\w*[._/\\-])+$")
+_JOINED_BEFORE = re.compile(r"(?<![\w./\\-])[\w./\\-]*[._/\\-]$")
 _JOINED_AFTER = re.compile(r"(?:[._/\\-]\w+)+")
 
 
@@ -142,7 +145,9 @@ class Finder:
     @cached_property
     def _named(self) -> list[tuple[str, str]]:
         own = [("own", f"(?:{one})") for one in self.patterns]
-        return own + [(kind, _PATTERNS[kind]) for kind in KINDS if kind in self.kinds]
+        # The codes of documents are always kept: without them none could be put together again.
+        codes = [] if "tag" in self.kinds else [("tag", rf"</?{_CODE.pattern}/?>")]
+        return [*own, *codes, *((kind, _PATTERNS[kind]) for kind in KINDS if kind in self.kinds)]
 
     @cached_property
     def _kinds(self) -> dict[int, str]:
@@ -178,7 +183,12 @@ class Finder:
 
 def _numbered_from(first: int, pattern: str) -> str:
     """The pattern as it is in one of which its first group is not the first."""
-    return re.sub(r"\\([1-9])", lambda found: rf"\{int(found[1]) + first}", pattern)
+    return re.sub(
+        r"\\(?:([1-9])|.)",
+        lambda found: rf"\{int(found[1]) + first}" if found[1] else found[0],
+        pattern,
+        flags=re.DOTALL,
+    )
 
 
 def _grown(span: Span, text: str, begin: int) -> Span:

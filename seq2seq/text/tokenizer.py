@@ -116,19 +116,16 @@ class Tokenizer:
         return self.normalize(text).replace("▁", "") == "".join(text.split())
 
     def score(self, text: str) -> float:
-        """The log-probability of the best split of a text; of BPE, as it ranks its pieces."""
+        """The log-probability of the best split of a text; of BPE, as it ranks its pieces.
+
+        It is -inf if there are characters that cannot be spelled.
+        """
         row = self.encode([text])[0]
-        total = sum(map(self._scores.__getitem__, row))
-        if UNK in row:  # which stands for any number of characters that follow one another
-            unknown = sum(c not in self.known for c in self.normalize(text))
-            total += self._scores[UNK] * (unknown - row.count(UNK))
-        return total
+        return -math.inf if UNK in row else sum(map(self._scores.__getitem__, row))
 
     @cached_property
     def _scores(self) -> list[float]:
-        scores = [float(self._processor.get_score(number)) for number in range(self.size)]
-        scores[UNK] = min(scores) - 10.0  # as SentencePiece itself has it in its search
-        return scores
+        return [float(self._processor.get_score(number)) for number in range(self.size)]
 
     def resplit(
         self, values: Int32s, offsets: Int64s, alpha: float, seed: int

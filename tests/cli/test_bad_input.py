@@ -25,7 +25,7 @@ from seq2seq.recipe.packaged import packaged_recipes
 from seq2seq.text.tokenizer import train_tokenizers
 
 NAMES = ", ".join(packaged_recipes())
-SECTIONS = "name, seed, data, cleaning, tokenizer, model, training, translation"
+SECTIONS = "name, seed, data, cleaning, text, tokenizer, model, training, translation"
 PROGRESS = (
     "translating", "reading", "holding", "training", "tokenizing", "comparing", "resuming",
     "validation", "update ",

@@ -91,6 +91,11 @@ def test_spaces_around_spans(source: str, target: str, found: str) -> None:
     assert moved(source, target) == found
 
 
+def test_deep_nesting() -> None:
+    source = "<b>" * 1100 + "a" + "</b>" * 1100
+    assert moved(source, "x") == source.replace("a", "x")
+
+
 def test_without_words_the_order_is_kept() -> None:
     plain, left_out = without("a {x} b {y}", FIND.spans("a {x} b {y}"))
     assert place(left_out, [1, 2], None, (0, len(plain.split())), [0]) == [(0, 0), (0, 1)]

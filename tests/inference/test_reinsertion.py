@@ -158,11 +158,31 @@ def test_a_translation_found_has_the_score_that_is_computed_of_it(copier: Made, 
 def test_a_span_that_a_prefix_brought_does_not_come_twice(
     copier: Made, tokenizers: Tokenizers
 ) -> None:
-    constraints = [Constraints(prefix="a, b"), Constraints()]
+    constraints = [Constraints(prefix="a, b"), Constraints(forced=["a, b"])]
     text = recipe.Text(protect=Protect(kinds=(), patterns=("a, b",)))
     lines = ["a, b zwei Kinder", "a, b zwei Kinder"]
     found = copier(text).translate(lines, constraints=constraints)
     assert [one.count("a, b") for one in found] == [1, 1]
+
+
+def test_what_looks_like_a_span_is_none(copier: Made) -> None:
+    text = recipe.Text(protect=Protect(kinds=(), patterns=("ein",)))
+    (found,) = copier(text).translate(["ein Kinder"], constraints=[Constraints(forced=["ein"])])
+    assert found.split().count("ein") == 1
+    (found,) = copier(text).translate(["zwei Kinder ein Wasser"])  # "ein" is in no word of it
+    assert found == "zwei Kinder ein Wasser"
+
+
+def test_constraints_stay_as_they_are_in_capitals(copier: Made) -> None:
+    constraints = [Constraints(prefix="zwei a"), Constraints(forced=["Kinder"])]
+    found = copier().translate(["ZWEI KINDER SPIELEN"] * 2, constraints=constraints)
+    assert found[0].startswith("zwei a")
+    assert "Kinder" in found[1]
+    assert "SPIELEN" in found[1]
+
+
+def test_a_line_of_spans_alone_is_as_it_was(copier: Made) -> None:
+    assert copier().translate(["<a  href='x'>  {{ a   b }}"]) == ["<a  href='x'>  {{ a   b }}"]
 
 
 def test_truncated_lines_keep_their_spans(copier: Made) -> None:

@@ -180,7 +180,7 @@ def test_warnings_are_made_of_notes() -> None:
     told: list[str] = []
     warnings = Warnings(told.append)
     for line in range(1, 14):
-        notes = (Note("looped", "again and again"), Note("unknown", "no news"))
+        notes = (Note("looped", "again and again"), Note("split", "no news"))
         warnings.add(line, [ScoredTranslation("a", 0.0, 0.0, True, notes=notes)])
     cut = Note("truncated", "9 pieces, but the model takes at most 3: the rest was left out")
     warnings.add(14, [ScoredTranslation("a", 0.0, 0.0, False, notes=(cut,))])

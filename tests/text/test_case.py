@@ -31,6 +31,7 @@ def score(word: str) -> float:
         ("THE DOG.", "The dog."),
         ("A DOG IN NATO!", "A dog in NATO!"),
         ("The DOG, e.g. in NATO", "The dog, e.g. in NATO"),
+        ("The XDOG in NATO", "The XDOG in NATO"),  # no form of it is known
         ("The Dog In Germany", "The dog in Germany"),
         ("The Dog", "The Dog"),  # two words are no headline
         ("the dog in Germany", "the dog in Germany"),
@@ -42,12 +43,12 @@ def score(word: str) -> float:
     ],
 )
 def test_words_in_capitals_are_read_as_usual(line: str, read: str) -> None:
-    assert as_usual(line, score) == read
+    assert as_usual(line, score, USUAL.__contains__) == read
 
 
 @given(st.text())
 def test_nothing_but_case_changes(line: str) -> None:
-    read = as_usual(line, score)
+    read = as_usual(line, score, USUAL.__contains__)
     assert read.upper() == line.upper()
 
 

@@ -45,10 +45,38 @@ def test_plain_text_has_none(text: str) -> None:
 
 def test_a_full_stop_belongs_to_no_address() -> None:
     assert found("See https://a.example/b?c=(d). And www.x.example, or a@b.example!") == [
-        ("https://a.example/b?c=(d", "url"),
+        ("https://a.example/b?c=(d)", "url"),
         ("www.x.example", "url"),
         ("a@b.example", "email"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "spans"),
+    [
+        ("详情见http://a.cn，谢谢大家", ["http://a.cn"]),
+        ("联系a@b.cn谢谢", ["a@b.cn"]),
+        ("SEE HTTP://X.DE NOW, Www.x.de", ["HTTP://X.DE", "Www.x.de"]),
+        ("1 %s left, 100 %(unit)s, 5 %1$s, 10 $HOME", ["%s", "%(unit)s", "%1$s", "$HOME"]),
+        ("Les 2 m'ont vu", []),
+        ("10 % of 5 $", ["10 %", "5 $"]),
+    ],
+)
+def test_what_stands_next_to_a_span(text: str, spans: list[str]) -> None:
+    assert [one for one, _ in found(text)] == spans
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["_" * 200 + "a{x}", "%" + "0" * 20_000, "%(a)" + "0" * 20_000, "111 " * 5_000, "a." * 9_000],
+)
+@pytest.mark.timeout(10)
+def test_ugly_lines_take_no_time(text: str) -> None:
+    FIND.spans(text)
+
+
+def test_codes_of_documents_are_always_found() -> None:
+    assert found("<x1>a</x1> <b>", Finder(())) == [("<x1>", "tag"), ("</x1>", "tag")]
 
 
 def test_what_is_joined_to_a_placeholder_belongs_to_it() -> None:
@@ -60,6 +88,7 @@ def test_what_is_joined_to_a_placeholder_belongs_to_it() -> None:
 
 
 def test_own_patterns_come_first_and_may_have_groups() -> None:
+    assert found(r"a \1 b", Finder((), (r"\\1",))) == [(r"\1", "own")]
     finder = Finder((), (r"([A-Z])-\1", r"x{3}"))
     assert found("see A-A, A-B, xxx at https://a.example", finder) == [
         ("A-A", "own"),

@@ -36,6 +36,7 @@ from seq2seq.training.evaluation import Evaluator
 from seq2seq.training.finetuning import adapted, prepared_with
 from seq2seq.training.finetuning.source_model import SourceModel, Transfer
 from seq2seq.training.monitoring import Silent
+from seq2seq.training.precision import resolve_precision
 
 Json = dict[str, Any]
 
@@ -140,12 +141,13 @@ def test_both_sets_are_measured_and_the_old_one_is_what_the_first_run_measured(
         (validations[0], new.val, recipe),
         (validations[0]["old"], old.val, of_general),
     ):
-        evaluator = Evaluator(task_for(by), by, new.tokenizers, torch.float32)
+        precision = resolve_precision(by.training.precision, torch.device("cpu"))
+        evaluator = Evaluator(task_for(by), by, new.tokenizers, precision)
         total, tokens = evaluator.loss(model, held)
-        assert found["loss"] == pytest.approx(total / tokens, rel=2e-2)  # in bfloat16
+        assert found["loss"] == pytest.approx(total / tokens, rel=1e-5)
         hypotheses = evaluator.predictions(model, held)
         _, references = held.texts(np.arange(len(hypotheses)))
-        assert found["bleu"] == pytest.approx(bleu(hypotheses, references), abs=0.5)
+        assert found["bleu"] == pytest.approx(bleu(hypotheses, references))
     card = json.loads((run / "card.json").read_text(encoding="utf-8"))
     best = next(one for one in validations if one["update"] == card["update"])
     assert card["validation"]["old"] == best["old"]
