@@ -57,7 +57,8 @@ _NO_URL = r"\s<>\"“”«»…，。！？：；、）】」』"
 _PATTERNS = {
     "url": (
         r"(?i:(?:https?|ftps?|file|ssh|git)://|www\.(?=\w)|mailto:)"
-        rf"(?:[^{_NO_URL}]*(?:\([^{_NO_URL}()]*\)|[^{_NO_URL}.,;:!?'’)\]}}]))"
+        rf"(?:\([^{_NO_URL}()]*\)|[^{_NO_URL}()])*"
+        rf"(?:\([^{_NO_URL}()]*\)|[^{_NO_URL}().,;:!?'’\]}}])"
     ),
     "email": r"(?<![A-Za-z0-9_.+-])[A-Za-z0-9_.+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+",
     "placeholder": _PLACEHOLDER,
