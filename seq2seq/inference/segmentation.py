@@ -21,6 +21,7 @@ from seq2seq.inference.plain import Plain, PlainReader
 from seq2seq.inference.results import Note
 from seq2seq.inference.trained_on import NO_LIMITS, TrainedOn
 from seq2seq.search import Constraints
+from seq2seq.text import well_formed
 from seq2seq.text.sentences import CLOSING, split_sentences
 from seq2seq.text.spans import LeftOut
 
@@ -151,6 +152,7 @@ class Reader:
         self, lines: Sequence[str], constraints: Sequence[Constraints] | None, first: int
     ) -> list[Line]:
         """Reads some lines, the first of them with the number ``first``."""
+        lines = [well_formed(line) for line in lines]  # spans of them are written as they are
         plain = self._plain.read(lines)
         constraints = constraints or [_FREE] * len(lines)
         return [

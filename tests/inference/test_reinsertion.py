@@ -196,3 +196,9 @@ def test_control_characters_are_not_taken_over(copier: Made) -> None:
     (found,) = copier().translate(["zwei \0Kinder \x1b[31m\x85 ☃"])
     assert not any(character in found for character in "\0\x1b\x85")
     assert found.endswith(" ☃")
+
+
+def test_halves_of_surrogate_pairs_are_replaced(copier: Made) -> None:
+    lines = ["zwei \ud800 Kinder", "\udfff", "{a\ud800}", "<b \ud83d\ude00='\ud800'>"]
+    for found in copier().translate(lines):
+        found.encode("utf-8")
