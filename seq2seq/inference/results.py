@@ -119,8 +119,8 @@ def best_translation(several: Sequence[ScoredTranslation]) -> ScoredTranslation:
 
 
 # What is said of all lines with a note of these kinds at once, in this order.
+_OF_UNKNOWN = {"unknown": ""}  # what is said of the first of them, with its characters
 _OF_SOURCE = {
-    "unknown": "",  # what is said of the first of them, with its characters
     "truncated": "longer than the model takes: the rest was left out",
     "whole": "more than the model takes at a time, but not split, as phrases are forced",
 }
@@ -143,7 +143,7 @@ class Warnings:
         self, warn: Callable[[str], None], *, loops: bool = True, each: bool = False
     ) -> None:
         self._warn = warn
-        self._kinds = _OF_SOURCE | (_OF_TRANSLATION if loops else {})
+        self._kinds = _OF_UNKNOWN | _OF_SOURCE | _OF_TRANSLATION if loops else _OF_SOURCE
         self._each = each
         self._lines = 0
         self._counts: Counter[str] = Counter()
@@ -156,7 +156,9 @@ class Warnings:
         texts = {_SAME.get(note.kind, note.kind): note.text for note in several[0].notes}
         for kind in self._kinds.keys() & texts.keys():
             self._counts[kind] += 1
-            self._texts.setdefault(kind, texts[kind] if kind in _OF_SOURCE else self._kinds[kind])
+            self._texts.setdefault(
+                kind, self._kinds[kind] if kind in _OF_TRANSLATION else texts[kind]
+            )
             if len(self._first[kind]) < _SHOWN:
                 self._first[kind].append(line)
             if self._each:
