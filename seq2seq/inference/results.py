@@ -135,8 +135,9 @@ _SAME = {"cut": "incomplete"}  # ended at the length cap: something is missing, 
 class Warnings:
     """Sums the notes on many lines up in a few warnings, one a kind, the incomplete ones last.
 
-    ``warn`` prints or logs one. With ``loops`` translations that look bad are told of, not only
-    changed sources; with ``each``, each line at once, as well.
+    ``warn`` prints or logs one. With ``loops`` translations that look bad, and characters that the
+    model does not know, are told of, not only changed sources; with ``each``, each line at once, as
+    well.
     """
 
     def __init__(
