@@ -51,8 +51,8 @@ def place(
         begins: How many source pieces stand before each.
         weights_TS: How each target piece weighed the source's; None: there is no attention.
         size: T and S.
-        gap_G: The gaps at which a span may stand: numbers of target pieces before them, ascending,
-            0 and T among them.
+        gap_G: The gaps at which a span may stand: numbers of target pieces before them, ascending;
+            the last is T.
 
     Returns:
         For each span, in the order in which they stand in the translation, the number of target
@@ -61,9 +61,9 @@ def place(
     weights = _diagonal(*size) if weights_TS is None else weights_TS
     target, source = size
     if not target or not source:
-        return [(0, number) for number in range(len(left_out))]
+        return [(target, number) for number in range(len(left_out))]
     placer = _Placer(np.asarray(weights, dtype=np.float64), np.asarray(gap_G, dtype=np.int64))
-    placer.put(_nested(left_out, [min(begin, source) for begin in begins]), 0, target)
+    placer.put(_nested(left_out, [min(begin, source) for begin in begins]), gap_G[0], target)
     return placer.placed
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -48,8 +49,14 @@ def with_spans(
         return text, ()
     left_out = [segment.left_out[number] for number in missing]
     offsets = _offsets(text, found, target)
-    gaps = [gap for gap in range(len(offsets)) if _may_stand(text, offsets, gap)]
     size = len(found.tokens), len(segment.tokens)
+    inside = _stretches(text, given)
+    gaps = [
+        gap
+        for gap, offset in enumerate(offsets)
+        if gap == size[0]
+        or (_may_stand(text, offsets, gap) and not any(a < offset < b for a, b in inside))
+    ]
     weights = None if found.attention is None else found.attention[: size[0], : size[1]]
     begins = [segment.begins[number] for number in missing]
     placed = place(left_out, begins, weights, size, gaps)
@@ -57,16 +64,22 @@ def with_spans(
     return insert(text, offsets, placed, left_out), spans
 
 
+def _stretches(text: str, given: Sequence[str]) -> list[tuple[int, int]]:
+    """Where a prefix (the first that is given) and forced phrases stand: nothing goes into them."""
+    found = [(-1, len(given[0]))] if given and given[0] and text.startswith(given[0]) else []
+    for phrase in filter(None, given[1:]):
+        found += [match.span() for match in re.finditer(re.escape(phrase), text)]
+    return found
+
+
 def _missing(left_out: Sequence[LeftOut], text: str, given: Sequence[str]) -> list[int]:
     """The numbers of the spans that do not stand in a text because a constraint has them."""
-    there = {
-        one.span.text: text.count(one.span.text)
-        for one in left_out
-        if one.span.kind != "tag" and any(one.span.text in phrase for phrase in given)
-    }
+    wanted = sorted({one.span.text for one in left_out}, key=len, reverse=True)
+    pattern = re.compile("|".join(map(re.escape, wanted)))
+    there = Counter(span for one in given if one in text for span in pattern.findall(one))
     missing = []
     for number, one in enumerate(left_out):
-        if there.get(one.span.text, 0) > 0:
+        if there[one.span.text]:
             there[one.span.text] -= 1
         else:
             missing.append(number)

@@ -38,7 +38,7 @@ _DIGITS = r"\d+(?:[.,'’ \u00a0\u202f]\d{3}(?!\d)){0,8}(?:[.,]\d+)?"
 _NUMBER = "|".join(
     (
         r"(?<![\w.,:/-])\d{1,2}:\d{2}(?::\d{2})?(?![\w:])",  # 10:45
-        r"(?<![\w.,:/-])\d{1,4}([./-])\d{1,2}\1\d{1,4}(?![\w/-])",  # 2024-01-31
+        r"(?<![\w.,:/-])\d{1,4}(?P<mark>[./-])\d{1,2}(?P=mark)\d{1,4}(?![\w/-])",  # 2024-01-31
         rf"(?<![\w.,])[€$£¥₹₽₩₺][ \u00a0]?{_DIGITS}(?!\w)",  # $5.20
         rf"(?<![\w.,])[-+±−]?{_DIGITS}[ \u00a0\u202f]?(?:{_UNITS})",  # 3,14 €
         r"(?<![\w.])v?\d+(?:\.\d+){2,}(?!\w)",  # 1.2.3
@@ -72,6 +72,7 @@ _PATTERNS = {
 # A line without has no span.
 _SURE = re.compile(r"[\d%{}$<@]|://|[wW][wW][wW]\.|[mM][aA][iI][lL][tT][oO]:|__|[^\x00-\u203b]")
 _JOINED = 200  # characters, at most, on a side
+_GONE = "\n"  # is in no span
 _INLINE = frozenset(
     "a abbr b bdi bdo big cite code dfn del em font i ins kbd mark nobr q s samp small span strike "
     "strong sub sup tt u var wbr g x bx ex bpt ept ph it mrk pc sc ec".split()
@@ -144,52 +145,35 @@ class Finder:
     patterns: Sequence[str] = ()
 
     @cached_property
-    def _named(self) -> list[tuple[str, str]]:
-        own = [("own", f"(?:{one})") for one in self.patterns]
-        # The codes of documents are always kept: without them none could be put together again.
-        codes = [] if "tag" in self.kinds else [("tag", rf"</?{_CODE.pattern}/?>")]
-        return [*own, *codes, *((kind, _PATTERNS[kind]) for kind in KINDS if kind in self.kinds)]
-
-    @cached_property
-    def _kinds(self) -> dict[int, str]:
-        """What is found, by the number of its group in the pattern of all."""
-        found, group = {}, 1
-        for kind, one in self._named:
-            found[group] = kind
-            group += 1 + re.compile(one).groups
-        return found
+    def _own(self) -> list[re.Pattern[str]]:
+        return [re.compile(one) for one in self.patterns]
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        parts = [
-            f"({_numbered_from(group, one)})"
-            for group, (_, one) in zip(self._kinds, self._named, strict=True)
-        ]
-        return re.compile("|".join(parts) or r"(?!)")
+        parts = [f"(?P<{kind}>{_PATTERNS[kind]})" for kind in KINDS if kind in self.kinds]
+        # The codes of documents are always kept: without them none could be put together again.
+        return re.compile("|".join([*parts, rf"(?P<code></?{_CODE.pattern}/?>)"]))
 
     def spans(self, text: str) -> list[Span]:
         """The spans of a text, in order; none overlap."""
-        if not self.patterns and not _SURE.search(text):
-            return []
-        found = []
+        found: list[Span] = []
+        for pattern in self._own:
+            matches = [match for match in pattern.finditer(text) if match[0]]
+            own = [Span(match.start(), match[0], "own") for match in matches]
+            for span in own:  # what is found is out of the others' way
+                text = f"{text[: span.begin]}{_GONE * len(span.text)}{text[span.end :]}"
+            found += own
+        if not _SURE.search(text):
+            return sorted(found, key=lambda span: span.begin)
         end = 0
         for match in self._pattern.finditer(text):
-            if match[0] and match.start() >= end:
-                kind = next(self._kinds[group] for group in self._kinds if match[group])
-                span = Span(match.start(), match[0], kind)
-                found.append(_grown(span, text, end) if kind == "placeholder" else span)
-                end = found[-1].end
-        return found
-
-
-def _numbered_from(first: int, pattern: str) -> str:
-    """The pattern as it is in one of which its first group is not the first."""
-    return re.sub(
-        r"\\(?:([1-9])|.)",
-        lambda found: rf"\{int(found[1]) + first}" if found[1] else found[0],
-        pattern,
-        flags=re.DOTALL,
-    )
+            if match.start() < end:
+                continue
+            kind = "tag" if match.lastgroup == "code" else str(match.lastgroup)
+            span = Span(match.start(), match[0], kind)
+            found.append(_grown(span, text, end) if kind == "placeholder" else span)
+            end = found[-1].end
+        return sorted(found, key=lambda span: span.begin)
 
 
 def _grown(span: Span, text: str, begin: int) -> Span:

@@ -165,6 +165,18 @@ def test_a_span_that_a_prefix_brought_does_not_come_twice(
     assert [one.count("a, b") for one in found] == [1, 1]
 
 
+def test_a_prefix_stays_letter_for_letter(copier: Made) -> None:
+    lines = ["zwei <b>Kinder</b> spielen %s", "1.5 und 11.5 Wasser", "zwei 1.5 € Kinder"]
+    prefixes = ["zwei <b>Kinder</b>", "ein 11.5 ", "Zwei a, b"]
+    constraints = [Constraints(prefix=one) for one in prefixes]
+    found = copier().translate(lines, constraints=constraints)
+    for line, prefix, text in zip(lines, prefixes, found, strict=True):
+        assert text.startswith(prefix)
+        for span in ("<b>", "</b>", "%s", "11.5", "1.5 €"):
+            assert text.count(span) == line.count(span)
+    assert found[1].replace("11.5", "").count("1.5") == 1
+
+
 def test_what_looks_like_a_span_is_none(copier: Made) -> None:
     text = recipe.Text(protect=Protect(kinds=(), patterns=("ein",)))
     (found,) = copier(text).translate(["ein Kinder"], constraints=[Constraints(forced=["ein"])])

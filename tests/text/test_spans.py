@@ -94,6 +94,10 @@ def test_own_patterns_come_first_and_may_have_groups() -> None:
         ("A-A", "own"),
         ("xxx", "own"),
     ]
+    many = Finder(KINDS, tuple(f"q{number}(q)" for number in range(100)))
+    assert found("on 2024-01-31, q99q", many) == [("2024-01-31", "number"), ("q99q", "own")]
+    ten = "(a)(b)(c)(d)(e)(f)(g)(h)(i)(j)"
+    assert found("x abcdefghijj", Finder((), (rf"{ten}\10",))) == [("abcdefghijj", "own")]
     both = Finder(KINDS, (r"a@\w+",))
     assert found("a@b.example 3.5 2024-01-31", both) == [
         ("a@b", "own"),
