@@ -17,10 +17,9 @@ from itertools import groupby
 import numpy as np
 
 from seq2seq.search.model import Bools, Floats, Floats32, Ints
-from seq2seq.text.spans import LeftOut
+from seq2seq.text.spans import CLOSING_MARKS, LeftOut
 
 _HALF = 0.5  # of a piece's attention: from there on it counts as made of what is inside a pair
-_CLOSING = frozenset(".,;:!?…)]}»”’。、，！？：；")
 _OPENING = frozenset("([{«„“‘¿¡「『（")
 _DEEPEST = 50  # tags within one another; what is deeper is placed one by one
 _NEAR = 1e-6  # what the place counts where the attention says nothing
@@ -209,7 +208,7 @@ def _with(before: str, group: Sequence[LeftOut], rest: str, spaced: bool) -> str
         wants = wants and (spaced or not is_tag)
     if not rest:
         return written
-    closes = rest[0] in _CLOSING and not spaced
+    closes = rest[0] in CLOSING_MARKS and not spaced
     if (wants and not closes) or (spaced and before and not was_spaced):
         written += " "
     return written
@@ -231,4 +230,4 @@ def _hugs_right(one: LeftOut, rest: str) -> bool:
         return False
     if one.after.isalnum():
         return rest[:1].isalnum()
-    return rest[:1] == one.after or rest[:1] in _CLOSING
+    return rest[:1] == one.after or rest[:1] in CLOSING_MARKS

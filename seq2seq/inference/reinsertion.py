@@ -42,11 +42,12 @@ def with_spans(
     """
     asked = [phrase for one in segment.constraints.forced for phrase in forms_of(one)]
     given = [segment.constraints.prefix, *asked] if segment.constraints else []
-    missing = _missing(segment.left_out, text, given)
+    found_text = text
     if segment.capitals:
         text = _in_capitals(text, [given[0], *segment.constraints.forced] if given else [])
     if not segment.left_out:
         return text, ()
+    missing = _missing(segment.left_out, found_text, given)
     left_out = [segment.left_out[number] for number in missing]
     offsets = _offsets(text, found, target)
     size = len(found.tokens), len(segment.tokens)

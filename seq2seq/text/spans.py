@@ -79,7 +79,8 @@ _INLINE = frozenset(
 )
 _CODE = re.compile(r"x\d+")  # what documents' inline markup stands for
 _TAG_NAME = re.compile(r"<(/?)([A-Za-z][\w:.-]*)")
-_CLOSING = re.compile(r"[.,;:!?…)\]}»”’。、，！？：；]")
+CLOSING_MARKS = frozenset(".,;:!?…)]}»”’。、，！？：；")
+"""They stand right behind what they close, without a space."""
 # "{name}.txt" and "/home/{user}" are one span; a full stop behind it is not.
 _JOINED_BEFORE = re.compile(r"(?<![\w./\\-])[\w./\\-]*[._/\\-]$")
 _JOINED_AFTER = re.compile(r"(?:[._/\\-]\w+)+")
@@ -224,7 +225,7 @@ def without(text: str, spans: Sequence[Span]) -> tuple[str, list[LeftOut]]:
         after = text[span.end : following]
         if not span.is_inline and plain[-1:].isalnum() and after[:1].isalnum():
             plain += " "
-        elif _CLOSING.match(after):
+        elif after[:1] in CLOSING_MARKS:
             plain = plain.rstrip()
         before = text[span.begin - 1 : span.begin]
         left_out.append(
