@@ -16,9 +16,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from seq2seq.processors import let_threads_sleep
+from seq2seq.processors import set_thread_waits
 
-let_threads_sleep()  # before anything imports torch, which reads the setting once
+set_thread_waits()  # before anything imports torch, which reads the setting once
 
 if TYPE_CHECKING:
     from seq2seq.api import prepare, train, write_report

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from seq2seq.errors import number_of
+from seq2seq.nn.waits import Waits
 from seq2seq.recipe import Recipe
 
 DROPOUT, SAMPLING = 1, 2
@@ -67,9 +68,11 @@ def enough_threads(asked: int | None, recipe: Recipe, device: torch.device) -> I
             each = number_of(threads, "thread")
             note = f"training with {each} of {before}: for so small a network more gain little"
     torch.set_num_threads(threads)
+    waits = Waits(threads if device.type == "cpu" else 1)
     try:
         yield note
     finally:
+        waits.close()
         torch.set_num_threads(before)
 
 

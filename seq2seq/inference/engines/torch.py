@@ -5,6 +5,7 @@ Shapes: B sentences, N rows, S source length, V vocabulary, k candidates a row.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from seq2seq.models.decoder import DecoderState
 from seq2seq.models.translation import TranslationModel
 from seq2seq.models.weights import built_with
 from seq2seq.nn.attention import Memory
+from seq2seq.nn.waits import Waits
 from seq2seq.search.model import Candidates, Distribution, Floats32, Ints, SourceBatch, top_k
 from seq2seq.storage.layout import WEIGHTS
 
@@ -73,7 +75,10 @@ class TorchEngine:
         if threads is not None:
             torch.set_num_threads(threads)
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        return cls(load_model(model).to(device))
+        engine = cls(load_model(model).to(device))
+        if device == "cpu":
+            weakref.finalize(engine, Waits(torch.get_num_threads()).close)
+        return engine
 
     def _autocast(self) -> AbstractContextManager[None]:
         enabled = self.precision != torch.float32
