@@ -52,6 +52,8 @@ def as_usual(text: str, score: Score, is_piece: Callable[[str], bool]) -> str:
     if not (loud or headline or quiet or any(len(word) > 1 and word.isupper() for word in words)):
         return text
     begin = next((match.start() for match in _WORD.finditer(text)), 0)
+    if any(map(str.isalnum, text[:begin])):
+        begin = -1  # a number is the first word, which has no capital
 
     def usual(match: re.Match[str]) -> str:
         word, is_first = match[0], match.start() == begin

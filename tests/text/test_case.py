@@ -39,6 +39,10 @@ def score(word: str) -> float:
         ("dog in", "dog in"),  # two words are no sentence
         ("dog in a", "dog in a"),  # "Dog" is a word that the text has not
         ("A1 B2", "A1 B2"),
+        ("4 the dog in a", "4 the dog in a"),  # its first word is a number
+        ("4 THE DOG IN A", "4 the dog in a"),
+        ('"the dog in a', '"The dog in a'),
+        ("ⒶⒷⒸⒹ", "ⒶⒷⒸⒹ"),
         ("", ""),
     ],
 )
