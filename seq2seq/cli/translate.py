@@ -28,7 +28,7 @@ from seq2seq.cli.search_options import (
     check_together,
     options_of,
 )
-from seq2seq.errors import Seq2SeqError
+from seq2seq.errors import Seq2SeqError, number_of
 from seq2seq.formats import FORMATS as DOCUMENTS
 from seq2seq.formats import LARGEST, read_document
 from seq2seq.storage.atomic import real_path
@@ -48,6 +48,7 @@ EXAMPLE = console.example(
 )
 PROMPT = "> "
 _INPUT, _OUTPUT = 0, 1  # numbers of the standard streams
+_SHOWN = 5  # lines, in a warning
 _BY_LINE = "what belongs to each line of INPUT has no place, as a document is no list of lines"
 _FOR_LINES = {
     "--format": "a document is written in its own format",
@@ -322,7 +323,15 @@ def _translate_document(
             for line, several in zip(document.lines, found, strict=True):
                 translations.append(best_translation(several).text)
                 note(line, several)
-        file.write_text(document.written(translations))
+        left: list[int] = []
+        file.write_text(document.written(translations, left.append))
+    if left:
+        shown = ", ".join(f"{line:,}" for line in left[:_SHOWN])
+        more = ", ..." if len(left) > _SHOWN else ""
+        console.warn(
+            f"{number_of(len(left), 'text stays', 'texts stay')} without a translation (line "
+            f"{shown}{more}): placeholders that a program needs, such as %s, were lost in it"
+        )
 
 
 @contextmanager

@@ -30,13 +30,14 @@ class Unit:
         begin: Where in the text it begins.
         end: Where it ends; nothing is replaced if that is where it begins.
         segments: What is translated of it, a line each, none empty.
-        write: Makes of their translations what comes instead.
+        write: Makes of their translations what comes instead; None: they cannot stand there, and
+            what is there stays.
     """
 
     begin: int
     end: int
     segments: tuple[str, ...]
-    write: Callable[[Sequence[str]], str]
+    write: Callable[[Sequence[str]], str | None]
 
 
 @dataclass(frozen=True)
@@ -65,18 +66,24 @@ class Document:
             found += [line] * len(unit.segments)
         return found
 
-    def written(self, translations: Sequence[str]) -> str:
-        """The document with a translation for each segment."""
+    def written(
+        self, translations: Sequence[str], kept: Callable[[int], None] = lambda line: None
+    ) -> str:
+        """The document with a translation for each segment; ``kept`` is told of units that stay."""
         if len(translations) != (count := len(self.segments)):
             raise ValueError(f"{len(translations)} translations for {count} segments")
-        return "".join(self._written(" ".join(one.split("\n")) for one in translations))
+        lines = (" ".join(one.split("\n")) for one in translations)
+        return "".join(self._written(lines, kept))
 
-    def _written(self, translations: Iterator[str]) -> Iterator[str]:
+    def _written(self, translations: Iterator[str], kept: Callable[[int], None]) -> Iterator[str]:
         at = 0
         yield self.mark
         for unit in self.units:
             yield self.text[at : unit.begin]
-            yield unit.write(list(islice(translations, len(unit.segments))))
+            written = unit.write(list(islice(translations, len(unit.segments))))
+            if written is None:
+                kept(line_of(self.text, unit.begin))
+            yield self.text[unit.begin : unit.end] if written is None else written
             at = unit.end
         yield self.text[at:]
 

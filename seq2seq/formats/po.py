@@ -1,7 +1,8 @@
 """gettext's PO: entries without a translation get one; those that have one, also a fuzzy one, stay.
 
 A message of several lines is a segment a line. A translation in which placeholders such as ``%s``
-were lost, or have an order that no program could tell from another, is repaired or left out.
+were lost, or have an order that no program could tell from another, is repaired or left out, which
+is told.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from seq2seq.formats.document import DamagedError, Document, Unit, check_encodin
 from seq2seq.formats.markup import Part, escaping, tagged, units
 
 _LINE = re.compile(
-    r"\s*(?:(msgctxt|msgid_plural|msgid|msgstr)(?:\[(\d+)\])?)?\s*\"((?:[^\"\\]|\\.)*)\"\s*"
+    r"\s*(?:(msgctxt|msgid_plural|msgid|msgstr)(?:\[(\d{1,9})\])?)?\s*\"((?:[^\"\\]|\\.)*)\"\s*"
 )
-_ESCAPED = re.compile(r"\\(?:([0-7]{1,3})|x([0-9A-Fa-f]{1,2})|(.))")
+_BYTES = r"\\(?:[0-7]{1,3}|x[0-9A-Fa-f]{1,2})"
+_ESCAPED = re.compile(rf"((?:{_BYTES})+)|\\(.)")
 _LETTERS = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 _ESCAPES = str.maketrans(
     {letter: f"\\{name}" for name, letter in _LETTERS.items()} | {'"': '\\"', "\\": "\\\\"}
@@ -29,7 +31,7 @@ _DIRECTIVE = re.compile(
 )
 _FORMATTED = re.compile(r"(?<!no-)\b(?:c|objc|python|php|java-printf|perl|ruby|lua|awk|sh)-format")
 _CHARSET = re.compile(r"charset=([^\s\\;]+)", re.IGNORECASE)
-_PLURAL = re.compile(r"nplurals\s*=\s*(\d+)\s*;\s*plural\s*=\s*([^;\n]+)")
+_PLURAL = re.compile(r"nplurals\s*=\s*(\d{1,9})\s*;\s*plural\s*=\s*([^;\n]{1,1000})")
 _MOST_FORMS = 10
 
 
@@ -47,10 +49,12 @@ class _Field:
 
 
 def _unescaped(found: re.Match[str]) -> str:
-    octal, hexadecimal, letter = found.groups()
-    if octal or hexadecimal:
-        return chr(int(octal, 8) if octal else int(hexadecimal, 16))
-    return _LETTERS.get(letter, letter)
+    octets, letter = found.groups()
+    if letter:
+        return _LETTERS.get(letter, letter)
+    numbers = octets.split("\\")[1:]
+    values = [int(one[1:], 16) if one[0] == "x" else int(one, 8) & 0xFF for one in numbers]
+    return bytes(values).decode("utf-8", "replace")
 
 
 @dataclass
@@ -130,6 +134,8 @@ def _forms(header: str) -> list[str]:
         forms = [form_of(number) for number in range(1000)]
     except (ValueError, ArithmeticError):
         return []
+    if not set(forms) <= set(range(int(plural[1]))):
+        return []
     one = "one" if forms.count(forms[1]) == 1 else "shared" if int(plural[1]) > 1 else "several"
     return [one if number == forms[1] else "several" for number in range(int(plural[1]))]
 
@@ -148,11 +154,11 @@ def _unit(entry: _Entry, strings: Sequence[_Field], forms: Sequence[str], end: s
         keys = {f"msgstr[{n}]": int(form not in of_one) for n, form in enumerate(forms)}
     count = len(messages[0].document.segments)
 
-    def write(translations: Sequence[str]) -> str:
+    def write(translations: Sequence[str]) -> str | None:
         given = translations[:count], translations[count:]
         strings = [one.written(own, end) for one, own in zip(messages, given, strict=False)]
         if not all(strings):
-            strings = ['""'] * 2
+            return None
         return end.join(f"{key} {strings[number]}" for key, number in keys.items())
 
     segments = (segment for one in messages for segment in one.document.segments)

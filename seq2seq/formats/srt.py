@@ -1,6 +1,7 @@
 """SubRip: the text of a cue is one segment, and its translation fills as many lines.
 
-A cue of which each line is another speaker's, and begins with a dash, is a segment a line.
+A cue of which each line is another speaker's, and begins with a dash, is a segment a line. Dashes
+at the beginning stay.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _CUE = re.compile(
 _CODE = re.compile(r"(\{\\[^{}\n]*\})")
 _LINE_OR_CODE = re.compile(r"(\{\\[^{}\n]*\}|\n)")
 _BLANK = re.compile(r"((?:^[ \t]*\r?\n)+)", re.MULTILINE)
+_DASH = re.compile(r"\s*[-–—]+(?!\d)\s*")
 _SPEAKERS = re.compile(r"(?:\s*(?:<[^<>]*>|\{[^{}]*\})*[-–—][^\n]*(?:\n|$)){2,}")
 
 
@@ -88,14 +90,28 @@ def _units(text: str, begin: int, end: int, ends_with: str) -> Iterator[Unit]:
     for paragraph in _BLANK.split(text[begin:end]):
         speakers = _SPEAKERS.fullmatch(paragraph.strip())
         parts: list[Part] = []
+        begins = True  # a line, or the whole text
         for number, one in enumerate((_LINE_OR_CODE if speakers else _CODE).split(paragraph)):
             if number % 2:
                 parts.append(Part(one, "line" if one == "\n" else "empty"))
-            else:
-                parts += tagged(one)
+                begins = begins or one == "\n"
+                continue
+            for part in tagged(one):
+                if begins and part.role == "text":
+                    parts += _without_dash(part.raw)
+                    begins = not part.raw.strip()
+                else:
+                    parts.append(part)
         render = _Wrapping(ends_with)
         for unit in units(parts, render, begin):
             if not speakers:
                 render.lines = text.count("\n", unit.begin, unit.end) + 1
             yield unit
         begin += len(paragraph)
+
+
+def _without_dash(text: str) -> list[Part]:
+    """A text at the beginning of a line, with the speaker's dash by itself."""
+    dash = _DASH.match(text)
+    end = dash.end() if dash else 0
+    return [Part(text[:end], "empty"), Part(text[end:], "text", text[end:])]

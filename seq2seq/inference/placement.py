@@ -42,6 +42,7 @@ def place(
     weights_TS: Floats32 | None,
     size: tuple[int, int],
     gap_G: Sequence[int],
+    latest: Sequence[int] = (),
 ) -> list[tuple[int, int]]:
     """Finds the places of spans in a translation.
 
@@ -52,6 +53,7 @@ def place(
         size: T and S.
         gap_G: The gaps at which a span may stand: numbers of target pieces before them, ascending;
             the last is T.
+        latest: The gap behind which each span may not stand; none given: T.
 
     Returns:
         For each span, in the order in which they stand in the translation, the number of target
@@ -61,7 +63,11 @@ def place(
     target, source = size
     if not target or not source:
         return [(target, number) for number in range(len(left_out))]
-    placer = _Placer(np.asarray(weights, dtype=np.float64), np.asarray(gap_G, dtype=np.int64))
+    placer = _Placer(
+        np.asarray(weights, dtype=np.float64),
+        np.asarray(gap_G, dtype=np.int64),
+        latest or [target] * len(left_out),
+    )
     placer.put(_nested(left_out, [min(begin, source) for begin in begins]), gap_G[0], target)
     return placer.placed
 
@@ -101,9 +107,10 @@ def _nested(left_out: Sequence[LeftOut], begins: Sequence[int]) -> list[_Node]:
 class _Placer:
     """Finds places one level of the tree after another."""
 
-    def __init__(self, weights_TS: Floats, gap_G: Ints) -> None:
+    def __init__(self, weights_TS: Floats, gap_G: Ints, latest: Sequence[int]) -> None:
         self.placed: list[tuple[int, int]] = []
         self._gap_G = gap_G
+        self._latest = latest
         target, self._source = weights_TS.shape
         self._target = target
         # Sums over the pieces before a gap, and over the source's pieces before a place.
@@ -123,7 +130,8 @@ class _Placer:
         around = {node.number for _, node, _ in found}
         for node in nodes:
             if node.number not in around:
-                gap = self._between(node.begin, low, high, taken)
+                end = max(low, min(high, self._latest[node.number]))
+                gap = self._between(node.begin, low, end, high, taken)
                 found.append(((gap, False, node.number), node, gap))
         for (begin, *_), node, end in sorted(found, key=lambda one: one[0]):
             self.placed.append((begin, node.number))
@@ -135,9 +143,11 @@ class _Placer:
         found = self._gap_G[(self._gap_G >= low) & (self._gap_G <= high)]
         return np.unique(np.concatenate([found, [low, high]]))
 
-    def _between(self, begin: int, low: int, high: int, taken: Sequence[tuple[int, int]]) -> int:
-        """The gap with the most of what is before in front of it, and of the rest behind it."""
-        gaps = self._gaps(low, high)
+    def _between(
+        self, begin: int, low: int, end: int, high: int, taken: Sequence[tuple[int, int]]
+    ) -> int:
+        """The gap up to ``end`` with the most of what is before in front, and the rest behind."""
+        gaps = self._gaps(low, end)
         for first, last in taken:
             gaps = gaps[(gaps <= first) | (gaps >= last)]
         sums = self._sums

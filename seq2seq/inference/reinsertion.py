@@ -17,7 +17,7 @@ from seq2seq.search.constraints import forms_of
 from seq2seq.search.model import Floats32, Hypothesis
 from seq2seq.text.case import capitals
 from seq2seq.text.sampling import SPACE
-from seq2seq.text.spans import LeftOut
+from seq2seq.text.spans import CLOSING_MARKS, LeftOut
 from seq2seq.text.tokenizer import Tokenizer
 
 _MARKS_BEFORE = re.compile(r"(?:^|\s)[^\w\s]+$")
@@ -60,9 +60,19 @@ def with_spans(
     ]
     weights = None if found.attention is None else found.attention[: size[0], : size[1]]
     begins = [segment.begins[number] for number in missing]
-    placed = place(left_out, begins, weights, size, gaps)
+    end = _before_last_marks(text, offsets, gaps)
+    latest = [end if segment.closed[number] else size[0] for number in missing]
+    placed = place(left_out, begins, weights, size, gaps, latest)
     spans = tuple(PlacedSpan(begins[number], gap, left_out[number]) for gap, number in placed)
     return insert(text, offsets, placed, left_out), spans
+
+
+def _before_last_marks(text: str, offsets: Sequence[int], gaps: Sequence[int]) -> int:
+    """The gap in front of the marks that end a text; the last one if there is none."""
+    length = len(text)
+    while length and (text[length - 1].isspace() or text[length - 1] in CLOSING_MARKS):
+        length -= 1
+    return next((gap for gap in reversed(gaps) if offsets[gap] == length), gaps[-1])
 
 
 def _stretches(text: str, given: Sequence[str]) -> list[tuple[int, int]]:

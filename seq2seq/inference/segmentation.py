@@ -23,7 +23,7 @@ from seq2seq.inference.trained_on import NO_LIMITS, TrainedOn
 from seq2seq.search import Constraints
 from seq2seq.text import well_formed
 from seq2seq.text.sentences import CLOSING, split_sentences
-from seq2seq.text.spans import LeftOut
+from seq2seq.text.spans import CLOSING_MARKS, LeftOut
 
 Count = Callable[[Sequence[str]], list[int]]
 """How many pieces each text has."""
@@ -109,6 +109,7 @@ class Segment:
     constraints: Constraints
     left_out: tuple[LeftOut, ...] = ()  # spans, which come into its translation again
     begins: tuple[int, ...] = ()  # how many tokens stand before each
+    closed: tuple[bool, ...] = ()  # whether nothing but closing marks follows on each
     capitals: bool = False  # the translation shall be in capitals
     demands: tuple[Demand, ...] = ()  # of the glossary; those to be forced are constraints, too
 
@@ -186,7 +187,9 @@ class Reader:
             return segment
         before = self._count([text[: one.at] for one in left_out])
         begins = tuple(min(count, len(segment.tokens)) for count in before)
-        return replace(segment, left_out=tuple(left_out), begins=begins)
+        rests = ["".join(text[one.at :].split()) for one in left_out]
+        closed = tuple(bool(rest) and CLOSING_MARKS.issuperset(rest) for rest in rests)
+        return replace(segment, left_out=tuple(left_out), begins=begins, closed=closed)
 
     def _too_much(self, line: str, row: Sequence[int]) -> str:
         """Why a line cannot be taken whole; empty if it can."""

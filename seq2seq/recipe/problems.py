@@ -323,11 +323,17 @@ def _unknown_kind(detail: ErrorDetails, place: Place) -> str:
 
 
 def _unknown_value(detail: ErrorDetails, place: Place) -> str:
-    parts = (place.annotation, *parts_of(place.annotation))
-    names = next((get_args(part) for part in parts if get_origin(part) is Literal), ())
+    names = _names_in(None if place.field is None else place.field.annotation)
     if isinstance(detail["input"], str):
         return unknown_name(detail["input"], names).replace("name", "value", 1)
     return f"must be a string, not {_shown(detail['input'])}; allowed: {', '.join(names)}"
+
+
+def _names_in(annotation: Any) -> tuple[str, ...]:
+    """The names that a field, or each of its list, may have."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    return next(filter(None, map(_names_in, get_args(annotation))), ())
 
 
 def _rule(detail: ErrorDetails, place: Place) -> str:

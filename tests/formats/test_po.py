@@ -94,9 +94,44 @@ def test_plural_forms(rule: str, one: str, forms: list[str]) -> None:
 )
 def test_placeholders_of_formats_keep_their_order(translation: str, written: str) -> None:
     text = '#, c-format\nmsgid "%s has %d"\nmsgstr ""\n'
-    assert po.read(text).written([translation]) == text.replace('msgstr ""', f'msgstr "{written}"')
+    kept: list[int] = []
+    found = po.read(text).written([translation], kept.append)
+    assert found == text.replace('msgstr ""', f'msgstr "{written}"')
+    assert kept == ([] if written else [3])
     plain = text.replace("c-format", "no-c-format")
     assert f'msgstr "{translation}"' in po.read(plain).written([translation])
+
+
+@pytest.mark.parametrize(
+    ("raw", "segment"),
+    [
+        ("Stra\\303\\237e", "Straße"),
+        ("Stra\\xc3\\x9fe", "Straße"),
+        ("a\\377b", "a\ufffdb"),
+        ("a\\\\303", "a\\303"),
+        ('say \\"x\\"', 'say "x"'),
+    ],
+)
+def test_escaped_bytes_are_utf_8(raw: str, segment: str) -> None:
+    text = f'msgid "{raw}"\nmsgstr ""\n'
+    document = po.read(text)
+    assert document.segments == [segment]
+    assert document.written(["neu"]) == text.replace('msgstr ""', 'msgstr "neu"')
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        f"nplurals={'9' * 5000}; plural=0;",
+        f"nplurals=2; plural={'9' * 5000};",
+        f"nplurals=2; plural={'9' * 900};",
+        f"nplurals=2; plural={'(' * 400}n{')' * 400};",
+    ],
+)
+def test_absurd_plural_rules_are_no_rules(rule: str) -> None:
+    entry = 'msgid "a"\nmsgid_plural "b"\nmsgstr[0] ""\nmsgstr[1] ""\n'
+    document = po.read(HEADER.format(f"Plural-Forms: {rule}\\n") + entry)
+    assert document.written(["eins", "mehr"]).endswith('msgstr[0] "eins"\nmsgstr[1] "mehr"\n')
 
 
 TEXTS = st.text(st.sampled_from('ab \n\t"\\%s<x1>/&é#'), min_size=1, max_size=20)
@@ -131,6 +166,10 @@ def test_polib_reads_what_is_written(messages: list[str]) -> None:
         (
             'msgid "a"\nmsgid_plural "b"\nmsgstr[1] ""',
             "line 3: not PO: msgstr[1] cannot stand here",
+        ),
+        (
+            f'msgid "a"\nmsgid_plural "b"\nmsgstr[{"0" * 5000}] ""',
+            'line 3: not PO: expected a comment, or msgid, msgstr and the like with "..." each',
         ),
         ('msgid "a"\n', "line 2: not PO: the last entry has no msgstr: is the file cut off?"),
     ],

@@ -53,6 +53,13 @@ def test_a_span_goes_where_its_neighbours_went() -> None:
     )
 
 
+def test_a_span_stands_no_later_than_it_may() -> None:
+    _, left_out = without("it costs %s {a}.", FIND.spans("it costs %s {a}."))
+    weights = attention([0, 1, 0], 3)  # the full stop was made of the first word
+    assert place(left_out, [2, 2], weights, (3, 3), range(4)) == [(3, 0), (3, 1)]
+    assert place(left_out, [2, 2], weights, (3, 3), range(4), [2, 2]) == [(2, 0), (2, 1)]
+
+
 def test_tags_go_around_what_was_inside_them() -> None:
     weights = attention([0, 2, 1, 3], 4)
     source = "the <b>red</b> <i>big</i> car"

@@ -35,18 +35,28 @@ def looking_where_it_reads(source: Prefix, prefix: Prefix) -> np.ndarray:
     return weights
 
 
+def looking_astray(source: Prefix, prefix: Prefix) -> np.ndarray:
+    """Its last piece looks at the first one."""
+    weights = looking_where_it_reads(source, prefix)
+    return np.roll(weights, 1) if weights[-1] else weights
+
+
 Made = Callable[..., Translator]
 
 
 @pytest.fixture
 def copier(tokenizers: Tokenizers) -> Made:
     def made(
-        text: recipe.Text | None = None, *, attention: bool = True, most: int | None = None
+        text: recipe.Text | None = None,
+        *,
+        attention: bool = True,
+        most: int | None = None,
+        looks: Callable[[Prefix, Prefix], np.ndarray] = looking_where_it_reads,
     ) -> Translator:
         model = ScriptedModel(
             tokenizers.target.size,
             copying_script(tokenizers.target.size),
-            looking_where_it_reads if attention else None,
+            looks if attention else None,
         )
         return Translator(
             model,
@@ -67,6 +77,11 @@ def test_each_kind_comes_back_where_it_was(
 ) -> None:
     lines = [f"zwei Kinder {span} spielen am Wasser.", f"{span} {LINE}", f"zwei Kinder {span}"]
     assert copier(attention=attention).translate(lines) == lines
+
+
+@pytest.mark.parametrize("line", ["Zwei a, b {a}.", "Zwei a, b {a} %s.", "Zwei a, b ({a})."])
+def test_what_stood_before_the_full_stop_stands_before_it(copier: Made, line: str) -> None:
+    assert copier(looks=looking_astray).translate([line]) == [line]
 
 
 @pytest.mark.parametrize(
