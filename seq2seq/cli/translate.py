@@ -326,11 +326,11 @@ def _translate_document(
         left: list[int] = []
         file.write_text(document.written(translations, left.append))
     if left:
-        shown = ", ".join(f"{line:,}" for line in left[:_SHOWN])
-        more = ", ..." if len(left) > _SHOWN else ""
+        shown = ", ".join(map(str, left[:_SHOWN])) + (", ..." if len(left) > _SHOWN else "")
         console.warn(
-            f"{number_of(len(left), 'text stays', 'texts stay')} without a translation (line "
-            f"{shown}{more}): placeholders that a program needs, such as %s, were lost in it"
+            "left without a translation, since placeholders such as %s were lost or doubled: "
+            f"{number_of(len(left), 'text')} ({'line' if len(left) == 1 else 'lines'} {shown}); "
+            "translate by hand what a program is to show"
         )
 
 

@@ -22,7 +22,7 @@ _CUE = re.compile(
 _CODE = re.compile(r"(\{\\[^{}\n]*\})")
 _LINE_OR_CODE = re.compile(r"(\{\\[^{}\n]*\}|\n)")
 _BLANK = re.compile(r"((?:^[ \t]*\r?\n)+)", re.MULTILINE)
-_DASH = re.compile(r"\s*[-–—]+(?!\d)\s*")
+_DASH = re.compile(r"\s*[-–—]+(?![-–—]|[.,]?\d)\s*")
 _SPEAKERS = re.compile(r"(?:\s*(?:<[^<>]*>|\{[^{}]*\})*[-–—][^\n]*(?:\n|$)){2,}")
 
 
@@ -114,4 +114,5 @@ def _without_dash(text: str) -> list[Part]:
     """A text at the beginning of a line, with the speaker's dash by itself."""
     dash = _DASH.match(text)
     end = dash.end() if dash else 0
-    return [Part(text[:end], "empty"), Part(text[end:], "text", text[end:])]
+    rest = text[end:]
+    return [Part(text[:end], "empty"), *([Part(rest, "text", rest)] if rest else [])]

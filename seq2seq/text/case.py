@@ -16,6 +16,7 @@ _LETTERS = 4  # of a line with fewer than these nobody can tell
 _FIRST = 15.0  # less likely than this, the first word's capital is one that no text has had
 _QUIET = 3  # words, all in small letters, from which on it is a sentence without its capital
 _TITLE = 4  # words, all with a capital, from which on it is a headline
+_ITEM = re.compile(r"\d[.):]\s*$")  # the number of a list's item, which a sentence follows
 _SHARP = {"ß": "ẞ"}  # capitals of one letter where Python has two
 
 Score = Callable[[str], float]
@@ -52,7 +53,7 @@ def as_usual(text: str, score: Score, is_piece: Callable[[str], bool]) -> str:
     if not (loud or headline or quiet or any(len(word) > 1 and word.isupper() for word in words)):
         return text
     begin = next((match.start() for match in _WORD.finditer(text)), 0)
-    if any(map(str.isalnum, text[:begin])):
+    if any(map(str.isalnum, text[:begin])) and not _ITEM.search(text[:begin]):
         begin = -1  # a number is the first word, which has no capital
 
     def usual(match: re.Match[str]) -> str:

@@ -19,7 +19,8 @@ _NAME = r"[A-Za-z_][\w.-]*"
 _PLACEHOLDER = "|".join(
     (
         r"\{\{[^{}\n]{1,80}\}\}",  # {{ price }}
-        r"%%(?!%)",  # a program's format has it for a per cent sign
+        rf"(?<![\w%])%%{_NAME}%%(?![\w%])",  # %%NAME%%
+        r"(?<!%)(?:%%)+",  # a program's format has it for a per cent sign
         rf"[$#%]\{{(?:{_NAME}|\d+)\}}",  # ${x} #{x}
         r"%\([\w.-]{1,80}\)[-#0 +]{0,5}\d{0,4}(?:\.\d{1,4})?[a-zA-Z]",  # %(count)d
         rf"\{{(?:{_NAME}|\d+)?(?:![rsa])?(?::[^{{}}\n]{{0,20}})?\}}",  # {} {0} {x:.2f}
@@ -32,7 +33,7 @@ _PLACEHOLDER = "|".join(
     )
 )
 _UNITS = (
-    r"°[CF]?|%%(?!%)|(?:[%‰€£¥₹₽₩₺]|\$)(?![\w({\d])|(?:km/h|m/s|mph|kWh|[kMGTµmcdn](?:m[²³]?|g|l|L|s|W|V|A|Hz|Pa|J|B|bit)|"
+    r"°[CF]?|(?:%%)+|(?:[%‰€£¥₹₽₩₺]|\$)(?![\w({\d])|(?:km/h|m/s|mph|kWh|[kMGTµmcdn](?:m[²³]?|g|l|L|s|W|V|A|Hz|Pa|J|B|bit)|"
     r"[KMGT]i?B|m[²³]?|g|l|W|V|Hz|min|px|pt|dB|EUR|USD|GBP|CHF|JPY)(?![\w&'’])"
 )
 _DIGITS = r"\d+(?:[.,'’ \u00a0\u202f]\d{3}(?!\d)){0,8}(?:[.,]\d+)?"

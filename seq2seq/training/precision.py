@@ -67,12 +67,14 @@ def enough_threads(asked: int | None, recipe: Recipe, device: torch.device) -> I
         if threads < before:
             each = number_of(threads, "thread")
             note = f"training with {each} of {before}: for so small a network more gain little"
-    torch.set_num_threads(threads)
-    waits = Waits(threads if device.type == "cpu" else 1)
     try:
-        yield note
+        torch.set_num_threads(threads)
+        waits = Waits(threads if device.type == "cpu" else 1)
+        try:
+            yield note
+        finally:
+            waits.close()
     finally:
-        waits.close()
         torch.set_num_threads(before)
 
 

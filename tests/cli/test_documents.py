@@ -116,3 +116,22 @@ def test_mbr_may_choose_among_several(run, model) -> None:
     chosen = ("--n-best", "2", "--beam", "2", "--mbr", "chrf")
     done = run("translate", model, "--format-in", "html", *chosen, stdin=b"<p>Wasser")
     assert (done.code, done.out) == (0, "<p>Wasser")
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(1, "1 text (line 3)"), (7, "7 texts (lines 3, 7, 11, 15, 19, ...)")]
+)
+def test_texts_that_lost_what_a_program_needs(run, model, monkeypatch, count, told) -> None:
+    text = '#, c-format\nmsgid "ein Hund läuft %s"\nmsgstr ""\n\n' * count
+    translate = Translator.run
+
+    def lost(self: Translator, given: list[str], *rest: object, **more: object) -> object:
+        return translate(self, [one.replace("%s", "") for one in given], *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Translator, "run", lost)
+    done = run("translate", model, "--format-in", "po", stdin=text.encode())
+    assert (done.code, done.out) == (0, text)
+    assert done.err == (
+        "warning: left without a translation, since placeholders such as %s were lost or doubled: "
+        f"{told}; translate by hand what a program is to show\n"
+    )

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from itertools import accumulate
+from threading import Thread
 
 import pytest
 
@@ -20,7 +21,9 @@ def _ours(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("GOMP_SPINCOUNT", SPINS)
     monkeypatch.setattr(waits, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(waits, "BUSY", 200)  # twice a look
+    monkeypatch.setattr(waits, "QUIET", 300)  # thrice a look
+    monkeypatch.setattr(waits, "MORE", 50)
+    monkeypatch.setattr(waits, "usable_processors", lambda: 2)
 
 
 def _idle(monkeypatch: pytest.MonkeyPatch, interrupted: Sequence[int]) -> list[int]:
@@ -44,7 +47,7 @@ def _idle(monkeypatch: pytest.MonkeyPatch, interrupted: Sequence[int]) -> list[i
             happened.append(1 - looks)
 
     monkeypatch.setattr(waits, "_interruptions", interruptions)
-    monkeypatch.setattr(waits, "_IdleThreads", Idle)
+    monkeypatch.setattr(waits, "_IdleTeam", Idle)
     watch = Waits(2)
     assert watch._watch is not None
     watch._watch.join(60)
@@ -80,6 +83,32 @@ def test_a_setting_of_the_users_is_left_alone(
     watch.close()
 
 
+@pytest.mark.parametrize(
+    ("threads", "processors", "teams"),
+    [(2, 2, 1), (4, 2, 1), (4, 4, 1), (2, 3, 2), (8, 16, 2), (2, 9, 8), (2, 10, None)],
+)
+def test_teams_are_as_many_as_it_takes_and_few(
+    monkeypatch: pytest.MonkeyPatch, threads: int, processors: int, teams: int | None
+) -> None:
+    monkeypatch.setattr(waits, "usable_processors", lambda: processors)
+    seen: list[tuple[int, int]] = []
+    monkeypatch.setattr(Waits, "_look", lambda self, *given: seen.append(given))
+    Waits(threads).close()
+    assert seen == ([] if teams is None else [(threads, teams)])
+    if teams is not None:  # with those that compute they are more than the processors
+        assert threads + teams * (threads - 1) > processors
+
+
+def test_a_system_without_room_for_threads_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Thread, "start", refuse)
+    Waits(2).close()
+    with pytest.raises(RuntimeError):
+        waits._IdleTeam()
+
+
 def test_one_thread_waits_for_nobody() -> None:
     watch = Waits(1)
     assert watch._watch is None
@@ -97,9 +126,10 @@ def test_closing_ends_the_watch() -> None:
 SLEEPS = """
 import resource, time
 import torch
-from seq2seq.nn.waits import _IdleThreads
+from seq2seq.nn.waits import _IdleTeam
+from seq2seq.processors import usable_processors
 
-torch.set_num_threads(2)
+torch.set_num_threads(usable_processors())
 numbers = torch.ones(1_000_000)
 
 def sleeps():
@@ -113,9 +143,9 @@ def sleeps():
 
 numbers.sum()
 awake = sleeps()
-idle = _IdleThreads()
+idle = _IdleTeam()
 asleep = sleeps()
-assert torch.get_num_threads() == 2
+assert torch.get_num_threads() == usable_processors()
 idle.close()
 print(awake, asleep, sleeps())
 """

@@ -111,6 +111,12 @@ def test_a_table_is_built_key_by_key_in_any_order(loaded) -> None:
             "(from --set training.learning_rate=fast)",
         ),
         (
+            'text.protect.kinds=["url", "emial"]',
+            "text.protect.kinds[1]: unknown value 'emial' (did you mean 'email'?); allowed: url, "
+            "email, placeholder, tag, number, emoji, unknown "
+            '(from --set text.protect.kinds=["url", "emial"])',
+        ),
+        (
             "training.optimizer=adm",
             "training.optimizer.kind: unknown kind 'adm' (did you mean 'adam'?); "
             "allowed: adam, adamw, sgd (from --set training.optimizer=adm)",

@@ -41,6 +41,8 @@ def score(word: str) -> float:
         ("A1 B2", "A1 B2"),
         ("4 the dog in a", "4 the dog in a"),  # its first word is a number
         ("4 THE DOG IN A", "4 the dog in a"),
+        ("1. the dog in a", "1. The dog in a"),
+        ("2) THE DOG IN A", "2) The dog in a"),
         ('"the dog in a', '"The dog in a'),
         ("ⒶⒷⒸⒹ", "ⒶⒷⒸⒹ"),
         ("", ""),

@@ -57,6 +57,8 @@ def test_a_full_stop_belongs_to_no_address() -> None:
         ("详情见http://a.cn，谢谢大家", ["http://a.cn"]),
         ("联系a@b.cn谢谢", ["a@b.cn"]),
         ("SEE HTTP://X.DE NOW, Www.x.de", ["HTTP://X.DE", "Www.x.de"]),
+        ("LIKE '%%%s%%' and %d%%%s", ["%%", "%s", "%%", "%d", "%%", "%s"]),
+        ("%%NAME%%, 5%%%s and 100%%d", ["%%NAME%%", "5%%", "%s", "100%%"]),
         ("1 %s left, 100 %(unit)s, 5 %1$s, 10 $HOME", ["%s", "%(unit)s", "%1$s", "$HOME"]),
         ("Les 2 m'ont vu", []),
         ("10 % of 5 $", ["10 %", "5 $"]),

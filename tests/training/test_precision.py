@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 import torch
 
+from seq2seq.nn import waits
+from seq2seq.processors import SPINS, WAIT_SETTINGS
 from seq2seq.recipe.files import load_recipe
 from seq2seq.training.precision import enough_threads, resolve_precision
 
@@ -89,3 +93,25 @@ def test_threads_have_enough_to_do(
             assert (torch.get_num_threads(), note) == (8, "")
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems' threads sleep at once")
+@pytest.mark.parametrize(
+    ("device", "asked", "watches"), [(CPU, 2, 1), (CPU, 1, 0), (torch.device("cuda"), 2, 0)]
+)
+def test_how_threads_wait_is_watched_while_training(
+    monkeypatch: pytest.MonkeyPatch, device: torch.device, asked: int, watches: int
+) -> None:
+    for name in WAIT_SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GOMP_SPINCOUNT", SPINS)
+    monkeypatch.setattr(waits, "usable_processors", lambda: 2)
+
+    def watching() -> int:
+        return [thread.name for thread in threading.enumerate()].count("waits")
+
+    before = torch.get_num_threads()
+    with enough_threads(asked, load_recipe("quickstart"), device):
+        assert watching() == watches
+    assert watching() == 0
+    assert torch.get_num_threads() == before

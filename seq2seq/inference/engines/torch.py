@@ -77,7 +77,7 @@ class TorchEngine:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         engine = cls(load_model(model).to(device))
         if device == "cpu":
-            weakref.finalize(engine, Waits(torch.get_num_threads()).close)
+            weakref.finalize(engine, Waits(torch.get_num_threads()).end)
         return engine
 
     def _autocast(self) -> AbstractContextManager[None]:

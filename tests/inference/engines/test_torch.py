@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -341,6 +342,27 @@ def failure(folder: Path, small: Recipe, tokenizers: Tokenizers) -> str:
     with pytest.raises(ModelError) as caught:
         load_model(ModelFolder(folder, small, tokenizers))
     return str(caught.value)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU's threads do not wait so")
+def test_how_threads_wait_is_watched_as_long_as_there_is_an_engine(
+    folder: Path, small: Recipe, tokenizers: Tokenizers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[int | str] = []
+
+    class Noted:
+        def __init__(self, threads: int) -> None:
+            happened.append(threads)
+
+        def end(self) -> None:
+            happened.append("end")
+
+    monkeypatch.setattr("seq2seq.inference.engines.torch.Waits", Noted)
+    engine = TorchEngine.load(ModelFolder(folder, small, tokenizers))
+    assert happened == [torch.get_num_threads()]
+    del engine
+    gc.collect()
+    assert happened == [torch.get_num_threads(), "end"]
 
 
 def test_missing_weights(folder: Path, small: Recipe, tokenizers: Tokenizers) -> None:
