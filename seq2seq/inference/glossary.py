@@ -265,7 +265,8 @@ def used_terms(demands: Iterable[Demand], text: str) -> tuple[UsedTerm, ...]:
     used = []
     for one in demands:
         forms = frozenset(map(_normalized, one.forms))
-        left.setdefault(forms, _times(one.forms, text))
+        if forms not in left:
+            left[forms] = _times(one.forms, text)
         used.append(UsedTerm(one.term.source, one.term.forms, left[forms] > 0))
         left[forms] -= 1
     return tuple(used)

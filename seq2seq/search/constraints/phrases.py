@@ -51,14 +51,15 @@ class _Demand:
         ends = zip(self.phrases, counts, strict=True)
         return next((phrase for phrase, count in ends if count == len(phrase)), None)
 
-    def share(self, counts: tuple[int, ...], at: int) -> float:
-        """How much of ``length`` so many pieces are of the shortest phrase that begins so.
+    def shares(self, counts: tuple[int, ...]) -> dict[int, float]:
+        """How much of ``length`` each number of pieces is of the shortest phrase that begins so.
 
         While it is open which of the phrases it will be, all that begin so are in one bank.
         """
-        begun = zip(self.phrases, counts, strict=True)
-        lengths = (len(phrase) for phrase, count in begun if count == at)
-        return self.length * at / min(lengths) if at else 0
+        shortest: dict[int, int] = {}
+        for phrase, count in zip(self.phrases, counts, strict=True):
+            shortest[count] = min(shortest.get(count, len(phrase)), len(phrase))
+        return {0: 0.0} | {at: self.length * at / size for at, size in shortest.items()}
 
 
 class _Way(NamedTuple):
@@ -178,11 +179,12 @@ class PhraseMatcher:
                 incomplete.append((demand, counts))
         ways = []
         for demand, counts in incomplete:
+            shares = demand.shares(counts)
             for phrase, count in zip(demand.phrases, counts, strict=True):
                 for at in {count, 0}:
                     breaks = self._pieces.continues_V[phrase[at]]
                     others = needed - demand.length + (breakable if breaks else 0)
-                    rank = others + demand.length - demand.share(counts, at)
+                    rank = others + demand.length - shares[at]
                     ways.append(_Way(others + len(phrase) - at, rank, phrase, at))
         return ways
 
