@@ -138,14 +138,19 @@ class Glossary:
                     "spell it otherwise, or leave it out"
                 )
 
-    def find(self, text: str) -> list[Demand]:
-        """The terms that stand in a text, in their order."""
+    def find(self, text: str, written: str | None = None) -> list[Demand]:
+        """The terms that stand in a text, in their order.
+
+        ``written`` is the text in the case that counts for terms that have one; None: as it is.
+        """
         text = _plain(text)
+        cased = text if written is None else _plain(written)
+        cased = cased if len(cased) == len(text) else text
         folded, at = _folded(text), 0
         found: list[Term] = []
         capital = set()  # what is wanted twice has the same forms both times
         while at < len(text):
-            term = self._longest(text, folded, at)
+            term = self._longest(cased, folded, at)
             if term is not None:
                 found.append(term)
                 if _may_be_capital(term, text, at):
@@ -225,13 +230,13 @@ class AppliedGlossary:
         self._most = math.inf if most is None else most
 
     def constraints_on(
-        self, text: str, constraints: Constraints, line: int
+        self, text: str, constraints: Constraints, line: int, written: str | None = None
     ) -> tuple[Constraints, tuple[Demand, ...]]:
         """Constraints on a text's translation, with the terms that stand in it, and those terms.
 
-        What is forced already is not forced twice.
+        What is forced already is not forced twice. ``written`` is the text in the case that counts.
         """
-        found = self._find(text)
+        found = self._find(text, written)
         if not found:
             return constraints, ()
         asked = [(constraints.prefix,), *map(forms_of, constraints.forced)]

@@ -26,6 +26,7 @@ class Plain:
         left_out: The spans, with their places in ``text``.
         capitals: Whether the line is in capitals, as its translation shall be.
         unknown: The characters that the model cannot spell; those of ``text`` are still in it.
+        written: ``text`` in the case in which it was written.
     """
 
     text: str
@@ -33,6 +34,7 @@ class Plain:
     left_out: tuple[LeftOut, ...] = ()
     capitals: bool = False
     unknown: str = ""
+    written: str = ""
 
 
 class PlainReader:
@@ -58,7 +60,8 @@ class PlainReader:
         for line, own, (raw, left_out), text, row in zip(
             lines, spans, parts, texts, rows, strict=True
         ):
-            plain = Plain(text, row, tuple(left_out), self._is_loud(raw, text))
+            loud = self._is_loud(raw, text)
+            plain = Plain(text, row, tuple(left_out), loud, written=raw)
             found.append(self._with_unknown(line, own, plain) if UNK in row else plain)
         return found
 
@@ -82,7 +85,7 @@ class PlainReader:
         raw, left_out = without(line, more)
         text = self.usual(raw)
         (row,) = self.tokenizer.encode([text])
-        return Plain(text, row, tuple(left_out), self._is_loud(raw, text), unknown)
+        return Plain(text, row, tuple(left_out), self._is_loud(raw, text), unknown, raw)
 
     def usual(self, text: str) -> str:
         """A text as it is usually written."""

@@ -169,18 +169,23 @@ class Reader:
         whole = Segment(number, row, constraints, capitals=plain.capitals)
         why = "" if self._long == "keep" else self._too_much(plain.text, row)
         if not why:
-            return Line([self._completed(whole, plain.text, plain.left_out)], notes)
+            return Line([self._completed(whole, plain.text, plain.left_out, plain.written)], notes)
         segments, note = self._shortened(whole, plain, why)
         return Line(segments, (*notes, *note))
 
-    def _completed(self, segment: Segment, text: str, left_out: Sequence[LeftOut]) -> Segment:
-        """A segment with the spans that were left out of its text, and its terms."""
+    def _completed(
+        self, segment: Segment, text: str, left_out: Sequence[LeftOut], written: str
+    ) -> Segment:
+        """A segment with the spans that were left out of its text, and its terms.
+
+        ``written`` is the text in the case in which it was written.
+        """
         if self._glossary is not None and segment.tokens:
             read = text
             if self._long == "truncate" and len(segment.tokens) == self._longest:
                 (read,) = self._tokenizer.decode([segment.tokens])  # the rest is not translated
             constraints, demands = self._glossary.constraints_on(
-                read, segment.constraints, segment.line
+                read, segment.constraints, segment.line, read if segment.capitals else written
             )
             segment = replace(segment, constraints=constraints, demands=demands)
         if not left_out:
@@ -208,23 +213,30 @@ class Reader:
         row, constraints, line = whole.tokens, whole.constraints, plain.text
         if self._long == "truncate":
             kept = replace(whole, tokens=row[: self._longest])
-            kept = self._completed(kept, line, plain.left_out)
+            kept = self._completed(kept, line, plain.left_out, plain.written)
             return [kept], [Note("truncated", f"{why}: the rest was left out")]
         if constraints.forced:  # there is no telling in which segment a phrase belongs
             text = f"{why}: it was not split, as its translation has to hold phrases"
-            return [self._completed(whole, line, plain.left_out)], [Note("whole", text)]
+            whole = self._completed(whole, line, plain.left_out, plain.written)
+            return [whole], [Note("whole", text)]
         # A prefix of several sentences is the beginning of as many sentences' translation.
         begun = max(1, len(split_sentences(constraints.prefix)))
         texts = split_line(line, self._longest, self._count, self._trained_on, first=begun)
         rows = self._tokenizer.encode(texts)
         parts = [(row, text) for row, text in zip(rows, texts, strict=True) if row]
-        spans = _shared_out(line, [text for _, text in parts], plain.left_out)
+        begins = _begins(line, [text for _, text in parts])
+        spans = _shared_out(begins, [text for _, text in parts], plain.left_out)
         rest = replace(constraints, prefix="")
         segments = [
             self._completed(
-                replace(whole, tokens=row, constraints=rest if number else constraints), text, own
+                replace(whole, tokens=row, constraints=rest if number else constraints),
+                text,
+                own,
+                plain.written[begin : begin + len(text)],
             )
-            for number, ((row, text), own) in enumerate(zip(parts, spans, strict=True))
+            for number, ((row, text), own, begin) in enumerate(
+                zip(parts, spans, begins, strict=True)
+            )
         ]
         if len(segments) == 1:
             return segments, []
@@ -234,15 +246,20 @@ class Reader:
         return [len(row) for row in self._tokenizer.encode(texts)]
 
 
-def _shared_out(
-    line: str, texts: Sequence[str], left_out: Sequence[LeftOut]
-) -> list[list[LeftOut]]:
-    """The spans of each part of a line: those behind its begin, with their places in it."""
-    found: list[list[LeftOut]] = [[] for _ in texts]
+def _begins(line: str, texts: Sequence[str]) -> list[int]:
+    """Where in a line its parts begin."""
     begins, end = [], 0
     for text in texts:
         begins.append(line.index(text, end))
         end = begins[-1] + len(text)
+    return begins
+
+
+def _shared_out(
+    begins: Sequence[int], texts: Sequence[str], left_out: Sequence[LeftOut]
+) -> list[list[LeftOut]]:
+    """The spans of each part of a line: those behind its begin, with their places in it."""
+    found: list[list[LeftOut]] = [[] for _ in texts]
     for one in left_out:
         number = max(0, bisect(begins, one.at) - 1)
         at = min(max(one.at - begins[number], 0), len(texts[number]))

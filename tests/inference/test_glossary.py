@@ -141,6 +141,18 @@ def test_whole_words_and_the_longest(text: str, terms: list[str]) -> None:
     assert found(glossary, text) == terms
 
 
+def test_case_is_that_in_which_the_line_was_written() -> None:
+    glossary = Glossary((Term("US", ("USA",)), Term("us", ("uns",))))
+
+    def stand(*texts: str) -> list[str]:
+        return [one.term.source for one in glossary.find(*texts)]
+
+    assert stand("The us economy", "The US Economy") == ["US"]
+    assert stand("The us economy") == ["us"]
+    assert stand("Tell us now") == ["us"]
+    assert stand("the us", "The longer US") == ["us"]  # that is another text
+
+
 @given(st.lists(st.sampled_from("a b ab ba a-b, A B.".split()), max_size=9), st.data())
 def test_finding_is_looking_at_every_place(words: list[str], data: st.DataObject) -> None:
     text = " ".join(words)

@@ -11,6 +11,7 @@ from support.cases import ALL_KINDS
 from support.scripted import Prefix, ScriptedModel, copying_script
 
 from seq2seq import recipe
+from seq2seq.inference.glossary import Glossary, Term
 from seq2seq.inference.scoring import Scorer
 from seq2seq.inference.trained_on import TrainedOn
 from seq2seq.inference.translator import ScoredTranslation, Translator
@@ -103,6 +104,16 @@ def test_lines_with_several(copier: Made, line: str) -> None:
 def test_a_line_of_several_sentences(copier: Made) -> None:
     line = f"{LINE} {{a}} {LINE} <b>{LINE}</b> https://a.example/x?y. {LINE}"
     assert copier(most=1).translate([line]) == [line]
+
+
+def test_a_glossary_reads_the_case_of_the_line(copier: Made) -> None:
+    """Of a headline, which is read as usual, and not of a line in capitals, which has none."""
+    glossary = Glossary((Term("KINDER", ("Hund",)),))
+    lines = ["Zwei KINDER Spielen Am Wasser {a}.", "ZWEI KINDER SPIELEN AM WASSER.", LINE]
+    found = [copier().translate_nbest([one], glossary=glossary)[0][0].terms for one in lines]
+    assert [[term.source for term in terms] for terms in found] == [["KINDER"], [], []]
+    several = copier(most=1).translate_nbest([f"Zwei Hunde. {lines[0]}"], glossary=glossary)
+    assert [term.source for term in several[0][0].terms] == ["KINDER"]
 
 
 def test_capitals_come_back_as_capitals(copier: Made) -> None:
