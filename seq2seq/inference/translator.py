@@ -61,6 +61,7 @@ class Translator:
         warns: Whether users see the translations: then it is logged which repeated themselves,
             and scores are those of the text as written. Of a model in training neither is news.
         text: What of a line stays as it is: the recipe's table; None: nothing.
+        name: Where the model lies, for messages.
 
     Raises:
         ModelError: If model and tokenizer have vocabularies of different sizes.
@@ -77,6 +78,7 @@ class Translator:
         shortlist: bool = False,
         warns: bool = False,
         text: Text | None = None,
+        name: str = "",
     ) -> None:
         if model.vocab_size != tokenizers.target.size:
             raise ModelError(
@@ -90,6 +92,7 @@ class Translator:
         self.has_attention = attention
         self.has_shortlist = shortlist
         self.warns = warns
+        self.name = name
         self.plain = PlainReader(tokenizers.source, text)
         self._glossary: tuple[Glossary, int | None, AppliedGlossary] | None = None
         self.trained_on = trained_on
@@ -174,6 +177,7 @@ class Translator:
             shortlist=shortlist,
             warns=True,
             text=first.recipe.text,
+            name=", ".join(str(folder.path) for folder in folders),
         )
 
     def __reduce__(self) -> NoReturn:
@@ -323,6 +327,8 @@ class Translator:
         constraints = [one.constraints for one in segments] if segments[0].constraints else None
         try:
             return run_search(self.model, source, searched, constraints=constraints, pieces=table)
+        except ModelError as error:  # of numbers that are none
+            raise ModelError(f"{self.name}: {error}" if self.name else str(error)) from None
         except Seq2SeqError as error:
             if constraints is None:
                 raise

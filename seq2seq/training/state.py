@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from pydantic import FiniteFloat
+
 from seq2seq.data.batching import Place
 from seq2seq.recipe.training import Plateau, Training
 from seq2seq.training.optim import learning_rate
@@ -20,7 +22,7 @@ class TrainingState:
     update: int = 0  # tried so far; the random numbers of an update are a function of it
     place: Place = field(default_factory=Place)  # the next batch
     tokens: int = 0  # target tokens seen
-    seconds: float = 0.0  # spent in training, over all sessions
+    seconds: FiniteFloat = 0.0  # spent in training, over all sessions
     best: float | None = None  # value of the early-stopping metric, and its loss and update
     best_loss: float | None = None
     best_update: int | None = None

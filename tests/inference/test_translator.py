@@ -68,6 +68,19 @@ def test_lines_come_back_in_order(
     assert ours == expected
 
 
+@pytest.mark.parametrize("name", ["", "runs/x"])
+@pytest.mark.parametrize("force", [(), ("Hund",)])
+def test_numbers_that_are_none(tokenizers: Tokenizers, name: str, force: tuple[str, ...]) -> None:
+    size = tokenizers.target.size
+    broken = ScriptedModel(size, lambda source, prefix: np.full(size, np.nan))
+    one = Translator(broken, tokenizers, recipe.Translation(), name=name)
+    with pytest.raises(ModelError) as caught:
+        one.translate(WORDS, constraints=[Constraints(forced=force)] * len(WORDS))
+    assert str(caught.value).startswith(
+        f"{name}: the model's probabilities" if name else "the model's probabilities"
+    )
+
+
 def test_a_translation_does_not_depend_on_its_batch(
     dreamer: ScriptedModel, tokenizers: Tokenizers
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -192,6 +193,18 @@ def test_a_later_format_is_named(saved: Path) -> None:
     content = json.loads((saved / "state.json").read_text())
     (saved / "state.json").write_text(json.dumps({**content, "format": 9}))
     assert message(saved) == f"checkpoint {saved} has format 9, this version reads 1"
+
+
+@pytest.mark.parametrize("seconds", [math.inf, math.nan])
+def test_endless_seconds_are_noticed(saved: Path, seconds: float) -> None:
+    content = json.loads((saved / "state.json").read_text())
+    content["state"]["seconds"] = seconds
+    del content["own_sha256"]
+    content["own_sha256"] = checked_json.digest(content)
+    (saved / "state.json").write_text(json.dumps(content))
+    assert message(saved) == (
+        f"checkpoint {saved} is damaged: state.seconds: must be a finite number"
+    )
 
 
 def test_sums_of_files_elsewhere_are_not_followed(saved: Path) -> None:
