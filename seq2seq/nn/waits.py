@@ -84,7 +84,8 @@ class Waits:
             quiet, before = 0 if busy else quiet + 1, now
             if busy and not idle:
                 with contextlib.suppress(RuntimeError):
-                    idle += [_IdleTeam() for _ in range(teams)]
+                    for _ in range(teams):  # those that began are closed, too, if another cannot
+                        idle.append(_IdleTeam())
             elif quiet == QUIET_LOOKS:
                 _close(idle)
         _close(idle)
