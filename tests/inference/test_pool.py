@@ -88,11 +88,16 @@ def test_what_is_wrong_is_said_before_a_process_starts(model: Path, tmp_path: Pa
 
 
 def test_a_process_that_is_killed(model: Path) -> None:
+    def lines() -> Iterator[str]:
+        yield from ["a dog"] * 4  # a window, after which the process is idle
+        (process,) = active_children()
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGSTOP)  # so that it is at work when it is killed
+        threading.Timer(1.0, process.kill).start()
+        yield from ["a dog"] * 4
+
     with TranslatorPool(model, 1, threads=1) as pool:
-        stream = pool.stream(iter(["a dog"] * 1000), beam=1, batch_size=1)
-        next(stream)
-        for process in active_children():
-            process.kill()
+        stream = pool.stream(lines(), beam=1, batch_size=1)
         with pytest.raises(Seq2SeqError, match=r"ended \(exit code -9\)") as error:
             list(stream)
         assert error.value.exit_code == 1
