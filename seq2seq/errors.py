@@ -139,6 +139,14 @@ def number_of(count: int, one: str, several: str = "") -> str:
     return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
+MOST_LISTED = 5
+
+
+def listed(numbers: Sequence[int], count: int) -> str:
+    """The first few of ``count`` numbers, for a message: "1, 2, 3, 4, 5, ..."."""
+    return ", ".join(map(str, numbers[:MOST_LISTED])) + ", ..." * (count > MOST_LISTED)
+
+
 def check_names(*paths: object) -> None:
     """Raises a ``Seq2SeqError`` for a path that is not UTF-8: no JSON or TOML could hold it."""
     for path in paths:

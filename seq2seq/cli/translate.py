@@ -28,7 +28,7 @@ from seq2seq.cli.search_options import (
     check_together,
     options_of,
 )
-from seq2seq.errors import Seq2SeqError, number_of
+from seq2seq.errors import Seq2SeqError, listed, number_of
 from seq2seq.formats import FORMATS as DOCUMENTS
 from seq2seq.formats import LARGEST, read_document
 from seq2seq.storage.atomic import real_path
@@ -48,7 +48,6 @@ EXAMPLE = console.example(
 )
 PROMPT = "> "
 _INPUT, _OUTPUT = 0, 1  # numbers of the standard streams
-_SHOWN = 5  # lines, in a warning
 _BY_LINE = "what belongs to each line of INPUT has no place, as a document is no list of lines"
 _FOR_LINES = {
     "--format": "a document is written in its own format",
@@ -326,7 +325,7 @@ def _translate_document(
         left: list[int] = []
         file.write_text(document.written(translations, left.append))
     if left:
-        shown = ", ".join(map(str, left[:_SHOWN])) + (", ..." if len(left) > _SHOWN else "")
+        shown = listed(left, len(left))
         console.warn(
             "left without a translation, since placeholders such as %s were lost or doubled: "
             f"{number_of(len(left), 'text')} ({'line' if len(left) == 1 else 'lines'} {shown}); "

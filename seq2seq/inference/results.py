@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from seq2seq.errors import MissingExtraError, Seq2SeqError
+from seq2seq.errors import MOST_LISTED, MissingExtraError, Seq2SeqError, listed
 from seq2seq.inference.glossary import UsedTerm
 from seq2seq.search.model import Floats, Floats32, Hypothesis, Ints
 from seq2seq.storage.atomic import output_file, write_errors
@@ -26,7 +26,6 @@ from seq2seq.text.sampling import SPACE
 _END = "</s>"
 _INCH = 0.28  # a piece, wide enough for its letters
 _LARGEST = 120.0  # inches; matplotlib's pictures end at 2**16 dots
-_SHOWN = 5  # numbers of lines in one warning
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ class Warnings:
             self._texts.setdefault(
                 kind, self._kinds[kind] if kind in _OF_TRANSLATION else texts[kind]
             )
-            if len(self._first[kind]) < _SHOWN:
+            if len(self._first[kind]) < MOST_LISTED:
                 self._first[kind].append(line)
             if self._each:
                 self._warn(f"line {line}: {texts[kind]}")
@@ -169,13 +168,12 @@ class Warnings:
         """Warns of all lines that were remembered, and forgets them."""
         for kind, text in self._kinds.items():
             if count := self._counts[kind]:
-                numbers = ", ".join(map(str, self._first[kind]))
-                more = ", ..." if count > _SHOWN else ""
+                numbers = listed(self._first[kind], count)
                 if count == 1:
                     self._warn(f"line {numbers}: {self._texts[kind]}")
                 else:
                     said = text or self._texts[kind]
-                    self._warn(f"{count:,} of {self._lines:,} lines ({numbers}{more}): {said}")
+                    self._warn(f"{count:,} of {self._lines:,} lines ({numbers}): {said}")
         self._lines = 0
         self._counts.clear()
         self._texts.clear()

@@ -119,8 +119,7 @@ class Scorer:
         text, _ = without(target, spans)
         if not plain.capitals:
             return text
-        reader = PlainReader(self.translator.tokenizers.target, Text())
-        return reader.usual(text)
+        return self._plain_target.usual(text)
 
     def _pieces_found(self, pieces: Sequence[str], plain: Plain) -> Sequence[str]:
         """Pieces without those of spans; one behind a span had lost the mark of its space."""
@@ -147,6 +146,10 @@ class Scorer:
                 f"the piece {error.args[0]!r} is none of the model's: the translation is of a "
                 "model with another tokenizer"
             ) from None
+
+    @cached_property
+    def _plain_target(self) -> PlainReader:
+        return PlainReader(self.translator.tokenizers.target, Text())
 
     @cached_property
     def _id_of(self) -> dict[str, int]:
