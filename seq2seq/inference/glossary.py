@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from seq2seq.errors import DataError, Seq2SeqError, number_of
+from seq2seq.errors import MOST_LISTED, DataError, Seq2SeqError, number_of
 from seq2seq.ids import UNK
 from seq2seq.search import Constraints
 from seq2seq.search.constraints import forms_of
@@ -130,27 +130,33 @@ class Glossary:
         """Refuses (``DataError``) forms that a model's tokenizer cannot spell."""
         forms = [(term, form) for term in self.terms for form in term.forms]
         rows = target.encode([form for _, form in forms])
-        for (term, form), row in zip(forms, rows, strict=True):
-            if UNK in row or not row:
-                where = f"{self.name}, line {term.line}" if term.line else self.name
-                raise DataError(
-                    f"{where}: {form!r} has characters that the model's tokenizer does not know: "
-                    "spell it otherwise, or leave it out"
-                )
+        unknown = [one for one, row in zip(forms, rows, strict=True) if UNK in row or not row]
+        if unknown:
+            shown = ", ".join(
+                f"{form!r} (line {term.line})" if term.line else repr(form)
+                for term, form in unknown[:MOST_LISTED]
+            )
+            more = f" and {len(unknown) - MOST_LISTED:,} more" * (len(unknown) > MOST_LISTED)
+            raise DataError(
+                f"{self.name}: translations with characters that the model's tokenizer does not "
+                f"know: {shown}{more}; spell them otherwise, or leave them out"
+            )
 
-    def find(self, text: str, written: str | None = None) -> list[Demand]:
+    def find(self, text: str, written: str | None = None, *, loud: bool = False) -> list[Demand]:
         """The terms that stand in a text, in their order.
 
-        ``written`` is the text in the case that counts for terms that have one; None: as it is.
+        ``written`` is the text in the case that counts for terms that have one; None: as it is. Of
+        a ``loud`` line, all in capitals, the usual case counts as well.
         """
         text = _plain(text)
         cased = text if written is None else _plain(written)
         cased = cased if len(cased) == len(text) else text
+        cases = [cased, text] if loud else [cased]
         folded, at = _folded(text), 0
         found: list[Term] = []
         capital = set()  # what is wanted twice has the same forms both times
         while at < len(text):
-            term = self._longest(cased, folded, at)
+            term = self._longest(cases, folded, at)
             if term is not None:
                 found.append(term)
                 if _may_be_capital(term, text, at):
@@ -161,14 +167,15 @@ class Glossary:
             for one in found
         ]
 
-    def _longest(self, text: str, folded: str, at: int) -> Term | None:
+    def _longest(self, cases: Sequence[str], folded: str, at: int) -> Term | None:
         sizes = self._sizes.get(folded[at])
-        if sizes is None or not _may_part(text, at):
+        if sizes is None or not _may_part(folded, at):
             return None
-        for end in (at + size for size in sizes if at + size <= len(text)):
-            for read, is_cased in ((text, True), (folded, False)):
+        reads = [*((text, True) for text in cases), (folded, False)]
+        for end in (at + size for size in sizes if at + size <= len(folded)):
+            for read, is_cased in reads:
                 term = self._by_key.get(read[at:end])
-                if term is not None and term.is_cased is is_cased and _may_part(text, end):
+                if term is not None and term.is_cased is is_cased and _may_part(folded, end):
                     return term
         return None
 
@@ -230,13 +237,20 @@ class AppliedGlossary:
         self._most = math.inf if most is None else most
 
     def constraints_on(
-        self, text: str, constraints: Constraints, line: int, written: str | None = None
+        self,
+        text: str,
+        constraints: Constraints,
+        line: int,
+        written: str | None = None,
+        *,
+        loud: bool = False,
     ) -> tuple[Constraints, tuple[Demand, ...]]:
         """Constraints on a text's translation, with the terms that stand in it, and those terms.
 
-        What is forced already is not forced twice. ``written`` is the text in the case that counts.
+        What is forced already is not forced twice. ``written`` and ``loud`` are as in
+        ``Glossary.find``.
         """
-        found = self._find(text, written)
+        found = self._find(text, written, loud=loud)
         if not found:
             return constraints, ()
         asked = [(constraints.prefix,), *map(forms_of, constraints.forced)]

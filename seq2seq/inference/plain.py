@@ -38,15 +38,20 @@ class Plain:
 
 
 class PlainReader:
-    """Reads lines as a recipe's ``text`` says (None: as they are)."""
+    """Reads lines as a recipe's ``text`` says (None: as they are).
 
-    def __init__(self, tokenizer: Tokenizer, options: Text | None) -> None:
+    With ``integers`` whole numbers of two digits or more are left out, too.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, options: Text | None, *, integers: bool = False
+    ) -> None:
         self.tokenizer = tokenizer
         self._capitals = options is not None and options.capitals
         self._finder = None
         self._takes_over_unknown = False
         if options is not None:
-            self._finder = Finder(options.protect.kinds, options.protect.patterns)
+            self._finder = Finder(options.protect.kinds, options.protect.patterns, integers)
             self._takes_over_unknown = "unknown" in options.protect.kinds
         self._score = lru_cache(_WORDS)(self._scored)
 

@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from seq2seq.errors import MOST_LISTED, MissingExtraError, Seq2SeqError, listed
+from seq2seq.errors import MOST_LISTED, MissingExtraError, Seq2SeqError, listed, printable
 from seq2seq.inference.glossary import UsedTerm
 from seq2seq.search.model import Floats, Floats32, Hypothesis, Ints
 from seq2seq.storage.atomic import output_file, write_errors
@@ -41,12 +41,14 @@ class Note:
             "incomplete": it is so short, or attended so little to a part of the source, that
             something may be missing.
         text: In words.
+        examples: Of what it is about: the unknown characters.
     """
 
     kind: Literal[
         "split", "truncated", "whole", "unknown", "invalid", "cut", "looped", "incomplete"
     ]
     text: str
+    examples: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,15 @@ def best_translation(several: Sequence[ScoredTranslation]) -> ScoredTranslation:
     return several[0] if len(several) == 1 else max(several, key=lambda one: one.score)
 
 
+_MOST_SHOWN = 10  # unknown characters
+
+
+def shown(characters: str) -> str:
+    """Some characters, for a message; of many the first ones."""
+    more = ", ..." * (len(characters) >= _MOST_SHOWN)
+    return ", ".join(printable(one) for one in characters[: _MOST_SHOWN - 1]) + more
+
+
 # What is said of all lines with a note of these kinds at once, in this order.
 _OF_UNKNOWN = {"unknown": ""}  # what is said of the first of them, with its characters
 _OF_SOURCE = {
@@ -149,11 +160,15 @@ class Warnings:
         self._counts: Counter[str] = Counter()
         self._first: dict[str, list[int]] = {kind: [] for kind in self._kinds}
         self._texts: dict[str, str] = {}
+        self._unknown = ""
 
     def add(self, line: int, several: Sequence[ScoredTranslation]) -> None:
         """Remembers the notes on the best translation of a line."""
         self._lines += 1
         texts = {_SAME.get(note.kind, note.kind): note.text for note in several[0].notes}
+        for note in several[0].notes:
+            new = [one for one in note.examples if one not in self._unknown]
+            self._unknown += "".join(new[: _MOST_SHOWN - len(self._unknown)])
         for kind in self._kinds.keys() & texts.keys():
             self._counts[kind] += 1
             self._texts.setdefault(
@@ -172,12 +187,18 @@ class Warnings:
                 if count == 1:
                     self._warn(f"line {numbers}: {self._texts[kind]}")
                 else:
-                    said = text or self._texts[kind]
+                    said = text or self._of_all_unknown(self._texts[kind])
                     self._warn(f"{count:,} of {self._lines:,} lines ({numbers}): {said}")
         self._lines = 0
         self._counts.clear()
         self._texts.clear()
+        self._unknown = ""
         self._first = {kind: [] for kind in self._kinds}
+
+    def _of_all_unknown(self, text: str) -> str:
+        """What was said of the first line's unknown characters, said of those of all lines."""
+        before, _, rest = text.partition("(")
+        return f"{before}({shown(self._unknown)}){rest.rpartition(')')[2]}"
 
 
 def warned(

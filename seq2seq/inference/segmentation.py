@@ -11,14 +11,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from seq2seq.errors import printable
 from seq2seq.inference.glossary import AppliedGlossary, Demand
 from seq2seq.inference.plain import Plain, PlainReader
-from seq2seq.inference.results import Note
+from seq2seq.inference.results import Note, shown
 from seq2seq.inference.trained_on import NO_LIMITS, TrainedOn
 from seq2seq.search import Constraints
 from seq2seq.text import well_formed
@@ -34,7 +33,6 @@ _CUTS = (
     re.compile(r"\s+"),
 )
 _FREE = Constraints()
-_SHOWN = 5  # unknown characters of a line that are shown
 _BYTES = 4  # the most pieces that a character unknown to the tokenizer becomes, one a byte
 
 
@@ -150,15 +148,20 @@ class Reader:
         self._long = long
 
     def read(
-        self, lines: Sequence[str], constraints: Sequence[Constraints] | None, first: int
+        self,
+        lines: Sequence[str],
+        constraints: Sequence[Constraints] | None,
+        numbers: Iterable[int],
     ) -> list[Line]:
-        """Reads some lines, the first of them with the number ``first``."""
+        """Reads some lines, which have these numbers among all."""
         lines = [well_formed(line) for line in lines]  # spans of them are written as they are
         plain = self._plain.read(lines)
         constraints = constraints or [_FREE] * len(lines)
         return [
             self._line(number, *read)
-            for number, read in enumerate(zip(lines, plain, constraints, strict=True), start=first)
+            for number, read in zip(
+                numbers, zip(lines, plain, constraints, strict=True), strict=False
+            )
         ]
 
     def _line(self, number: int, line: str, plain: Plain, constraints: Constraints) -> Line:
@@ -185,7 +188,7 @@ class Reader:
             if self._long == "truncate" and len(segment.tokens) == self._longest:
                 (read,) = self._tokenizer.decode([segment.tokens])  # the rest is not translated
             constraints, demands = self._glossary.constraints_on(
-                read, segment.constraints, segment.line, read if segment.capitals else written
+                read, segment.constraints, segment.line, written, loud=segment.capitals
             )
             segment = replace(segment, constraints=constraints, demands=demands)
         if not left_out:
@@ -270,10 +273,9 @@ def _shared_out(
 def _notes(line: str, plain: Plain) -> tuple[Note, ...]:
     notes = []
     if plain.unknown:
-        shown = ", ".join(printable(character) for character in plain.unknown[:_SHOWN])
         fate = "taken over as they are" if plain.left_out else "read as unknown"
-        text = f"characters that the model does not know ({shown}) were {fate}"
-        notes.append(Note("unknown", text))
+        text = f"characters that the model does not know ({shown(plain.unknown)}) were {fate}"
+        notes.append(Note("unknown", text, plain.unknown))
     if "\ufffd" in line:
         notes.append(Note("invalid", "it has U+FFFD in the place of what could not be read"))
     return tuple(notes)

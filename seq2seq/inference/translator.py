@@ -38,6 +38,7 @@ from seq2seq.recipe import Text, Translation
 from seq2seq.search import Constraints, Hypothesis, StepModel, check_bounds, run_search
 from seq2seq.search.constraints.pieces import PieceTable
 from seq2seq.search.greedy import force
+from seq2seq.text.spans import lost_integers
 from seq2seq.text.tokenizer import Tokenizers
 
 logger = logging.getLogger("seq2seq")
@@ -94,6 +95,9 @@ class Translator:
         self.warns = warns
         self.name = name
         self.plain = PlainReader(tokenizers.source, text)
+        self._without_integers = None
+        if text is not None and "number" in text.protect.kinds:
+            self._without_integers = PlainReader(tokenizers.source, text, integers=True)
         self._glossary: tuple[Glossary, int | None, AppliedGlossary] | None = None
         self.trained_on = trained_on
         self.longest = min(options.max_source, trained_on.longest or options.max_source)
@@ -255,12 +259,47 @@ class Translator:
         request: Request,
         advance: Callable[[float], None] | None = None,
     ) -> list[list[ScoredTranslation]]:
-        """Translates some lines of many, the first of them with the number ``first_line``."""
+        """Translates some lines of many, the first of them with the number ``first_line``.
+
+        Where a whole number of the line is lost, it is translated again without the number, which
+        is put into its translation as other spans are.
+        """
         if self.has_shortlist:
             check_without_texts(constraints or (), first_line, request.glossary)
+        numbers = range(first_line, first_line + len(lines))
+        found = self._translated(self.plain, lines, constraints, numbers, request, advance)
+        if self._without_integers is None:
+            return found
+        lost = [
+            i
+            for i, (line, several) in enumerate(zip(lines, found, strict=True))
+            if lost_integers(line, best_translation(several).text)
+        ]
+        if lost:
+            again = self._translated(
+                self._without_integers,
+                [lines[i] for i in lost],
+                None if constraints is None else [constraints[i] for i in lost],
+                [numbers[i] for i in lost],
+                request,
+            )
+            for i, several in zip(lost, again, strict=True):
+                found[i] = several
+        return found
+
+    def _translated(
+        self,
+        plain: PlainReader,
+        lines: Sequence[str],
+        constraints: Sequence[Constraints] | None,
+        numbers: Sequence[int],
+        request: Request,
+        advance: Callable[[float], None] | None = None,
+    ) -> list[list[ScoredTranslation]]:
+        """Translates lines with these numbers, of which ``plain`` says what the model reads."""
         glossary = self._applied(request)
-        reader = Reader(self.plain, self.longest, self.trained_on, request.long, glossary)
-        read = reader.read(lines, constraints, first_line)
+        reader = Reader(plain, self.longest, self.trained_on, request.long, glossary)
+        read = reader.read(lines, constraints, numbers)
         segments = [segment for line in read for segment in line.segments]
         table = self._table if any(segment.constraints for segment in segments) else None
         pieces = sum(len(segment.tokens) + 1 for segment in segments)

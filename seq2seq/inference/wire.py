@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -186,7 +186,7 @@ def translations_object(source: str, several: Sequence[ScoredTranslation]) -> di
                 **_scores(one),
                 "alignment": one.alignment,
                 "truncated": one.truncated,
-                "notes": [asdict(note) for note in one.notes],
+                "notes": [{"kind": note.kind, "text": note.text} for note in one.notes],
             }
             for one in several
         ],

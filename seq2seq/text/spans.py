@@ -7,6 +7,8 @@ were not there, and are put into its translation again (``seq2seq/inference/plac
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,6 +21,8 @@ _NAME = r"[A-Za-z_][\w.-]*"
 _PLACEHOLDER = "|".join(
     (
         r"\{\{[^{}\n]{1,80}\}\}",  # {{ price }}
+        r"\{%[^{}%\n]{1,80}%\}",  # {% if price %}
+        r"\{[#.][A-Za-z][\w-]*\}",  # {#heading}
         rf"(?<![\w%])%%{_NAME}%%(?![\w%])",  # %%NAME%%
         r"(?<!%)(?:%%)+",  # a program's format has it for a per cent sign
         rf"[$#%]\{{(?:{_NAME}|\d+)\}}",  # ${x} #{x}
@@ -49,10 +53,12 @@ _NUMBER = "|".join(
         rf"(?<![\w.,])[-+±−]?(?=\d+[.,'’]\d){_DIGITS}(?![\w]|[.,]\d)",  # 1,234.5
     )
 )
+_JOINS = r"A-Za-zÀ-ɏͰ-ӿ_\d:/\-"  # letters with which digits would be something else
+_INTEGER = rf"(?<![{_JOINS}.,])\d{{2,}}(?![{_JOINS}]|[.,]\d)"
 # Pictures, their skins and joiners, flags, keys such as 1️⃣, dingbats such as ✓.
 _EMOJI = (
-    r"(?:[\U0001F1E6-\U0001F1FF]{2}|[0-9#*]\ufe0f?\u20e3|"
-    r"[\u203c\u2049\u2122\u2139\u2194-\u21ff\u2300-\u23ff\u25a0-\u27bf\u2900-\u297f\u2b00-\u2bff"
+    r"(?:[\U0001F1E6-\U0001F1FF]{2}|[0-9#*]\ufe0f?\u20e3|\u2122\ufe0f|"
+    r"[\u203c\u2049\u2139\u2194-\u21ff\u2300-\u23ff\u25a0-\u27bf\u2900-\u297f\u2b00-\u2bff"
     r"\u3030\u303d\u3297\u3299\U0001F000-\U0001FAFF]"
     r"[\ufe0e\ufe0f\u20e3\U0001F3FB-\U0001F3FF\U000E0020-\U000E007F]*"
     r"(?:\u200d[\u2190-\u2bff\U0001F000-\U0001FAFF][\ufe0e\ufe0f\U0001F3FB-\U0001F3FF]*)*)+"
@@ -97,7 +103,8 @@ class Span:
     Attributes:
         begin: Its first character's place in the text.
         text: The characters.
-        kind: One of ``KINDS``, "own" (a user's pattern) or "unknown" (the model cannot spell it).
+        kind: One of ``KINDS``, "own" (a user's pattern), "unknown" (the model cannot spell it) or
+            "integer".
     """
 
     begin: int
@@ -148,6 +155,7 @@ class Finder:
 
     kinds: Sequence[str] = KINDS
     patterns: Sequence[str] = ()
+    integers: bool = False  # of two digits and more, too
 
     @cached_property
     def _own(self) -> list[re.Pattern[str]]:
@@ -156,6 +164,7 @@ class Finder:
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         parts = [f"(?P<{kind}>{_PATTERNS[kind]})" for kind in KINDS if kind in self.kinds]
+        parts += [f"(?P<integer>{_INTEGER})"] * self.integers
         # The codes of documents are always kept: without them none could be put together again.
         return re.compile("|".join([*parts, rf"(?P<code></?{_CODE.pattern}/?>)"]))
 
@@ -192,17 +201,34 @@ def _grown(span: Span, text: str, begin: int) -> Span:
     )
 
 
-def unknown_words(text: str, spells: Callable[[str], bool]) -> list[Span]:
-    """Finds the words with characters that a model cannot spell.
+def lost_integers(text: str, translation: str) -> bool:
+    """Whether a whole number of two digits or more is missing in a translation."""
+    wanted = re.findall(_INTEGER, text)
+    there = Counter(_digits(translation)) if wanted else Counter[str]()
+    return any(there[one] < count for one, count in Counter(map(_plain_digits, wanted)).items())
 
-    Punctuation around a word does not belong to it, unless it is what cannot be spelled.
+
+def _digits(text: str) -> list[str]:
+    return [_plain_digits(one) for one in re.findall(r"\d+", text)]
+
+
+def _plain_digits(text: str) -> str:
+    return unicodedata.normalize("NFKC", text)
+
+
+def unknown_words(text: str, spells: Callable[[str], bool]) -> list[Span]:
+    r"""Finds the words with characters that a model cannot spell.
+
+    Punctuation around a word does not belong to it, and is found alone where it cannot be spelled;
+    symbols such as those of ``C++``, ``#tag`` and ``\n`` are part of their words.
     """
     found: list[Span] = []
     for match in re.finditer(r"\S+", text):
         if spells(match[0]):
             continue
-        inner = re.search(r"\w(?:.*\w)?", match[0])
-        begin, end = inner.span() if inner and not spells(inner[0]) else (0, 0)
+        begin, end = _word_with_symbols(match[0])
+        if spells(match[0][begin:end]):
+            begin = end = 0
         if end:
             found.append(Span(match.start() + begin, match[0][begin:end], "unknown"))
         for offset, part in ((0, match[0][:begin]), (end, match[0][end:])):
@@ -213,6 +239,23 @@ def unknown_words(text: str, spells: Callable[[str], bool]) -> list[Span]:
                     found.append(Span(place, letters, "unknown"))
                 place += len(letters)
     return sorted(found, key=lambda one: one.begin)
+
+
+def _word_with_symbols(text: str) -> tuple[int, int]:
+    """Where the word in a text without spaces begins and ends, its symbols included."""
+    inner = re.search(r"\w(?:.*\w)?", text)
+    begin, end = inner.span() if inner else (0, 0)
+    while end and begin and _is_symbol(text[begin - 1]):
+        begin -= 1
+    while 0 < end < len(text) and _is_symbol(text[end]):
+        end += 1
+    return begin, end
+
+
+def _is_symbol(character: str) -> bool:
+    if character in "<>|~=":  # stand between words rather than in them
+        return False
+    return character in "\\#@" or unicodedata.category(character).startswith("S")
 
 
 def without(text: str, spans: Sequence[Span]) -> tuple[str, list[LeftOut]]:

@@ -69,7 +69,7 @@ def test_with_alternatives_in_constraints(run, model, here: Path) -> None:
         ("--glossary nowhere", "nowhere: no such file"),
         ("--glossary terms.tsv -o terms.tsv", "terms.tsv: is an input, and would be overwritten"),
         ("--glossary in", "in, line 1: has 1 column; write a term, a tab"),
-        ("--glossary unknown.tsv", "unknown.tsv, line 1: '☃' has characters that the model's"),
+        ("--glossary unknown.tsv", "unknown.tsv: translations with characters that the model's"),
         ("--glossary - --prefix -", "standard input can be read only once"),
     ],
 )

@@ -153,6 +153,13 @@ def test_case_is_that_in_which_the_line_was_written() -> None:
     assert stand("the us", "The longer US") == ["us"]  # that is another text
 
 
+def test_of_a_line_in_capitals_both_cases_count() -> None:
+    glossary = Glossary((Term("NASA", ("NASA",)), Term("dog", ("Köter",), exact=True)))
+    found = glossary.find("A dog of Nasa.", "A DOG OF NASA.", loud=True)
+    assert [one.term.source for one in found] == ["dog", "NASA"]
+    assert not glossary.find("A Dog of Nasa.", "A Dog Of Nasa.")
+
+
 @given(st.lists(st.sampled_from("a b ab ba a-b, A B.".split()), max_size=9), st.data())
 def test_finding_is_looking_at_every_place(words: list[str], data: st.DataObject) -> None:
     text = " ".join(words)
@@ -296,8 +303,8 @@ def test_what_a_model_cannot_spell(tokenizers: Tokenizers, tmp_path: Path) -> No
     with pytest.raises(DataError) as error:
         translator(tokenizers).translate(["two dogs."], glossary=glossary)
     assert str(error.value) == (
-        f"{tmp_path}/terms.tsv, line 2: '☃' has characters that the model's tokenizer does not "
-        "know: spell it otherwise, or leave it out"
+        f"{tmp_path}/terms.tsv: translations with characters that the model's tokenizer does not "
+        "know: '☃' (line 2); spell them otherwise, or leave them out"
     )
 
 

@@ -12,6 +12,7 @@ from support.scripted import Prefix, ScriptedModel, copying_script
 
 from seq2seq import recipe
 from seq2seq.inference.glossary import Glossary, Term
+from seq2seq.inference.results import Warnings, warned
 from seq2seq.inference.scoring import Scorer
 from seq2seq.inference.trained_on import TrainedOn
 from seq2seq.inference.translator import ScoredTranslation, Translator
@@ -107,11 +108,11 @@ def test_a_line_of_several_sentences(copier: Made) -> None:
 
 
 def test_a_glossary_reads_the_case_of_the_line(copier: Made) -> None:
-    """Of a headline, which is read as usual, and not of a line in capitals, which has none."""
+    """Of a headline, which is read as usual, and of a line in capitals."""
     glossary = Glossary((Term("KINDER", ("Hund",)),))
     lines = ["Zwei KINDER Spielen Am Wasser {a}.", "ZWEI KINDER SPIELEN AM WASSER.", LINE]
     found = [copier().translate_nbest([one], glossary=glossary)[0][0].terms for one in lines]
-    assert [[term.source for term in terms] for terms in found] == [["KINDER"], [], []]
+    assert [[term.source for term in terms] for terms in found] == [["KINDER"], ["KINDER"], []]
     several = copier(most=1).translate_nbest([f"Zwei Hunde. {lines[0]}"], glossary=glossary)
     assert [term.source for term in several[0][0].terms] == ["KINDER"]
 
@@ -143,6 +144,45 @@ def test_unknown_characters_are_told(copier: Made) -> None:
         ["characters that the model does not know (ż, ó, ł, y) were taken over as they are"],
         [],
     ]
+
+
+def test_a_number_that_the_model_would_lose_is_kept() -> None:
+    lines = [f"{number} Hunde." for number in range(10, 90)]
+    tokenizers = train_tokenizers(recipe.Tokenizer(vocab_size=24), lines, lines)
+    size = tokenizers.target.size
+    copied = copying_script(size)
+    (one,), (two,) = ([tokenizers.target.vocabulary.index(digit)] for digit in "12")
+
+    def miscounting(source: Prefix, prefix: Prefix) -> np.ndarray:
+        log_probs = copied(source, prefix).copy()
+        log_probs[[one, two]] = log_probs[[two, one]]
+        return log_probs
+
+    model = ScriptedModel(size, miscounting, looking_where_it_reads)
+    asked = ["41 Hunde.", "33 Hunde.", "Hunde 41."]
+
+    def translated(text: recipe.Text) -> list[str]:
+        made = Translator(model, tokenizers, recipe.Translation(), attention=True, text=text)
+        return made.translate(asked)
+
+    assert translated(recipe.Text()) == ["41 Hunde.", "33 Hunde.", "Hunde 41."]
+    without = recipe.Text(protect=Protect(kinds=("url",)))
+    assert translated(without) == ["42 Hunde.", "33 Hunde.", "Hunde 42."]
+
+
+def test_examples_of_unknown_characters_are_of_all_lines(copier: Made) -> None:
+    told: list[str] = []
+
+    def translated(*lines: str) -> None:
+        list(warned(iter(copier().translate_nbest(lines)), Warnings(told.append)))
+
+    translated("zwei x☃ Kinder", "zwei żw", LINE)
+    assert told == [
+        "2 of 3 lines (1, 2): characters that the model does not know (☃, ż) were taken over as "
+        "they are"
+    ]
+    translated(*(f"zwei {chr(0x4E00 + n)}" for n in range(40)))
+    assert "know (一, 丁, 丂, 七, 丄, 丅, 丆, 万, 丈, ...) were" in told[1]
 
 
 def in_detail(translator: Translator, line: str) -> ScoredTranslation:

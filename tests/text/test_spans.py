@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.cases import ALL_KINDS
 
-from seq2seq.text.spans import KINDS, Finder, unknown_words, without
+from seq2seq.text.spans import KINDS, Finder, lost_integers, unknown_words, without
 
 FIND = Finder()
 
@@ -158,6 +158,40 @@ def test_words_that_cannot_be_spelled() -> None:
     assert [(one.text, text[one.begin : one.end]) for one in words] == [
         (word, word) for word in ("Łuk", "☃", "x☃y", "☃")
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "spans"),
+    [
+        ("I have C++ here, #tag.", ["C++", "#tag"]),
+        (r"I \n Wi-Fi™ here", [r"\n", "Wi-Fi™"]),
+        ("I have [here] a~b", ["[", "]", "a~b"]),
+        ("here~ I| have", ["~", "|"]),
+    ],
+)
+def test_symbols_belong_to_their_words(text: str, spans: list[str]) -> None:
+    words = unknown_words(text, spells("Ihaverb ngt.,nWiFCy-"))
+    assert [one.text for one in words] == spans
+
+
+@pytest.mark.parametrize(
+    ("text", "translation", "is_lost"),
+    [
+        ("15 men", "15 Männer", False),
+        ("15 men", "1 Männer", True),
+        ("15 men and 15 dogs", "15 Männer und Hunde", True),
+        ("5 men", "fünf Männer", False),
+        ("in 1990年", "1990", False),
+        ("1990年", "199年", True),
+        ("１５ men", "15 Männer", False),
+        ("a 3D film, 12th row, 1,024 and 10:45", "nichts", False),
+        ("15 men of 15 km/h", "15 km/h Männer", True),
+    ],
+)
+def test_whole_numbers_that_are_lost(text: str, translation: str, is_lost: bool) -> None:
+    assert lost_integers(text, translation) is is_lost
+    kept = [one.text for one in Finder(integers=True).spans(text)]
+    assert not is_lost or not lost_integers(text, " ".join(kept))
 
 
 def test_the_given_cases_hold_spans_of_all_sorts() -> None:
