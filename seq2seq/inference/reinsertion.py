@@ -51,7 +51,7 @@ def with_spans(
     left_out = [segment.left_out[number] for number in missing]
     offsets = _offsets(text, found, target)
     size = len(found.tokens), len(segment.tokens)
-    inside = _stretches(text, given)
+    inside = _stretches(found_text, given)  # capitals are as many letters
     gaps = [
         gap
         for gap, offset in enumerate(offsets)
@@ -87,7 +87,12 @@ def _missing(left_out: Sequence[LeftOut], text: str, given: Sequence[str]) -> li
     """The numbers of the spans that do not stand in a text because a constraint has them."""
     wanted = sorted({one.span.text for one in left_out}, key=len, reverse=True)
     pattern = re.compile("|".join(map(re.escape, wanted)))
-    there = Counter(span for one in given if one in text for span in pattern.findall(one))
+    inside = _stretches(text, given)
+    there = Counter(
+        match[0]
+        for match in pattern.finditer(text)
+        if any(begin <= match.start() and match.end() <= end for begin, end in inside)
+    )
     missing = []
     for number, one in enumerate(left_out):
         if there[one.span.text]:

@@ -22,6 +22,7 @@ _ENDS_QUOTE = re.compile(rf"[。！？｡][{CLOSING}]+$")
 _WIDE_SPACE = re.compile(r"[^\S \n]")
 _NUMBER = re.compile(r"(?:^|[\s(])\d{1,2}\.$")
 _WORD = re.compile(r"\w")
+_LOOKED_AT = 100  # characters at the end of a sentence
 
 # They write "3." for "3rd"; so may a text whose language is not known.
 _WITH_ORDINALS = frozenset(
@@ -41,12 +42,14 @@ def split_sentences(text: str, language: str | None = None) -> list[str]:
 
     sentences: list[str] = []
     begin = end = 0
+    has_word = False
     # It takes a space for one byte, and a wider one for its end: it stops the program there.
     spaced = _WIDE_SPACE.sub(" ", well_formed(text))
     for part in sentencex.segment(language or "en", spaced):
-        if end > begin and _is_end(text[begin:end], text[end : end + 1], language):
+        if has_word and _is_end(text, begin, end, language):
             sentences.append(text[begin:end])
-            begin = end
+            begin, has_word = end, False
+        has_word = has_word or _WORD.search(text, end, end + len(part)) is not None
         end += len(part)
     rest = text[begin:]
     if sentences and not _WORD.search(rest):
@@ -61,12 +64,14 @@ def language_of(path: str) -> str | None:
     return match[1] if match and match[1] in known else None
 
 
-def _is_end(before: str, after: str, language: str | None) -> bool:
-    """Whether a sentence ends between two texts, where the segmenter says so."""
-    sentence = before.rstrip()
-    if not _WORD.search(sentence):
-        return False
-    if len(sentence) == len(before):
+def _is_end(text: str, begin: int, end: int, language: str | None) -> bool:
+    """Whether a sentence that began ends at a place, where the segmenter says so."""
+    stop = end
+    while text[stop - 1].isspace():
+        stop -= 1
+    sentence = text[max(begin, stop - _LOOKED_AT) : stop]
+    if stop == end:
+        after = text[end : end + 1]
         if sentence.endswith("．"):
             return not after.isdecimal()
         return bool(

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import groupby
+from itertools import chain, groupby
 
 KINDS = ("url", "email", "placeholder", "tag", "number", "emoji")
 """What is found without patterns of the user's own, in the order in which it is looked for."""
@@ -82,7 +83,6 @@ _PATTERNS = {
 # A line without has no span.
 _SURE = re.compile(r"[\d%{}$<@]|://|[wW][wW][wW]\.|[mM][aA][iI][lL][tT][oO]:|__|[^\x00-\u203b]")
 _JOINED = 200  # characters, at most, on a side
-_GONE = "\n"  # is in no span
 _INLINE = frozenset(
     "a abbr b bdi bdo big cite code dfn del em font i ins kbd mark nobr q s samp small span strike "
     "strong sub sup tt u var wbr g x bx ex bpt ept ph it mrk pc sc ec".split()
@@ -93,7 +93,7 @@ CLOSING_MARKS = frozenset(".,;:!?…)]}»”’。、，！？：；")
 """They stand right behind what they close, without a space."""
 # "{name}.txt" and "/home/{user}" are one span; a full stop behind it is not.
 _JOINED_BEFORE = re.compile(r"(?<![\w./\\-])[\w./\\-]*[._/\\-]$")
-_JOINED_AFTER = re.compile(r"(?:[._/\\-]\w+)+")
+_JOINED_AFTER = re.compile(r"(?:[._/\\-]\w+|:\d\w*)+")
 
 
 @dataclass(frozen=True)
@@ -169,25 +169,63 @@ class Finder:
         return re.compile("|".join([*parts, rf"(?P<code></?{_CODE.pattern}/?>)"]))
 
     def spans(self, text: str) -> list[Span]:
-        """The spans of a text, in order; none overlap."""
+        """The spans of a text, in order; none overlap.
+
+        One of an own pattern goes before others that it overlaps, but for one that it is a part of,
+        and the codes of documents.
+        """
+        found = self._usual(text) if _SURE.search(text) else []
+        if not self._own:
+            return found
+        own = _apart(self._own_matches(text), found, len(text))
+        taken = _taken(own, len(text))
+        found = [span for span in found if taken.find(1, span.begin, span.end) < 0]
+        return sorted([*own, *found], key=lambda span: span.begin)
+
+    def _usual(self, text: str) -> list[Span]:
+        """Those of the kinds; what begins within one with something joined to it belongs to it."""
         found: list[Span] = []
-        for pattern in self._own:
-            matches = [match for match in pattern.finditer(text) if match[0]]
-            own = [Span(match.start(), match[0], "own") for match in matches]
-            for span in own:  # what is found is out of the others' way
-                text = f"{text[: span.begin]}{_GONE * len(span.text)}{text[span.end :]}"
-            found += own
-        if not _SURE.search(text):
-            return sorted(found, key=lambda span: span.begin)
         end = 0
         for match in self._pattern.finditer(text):
-            if match.start() < end:
+            if match.end() <= end:
                 continue
             kind = "tag" if match.lastgroup == "code" else str(match.lastgroup)
             span = Span(match.start(), match[0], kind)
-            found.append(_grown(span, text, end) if kind == "placeholder" else span)
-            end = found[-1].end
-        return sorted(found, key=lambda span: span.begin)
+            if kind == "placeholder":
+                span = _grown(span, text, end)
+            if span.begin < end:
+                before = found.pop()
+                span = Span(before.begin, text[before.begin : span.end], before.kind)
+            found.append(span)
+            end = span.end
+        return found
+
+    def _own_matches(self, text: str) -> list[Span]:
+        matches = chain.from_iterable(pattern.finditer(text) for pattern in self._own)
+        return [Span(match.start(), match[0], "own") for match in matches if match[0]]
+
+
+def _apart(own: Sequence[Span], others: Sequence[Span], length: int) -> list[Span]:
+    """The longest spans of own patterns that neither overlap nor are parts of the others."""
+    begins = [span.begin for span in others]
+    codes = [span for span in others if _CODE.fullmatch(span.tag[1])]
+    taken, kept = _taken(codes, length), []
+    for span in sorted(own, key=lambda span: -len(span.text)):
+        around = bisect(begins, span.begin) - 1
+        is_part = around >= 0 and others[around].end >= span.end
+        is_whole = is_part and len(others[around].text) == len(span.text)
+        if taken.find(1, span.begin, span.end) < 0 and (is_whole or not is_part):
+            taken[span.begin : span.end] = b"\1" * len(span.text)
+            kept.append(span)
+    return kept
+
+
+def _taken(spans: Sequence[Span], length: int) -> bytearray:
+    """A byte for each character of a text: 1 within a span."""
+    taken = bytearray(length)
+    for span in spans:
+        taken[span.begin : span.end] = b"\1" * len(span.text)
+    return taken
 
 
 def _grown(span: Span, text: str, begin: int) -> Span:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -176,13 +177,28 @@ def test_examples_of_unknown_characters_are_of_all_lines(copier: Made) -> None:
     def translated(*lines: str) -> None:
         list(warned(iter(copier().translate_nbest(lines)), Warnings(told.append)))
 
-    translated("zwei x☃ Kinder", "zwei żw", LINE)
+    translated("zwei ж Kinder", "zwei ż", LINE)
     assert told == [
-        "2 of 3 lines (1, 2): characters that the model does not know (☃, ż) were taken over as "
+        "2 of 3 lines (1, 2): characters that the model does not know (ж, ż) were taken over as "
         "they are"
     ]
     translated(*(f"zwei {chr(0x4E00 + n)}" for n in range(40)))
     assert "know (一, 丁, 丂, 七, 丄, 丅, 丆, 万, 丈, ...) were" in told[1]
+
+
+def test_no_span_comes_into_a_term_of_a_line_in_capitals(copier: Made) -> None:
+    glossary = Glossary((Term("zwei kinder", ("zwei Kinder",)),))
+    (found,) = copier().translate_nbest(["ZWEI {a} KINDER SPIELEN."], glossary=glossary)[0]
+    assert "ZWEI KINDER" in found.text
+    assert "{a}" in found.text
+    assert found.terms[0].is_met
+
+
+def test_a_span_within_two_forced_phrases_is_there_once(copier: Made) -> None:
+    asked = [Constraints(forced=["und Kinder", "und"])]
+    text = recipe.Text(protect=Protect(patterns=(r"\bund\b",)))
+    (found,) = copier(text).translate(["zwei und Kinder und Hund"], constraints=asked)
+    assert len(re.findall(r"\bund\b", found)) == 2
 
 
 def in_detail(translator: Translator, line: str) -> ScoredTranslation:

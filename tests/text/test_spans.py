@@ -89,6 +89,39 @@ def test_what_is_joined_to_a_placeholder_belongs_to_it() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("patterns", "text", "spans"),
+    [
+        (
+            [r"\b\d{4,}\b"],
+            'A <a href="/2014/x">park</a> 2014',
+            ['<a href="/2014/x">', "</a>", "2014"],
+        ),
+        ([r"\d{4}", '"[^"]*"', r"Art\.\s+\w+"], 'The "year 2014 dog" runs', ['"year 2014 dog"']),
+        ([r"\d{4}"], "{x:2014} https://a.b/2014/c", ["{x:2014}", "https://a.b/2014/c"]),
+        ([r"\d+"], "A <x1>red</x1> 15", ["<x1>", "</x1>", "15"]),
+        ([r"<x1>red.*"], "A <x1>red</x1> 15", ["<x1>", "</x1>"]),
+        ([r"m \d+", r"\d+ k"], "a 10 km and m 10 km", ["10 km", "m 10"]),
+    ],
+)
+def test_own_patterns_and_the_others(patterns: list[str], text: str, spans: list[str]) -> None:
+    assert [span.text for span in Finder(patterns=patterns).spans(text)] == spans
+
+
+@pytest.mark.parametrize(
+    "span",
+    [
+        "{user}.name@example.com",
+        "{proxy}/https://example.org/x",
+        "{from}-10:45",
+        "/home/{user}/2024-01-31T10:45:00Z",
+        "#{x}_a@b.de",
+    ],
+)
+def test_a_placeholder_joined_to_another_span_is_one_with_it(span: str) -> None:
+    assert [one.text for one in FIND.spans(f"Write {span} in a line")] == [span]
+
+
 def test_own_patterns_come_first_and_may_have_groups() -> None:
     assert found(r"a \1 b", Finder((), (r"\\1",))) == [(r"\1", "own")]
     finder = Finder((), (r"([A-Z])-\1", r"x{3}"))
@@ -100,9 +133,9 @@ def test_own_patterns_come_first_and_may_have_groups() -> None:
     assert found("on 2024-01-31, q99q", many) == [("2024-01-31", "number"), ("q99q", "own")]
     ten = "(a)(b)(c)(d)(e)(f)(g)(h)(i)(j)"
     assert found("x abcdefghijj", Finder((), (rf"{ten}\10",))) == [("abcdefghijj", "own")]
-    both = Finder(KINDS, (r"a@\w+",))
+    both = Finder(KINDS, (r"a@\w+", r"a@.*e"))
     assert found("a@b.example 3.5 2024-01-31", both) == [
-        ("a@b", "own"),
+        ("a@b.example", "own"),
         ("3.5", "number"),
         ("2024-01-31", "number"),
     ]
