@@ -107,6 +107,42 @@ def test_a_step_leaves_the_state_it_is_given_alone(options: dict[str, Any]) -> N
 
 
 @every_cell
+def test_gates_are_between_shut_and_open(options: dict[str, Any]) -> None:
+    cell = random_cell(options)
+    projected_BG = cell.project(random_tensor(2, 3))
+    state = random_state(cell, 2)
+    for gate_BH in cell.gate_values(projected_BG, state).values():
+        assert gate_BH.shape == (2, 4)
+        assert gate_BH.min() > 0
+        assert gate_BH.max() < 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [("rnn", []), ("gru", ["reset", "update"]), ("lstm", ["input", "forget", "output"])],
+)
+def test_a_cell_is_what_its_gates_say(kind: str, names: list[str]) -> None:
+    """The new state, put together of the gates and torch's weights for what is not a gate."""
+    cell = random_cell({"kind": kind})
+    x_NE, state = random_tensor(2, 3), random_state(cell, 2)
+    gates = cell.gate_values(cell.project(x_NE), state)
+    assert [*gates] == names
+    weights = dict(cell.named_parameters())
+    of_x = (x_NE @ weights["weight_ih"].T + weights["bias_ih"])[:, 8:12]
+    of_h = (state[0] @ weights["weight_hh"].T + weights["bias_hh"])[:, 8:12]
+    if kind == "gru":
+        new = torch.tanh(of_x + gates["reset"] * of_h)
+        expected = gates["update"] * state[0] + (1 - gates["update"]) * new
+    elif kind == "lstm":
+        memory = gates["forget"] * state[1] + gates["input"] * torch.tanh(of_x + of_h)
+        expected = gates["output"] * torch.tanh(memory)
+    else:
+        return
+    after = cell.step(cell.project(x_NE), state)
+    torch.testing.assert_close(after[0], expected, rtol=0, atol=1e-12)
+
+
+@every_cell
 def test_gradients_of_a_step_are_right(options: dict[str, Any]) -> None:
     cell = random_cell(options)
     inputs = [random_tensor(2, 3), *random_state(cell, 2)]

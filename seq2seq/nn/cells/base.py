@@ -98,6 +98,15 @@ class Cell(nn.Module, ABC):
         Part 0 of the state after is the output.
         """
 
+    def gate_values(self, projected_BG: Tensor, state: State) -> dict[str, Tensor]:
+        """The gates of one step, from what ``step`` gets: for looking at, not for running.
+
+        Each is (B, H), from 0 (shut) to 1 (open), under its usual name: "input", "forget",
+        "output", "reset", "update". A cell without gates has none.
+        """
+        del projected_BG, state
+        return {}
+
     def sequence(
         self, x_BTE: Tensor, state: State, lengths_B: Tensor | None = None
     ) -> tuple[Tensor, State]:

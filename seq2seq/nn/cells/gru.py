@@ -28,6 +28,13 @@ class GruCell(GatedCell):
         new = torch.tanh(new_x + reset * new_h)
         return (new + update * (hidden - new),)
 
+    def gate_values(self, projected_BG: Tensor, state: State) -> dict[str, Tensor]:
+        """``reset`` and ``update``, which is z: the share of the old state that is kept."""
+        size = 2 * self.hidden_size
+        total = projected_BG[..., :size] + self.recur(state[0])[..., :size]
+        reset, update = torch.sigmoid(total).chunk(2, dim=-1)
+        return {"reset": reset, "update": update}
+
     def sequence(
         self, x_BTE: Tensor, state: State, lengths_B: Tensor | None = None
     ) -> tuple[Tensor, State]:

@@ -40,6 +40,11 @@ class LstmCell(GatedCell):
         memory = torch.sigmoid(forget) * memory + torch.sigmoid(input_) * torch.tanh(candidate)
         return torch.sigmoid(output) * torch.tanh(memory), memory
 
+    def gate_values(self, projected_BG: Tensor, state: State) -> dict[str, Tensor]:
+        total = projected_BG + self.recur(state[0])
+        input_, forget, _, output = torch.sigmoid(total).chunk(4, dim=-1)
+        return {"input": input_, "forget": forget, "output": output}
+
     def sequence(
         self, x_BTE: Tensor, state: State, lengths_B: Tensor | None = None
     ) -> tuple[Tensor, State]:
