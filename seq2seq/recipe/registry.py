@@ -120,6 +120,12 @@ CELLS = Registry(
         "rnn": "seq2seq.nn.cells.rnn:RnnCell",
         "gru": "seq2seq.nn.cells.gru:GruCell",
         "lstm": "seq2seq.nn.cells.lstm:LstmCell",
+        "mgu": "seq2seq.nn.cells.mgu:MguCell",
+        "sru": "seq2seq.nn.cells.sru:SruCell",
+        "ssru": "seq2seq.nn.cells.ssru:SsruCell",
+        "mingru": "seq2seq.nn.cells.mingru:MinGruCell",
+        "minlstm": "seq2seq.nn.cells.minlstm:MinLstmCell",
+        "echo": "seq2seq.nn.cells.echo:EchoCell",
     },
 )
 ATTENTIONS = Registry(

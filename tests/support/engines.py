@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from support.models import cell_variants, model_options, randomize
+from support.models import cell_options, cell_variants, model_options, randomize
 
 from seq2seq.errors import ModelError
 from seq2seq.ids import BOS, EOS
 from seq2seq.inference.engines.onnx import OnnxEngine, open_session
 from seq2seq.inference.engines.onnx.builder import Precision
+from seq2seq.inference.engines.onnx.cells import standard_op
 from seq2seq.inference.engines.onnx.network import OnnxNetwork
 from seq2seq.inference.engines.torch import TorchEngine
 from seq2seq.inference.shortlist import Shortlist, ShortlistHead
@@ -27,7 +28,7 @@ Weights = dict[str, NDArray[np.float32]]
 Make = Callable[[Model, Weights], StepModel[Any]]
 
 SOURCE_SIZE, TARGET_SIZE = 19, 23
-BUILT_IN = [cell for cell in cell_variants() if cell["kind"] in ("lstm", "gru", "rnn")]
+BUILT_IN = [cell for cell in cell_variants() if standard_op(cell_options(cell)) is not None]
 LOOKING = [("none", "none")] + [
     (attention, feeding)
     for attention in ("dot", "general", "additive")

@@ -23,7 +23,7 @@ from seq2seq.recipe.registry import CELLS
 
 
 def cell_variants(*, numbers: bool = False) -> list[dict[str, Any]]:
-    """Every registered cell with each choice that its options leave.
+    """Every registered cell with each choice that its options leave, one after the other.
 
     With ``numbers`` also as it is by its defaults, and with one number of its options after the
     other moved.
@@ -31,13 +31,14 @@ def cell_variants(*, numbers: bool = False) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for kind in CELLS.names():
         options: type[Section] = CELLS.load(kind).Options
-        choices, moved = [], []
+        choices: list[dict[str, Any]] = []
+        moved: list[dict[str, Any]] = []
         for name, field in options.model_fields.items():
             default = field.default
             if get_origin(field.annotation) is Literal:
                 choices += [{name: value} for value in get_args(field.annotation)]
             elif isinstance(default, bool):
-                choices += [{name: False}, {name: True}]
+                choices += [*([] if choices else [{}]), {name: not default}]
             elif isinstance(default, int | float):
                 moved += [{name: type(default)(value)} for value in (default + 1, default / 2)]
         more = [one for one in moved if numbers and _is_allowed(options, one)]
@@ -54,7 +55,8 @@ def _is_allowed(options: type[Section], table: dict[str, Any]) -> bool:
 
 
 def variant_name(options: dict[str, Any]) -> str:
-    return "-".join(map(str, options.values()))
+    values = (key if value is True else str(value) for key, value in options.items())
+    return "-".join(values)
 
 
 def lstm_in_bfloat16() -> bool:

@@ -127,10 +127,11 @@ class Cell(nn.Module, ABC):
         self, x_BTE: Tensor, state: State, lengths_B: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """``sequence`` by ``step`` alone."""
-        projected_BTG = self.project(x_BTE)
+        # Taken apart at once: a slice a step costs a whole gradient matrix a step.
+        steps = self.project(x_BTE).unbind(1)
         outputs = []
-        for t in range(x_BTE.shape[1]):
-            after = self.step(projected_BTG[:, t], state)
+        for t, projected_BG in enumerate(steps):
+            after = self.step(projected_BG, state)
             if t == 0:
                 check_state(self, after, x_BTE.shape[0])
             outputs.append(after[0])
@@ -151,7 +152,7 @@ class GatedCell(Cell):
     (gates x H, H), each with its bias. A subclass may add parameters of its own.
     """
 
-    gates: ClassVar[int] = 1
+    gates: int = 1
 
     def __init__(self, input_size: int, hidden_size: int, options: Any = None) -> None:
         super().__init__(input_size, hidden_size, options)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from seq2seq.nn.cells.base import GatedCell, State, fused, last_real
-from seq2seq.recipe.base import Section
+from seq2seq.recipe.base import MOST, Section
 
 
 class LstmCell(GatedCell):
@@ -20,34 +21,111 @@ class LstmCell(GatedCell):
     """
 
     class Options(Section):
-        """A forget bias of 1 lets an untrained cell remember (Jozefowicz et al. 2015)."""
+        """A forget bias of 1 lets an untrained cell remember (Jozefowicz et al. 2015).
+
+        ``peephole``: gates see the memory too, each unit its own; i and f that before the step, o
+        that after it (Gers and Schmidhuber 2000). ``coupled``: i = 1 - f (Greff et al. 2017).
+        ``layer_norm``: the products with x and with h, and c' in the output, are normalized (Ba et
+        al. 2016). ``chrono``: biases for dependencies of up to so many steps, f's log(U(1, chrono -
+        1)) and i's its negative, in the place of the forget bias (Tallec and Ollivier 2018).
+
+        With ``peephole`` or ``layer_norm`` training goes step by step: torch has no faster one.
+        """
 
         forget_bias: Annotated[float, Field(ge=-100.0, le=100.0)] = 1.0
+        chrono: Annotated[int, Field(ge=3, le=MOST)] | None = None
+        peephole: bool = False
+        coupled: bool = False
+        layer_norm: bool = False
 
-    gates = 4
+        def _broken_rules(self) -> dict[str, bool]:
+            usual = LstmCell.Options.model_fields["forget_bias"].default
+            return {
+                f"chrono = {self.chrono} draws the forget gate's biases, so that forget_bias = "
+                f"{self.forget_bias} has no effect: leave one of them out": (
+                    self.chrono is not None and self.forget_bias != usual
+                )
+            }
+
     parts = 2
     bound = 1.0
 
+    def __init__(self, input_size: int, hidden_size: int, options: Any = None) -> None:
+        options = self.Options() if options is None else options
+        self.gates = 3 if options.coupled else 4  # [i,] f, g, o
+        super().__init__(input_size, hidden_size, options)
+        if options.peephole:  # of [i,] f, o
+            self.peepholes = nn.Parameter(torch.empty(self.gates - 1, hidden_size))
+        if options.layer_norm:  # their biases are those that there are
+            self.gain_ih = nn.Parameter(torch.empty(self.gates * hidden_size))
+            self.gain_hh = nn.Parameter(torch.empty(self.gates * hidden_size))
+            self.gain_memory = nn.Parameter(torch.empty(hidden_size))
+            self.bias_memory = nn.Parameter(torch.empty(hidden_size))
+
     def reset_parameters(self, rule: str) -> None:
+        """As for every gated cell; peepholes begin at zero, gains of a normalization at one."""
         super().reset_parameters(rule)
-        forget = slice(self.hidden_size, 2 * self.hidden_size)
-        self.bias_ih[forget] = self.options.forget_bias
+        begin = 0 if self.options.coupled else self.hidden_size
+        forget = self.bias_ih[begin : begin + self.hidden_size]
+        if self.options.chrono is None:
+            forget.fill_(self.options.forget_bias)
+        else:
+            forget.uniform_(1.0, self.options.chrono - 1.0).log_()
+            if not self.options.coupled:
+                self.bias_ih[: self.hidden_size] = -forget
+        if self.options.peephole:
+            self.peepholes.zero_()
+        if self.options.layer_norm:
+            for gain in (self.gain_ih, self.gain_hh, self.gain_memory):
+                gain.fill_(1.0)
+            self.bias_memory.zero_()
+
+    def project(self, x_BTE: Tensor) -> Tensor:
+        if not self.options.layer_norm:
+            return super().project(x_BTE)
+        return _normed(functional.linear(x_BTE, self.weight_ih), self.gain_ih, self.bias_ih)
+
+    def recur(self, hidden_BH: Tensor) -> Tensor:
+        if not self.options.layer_norm:
+            return super().recur(hidden_BH)
+        return _normed(functional.linear(hidden_BH, self.weight_hh), self.gain_hh, self.bias_hh)
 
     def step(self, projected_BG: Tensor, state: State) -> State:
         hidden, memory = state
-        total = projected_BG + self.recur(hidden)
-        input_, forget, candidate, output = total.chunk(4, dim=-1)
-        memory = torch.sigmoid(forget) * memory + torch.sigmoid(input_) * torch.tanh(candidate)
-        return torch.sigmoid(output) * torch.tanh(memory), memory
+        gates, memory = self._advance(projected_BG + self.recur(hidden), memory)
+        seen = memory
+        if self.options.layer_norm:
+            seen = _normed(memory, self.gain_memory, self.bias_memory)
+        return gates["output"] * torch.tanh(seen), memory
+
+    def _advance(self, total_BG: Tensor, memory: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """The gates, from what they read of x and h, and the memory after the step."""
+        *first, candidate, output = total_BG.chunk(self.gates, dim=-1)
+        if self.options.peephole:
+            pairs = zip(first, self.peepholes, strict=False)  # the last is the output's
+            first = [gate + weight * memory for gate, weight in pairs]
+        forget = torch.sigmoid(first[-1])
+        input_ = 1.0 - forget if self.options.coupled else torch.sigmoid(first[0])
+        memory = forget * memory + input_ * torch.tanh(candidate)
+        if self.options.peephole:
+            output = output + self.peepholes[-1] * memory
+        return {"input": input_, "forget": forget, "output": torch.sigmoid(output)}, memory
 
     def gate_values(self, projected_BG: Tensor, state: State) -> dict[str, Tensor]:
-        total = projected_BG + self.recur(state[0])
-        input_, forget, _, output = torch.sigmoid(total).chunk(4, dim=-1)
-        return {"input": input_, "forget": forget, "output": output}
+        hidden, memory = state
+        return self._advance(projected_BG + self.recur(hidden), memory)[0]
+
+    def weights(self) -> list[Tensor]:
+        """As torch's, of gates i, f, g, o; coupled, 1 - sigmoid(x) is sigmoid(-x)."""
+        if not self.options.coupled:
+            return super().weights()
+        return [torch.cat([-one[: self.hidden_size], one]) for one in super().weights()]
 
     def sequence(
         self, x_BTE: Tensor, state: State, lengths_B: Tensor | None = None
     ) -> tuple[Tensor, State]:
+        if self.options.peephole or self.options.layer_norm:
+            return self.stepwise(x_BTE, state, lengths_B)
         kind, weights = x_BTE.device.type, self.weights()
         if torch.is_autocast_enabled(kind) and not _fused_in_bfloat16(kind):
             with torch.autocast(kind, enabled=False):
@@ -55,12 +133,14 @@ class LstmCell(GatedCell):
                 start = tuple(part.to(exact) for part in state)
                 return self.sequence(x_BTE.to(exact), start, lengths_B)
         if lengths_B is not None:
-            x_BTE, weights[0] = self._frozen_at_padding(x_BTE, lengths_B)
+            x_BTE, weights[0] = self._frozen_at_padding(x_BTE, lengths_B, weights[0])
         hidden = tuple(part.unsqueeze(0).to(x_BTE.dtype) for part in state)
         outputs, _, memory = fused(torch.lstm, x_BTE, hidden, weights, training=self.training)
         return outputs, (last_real(outputs, lengths_B), memory[0])
 
-    def _frozen_at_padding(self, x_BTE: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
+    def _frozen_at_padding(
+        self, x_BTE: Tensor, lengths_B: Tensor, weight: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Holds c still over padding inside one fused call.
 
         A fused LSTM returns h for every step but c for the last one only, and packing the batch
@@ -79,7 +159,11 @@ class LstmCell(GatedCell):
             ]
         )
         flagged = torch.cat([x_BTE, padding_BT1.to(x_BTE.dtype)], dim=2)
-        return flagged, torch.cat([self.weight_ih, column.to(self.weight_ih.dtype)], dim=1)
+        return flagged, torch.cat([weight, column.to(weight.dtype)], dim=1)
+
+
+def _normed(x: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
+    return functional.layer_norm(x, gain.shape, gain, bias)
 
 
 @cache

@@ -10,28 +10,41 @@ from torch import Tensor
 from seq2seq.nn.cells.base import GatedCell, State, fused, last_real
 from seq2seq.recipe.base import Section
 
+_ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
+
 
 class RnnCell(GatedCell):
-    """h' = f(W x + U h + b) with f tanh or ReLU."""
+    """h' = f(W x + U h + b) with f tanh, ReLU or the logistic sigmoid."""
 
     class Options(Section):
-        """With ReLU and identity weights it is the IRNN of Le et al. 2015."""
+        """With ReLU and ``model.recurrent_init = "identity"`` it is the IRNN of Le et al. 2015."""
 
-        activation: Literal["tanh", "relu"] = "tanh"
+        activation: Literal["tanh", "relu", "sigmoid"] = "tanh"
 
     def __init__(self, input_size: int, hidden_size: int, options: Any = None) -> None:
         super().__init__(input_size, hidden_size, options)
         self.activation: str = self.options.activation
-        self.bound = 1.0 if self.activation == "tanh" else None
+        self.bound = None if self.activation == "relu" else 1.0
 
     def step(self, projected_BG: Tensor, state: State) -> State:
-        total = projected_BG + self.recur(state[0])
-        return (torch.tanh(total) if self.activation == "tanh" else torch.relu(total),)
+        return (_ACTIVATIONS[self.activation](projected_BG + self.recur(state[0])),)
 
     def sequence(
         self, x_BTE: Tensor, state: State, lengths_B: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        run = torch.rnn_tanh if self.activation == "tanh" else torch.rnn_relu
-        hidden = state[0].unsqueeze(0).to(x_BTE.dtype)
-        outputs, _ = fused(run, x_BTE, hidden, self.weights(), training=self.training)
+        run = torch.rnn_relu if self.activation == "relu" else torch.rnn_tanh
+        hidden, weights = state[0].unsqueeze(0).to(x_BTE.dtype), self.weights()
+        if self.activation == "sigmoid":
+            hidden, weights = 2.0 * hidden - 1.0, self._as_tanh()
+        outputs, _ = fused(run, x_BTE, hidden, weights, training=self.training)
+        if self.activation == "sigmoid":
+            outputs = (outputs + 1.0) / 2.0
         return outputs, (last_real(outputs, lengths_B),)
+
+    def _as_tanh(self) -> list[Tensor]:
+        """The weights of a tanh network whose state is 2 h - 1: torch has no fused sigmoid network.
+
+        It is that of h, as sigmoid(x) = (1 + tanh(x / 2)) / 2.
+        """
+        of_x, of_h, bias_x, bias_h = self.weights()
+        return [of_x / 2.0, of_h / 4.0, bias_x / 2.0, bias_h / 2.0 + of_h.sum(dim=1) / 4.0]

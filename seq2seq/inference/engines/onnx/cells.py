@@ -150,7 +150,7 @@ class RnnOp(StandardOp):
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)
-        self._activation = "Relu" if getattr(options, "activation", "tanh") == "relu" else "Tanh"
+        self._activation = str(getattr(options, "activation", "tanh")).capitalize()
         if self._activation == "Relu":
             self.bound = None
 
@@ -228,10 +228,22 @@ CELL_OPS: dict[str, type[CellOp]] = {"lstm": LstmOp, "gru": GruOp, "rnn": RnnOp}
 """By the names that recipes use."""
 
 
+_BEYOND = ("peephole", "coupled", "layer_norm")
+"""The LSTM's options that its operators above do not have."""
+
+
+def standard_op(options: recipe.Cell) -> type[CellOp] | None:
+    """The operators written by hand for a cell with these options; None: there are none."""
+    more = any(getattr(options, key, False) for key in _BEYOND)
+    if more or getattr(options, "reset", "after") != "after":
+        return None
+    return CELL_OPS.get(options.kind)
+
+
 def cell_op(options: recipe.Cell) -> CellOp:
     """The operators of a recipe's cell: written by hand, or else traced from its torch code."""
-    if options.kind in CELL_OPS:
-        return CELL_OPS[options.kind](options)
+    if (kind := standard_op(options)) is not None:
+        return kind(options)
     from seq2seq.inference.engines.onnx.traced import TracedOp
 
     return TracedOp(options)
