@@ -77,6 +77,22 @@ def onnx_engine(
     return OnnxEngine(*sessions, options, len(weights["output.bias"]), head)
 
 
+def eight_bits_off(options: Model) -> float:
+    """How far log-probabilities in int8 are from torch's, on average over some steps."""
+    theirs = random_engine(options, scale=0.2)
+    ours = onnx_engine(options, weights_of(theirs), "int8")
+    source, rows = sources((9, 4, 12)), np.arange(3)
+    mine, other = ours.start(source), theirs.start(source)
+    off = []
+    for token in (BOS, 5, 9, 7, 11):
+        tokens = np.full(3, token)
+        one, mine = ours.distribution(mine, rows, tokens)
+        two, other = theirs.distribution(other, rows, tokens)
+        np.testing.assert_allclose(np.exp(one.log_probs).sum(axis=1), 1.0, atol=1e-4)
+        off.append(np.abs(one.log_probs - two.log_probs))
+    return float(np.mean(off))
+
+
 def sources(lengths: tuple[int, ...] = (3, 7, 1, 5), seed: int = 0) -> SourceBatch:
     rng = np.random.default_rng(seed)
     rows = [[*rng.integers(4, SOURCE_SIZE, n - 1).tolist(), EOS] for n in lengths]
