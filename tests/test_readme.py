@@ -95,20 +95,20 @@ def test_your_own_two_files(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def mgu() -> Iterator[None]:
+def ugrnn() -> Iterator[None]:
     """The cell that docs/code.md adds."""
-    (source,) = (block for block in blocks("python") if "class MguCell" in block)
+    (source,) = (block for block in blocks("python") if "class UgrnnCell" in block)
     names: dict[str, Any] = {}
     exec(source, names)
-    CELLS.own["mgu"] = names["MguCell"]
+    CELLS.own["ugrnn"] = names["UgrnnCell"]
     yield
-    del CELLS.own["mgu"]
+    del CELLS.own["ugrnn"]
 
 
-@pytest.mark.usefixtures("mgu")
+@pytest.mark.usefixtures("ugrnn")
 def test_the_cell_that_the_page_adds_works() -> None:
     torch.manual_seed(1)
-    table = TypeAdapter(recipe.Cell).validate_python({"kind": "mgu"})
+    table = TypeAdapter(recipe.Cell).validate_python({"kind": "ugrnn"})
     stack = RecurrentStack(table, 3, 4, layers=2, bidirectional=True)
     for parameter in stack.parameters():
         torch.nn.init.normal_(parameter)

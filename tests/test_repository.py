@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -21,7 +22,9 @@ import seq2seq
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.base import Section, is_auto
 from seq2seq.recipe.files import load_recipe
+from seq2seq.recipe.model import options_class
 from seq2seq.recipe.packaged import packaged_recipes
+from seq2seq.recipe.registry import CELLS
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").rglob("*.toml"))
@@ -222,6 +225,18 @@ def test_the_page_on_recipes_has_every_key_and_its_default() -> None:
         value = tomllib.loads(f"value = {shown.strip('`')}")["value"]
         simple = getattr(default, "kind", default)
         assert value == (list(simple) if isinstance(simple, tuple) else simple), key
+
+
+def test_the_page_on_recipes_has_every_option_of_a_cell_and_its_default() -> None:
+    page = text_of(ROOT / "docs" / "recipes.md")
+    rows = re.findall(r"^\| (\w+) \| `(\w+)` \| (\S+) \|", page, re.MULTILINE)
+    documented = {(cell, key): shown.strip("`") for cell, key, shown in rows}
+    assert documented == {
+        (cell, key): "none" if field.default is None else json.dumps(field.default)
+        for cell in CELLS.own
+        for key, field in options_class(cell).model_fields.items()
+    }
+    assert all(f"`{cell}`" in page for cell in CELLS.own)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -145,7 +145,7 @@ def shown(kind: str, word: str) -> str:
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package installed in it, as pip does it."""
     folder = tmp_path_factory.mktemp("site")
-    code = shown("python", "class MguCell") + shown("python", "class PeepholeCell")
+    code = shown("python", "class UgrnnCell") + shown("python", "class PeepholeCell")
     (folder / "my_cells.py").write_text(code, encoding="utf-8")
     project = tomllib.loads(shown("toml", "seq2seq.cells"))["project"]
     name, version, offered = project["name"], project["version"], project["entry-points"]
