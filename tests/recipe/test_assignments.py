@@ -6,6 +6,7 @@ import pytest
 
 from seq2seq.errors import RecipeError
 from seq2seq.recipe import Recipe
+from seq2seq.recipe.base import Checks
 from seq2seq.recipe.data import TsvSource
 from seq2seq.recipe.files import load_recipe
 from seq2seq.recipe.model import Cell
@@ -41,25 +42,30 @@ def test_values_are_toml_or_bare_strings(loaded) -> None:
     assert recipe.training.average.kind == "ema"
 
 
+LSTM = {"kind": "lstm", "forget_bias": 2.0}
+
+
 def test_short_forms_open_into_tables(loaded) -> None:
     recipe = loaded(
         "model.encoder.cell.forget_bias=2",
         "training.optimizer.weight_decay=0.5",
         text='model.encoder.cell = "lstm"\ntraining.optimizer = "adamw"',
     )
-    assert recipe.model.encoder.cell == Cell(kind="lstm", forget_bias=2.0)
+    assert recipe.model.encoder.cell == Cell.model_validate(LSTM, context=Checks(cells=True))
     assert recipe.training.optimizer == AdamW(weight_decay=0.5)
 
 
 def test_absent_tables_begin_as_their_default(loaded) -> None:
     recipe = loaded("model.encoder.cell.forget_bias=2", "training.schedule.warmup=3")
-    assert recipe.model.encoder.cell == Cell(kind="lstm", forget_bias=2.0)
+    assert recipe.model.encoder.cell == Cell.model_validate(LSTM, context=Checks(cells=True))
     assert recipe.training.schedule == Cosine(warmup=3)
 
 
 def test_a_table_is_replaced_as_a_whole(loaded) -> None:
     text = "[model.encoder.cell]\nkind = 'lstm'\nforget_bias = 3.0\n"
-    assert loaded("model.encoder.cell=gru", text=text).model.encoder.cell == Cell(kind="gru")
+    assert loaded("model.encoder.cell=gru", text=text).model.encoder.cell == Cell(
+        kind="gru", reset="after"
+    )
 
 
 def test_a_table_is_built_key_by_key_in_any_order(loaded) -> None:

@@ -37,6 +37,7 @@ from seq2seq.recipe.files import (
 )
 from seq2seq.recipe.problems import problems_of
 
+KINDS = "rnn, gru, lstm, mgu, sru, ssru, mingru, minlstm, echo"
 OTHERS = (
     "; {} of another package is known once that package is installed (entry points 'seq2seq.{}')"
 )
@@ -207,7 +208,7 @@ def test_all_problems_at_once_in_plain_words() -> None:
         "  tokenizer.user_defined_symbols[0]: must be a string, not 1\n"
         "  tokenizer.sampling: must be a table, or 'none', not 3\n"
         "  model.encoder.cell.kind: unknown kind 'lstmm' (did you mean 'lstm'?); "
-        f"allowed: rnn, gru, lstm{OTHERS.format('a cell', 'cells')}\n"
+        f"allowed: {KINDS}{OTHERS.format('a cell', 'cells')}\n"
         "  model.encoder.layers: must be a whole number at least 1 and at most 256, not '2'\n"
         "  model.encoder.dropout: must be at least 0 and below 1, or 'auto', not 1.5\n"
         "  model.encoder.hid: unknown key (did you mean 'hidden'?); allowed: cell, embedding, "
@@ -237,16 +238,16 @@ def test_all_problems_at_once_in_plain_words() -> None:
     [
         (
             "model.encoder.cell = {forget_bias = 3}",
-            "model.encoder.cell.kind: missing; allowed: rnn, gru, lstm",
+            f"model.encoder.cell.kind: missing; allowed: {KINDS}",
         ),
         (
             "model.encoder.cell = {kind = 'xx', forget_bias = 3}",
-            "model.encoder.cell.kind: unknown kind 'xx'; allowed: rnn, gru, lstm"
+            f"model.encoder.cell.kind: unknown kind 'xx'; allowed: {KINDS}"
             + OTHERS.format("a cell", "cells"),
         ),
         (
             "model.encoder.cell = {kind = 'gru', forget_bias = 3}",
-            "model.encoder.cell.forget_bias: unknown key; allowed: kind",
+            "model.encoder.cell.forget_bias: unknown key; allowed: kind, reset",
         ),
         ("data.train = ['', 'b']", "data.train.source_path: must not be empty"),
         ("model.decoder.cell.kind = 4", "model.decoder.cell.kind: must be a string, not 4"),
@@ -384,7 +385,7 @@ def test_rules_are_checked_beside_other_problems() -> None:
         "vocab_size, character_coverage, byte_fallback, normalization, user_defined_symbols, "
         "max_lines, model, source_model, target_model, sampling\n"
         "  model.encoder: hidden = 3 must be even with directions = 'both'\n"
-        "  model.decoder.cell.kind: unknown kind 'xx'; allowed: rnn, gru, lstm"
+        f"  model.decoder.cell.kind: unknown kind 'xx'; allowed: {KINDS}"
         f"{OTHERS.format('a cell', 'cells')}\n"
         "  training.optimizer: nesterov = true needs momentum > 0\n"
         "  translation.beam: must be at least 1, not 0\n"
