@@ -25,6 +25,9 @@ PEERS = ("opennmt", "joeynmt")
 PARTS = "speed,loop,validation,prepare"
 ON_REQUEST = "bleu,memory,costs,gpu,processes"
 TOOLS = "ours,fairseq"
+CELLS = "rnn,irnn,gru,gru-before,lstm,lstm-chrono,lstm-coupled,lstm-peephole,lstm-norm,mgu,sru,ssru"
+CELLS += ",mingru,minlstm,echo"
+MODELS = "attention,bare"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -82,7 +85,37 @@ def parser() -> argparse.ArgumentParser:
         help="where speed, loop and validation run (default: cpu)",
     )
     _on_request(two)
+    _cells(
+        verbs.add_parser(
+            "cells",
+            help="compare recurrent cells: parameters, tokens a second, BLEU after the same time",
+            epilog="Example: scripts/bench cells --train train.en train.de --val val.en val.de "
+            "--test test.en test.de --seconds 600",
+        )
+    )
     return whole
+
+
+def _cells(three: argparse.ArgumentParser) -> None:
+    _common(three, peers=False)
+    three.add_argument(
+        "--cells",
+        default=CELLS,
+        help="which, comma-separated (default: %(default)s)",
+    )
+    three.add_argument(
+        "--models",
+        default=MODELS,
+        help="with attention, bare, or both, comma-separated (default: %(default)s)",
+    )
+    three.add_argument("--turns", type=positive, default=5, help="how often (default: 5)")
+    three.add_argument("--updates", type=positive, default=10, help="of a turn (default: 10)")
+    three.add_argument(
+        "--seconds", type=positive, help="train each for so long, and tell BLEU on val"
+    )
+    three.add_argument(
+        "--epochs", type=positive, help="train each for so many epochs, and tell BLEU on val"
+    )
 
 
 def _on_request(two: argparse.ArgumentParser) -> None:
@@ -112,7 +145,7 @@ def _on_request(two: argparse.ArgumentParser) -> None:
     )
 
 
-def _common(one: argparse.ArgumentParser) -> None:
+def _common(one: argparse.ArgumentParser, *, peers: bool = True) -> None:
     pair = {"nargs": 2, "type": Path, "metavar": ("SOURCE", "TARGET")}
     for split, what in (("train", "trained on"), ("val", "validated on"), ("test", "translated")):
         one.add_argument(
@@ -120,14 +153,15 @@ def _common(one: argparse.ArgumentParser) -> None:
             help=f"two files, {what}; default: the corpus that comes with the package",
             **pair,  # type: ignore[arg-type]
         )
-    one.add_argument(
-        "--peers",
-        nargs="?",
-        const=Path("runs/bench/peers"),
-        type=Path,
-        metavar="FOLDER",
-        help="measure the peers too, set up in FOLDER (default: runs/bench/peers)",
-    )
+    if peers:
+        one.add_argument(
+            "--peers",
+            nargs="?",
+            const=Path("runs/bench/peers"),
+            type=Path,
+            metavar="FOLDER",
+            help="measure the peers too, set up in FOLDER (default: runs/bench/peers)",
+        )
     one.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="set in our recipe"
     )
@@ -323,7 +357,45 @@ def run_train(options: argparse.Namespace) -> str:
     return found
 
 
-VERBS = {"translate": run_translate, "train": run_train}
+def run_cells(options: argparse.Namespace) -> str:
+    """``scripts/bench cells``.
+
+    Args:
+        options: Of the command line.
+
+    Returns:
+        The report.
+
+    Raises:
+        Seq2SeqError: If something asked for cannot be measured.
+    """
+    names = chosen("--cells", options.cells, CELLS)
+    models = chosen("--models", options.models, MODELS)
+    hide_gpus()
+    from benchmarks import cells, cells_report
+
+    text = chosen_text(options)
+    facts = machine(options.threads)
+    data = prepared(text, options.work, options.set)
+    plan = cells.Plan(
+        text,
+        data,
+        options.work / "cells",
+        options.threads,
+        options.turns,
+        options.updates,
+        tuple(options.set),
+        options.seconds,
+        options.epochs,
+    )
+    figures = cells.Figures(cells.rows(names, models), plan.turns, plan.updates)
+    cells.measure(plan, figures)
+    found = cells_report.report(figures, facts)
+    _write(options, found, cells_report.as_json(figures, facts))
+    return found
+
+
+VERBS = {"translate": run_translate, "train": run_train, "cells": run_cells}
 
 
 def _write(options: argparse.Namespace, found: str, figures: object) -> None:

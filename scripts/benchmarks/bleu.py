@@ -191,23 +191,82 @@ def ours(
     Returns:
         What it reached, and whether its learning rate came to its end.
     """
-    from seq2seq.inference.translator import Translator
-
     data = prepared(text, work, settings, recipe)
     run = data.with_name("bleu")  # beside the data, which a later call finds again
-    sets = options([*text.settings, *settings])
-    command = [sys.executable, "-m", "seq2seq", "train", recipe, *sets]
-    command += ["--data", str(data), "-o", str(run), "--threads", str(threads)]
-    say(f"{recipe}: training for {minutes:g} min, see {run}.log ...")
-    seconds, ended = Timed(command, run, 60 * minutes, threads).train()
-    logged = records(run)
+    sets = [*text.settings, *settings]
+    seconds, ended = train_for(60 * minutes, recipe, sets, data, run, threads)
+    reached, _ = reached_by(recipe, run, seconds, text, threads)
+    return reached, ended
+
+
+def train_for(
+    seconds: float, recipe: str, settings: Sequence[str], data: Path, run: Path, threads: int
+) -> tuple[float, bool]:
+    """Trains a recipe for a time.
+
+    Args:
+        seconds: How long.
+        recipe: A packaged recipe's name, or a file.
+        settings: What is set in it.
+        data: The prepared corpus.
+        run: The run's folder; one that is there goes.
+        threads: Processor threads.
+
+    Returns:
+        Seconds, and whether its learning rate came to its end.
+    """
+    say(f"{run.name}: training for {seconds / 60:g} min, see {run}.log ...")
+    return Timed(
+        training_command(recipe, settings, data, run, threads), run, seconds, threads
+    ).train()
+
+
+def training_command(
+    recipe: str, settings: Sequence[str], data: Path, run: Path, threads: int
+) -> list[str]:
+    """The words that train a recipe.
+
+    Args:
+        recipe: A packaged recipe's name, or a file.
+        settings: What is set in it.
+        data: The prepared corpus.
+        run: The run's folder.
+        threads: Processor threads.
+
+    Returns:
+        The command.
+    """
+    command = [sys.executable, "-m", "seq2seq", "train", recipe, *options(settings)]
+    return [*command, "--data", str(data), "-o", str(run), "--threads", str(threads)]
+
+
+def reached_by(
+    name: str, run: Path, seconds: float, text: Text, threads: int
+) -> tuple[Reached, list[str]]:
+    """Translates the validation set with what a run has reached.
+
+    Args:
+        name: What tables call it.
+        run: The run's folder.
+        seconds: How long it was trained.
+        text: Whose validation set.
+        threads: Processor threads.
+
+    Returns:
+        What it has reached, and its translations.
+
+    Raises:
+        WorkerError: If it has no weights yet.
+    """
+    from seq2seq.inference.translator import Translator
+
     if not (run / CARD).exists():
-        raise WorkerError(f"{recipe}: no validation was reached within {minutes:g} min")
+        raise WorkerError(f"{name}: no validation was reached within {seconds / 60:g} min")
     sources, references = text.val.lines()
     found = Translator.load(run, threads=threads).translate(sources, beam=BEAM)
-    last = [record for record in logged if "epoch" in record][-1]
+    last = [record for record in records(run) if "epoch" in record][-1]
     reached = bleu(found, references), seconds / 60, last["update"], last["epoch"]
-    return Reached(recipe, *reached), ended
+    return Reached(name, *reached), found
 
 
 def fairseqs(

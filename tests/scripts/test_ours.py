@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ours import STEPS, Recorder, bare_step, replay
+from benchmarks.steps import STEPS, bare_step
+from ours import Recorder, replay
 from support.scripted import ScriptedModel, random_script
 
 from seq2seq import recipe
