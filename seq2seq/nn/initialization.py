@@ -11,6 +11,11 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from seq2seq.nn.cells import Cell
 
+CONNECTIONS = 15
+"""Of a unit, with the rules "sparse" and "echo"."""
+ECHO_RADIUS = 1.1
+"""The spectral radius that Sutskever et al. (2013) begin with: states go on, and do not explode."""
+
 
 def glorot_(weight: Tensor, gates: int = 1) -> None:
     """Glorot and Bengio 2010: variance 2 / (fan in + fan out), each gate's block by itself."""
@@ -18,17 +23,33 @@ def glorot_(weight: Tensor, gates: int = 1) -> None:
         nn.init.xavier_uniform_(block)
 
 
+def sparse_(weight: Tensor) -> None:
+    """Each unit (a row) reads 15 others, drawn evenly, by weights from N(0, 1) (Martens 2010).
+
+    So the sizes of its inputs do not grow with the number of units, and units differ.
+    """
+    rows, columns = weight.shape
+    kept = min(CONNECTIONS, columns)
+    places = torch.rand(rows, columns, device=weight.device).topk(kept).indices
+    weight.zero_().scatter_(1, places, torch.randn_like(weight[:, :kept]))
+
+
 def recurrent_(weight: Tensor, rule: str, gates: int) -> None:
     """The recurrent matrix of each gate, one block of rows each.
 
     The rule is "orthogonal" (Saxe et al. 2014: states neither grow nor shrink), "identity" (Le et
-    al. 2015, for ReLU networks) or "uniform" in +-1 / sqrt(H), torch's own.
+    al. 2015, for ReLU networks), "sparse" (Martens 2010), "echo" (Sutskever et al. 2013: sparse,
+    and scaled as the reservoirs of Jaeger 2001) or "uniform" in +-1 / sqrt(H), torch's own.
     """
     for block in weight.chunk(gates):
         if rule == "orthogonal":
             nn.init.orthogonal_(block)
         elif rule == "identity":
             nn.init.eye_(block)
+        elif rule in ("sparse", "echo"):
+            sparse_(block)
+            if rule == "echo":
+                block.mul_(ECHO_RADIUS / torch.linalg.eigvals(block).abs().max())
         else:
             bound = 1.0 / math.sqrt(block.shape[1])
             nn.init.uniform_(block, -bound, bound)

@@ -165,7 +165,7 @@ class Model(Section):
     bridge: Literal["auto", "copy", "linear", "zero"] = "auto"
     decoder: Decoder = Decoder()
     tie: Literal["none", "output", "all"] = "output"
-    recurrent_init: Literal["orthogonal", "uniform", "identity"] = "orthogonal"
+    recurrent_init: Literal["orthogonal", "uniform", "identity", "sparse", "echo"] = "orthogonal"
 
     def parts_are_installed(self) -> bool:
         """Whether the packages are there that its cells and its attention come from."""

@@ -30,16 +30,25 @@ class AdamW(Section):
 
 
 class Sgd(Section):
-    """Stochastic gradient descent, with momentum (Nesterov's where asked for)."""
+    """Stochastic gradient descent, with momentum (Nesterov's where asked for).
+
+    With the schedule of Sutskever et al. (2013) it is Nesterov's, and rises towards ``momentum``.
+    """
 
     kind: Literal["sgd"] = "sgd"
     momentum: Fraction = 0.9
     nesterov: bool = False
+    momentum_schedule: Literal["constant", "sutskever"] = "constant"
     weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 0.0
 
     def _broken_rules(self) -> dict[str, bool]:
-        wrong = self.nesterov and self.momentum == 0.0
-        return {"nesterov = true needs momentum > 0": wrong}
+        scheduled = self.momentum_schedule == "sutskever"
+        return {
+            "nesterov = true needs momentum > 0": self.nesterov and self.momentum == 0.0,
+            "momentum_schedule = 'sutskever' needs momentum > 0, which it rises to": (
+                scheduled and self.momentum == 0.0
+            ),
+        }
 
 
 Optimizer = Annotated[Adam | AdamW | Sgd, Field(discriminator="kind"), KindAlone]

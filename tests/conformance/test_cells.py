@@ -273,7 +273,7 @@ def test_rows_know_nothing_of_each_other(options: dict[str, Any]) -> None:
 
 
 @every_cell
-@pytest.mark.parametrize("rule", ["orthogonal", "uniform", "identity"])
+@pytest.mark.parametrize("rule", ["orthogonal", "uniform", "identity", "sparse", "echo"])
 def test_initialization_leaves_no_weight_as_it_was(options: dict[str, Any], rule: str) -> None:
     cell = random_cell(options)
     with torch.no_grad():

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from support.models import cell_options, model_options, variant_name
@@ -58,6 +59,32 @@ def test_uniform_gates(options: dict[str, Any]) -> None:
     assert weight.abs().max() <= 1 / 8
     assert weight.abs().max() > 0.99 / 8
     assert weight.std() == pytest.approx(1 / 8 / math.sqrt(3), rel=0.05)
+
+
+@every_kind
+@pytest.mark.parametrize("size", [40, 6])
+def test_sparse_gates(options: dict[str, Any], size: int) -> None:
+    """Martens 2010: 15 connections into each unit (all, of fewer), from N(0, 1)."""
+    weight = initialized(options, "sparse", size=size).weight_hh.detach()
+    assert (weight != 0).sum(1).tolist() == [min(15, size)] * GATES[options["kind"]] * size
+    drawn = weight[weight != 0]
+    assert abs(drawn.mean()) < 4 / math.sqrt(len(drawn))
+    assert drawn.std() == pytest.approx(1.0, abs=4 / math.sqrt(2 * len(drawn)))
+    read = (weight != 0).sum(0)  # no unit is preferred: binomial
+    assert abs(read - read.double().mean()).max() < 5 * math.sqrt(15 * GATES[options["kind"]])
+
+
+@every_kind
+def test_echo_gates(options: dict[str, Any]) -> None:
+    """Sparse, with the spectral radius of Sutskever et al. 2013, as numpy finds it."""
+    for block in initialized(options, "echo", size=40).weight_hh.detach().split(40):
+        assert (block != 0).sum(1).tolist() == [15] * 40
+        radius = abs(np.linalg.eigvals(block.double().numpy())).max()
+        assert radius == pytest.approx(1.1, rel=1e-4)
+
+
+def test_an_echo_of_one_unit() -> None:
+    assert abs(initialized({"kind": "rnn"}, "echo", size=1).weight_hh.item()) == pytest.approx(1.1)
 
 
 @every_kind

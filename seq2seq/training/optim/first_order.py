@@ -22,6 +22,9 @@ from seq2seq.recipe import training as recipe
 if TYPE_CHECKING:
     from seq2seq.training.optim import Objective
 
+_UPDATES = "updates"
+"""Where the number of updates is kept; no parameter's part is called so: it has no "/"."""
+
 
 class FirstOrder(ABC):
     """What rules have in common that ask once for the gradient.
@@ -79,11 +82,16 @@ class FirstOrder(ABC):
 
 
 class Sgd(FirstOrder):
-    """Stochastic gradient descent, with momentum (Polyak 1964; Nesterov: Sutskever et al. 2013)."""
+    """Stochastic gradient descent, with momentum (Polyak 1964; Nesterov: Sutskever et al. 2013).
+
+    Their schedule for the momentum needs the number of updates made, which is remembered too.
+    """
 
     def __init__(self, model: nn.Module, options: recipe.Sgd) -> None:
         super().__init__(model)
         self.options = options
+        self.scheduled = options.momentum_schedule == "sutskever"
+        self.updates = 0
 
     @property
     def copies(self) -> int:
@@ -95,20 +103,64 @@ class Sgd(FirstOrder):
     ) -> None:
         """Moves along the gradient, or along its moving sum."""
         buffers = [self.remembered[name].get("momentum_buffer") for name in names]
-        sgd(
-            weights,
-            gradients,
-            buffers,
-            lr=rate,
-            momentum=self.options.momentum,
-            nesterov=self.options.nesterov,
-            weight_decay=self.options.weight_decay,
-            dampening=0.0,
-            maximize=False,
-        )
+        if self.scheduled:
+            self._step_by_schedule(weights, gradients, buffers, rate)
+        else:
+            sgd(
+                weights,
+                gradients,
+                buffers,
+                lr=rate,
+                momentum=self.options.momentum,
+                nesterov=self.options.nesterov,
+                weight_decay=self.options.weight_decay,
+                dampening=0.0,
+                maximize=False,
+            )
         for name, buffer in zip(names, buffers, strict=True):
             if buffer is not None:
                 self.remembered[name]["momentum_buffer"] = buffer
+
+    def _step_by_schedule(
+        self,
+        weights: list[Tensor],
+        gradients: list[Tensor],
+        buffers: list[Tensor | None],
+        rate: float,
+    ) -> None:
+        """Nesterov's step where the momentum changes, which torch's function has no argument for.
+
+        As there, the weights kept are those where the next gradient is taken, which the next
+        velocity is already part of: the buffer grows by this update's momentum, and what looks
+        ahead is the next one's.
+        """
+        now, ahead = (momentum_at(self.updates + k, self.options.momentum) for k in (0, 1))
+        for place, (weight, gradient) in enumerate(zip(weights, gradients, strict=True)):
+            downhill = gradient.add(weight, alpha=self.options.weight_decay)
+            buffer = buffers[place]
+            buffer = downhill.clone() if buffer is None else buffer.mul_(now).add_(downhill)
+            buffers[place] = buffer
+            weight.sub_(downhill.add_(buffer, alpha=ahead), alpha=rate)
+        self.updates += 1
+
+    def state(self) -> dict[str, Tensor]:
+        """What rules of this file give, and the number of updates where the momentum needs it."""
+        counted = {_UPDATES: torch.tensor(self.updates)} if self.scheduled else {}
+        return {**super().state(), **counted}
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Puts back what ``state`` gave."""
+        if self.scheduled:
+            self.updates = int(tensors[_UPDATES])
+        super().load_state({key: one for key, one in tensors.items() if key != _UPDATES})
+
+
+def momentum_at(updates: int, most: float) -> float:
+    """The momentum after so many updates (Sutskever et al. 2013, equation 5), ``most`` at most.
+
+    It is 1 - 2 ** (-1 - log2(floor(t / 250) + 1)): 0.5 at first, 0.75 after 250, 0.9 after 1,000.
+    """
+    return min(1.0 - 0.5 / (updates // 250 + 1), most)
 
 
 class Adam(FirstOrder):

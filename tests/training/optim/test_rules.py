@@ -8,15 +8,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from support.models import random_tensor
 from torch import nn
 
 from seq2seq.recipe import Training
 from seq2seq.training.optim import build_rule
-from seq2seq.training.optim.first_order import FirstOrder
+from seq2seq.training.optim.first_order import FirstOrder, momentum_at
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "adam": {"kind": "adam"},
@@ -25,6 +27,7 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "momentum": {"kind": "sgd", "momentum": 0.9, "weight_decay": 0.1},
     "nesterov": {"kind": "sgd", "momentum": 0.9, "nesterov": True},
 }
+SCHEDULED = {"kind": "sgd", "momentum": 0.9, "momentum_schedule": "sutskever"}
 every_optimizer = pytest.mark.parametrize("options", OPTIMIZERS.values(), ids=OPTIMIZERS)
 
 
@@ -60,7 +63,9 @@ def advance(net: Net, rule: FirstOrder, seeds: range) -> None:
         rule.apply(0.05)
 
 
-@every_optimizer
+@pytest.mark.parametrize(
+    "options", [*OPTIMIZERS.values(), SCHEDULED], ids=[*OPTIMIZERS, "scheduled"]
+)
 def test_a_restored_optimizer_goes_on_to_the_bit(options: dict[str, Any], tmp_path: Path) -> None:
     straight = Net()
     rule = rule_for(options, straight)
@@ -100,7 +105,7 @@ def test_state_is_filed_under_parameter_and_part() -> None:
 
 def torch_s(options: dict[str, Any], net: nn.Module) -> torch.optim.Optimizer:
     given = recipe(options).optimizer
-    values = given.model_dump(exclude={"kind"})
+    values = given.model_dump(exclude={"kind", "momentum_schedule"})
     if given.kind == "sgd":
         return torch.optim.SGD(net.parameters(), **values)
     kind = torch.optim.AdamW if given.kind == "adamw" else torch.optim.Adam
@@ -192,3 +197,49 @@ def test_sgd_s_steps_by_hand() -> None:
     assert (one, two) == pytest.approx((2 - 0.1 * 4.5, 2 - 0.1 * 4.5 - 0.1 * (3 + 0.5 * 4.5)))
     _, one, _ = first_step({"kind": "sgd", "momentum": 0.0, "weight_decay": 0.5})
     assert one == pytest.approx(2 - 0.1 * (3 + 0.5 * 2))
+
+
+def test_sutskever_s_schedule_is_the_paper_s_formula() -> None:
+    """Sutskever et al. (2013), equation 5."""
+    for most in (0.9, 0.99, 0.999):
+        for t in [*range(0, 1600, 50), 249, 12_499, 12_500, 10**6]:
+            expected = min(1 - 2 ** (-1 - math.log2(math.floor(t / 250) + 1)), most)
+            assert momentum_at(t, most) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+def test_scheduled_steps_are_nesterov_s_of_the_paper(decay: float) -> None:
+    """Equations 3 and 4 in numpy, over the changes of the momentum at 250 and 500 updates.
+
+    The paper keeps the weights before the gradient is taken; the rule those where it is.
+    """
+    options = {**SCHEDULED, "momentum": 0.7, "weight_decay": decay}
+    net = nn.Linear(3, 1, bias=False).double()
+    scales = np.array([0.1, 1.0, 3.0])
+    weight = np.array([1.0, -2.0, 0.5])
+    velocity = np.zeros(3)
+    with torch.no_grad():
+        net.weight.copy_(torch.tensor(weight))
+    rule = rule_for(options, net)
+    for t in range(510):
+        mu = min(1 - 2 ** (-1 - math.log2(t // 250 + 1)), 0.7)
+        ahead = weight + mu * velocity
+        np.testing.assert_allclose(net.weight.detach().numpy()[0], ahead, rtol=1e-9, atol=1e-12)
+        gradient = np.sin(scales * ahead)
+        net.weight.grad = torch.sin(torch.tensor(scales) * net.weight.detach())
+        rule.apply(0.01)
+        velocity = mu * velocity - 0.01 * (gradient + decay * ahead)
+        weight = weight + velocity
+    assert rule.state()["updates"].item() == 510
+
+
+def test_a_schedule_needs_a_momentum_to_rise_to() -> None:
+    with pytest.raises(ValidationError, match="'sutskever' needs momentum > 0, which it rises to"):
+        recipe({**SCHEDULED, "momentum": 0.0})
+
+
+def test_without_a_schedule_updates_are_not_counted() -> None:
+    net = Net()
+    rule = rule_for(OPTIMIZERS["momentum"], net)
+    advance(net, rule, range(2))
+    assert all(key.endswith("/momentum_buffer") for key in rule.state())
