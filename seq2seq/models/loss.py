@@ -135,10 +135,9 @@ def smoothed_cross_entropy(
 
 
 def twice_differentiable_cross_entropy(
-    readouts_ME: Tensor, weight_VE: Tensor, bias_V: Tensor, labels_M: Tensor, smoothing: float
+    logits_MV: Tensor, labels_M: Tensor, smoothing: float
 ) -> tuple[Tensor, Tensor]:
-    """``smoothed_cross_entropy`` in autograd's own operations: slower, with all derivatives."""
-    logits_MV = functional.linear(readouts_ME, weight_VE, bias_V)
+    """``smoothed_cross_entropy`` of logits, in autograd's operations: slow, all derivatives."""
     logits_MV = logits_MV.to(torch.promote_types(logits_MV.dtype, torch.float32))
     loss = functional.cross_entropy(logits_MV, labels_M, label_smoothing=smoothing, reduction="sum")
     nll = functional.cross_entropy(logits_MV.detach(), labels_M, reduction="sum")
@@ -148,7 +147,8 @@ def twice_differentiable_cross_entropy(
 class Losses(nn.Module):
     """A model and its loss as one module: from pairs to both sums.
 
-    With ``twice_differentiable`` the loss has second derivatives, for curvature products.
+    With ``twice_differentiable`` the loss has second derivatives, for curvature products, and is
+    ``sums`` of ``outputs``: in these it is convex, which Gauss-Newton products rely on.
     """
 
     def __init__(
@@ -157,13 +157,22 @@ class Losses(nn.Module):
         super().__init__()
         self.model = model
         self.smoothing = smoothing
-        self._cross_entropy = (
-            twice_differentiable_cross_entropy if twice_differentiable else smoothed_cross_entropy
-        )
+        self.twice_differentiable = twice_differentiable
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Teacher forcing, judged: what ``smoothed_cross_entropy`` gives."""
+        if self.twice_differentiable:
+            return self.sums(self.outputs(batch), batch)
         output = self.model.output
-        return self._cross_entropy(
+        return smoothed_cross_entropy(
             self.model(batch), output.weight, output.bias, batch.labels(), self.smoothing
         )
+
+    def outputs(self, batch: Batch) -> Tensor:
+        """The logits at each target token, (M, V)."""
+        logits_MV: Tensor = self.model.output(self.model(batch))
+        return logits_MV
+
+    def sums(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Both sums, from the logits."""
+        return twice_differentiable_cross_entropy(outputs, batch.labels(), self.smoothing)

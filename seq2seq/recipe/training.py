@@ -51,7 +51,23 @@ class Sgd(Section):
         }
 
 
-Optimizer = Annotated[Adam | AdamW | Sgd, Field(discriminator="kind"), KindAlone]
+class HessianFree(Section):
+    """Martens 2010; Martens and Sutskever 2011. It asks for no learning rate, and clips nothing.
+
+    ``damping`` is the first lambda, ``structural`` mu, the hidden states' share of it. Conjugate
+    gradients make so many ``iterations`` at most, and end where the model falls by less than
+    ``tolerance`` an iteration; they begin at ``warm_start`` times the last update's direction.
+    """
+
+    kind: Literal["hessian_free"] = "hessian_free"
+    damping: Annotated[float, Field(gt=0, le=1e6)] = 0.1
+    structural: Annotated[float, Field(ge=0, le=1e6)] = 0.03
+    iterations: Annotated[int, Field(ge=1, le=10_000)] = 100
+    tolerance: Annotated[float, Field(gt=0, lt=1)] = 5e-4
+    warm_start: Fraction = 0.95
+
+
+Optimizer = Annotated[Adam | AdamW | Sgd | HessianFree, Field(discriminator="kind"), KindAlone]
 
 
 class Constant(Section):
@@ -171,6 +187,10 @@ class Training(Section):
             ),
             "early_stopping.metric = 'bleu' needs validation.bleu = true": (
                 self.early_stopping.metric == "bleu" and not self.validation.bleu
+            ),
+            "optimizer.kind = 'hessian_free' needs precision = 'float32' or 'auto', which is "
+            "float32 then: it compares losses that differ little": (
+                isinstance(self.optimizer, HessianFree) and self.precision == "bfloat16"
             ),
         }
 

@@ -153,7 +153,9 @@ class Task(Protocol):
         """A module from a batch to two sums: one to be minimized, and one to be shown.
 
         The second is the negative log-likelihood, in nats, without any smoothing. Second
-        derivatives of the first are needed only where they are asked for.
+        derivatives of the first are needed only where they are asked for. The module then has two
+        methods more: ``outputs(batch)``, the network's outputs (N, K) at the N targets, and
+        ``sums(outputs, batch)``, both sums from them, the first convex in the outputs.
         """
 
     def predict(

@@ -10,7 +10,7 @@ from typing import Any
 from seq2seq.data.dataset import PreparedData
 from seq2seq.errors import number_of
 from seq2seq.recipe import Recipe
-from seq2seq.recipe.training import Ema, LastK, Plateau, Sgd
+from seq2seq.recipe.training import Ema, HessianFree, LastK, Plateau, Sgd
 from seq2seq.training.defaults import updates_of
 from seq2seq.training.optim import learning_rate
 
@@ -158,7 +158,7 @@ def _rates(recipe: Recipe, updates: int | None) -> list[float]:
 def _disk(recipe: Recipe, weights: int) -> int:
     """Bytes of a run at most: checkpoints, one more while it is written, and two models."""
     options = recipe.training
-    copies = 1 + (1 if isinstance(options.optimizer, Sgd) else 2)
+    copies = 1 + (1 if isinstance(options.optimizer, Sgd | HessianFree) else 2)
     copies += isinstance(options.average, Ema)
     validated = options.average.count if isinstance(options.average, LastK) else 0
     checkpoints = max(options.keep_checkpoints, validated) + 2  # the best, and the one to come

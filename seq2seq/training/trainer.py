@@ -212,10 +212,11 @@ class Trainer:
         state.skipped_in_row += 1
         lines = self.batches.provenance(np.concatenate(batches))
         figures = {"loss": found.loss, "gradient_norm": found.norm}
+        curved = "" if found.curvature is None else f", curvature {found.curvature:.3g}"
         self._record(kind="skipped", update=state.update, **figures, **lines.record())
         self.monitor.say(
             f"warning: update {state.update} skipped: loss {found.loss:.3g}, "
-            f"gradient norm {found.norm:.3g}"
+            f"gradient norm {found.norm:.3g}{curved}"
         )
         if state.skipped_in_row < self.options.max_bad_updates:
             return

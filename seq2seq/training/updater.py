@@ -30,9 +30,10 @@ from seq2seq.data.preparing.statistics import peak_memory
 from seq2seq.errors import ModelError, is_out_of_memory
 from seq2seq.models.weights import load_tensors, tensors_of
 from seq2seq.recipe import Recipe
-from seq2seq.recipe.training import Ema
+from seq2seq.recipe.training import Ema, HessianFree
 from seq2seq.tasks import PaddedBatch, task_for
 from seq2seq.text.tokenizer import Tokenizers
+from seq2seq.training.curvature import linearized
 from seq2seq.training.distributed import ProcessGroup
 from seq2seq.training.monitoring.metrics import Movement, gpu_memory
 from seq2seq.training.optim import LossAndGradient, NotFiniteError, UpdateRule, build_rule
@@ -65,7 +66,9 @@ class Updater:
         self.options, self.seed = recipe.training, recipe.seed
         self.group = group or ProcessGroup()
         self.device = self.group.device
-        self.precision = resolve_precision(self.options.precision, self.device)
+        exact = isinstance(self.options.optimizer, HessianFree)
+        asked = "float32" if exact else self.options.precision
+        self.precision = resolve_precision(asked, self.device)
         torch.manual_seed(recipe.seed)
         self.task = task_for(recipe)
         self.model = self.task.build_model(tokenizers).to(self.device)
@@ -178,7 +181,7 @@ class BatchObjective:
     def __init__(
         self, updater: Updater, batches: list[PaddedBatch], seed: int, tokens: int
     ) -> None:
-        self.parameters = list(updater.model.parameters())
+        self.parameters = [one for one in updater.model.parameters() if one.requires_grad]
         self.first: LossAndGradient | None = None
         self._updater, self._group, self._device = updater, updater.group, updater.device
         self._parts = [Microbatch(batch, number, 0) for number, batch in enumerate(batches)]
@@ -190,11 +193,11 @@ class BatchObjective:
         sums, _ = self._sums(self._forward)
         return float(self._group.all_gather([sums]).sum()) / self._tokens
 
-    def gradient(self) -> LossAndGradient:
+    def gradient(self, *, clipped: bool = True) -> LossAndGradient:
         """See ``Objective``."""
         self._updater.model.zero_grad(set_to_none=True)
         loss, nll = self._sums(self._backward)
-        limit = self._updater.options.clip_norm or math.inf
+        limit = (self._updater.options.clip_norm or math.inf) if clipped else math.inf
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
         memory, gpu = peak_memory(children=False), gpu_memory(self._device)
         halved = len(self._parts) - self._batches
@@ -244,6 +247,27 @@ class BatchObjective:
             for parameter, gradient in zip(self.parameters, found, strict=True):
                 parameter.grad = gradient
         self._group.add_up(product)
+        return product
+
+    def gauss_newton(self, structural: float = 0.0) -> Callable[[Sequence[Tensor]], list[Tensor]]:
+        """See ``Objective``. Of a batch that was halved to fit, all parts are held at once."""
+        updater = self._updater
+        twin = updater.task.loss(updater.model, twice_differentiable=True)
+        torch.manual_seed(self._seed)
+        updater.model.train()
+        parts = [
+            linearized(twin, self.parameters, part.batch.to(self._device), structural)
+            for part in self._parts
+        ]
+
+        def product(direction: Sequence[Tensor]) -> list[Tensor]:
+            total = [torch.zeros_like(one) for one in self.parameters]
+            for part in parts:
+                part.add_product(direction, total)
+            torch._foreach_div_(total, self._tokens)
+            self._group.add_up(total)
+            return total
+
         return product
 
     @contextmanager

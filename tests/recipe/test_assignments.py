@@ -125,7 +125,7 @@ def test_a_table_is_built_key_by_key_in_any_order(loaded) -> None:
         (
             "training.optimizer=adm",
             "training.optimizer.kind: unknown kind 'adm' (did you mean 'adam'?); "
-            "allowed: adam, adamw, sgd (from --set training.optimizer=adm)",
+            "allowed: adam, adamw, sgd, hessian_free (from --set training.optimizer=adm)",
         ),
         (
             "model.encoder.hidden=3",

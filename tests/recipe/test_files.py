@@ -219,7 +219,7 @@ def test_all_problems_at_once_in_plain_words() -> None:
         "  training.learning_rate: must be a finite number above 0 and at most 1000000, or 'auto', "
         "not inf\n"
         "  training.optimizer.kind: unknown kind 'adm' (did you mean 'adam'?); "
-        "allowed: adam, adamw, sgd\n"
+        "allowed: adam, adamw, sgd, hessian_free\n"
         "  training.schedule.warm: unknown key (did you mean 'warmup'?); "
         "allowed: kind, warmup, floor\n"
         "  training.clip_norm: must be above 0, or 'none', not -1\n"

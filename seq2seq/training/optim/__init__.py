@@ -6,8 +6,9 @@ search, conjugate gradients). ``apply`` then moves the weights. An update whose 
 finite, or that a signal interrupts, ends before ``apply``, so nothing has to be undone.
 
 A rule that needs the curvature (Hessian-free optimization, Martens 2010) asks for its product with
-a direction, as often as it likes. That comes from a twin of the loss in autograd's own operations,
-since the fused loss has no second derivatives, and so it takes a few times as long as a gradient.
+directions, of the Hessian or, for many at the same weights, of the Gauss-Newton matrix. They come
+from a twin of the loss in autograd's own operations, since the fused loss has no second
+derivatives, and so each takes longer than a gradient.
 
 A new rule is a class in a file here, made from ``(model, options)``, and a line in ``RULES``; its
 options are a table in ``recipe/training.py``, in ``Optimizer``.
@@ -16,73 +17,25 @@ options are a table in ``recipe/training.py``, in ``Optimizer``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 from seq2seq.recipe.training import Constant, Cosine, InverseSqrt, Plateau, Training
 from seq2seq.training.optim.first_order import Adam, Sgd
+from seq2seq.training.optim.hessian_free import HessianFree
+from seq2seq.training.optim.objective import LossAndGradient, NotFiniteError, Objective
 
-
-@dataclass(frozen=True)
-class LossAndGradient:
-    """The loss and gradient of an update's batch at some weights, over all processes."""
-
-    loss: float  # the mean smoothed loss, in nats a target token
-    nll: float  # the sum of the negative log-likelihood, in nats, over ``tokens`` target tokens
-    tokens: int
-    norm: float  # the gradient's, before clipping
-    halved: int = 0  # how often a batch had to be halved to fit into memory
-    memory: int = 0  # most bytes that a process has held
-    gpu_memory: int | None = None  # most bytes that tensors have taken on a GPU, if there is one
-
-    @property
-    def finite(self) -> bool:
-        """Whether the weights may move by it."""
-        return math.isfinite(self.loss) and math.isfinite(self.norm)
-
-
-class NotFiniteError(Exception):
-    """A gradient or its loss is infinite or not a number: the update is skipped."""
-
-    def __init__(self, evaluation: LossAndGradient) -> None:
-        super().__init__()
-        self.evaluation = evaluation
-
-
-class Objective(Protocol):
-    """The mean loss over an update's target tokens, as a function of the model's weights.
-
-    Every evaluation has the same batches and the same dropout. Several processes evaluate
-    together, so all of them must make the same calls; all get the same values.
-    """
-
-    @property
-    def parameters(self) -> Sequence[nn.Parameter]:
-        """The weights. Change them only within ``trial``."""
-
-    def loss(self) -> float:
-        """The loss at the present weights, in nats a target token; it may be infinite or NaN."""
-
-    def gradient(self) -> LossAndGradient:
-        """Leaves the clipped gradient at the present weights in each parameter's ``grad``.
-
-        The loss found is that of ``loss``. Raises ``NotFiniteError`` if the gradient cannot be
-        used, which the rule lets pass.
-        """
-
-    def curvature_product(self, direction: Sequence[Tensor]) -> list[Tensor]:
-        """The product of the loss's Hessian at the present weights with a direction.
-
-        The direction has a tensor of each parameter's shape, and so has the product. The gradient
-        that was found before stays in each parameter's ``grad``.
-        """
-
-    def trial(self) -> AbstractContextManager[None]:
-        """A context in which weights may be changed; they are put back bit for bit at its end."""
+__all__ = [
+    "RULES",
+    "LossAndGradient",
+    "NotFiniteError",
+    "Objective",
+    "UpdateRule",
+    "build_rule",
+    "learning_rate",
+]
 
 
 class UpdateRule(Protocol):
@@ -108,6 +61,7 @@ class UpdateRule(Protocol):
 RULES: dict[str, Callable[[nn.Module, Any], UpdateRule]] = {
     "adam": Adam,
     "adamw": Adam,
+    "hessian_free": HessianFree,
     "sgd": Sgd,
 }
 """What makes a rule of a model and the recipe's table ``training.optimizer``, by its ``kind``."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +17,7 @@ from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
 from seq2seq.recipe import training as recipe
-
-if TYPE_CHECKING:
-    from seq2seq.training.optim import Objective
+from seq2seq.training.optim.objective import Objective
 
 _UPDATES = "updates"
 """Where the number of updates is kept; no parameter's part is called so: it has no "/"."""
