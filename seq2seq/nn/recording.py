@@ -26,7 +26,10 @@ class Recorded:
 
 @contextmanager
 def recorded_outputs(model: nn.Module) -> Iterator[list[Recorded]]:
-    """A context in which whatever the model's cells put out is recorded, in the order of calls."""
+    """A context in which whatever the model's cells put out is recorded, in the order of calls.
+
+    They run step by step there, unless they are ``twice_fast``.
+    """
     cells = [module for module in model.modules() if isinstance(module, Cell)]
     record: list[Recorded] = []
     for cell in cells:
@@ -47,7 +50,8 @@ class _Recorder:
     def __init__(self, cell: Cell, record: list[Recorded]) -> None:
         self.record = record
         self.within = False
-        self._sequence, self._step = cell.sequence, cell.step
+        self._sequence = cell.sequence if cell.twice_fast else cell.stepwise
+        self._step = cell.step
         cell.__dict__.update(sequence=self.sequence, step=self.step)
 
     def sequence(

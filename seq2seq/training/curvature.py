@@ -12,7 +12,6 @@ Shapes: B batch, T time, H hidden size.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +20,6 @@ from torch import Tensor, nn
 
 from seq2seq.nn.recording import Recorded, recorded_outputs
 from seq2seq.tasks import PaddedBatch
-from seq2seq.training.precision import twice_differentiable_recurrences
 
 _grad = torch.autograd.grad
 
@@ -61,18 +59,16 @@ def linearized(
 
     ``twin`` is what ``Task.loss`` gives. ``structural`` is the weight of the states' distance.
     """
-    recording = recorded_outputs(twin) if structural else nullcontext(list[Recorded]())
     judge: Any = twin  # nn.Module knows nothing of ``outputs`` and ``sums``
-    with twice_differentiable_recurrences():
-        with recording as records:
-            outputs = judge.outputs(batch)
-        states = [one for one in records if one.outputs_BTH.requires_grad]
-        results = [outputs, *(one.outputs_BTH for one in states)]
-        seeds = [torch.zeros_like(one, requires_grad=True) for one in results]
-        scales = [structural * mask for mask in _reached(outputs, states)] if states else []
-        found = _grad(results, weights, seeds, create_graph=True, allow_unused=True)
-        point = outputs.detach().requires_grad_()
-        (slope,) = _grad([judge.sums(point, batch)[0]], [point], create_graph=True)
+    with recorded_outputs(twin) as records:
+        outputs = judge.outputs(batch)
+    states = [one for one in records if structural and one.outputs_BTH.requires_grad]
+    results = [outputs, *(one.outputs_BTH for one in states)]
+    seeds = [torch.zeros_like(one, requires_grad=True) for one in results]
+    scales = [structural * mask for mask in _reached(outputs, states)] if states else []
+    found = _grad(results, weights, seeds, create_graph=True, allow_unused=True)
+    point = outputs.detach().requires_grad_()
+    (slope,) = _grad([judge.sums(point, batch)[0]], [point], create_graph=True)
     ends = {place: end for place, end in enumerate(found) if end is not None}
     used = [weights[place] for place in ends]
     return Linearized([*ends], used, results, seeds, [*ends.values()], point, slope, scales)

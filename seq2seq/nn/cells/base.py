@@ -23,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 
 from seq2seq.errors import ModelError, RecipeError, Seq2SeqError, is_out_of_memory
 from seq2seq.nn.initialization import glorot_, recurrent_
+from seq2seq.nn.steps import stacked, unstacked
 from seq2seq.recipe import model as recipe
 from seq2seq.recipe.base import Section
 from seq2seq.recipe.registry import CELLS
@@ -53,6 +54,8 @@ class Cell(nn.Module, ABC):
         """The cell's keys in the recipe, beside ``kind``."""
 
     parts: ClassVar[int] = 1  # tensors in the state
+    twice_fast: ClassVar[bool] = False
+    """Whether ``sequence`` is made for second derivatives; else they are taken of ``stepwise``."""
     bound: float | None = None
     """What no number of h exceeds, so that exported models may round it to 8 bits.
 
@@ -128,7 +131,7 @@ class Cell(nn.Module, ABC):
     ) -> tuple[Tensor, State]:
         """``sequence`` by ``step`` alone."""
         # Taken apart at once: a slice a step costs a whole gradient matrix a step.
-        steps = self.project(x_BTE).unbind(1)
+        steps = unstacked(self.project(x_BTE))
         outputs = []
         for t, projected_BG in enumerate(steps):
             after = self.step(projected_BG, state)
@@ -142,7 +145,7 @@ class Cell(nn.Module, ABC):
                 state = tuple(
                     torch.where(real_B1, new, old) for new, old in zip(after, state, strict=True)
                 )
-        return torch.stack(outputs, dim=1), state
+        return stacked(outputs), state
 
 
 class GatedCell(Cell):
