@@ -57,6 +57,7 @@ class HessianFree(Section):
     ``damping`` is the first lambda, ``structural`` mu, the hidden states' share of it. Conjugate
     gradients make so many ``iterations`` at most, and end where the model falls by less than
     ``tolerance`` an iteration; they begin at ``warm_start`` times the last update's direction.
+    The curvature is that of the first ``curvature_batches`` of an update's batches; None: of all.
     """
 
     kind: Literal["hessian_free"] = "hessian_free"
@@ -65,6 +66,7 @@ class HessianFree(Section):
     iterations: Annotated[int, Field(ge=1, le=10_000)] = 100
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 5e-4
     warm_start: Fraction = 0.95
+    curvature_batches: PositiveInt | None = None
 
 
 Optimizer = Annotated[Adam | AdamW | Sgd | HessianFree, Field(discriminator="kind"), KindAlone]

@@ -249,22 +249,25 @@ class BatchObjective:
         self._group.add_up(product)
         return product
 
-    def gauss_newton(self, structural: float = 0.0) -> Callable[[Sequence[Tensor]], list[Tensor]]:
+    def gauss_newton(
+        self, structural: float = 0.0, batches: int | None = None
+    ) -> Callable[[Sequence[Tensor]], list[Tensor]]:
         """See ``Objective``. Of a batch that was halved to fit, all parts are held at once."""
         updater = self._updater
         twin = updater.task.loss(updater.model, twice_differentiable=True)
         torch.manual_seed(self._seed)
         updater.model.train()
+        used = [one.batch for one in self._parts if batches is None or one.number < batches]
+        tokens = int(self._group.all_gather([sum(one.targets for one in used)]).sum())
         parts = [
-            linearized(twin, self.parameters, part.batch.to(self._device), structural)
-            for part in self._parts
+            linearized(twin, self.parameters, one.to(self._device), structural) for one in used
         ]
 
         def product(direction: Sequence[Tensor]) -> list[Tensor]:
             total = [torch.zeros_like(one) for one in self.parameters]
             for part in parts:
                 part.add_product(direction, total)
-            torch._foreach_div_(total, self._tokens)
+            torch._foreach_div_(total, max(1, tokens))
             self._group.add_up(total)
             return total
 

@@ -97,7 +97,8 @@ class HessianFree:
 
     def _iterates(self, objective: Objective, gradient: Tensor) -> list[Tensor]:
         """Towards the minimum of the damped model, from a part of the last update's way."""
-        product = objective.gauss_newton(self.options.structural * self.damping)
+        structural = self.options.structural * self.damping
+        product = objective.gauss_newton(structural, self.options.curvature_batches)
         start = torch.zeros_like(gradient)
         if self.direction is not None:
             start = self.options.warm_start * self.direction
@@ -124,7 +125,8 @@ class HessianFree:
 
     def _promised(self, objective: Objective, gradient: Tensor, move: Tensor) -> float:
         """How much the model without damping changes along a move."""
-        along = _joined(objective.gauss_newton()(self._split(move)))
+        product = objective.gauss_newton(0.0, self.options.curvature_batches)
+        along = _joined(product(self._split(move)))
         promised = float(gradient @ move) + 0.5 * float(move @ along)
         if not math.isfinite(promised):
             raise CurvatureError(promised)

@@ -67,12 +67,15 @@ class Objective(Protocol):
         that was found before stays in each parameter's ``grad``.
         """
 
-    def gauss_newton(self, structural: float = 0.0) -> Callable[[Sequence[Tensor]], list[Tensor]]:
+    def gauss_newton(
+        self, structural: float = 0.0, batches: int | None = None
+    ) -> Callable[[Sequence[Tensor]], list[Tensor]]:
         """Readies products with the Gauss-Newton matrix at the present weights (see ``curvature``).
 
         What it returns gives the product with a direction. With ``structural`` so many times the
-        same matrix of half the hidden states' squared distance is added. It holds graphs of all
-        batches until it is dropped, and can be used until the weights are changed.
+        same matrix of half the hidden states' squared distance is added. The matrix is that of the
+        mean loss over the first so many of each process's batches; None: of all. It holds graphs of
+        them until it is dropped, and can be used until the weights are changed.
         """
 
     def trial(self) -> AbstractContextManager[None]:
