@@ -61,7 +61,7 @@ class HessianFree(Section):
     """
 
     kind: Literal["hessian_free"] = "hessian_free"
-    damping: Annotated[float, Field(gt=0, le=1e6)] = 0.1
+    damping: Annotated[float, Field(gt=0, le=1e6)] = 1.0
     structural: Annotated[float, Field(ge=0, le=1e6)] = 0.03
     iterations: Annotated[int, Field(ge=1, le=10_000)] = 100
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 5e-4

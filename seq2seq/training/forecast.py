@@ -96,21 +96,24 @@ class Forecast:
             end = "and falls where validations are no better"
         else:
             end = f"and is {self.last:.2g} at the end"
-        yield (
-            f"  learning rate: rises to {self.peak:.2g} over {number_of(self.warmup, 'update')} "
-            f"{end}; batches of {number_of(recipe.training.batch_tokens, 'token')}"
-        )
+        rate = f"rises to {self.peak:.2g} over {number_of(self.warmup, 'update')} {end}"
+        if _is_hessian_free(recipe):
+            rate = "none, as the optimizer is Hessian-free"
+        batches = number_of(recipe.training.batch_tokens, "token")
+        yield f"  learning rate: {rate}; batches of {batches}"
         yield f"  disk: {_megabytes(self.disk)} at most"
 
     def warnings(self, recipe: Recipe, *, fine_tuned: bool) -> Iterator[str]:
         """What stands in the way of learning, each with the key to turn."""
-        if self.updates is not None and self.warmup > 1 and self.warmup >= self.updates:
+        rated = not _is_hessian_free(recipe)  # else a few updates may do
+        if rated and self.updates is not None and 1 < self.warmup >= self.updates:
             yield (
                 f"the learning rate rises for {number_of(self.warmup, 'update')}, and training has "
                 f"{self.updates:,}: it reaches {self.peak:.2g} of {self.rate:.2g}; leave "
                 f"training.schedule.warmup out, or set it to {max(1, self.updates // 10):,}"
             )
-        if self.updates is not None and self.updates < FEW_UPDATES and not fine_tuned:
+        from_nothing = rated and not fine_tuned
+        if self.updates is not None and self.updates < FEW_UPDATES and from_nothing:
             more = "more training.updates"
             if recipe.training.updates is None and self.per_epoch:
                 more = f"training.epochs = {math.ceil(FEW_UPDATES / self.per_epoch)} or more"
@@ -128,12 +131,16 @@ class Forecast:
                 f"in a batch, as half of them have {self.usual:,} pieces or more: raise it, or "
                 "leave it out"
             )
-        if self.peak < LOW_RATE:
+        if rated and self.peak < LOW_RATE:
             yield f"a rate of {self.peak:.2g} changes nothing: raise training.learning_rate"
 
     def record(self) -> dict[str, Any]:
         """The figures as ``metrics.jsonl`` has them."""
         return asdict(self)
+
+
+def _is_hessian_free(recipe: Recipe) -> bool:
+    return isinstance(recipe.training.optimizer, HessianFree)
 
 
 def _rate(recipe: Recipe, update: int, updates: int | None) -> float:

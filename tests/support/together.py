@@ -81,6 +81,25 @@ def gradients(
         updater.rule.apply(1e-3)
 
 
+def curvature(group: ProcessGroup, recipe: Path, prepared: PreparedData) -> dict[str, Tensor]:
+    """Gauss-Newton products, and the weights after updates that use them."""
+    settings = [*STILL, "training.accumulate=2", 'model.encoder.cell="rnn"']
+    table = '{kind="hessian_free", iterations=4, curvature_batches=1}'
+    read = load_recipe(str(recipe), [*settings, f"training.optimizer={table}"])
+    updater = Updater(read, prepared.tokenizers, group)
+    feed = PreparedBatches(prepared, read, collate, group.share)
+    found: dict[str, Tensor] = {}
+    for number, work in enumerate(islice(feed.updates(Place()), UPDATES), start=1):
+        objective = updater.objective(work.batches, number)
+        ones = [torch.ones_like(one) for one in objective.parameters]
+        for batches in (None, 1):
+            product = objective.gauss_newton(0.5, batches)(ones)
+            names = (f"{number} {batches} {name}" for name, _ in updater.model.named_parameters())
+            found |= dict(zip(names, product, strict=True))
+        updater.update(work.batches, number, 1.0)
+    return found | {name: one.detach() for name, one in updater.model.named_parameters()}
+
+
 class Scarce:
     """Memory that does not suffice for batches of many pairs, in one process."""
 
@@ -145,6 +164,7 @@ def main() -> None:
             found[name] = [figures for figures, _ in each]
             for number, (_, tensors) in enumerate(each):
                 save_file(tensors, out / f"{name} {number} {group.rank}.safetensors")
+        save_file(curvature(group, recipe, prepared), out / f"curvature {group.rank}.safetensors")
         found["validation"] = validation(group, recipe, prepared)
         if group.rank == 1:
             group.stop.ask(15)

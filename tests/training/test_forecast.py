@@ -97,6 +97,15 @@ def test_a_plan_that_cannot_work_names_the_key_to_turn(corpus: tuple[str, Prepar
     ]
 
 
+def test_without_a_learning_rate_nothing_is_said_of_it(corpus: tuple[str, PreparedData]) -> None:
+    settings = ["training.optimizer=hessian_free", "training.updates=9", "training.epochs='none'"]
+    settings += ["training.schedule={kind='cosine', warmup=200}", "training.learning_rate=1e-9"]
+    assert warnings(corpus, *settings) == []
+    recipe = load_recipe(corpus[0], settings)
+    lines = list(Forecast.of(recipe, corpus[1], 40, 1).lines(recipe))
+    assert "  learning rate: none, as the optimizer is Hessian-free; batches of 400 tokens" in lines
+
+
 def test_few_pairs_are_warned_of_unless_they_tune(corpus: tuple[str, PreparedData]) -> None:
     recipe = load_recipe(corpus[0], ["training.epochs=50"])
     forecast = replace(Forecast.of(recipe, corpus[1], 40, 1), pairs=49)

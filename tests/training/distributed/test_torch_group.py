@@ -73,6 +73,25 @@ def test_gradients_are_those_of_one_process(
     assert (halved[0] > 0) == (name == "halved")
 
 
+def test_hessian_free_updates_are_those_of_one_process(
+    corpus: tuple[Path, PreparedData], found: tuple[Path, list[dict[str, Any]]]
+) -> None:
+    """Products over all batches, and over the first of each process; every process has the same.
+
+    The first batches of several processes are more pairs than that of one, and padded otherwise.
+    """
+    out, ranks = found
+    alone = together.curvature(ProcessGroup(), *corpus)
+    everyone = [load_file(out / f"curvature {rank}.safetensors") for rank in range(len(ranks))]
+    for each in everyone:
+        assert each.keys() == alone.keys()
+        assert all(torch.equal(each[key], everyone[0][key]) for key in each)
+    first = {key: one for key, one in alone.items() if key.startswith("1 None ")}
+    apart = {key: everyone[0][key] - first[key] for key in first}
+    assert norm(apart) <= 1e-5 * norm(first)
+    assert all(one.isfinite().all() for one in everyone[0].values())
+
+
 def test_a_validation_is_that_of_one_process(
     corpus: tuple[Path, PreparedData], found: tuple[Path, list[dict[str, Any]]]
 ) -> None:
