@@ -239,3 +239,6 @@ def test_an_objective_s_products_are_over_its_batches_and_dropout(
     found = sum(float((one * other).sum()) for one, other in zip(u, product, strict=True))
     assert found == pytest.approx(expected, rel=1e-6)
     assert all(one.grad is old for one, old in zip(objective.parameters, before, strict=True))
+    some = objective.gauss_newton(0.5, batches=1)(v)
+    alone = updater.objective(batches[:1], 3).gauss_newton(0.5)(v)
+    torch.testing.assert_close(some, alone, rtol=1e-12, atol=1e-14)
