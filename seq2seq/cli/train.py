@@ -146,8 +146,13 @@ def _summary(result: TrainingResult) -> list[str]:
             lines += _changed(result, result.start, result.best)
             if result.finished and result.updates and not result.best["update"]:
                 lines.append(_NOT_BETTER)
-    if result.finished:
-        run = shlex.quote(str(result.run))
+    run = shlex.quote(str(result.run))
+    if result.finished and result.problem:
+        solved = (result.best or {}).get("solved")
+        if solved is not None:
+            lines.append(f"{result.problem}: {'solved' if solved else 'not solved'}")
+        lines.append(f"the model is in {run}; its page is {run}/report.html")
+    elif result.finished:
         lines += [
             f"the model is in {result.run}; next:",
             f"  seq2seq translate {run} INPUT -o OUTPUT",
@@ -158,7 +163,8 @@ def _summary(result: TrainingResult) -> list[str]:
 
 def _figures(result: TrainingResult) -> list[tuple[str, str, int]]:
     """What a validation's record has: key, name for people, and digits."""
-    return [*((key, label, 2) for key, label in result.labels.items()), ("loss", "loss", 3)]
+    metrics = ((key, label, result.digits.get(key, 2)) for key, label in result.labels.items())
+    return [*metrics, ("loss", "loss", 4 if result.problem else 3)]
 
 
 def _changed(result: TrainingResult, start: dict[str, Any], best: dict[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -140,6 +141,28 @@ def gathered(values: _Int32s, begins: _Int64s, lengths: _Int64s) -> Ragged:
     place = np.arange(offsets[-1], dtype=np.int64)
     place += np.repeat(begins - offsets[:-1], lengths)
     return Ragged(values[place], offsets)
+
+
+class Dataset(Protocol):
+    """Rows of a split, by their places: what batches and validation ask for."""
+
+    @property
+    def path(self) -> Path:
+        """The file, or what messages call it."""
+
+    def __len__(self) -> int: ...
+
+    def lengths(self, start: int, stop: int) -> tuple[_Int32s, ...]:
+        """Counts the pieces of neighbouring rows' sources and targets, without bos and eos."""
+
+    def ids(self, indices: Indices) -> tuple[Ragged, Ragged]:
+        """Fetches the pieces of the sources and of the targets, without bos and eos."""
+
+    def texts(self, indices: Indices) -> tuple[list[str], list[str]]:
+        """Fetches the sources and the targets, as they were read."""
+
+    def lines(self, indices: Indices) -> _Int64s:
+        """Fetches the line numbers, from 1, that rows had in the original input."""
 
 
 @dataclass(frozen=True)

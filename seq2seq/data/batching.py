@@ -24,7 +24,7 @@ from seq2seq.errors import DataError
 from seq2seq.recipe.data import Sampling
 
 if TYPE_CHECKING:  # translating needs no pyarrow to cut its lines into batches
-    from seq2seq.data.arrow import PairDataset, Ragged
+    from seq2seq.data.arrow import Dataset, Ragged
     from seq2seq.text.tokenizer import Tokenizer, Tokenizers
 
 BLOCK = 1024
@@ -72,7 +72,7 @@ class IndexBatch:
     def __getitem__(self, chosen: slice | Ints) -> IndexBatch:
         return IndexBatch(self.indices[chosen], self.rows[chosen], self.split)
 
-    def ids(self, dataset: PairDataset | None = None) -> tuple[Ragged, Ragged]:
+    def ids(self, dataset: Dataset | None = None) -> tuple[Ragged, Ragged]:
         """Source and target ids; the data set has those that were not split anew."""
         if self.split is None:
             assert dataset is not None
@@ -156,7 +156,7 @@ class BatchOrder:
 
     def __init__(
         self,
-        dataset: PairDataset,
+        dataset: Dataset,
         bounds: Bounds,
         seed: int,
         mixture: Mixture | None = None,
@@ -294,13 +294,13 @@ class BatchOrder:
         )
 
 
-def _pools(dataset: PairDataset) -> Iterator[tuple[int, tuple[NDArray[np.int32], ...]]]:
+def _pools(dataset: Dataset) -> Iterator[tuple[int, tuple[NDArray[np.int32], ...]]]:
     """Walks the corpus a pool at a time: its first pair, and the pieces of each side (n,)."""
     for begin in range(0, len(dataset), POOL):
         yield begin, dataset.lengths(begin, min(begin + POOL, len(dataset)))
 
 
-def in_length_order(dataset: PairDataset, bounds: Bounds) -> Iterator[Ints]:
+def in_length_order(dataset: Dataset, bounds: Bounds) -> Iterator[Ints]:
     """Every pair once, as indices (B,), short ones first within each pool: for validation."""
     for begin, (sources, targets) in _pools(dataset):
         order = np.lexsort((sources, targets))

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, PositiveFloat
 
-from seq2seq.data.arrow import PairDataset, Ragged
+from seq2seq.data.arrow import Dataset, PairDataset, Ragged
 from seq2seq.data.mixture import Mixture, sources_of
 from seq2seq.data.preparing.statistics import PrepareReport
 from seq2seq.data.reading.corpus import source_files
@@ -31,7 +31,7 @@ from seq2seq.storage.lines import begins_with_mark
 from seq2seq.storage.whole import JSON_SIZE, RECIPE_SIZE, read_bytes
 from seq2seq.text.tokenizer import Tokenizers
 
-__all__ = ["PairDataset", "PreparedData", "Ragged"]
+__all__ = ["Dataset", "PairDataset", "PreparedData", "Ragged"]
 
 _PATH_KEYS = {"path", "source_path", "target_path"}
 _MODEL_KEYS = {"model", "source_model", "target_model"}
@@ -89,9 +89,9 @@ class PreparedData:
     recipe: Recipe  # what it was made by
     tokenizers: Tokenizers
     manifest: dict[str, Any]  # what it says of itself; see ``write_manifest``
-    stored: PairDataset | None  # the cleaned training pairs; None where they are streamed
-    val: PairDataset
-    test: PairDataset | None  # None where the recipe names no test pairs
+    stored: Dataset | None  # the cleaned training pairs; None where they are streamed
+    val: Dataset
+    test: Dataset | None  # None where the recipe names no test pairs
 
     @classmethod
     def open(cls, folder: Path, *, verify: bool = True) -> PreparedData:
@@ -138,7 +138,7 @@ class PreparedData:
         return str(self.manifest["digest"])
 
     @property
-    def train(self) -> PairDataset:
+    def train(self) -> Dataset:
         """The cleaned training pairs; a DataError if they are streamed."""
         if self.stored is None:
             raise DataError(
@@ -283,6 +283,9 @@ def data_tables(recipe: Recipe) -> dict[str, Any]:
     del data["temperature"]
     if data["train"] is None or data["val"] is not None:
         del data["held_out"]
+    for key in ("kind", "problem", "length", "train_size", "val_size", "seed", "washout"):
+        if data[key] is None:  # of text, as before there were problems
+            del data[key]
     data["stream"] = data["stream"] is not None
     if not data["stream"]:
         del data["stream"]

@@ -80,6 +80,11 @@ class ModelFolder:
         folder = Path(path)
         text = _recipe_text(folder)
         recipe = recipe_from_toml(text, str(folder / RECIPE), cells=False)
+        if recipe.data.kind is not None:
+            raise ModelError(
+                f"{folder}: trained on the problem {recipe.data.problem!r}, so this is no "
+                "translation model: expected one that was trained on pairs of texts"
+            )
         tokenizers = Tokenizers.load(folder)
         model = cls(folder, recipe, tokenizers, _card(folder))
         if not model.file(ENCODER).exists():

@@ -20,7 +20,7 @@ from torch import Tensor
 from seq2seq.data import Progress
 from seq2seq.data.batching import Bounds, length_batches
 from seq2seq.data.collate import Batch, collate
-from seq2seq.data.dataset import PairDataset, PreparedData
+from seq2seq.data.dataset import Dataset, PreparedData
 from seq2seq.errors import DataError, Seq2SeqError
 from seq2seq.ids import EOS, UNK
 from seq2seq.inference.engines.torch import load_model
@@ -117,7 +117,7 @@ def shortlist_of(
 def learn_shortlist(
     model: TranslationModel,
     tokenizers: Tokenizers,
-    pairs: PairDataset,
+    pairs: Dataset,
     *,
     per_piece: int = PER_PIECE,
     frequent: int = FREQUENT,
@@ -139,7 +139,7 @@ def learn_shortlist(
 
 
 def piece_weights(
-    model: TranslationModel, pairs: PairDataset, most_pairs: int, progress: Progress
+    model: TranslationModel, pairs: Dataset, most_pairs: int, progress: Progress
 ) -> PieceWeights:
     """Sums a model's attention over training pairs."""
     if model.decoder.attention is None:
@@ -173,7 +173,7 @@ def same_pieces(tokenizers: Tokenizers) -> Ints:
     return np.array(found, dtype=np.int64)
 
 
-def _batches(pairs: PairDataset, chosen: Ints) -> Iterator[Ints]:
+def _batches(pairs: Dataset, chosen: Ints) -> Iterator[Ints]:
     """Pairs of about equal lengths together, some thousands of neighbours at a time."""
     for start in range(0, len(chosen), 8192):
         some = chosen[start : start + 8192]

@@ -14,10 +14,10 @@ from typing import Annotated
 from pydantic import Field
 
 from seq2seq.recipe.base import NAME, Section
-from seq2seq.recipe.data import Cleaning, Data, Tokenizer
+from seq2seq.recipe.data import PROBLEMS, Cleaning, Data, Tokenizer
 from seq2seq.recipe.model import Model
 from seq2seq.recipe.text import Text
-from seq2seq.recipe.training import Training, Translation
+from seq2seq.recipe.training import NoAverage, Ridge, Training, Translation
 
 __all__ = [
     "Cleaning",
@@ -65,4 +65,31 @@ class Recipe(Section):
             "to be 0.0": streamed and bool(self.text.augment.shares),
             "cleaning.duplicates would remember every pair of a stream: data.stream needs "
             "cleaning.duplicates = false": streamed and self.cleaning.duplicates,
+            **self._broken_rules_of_problems(),
+        }
+
+    def _broken_rules_of_problems(self) -> dict[str, bool]:
+        training, traits = self.training, self.data.traits
+        numbers = ", ".join(name for name, one in PROBLEMS.items() if one.numbers)
+        streams = ", ".join(name for name, one in PROBLEMS.items() if one.stream)
+        ridge, window = isinstance(training.method, Ridge), training.bptt_window is not None
+        return {
+            "training.method = 'ridge' needs targets that are numbers: data.kind = 'problem' with "
+            f"data.problem one of {numbers}": ridge and (traits is None or not traits.numbers),
+            "training.method = 'ridge' reads the training sequences once: it needs "
+            "training.epochs = 1, or training.updates alone": (
+                ridge and "epochs" in training.model_fields_set and training.epochs not in (None, 1)
+            ),
+            "training.method = 'ridge' solves for the weights anew at each update: it needs "
+            "training.average = 'none'": ridge and not isinstance(training.average, NoAverage),
+            "training.bptt_window cuts the gradients of a stream: it needs data.kind = 'problem' "
+            f"with data.problem one of {streams}": window and (traits is None or not traits.stream),
+            "training.bptt_window goes forward in time: it needs model.encoder.directions = "
+            "'forward'": window and self.model.encoder.directions != "forward",
+            "training.bptt_window is for gradients, and training.method = 'ridge' has none": (
+                ridge and window
+            ),
+            "training.early_stopping.solved is for problems: it needs data.kind = 'problem'": (
+                training.early_stopping.solved and traits is None
+            ),
         }

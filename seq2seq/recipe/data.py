@@ -1,9 +1,12 @@
-"""The recipe's tables on text: where pairs come from, which are dropped, how they are tokenized."""
+"""The recipe's tables on data: where pairs come from, which are dropped, how they are tokenized.
+
+Or no text at all, but one of the standard problems for recurrent networks: ``PROBLEMS``.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import (
     BeforeValidator,
@@ -266,6 +269,33 @@ def _switch(value: Any) -> Any:
     return ({} if value else None) if isinstance(value, bool) else value
 
 
+class Traits(NamedTuple):
+    """What a recipe must know of a problem; ``data/problems`` draws it."""
+
+    least: int  # the smallest length
+    stream: bool = False  # a target at every step, and no end that means anything
+    numbers: bool = True  # targets are numbers, with the mean squared error; else classes
+
+
+PROBLEMS = {
+    "adding": Traits(10),
+    "multiplication": Traits(10),
+    "xor": Traits(10, numbers=False),
+    "temporal_order": Traits(10, numbers=False),
+    "copy": Traits(1, numbers=False),
+    "memorization": Traits(1, numbers=False),
+    "narma10": Traits(20, stream=True),
+    "mackey_glass": Traits(20, stream=True),
+    "memory": Traits(20, stream=True),
+}
+Name = Literal[
+    "adding", "multiplication", "xor", "temporal_order", "copy", "memorization", "narma10",
+    "mackey_glass", "memory",
+]  # fmt: skip
+WASHOUT = 100
+"""Steps at a stream's beginning that do not count, where the recipe does not say."""
+
+
 class Data(Section):
     """Where the pairs come from. ``prepare`` needs train; translating needs none.
 
@@ -275,8 +305,19 @@ class Data(Section):
     Of several training corpora, each has a share of the pairs that is proportional to
     (its pairs x its weight) ** (1 / ``temperature``); in a stream, whose sizes are unknown, to
     weight ** (1 / ``temperature``).
+
+    With ``kind = "problem"`` there is no text: ``problem`` names a standard problem of so large a
+    ``length``. Its sequences are drawn by ``seed`` as they are needed, and nothing is stored. The
+    first ``washout`` steps of a stream do not count.
     """
 
+    kind: Literal["problem"] | None = None
+    problem: Name | None = None
+    length: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    train_size: Annotated[int, Field(ge=1, le=2**30)] | None = None  # None: 1,000,000
+    val_size: Annotated[int, Field(ge=1, le=2**20)] | None = None  # None: 1,000
+    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None  # None: 1
+    washout: Annotated[int, Field(ge=0, le=100_000)] | None = None
     train: Train | None = None
     val: Source | None = None
     test: Source | None = None
@@ -286,8 +327,22 @@ class Data(Section):
         Stream | None, BeforeValidator(_switch, json_schema_input_type=bool | Stream | None)
     ] = None
 
+    @property
+    def traits(self) -> Traits | None:
+        """What is known of the problem; None: the data is text."""
+        return None if self.kind is None or self.problem is None else PROBLEMS[self.problem]
+
+    @property
+    def first_step(self) -> int:
+        """The first step of a stream that counts; 0 of other problems."""
+        if self.traits is None or not self.traits.stream:
+            return 0
+        return WASHOUT if self.washout is None else self.washout
+
     def missing(self) -> list[str]:
         """What must be named before this can be prepared or trained on, a line each."""
+        if self.kind is not None:
+            return []
         wanted = {"train": ""}
         if self.stream is not None:
             wanted["val"] = " (a stream holds out no pairs)"
@@ -313,6 +368,36 @@ class Data(Section):
                 f"two corpora in train have the label {label!r}": labels.count(label) > 1
                 for label in labels
             },
+            **self._broken_rules_of_problems(),
+        }
+
+    def _broken_rules_of_problems(self) -> dict[str, bool]:
+        own = ("problem", "length", "train_size", "val_size", "seed", "washout")
+        text = ("train", "val", "test", "stream")
+        given = [key for key in own if getattr(self, key) is not None]
+        if self.kind is None:
+            return {f"{' and '.join(given)}: only with kind = 'problem'": bool(given)}
+        named = [key for key in text if getattr(self, key) is not None]
+        broken = {
+            "kind = 'problem' needs problem and length, such as problem = 'adding', length = 100": (
+                self.problem is None or self.length is None
+            ),
+            f"{' and '.join(named)}: text, and kind = 'problem' has none: leave one of them out": (
+                bool(named)
+            ),
+        }
+        if self.traits is None or self.length is None:
+            return broken
+        first, streams = self.first_step, [name for name, one in PROBLEMS.items() if one.stream]
+        return broken | {
+            f"length = {self.length} is too short: problem = {self.problem!r} needs at least "
+            f"{self.traits.least}": self.length < self.traits.least,
+            f"length = {self.length} must be above washout = {first}, or no step counts": (
+                self.length <= first
+            ),
+            f"washout is for streams ({', '.join(streams)}), not for problem = {self.problem!r}": (
+                self.washout is not None and not self.traits.stream
+            ),
         }
 
 

@@ -72,6 +72,27 @@ class HessianFree(Section):
 Optimizer = Annotated[Adam | AdamW | Sgd | HessianFree, Field(discriminator="kind"), KindAlone]
 
 
+class Gradient(Section):
+    """The optimizer follows the gradient of the loss."""
+
+    kind: Literal["gradient"] = "gradient"
+
+
+class Ridge(Section):
+    """The output layer is solved for by ridge regression, and nothing else learns (Jaeger 2001).
+
+    ``penalty`` times the sum of its squared weights (not its biases) is added to the sum of squared
+    errors. With ``inputs`` the output layer reads a step's input beside the state.
+    """
+
+    kind: Literal["ridge"] = "ridge"
+    penalty: Annotated[float, Field(ge=0.0, le=1e12)] = 1e-6
+    inputs: bool = True
+
+
+Method = Annotated[Gradient | Ridge, Field(discriminator="kind"), KindAlone]
+
+
 class Constant(Section):
     """Linear warm-up over ``warmup`` updates, then the same rate."""
 
@@ -149,10 +170,14 @@ class Validation(Section):
 
 
 class EarlyStopping(Section):
-    """Stop after ``patience`` validations without a better ``metric``."""
+    """Stop after ``patience`` validations without a better ``metric``.
+
+    With ``solved``, stop at the first validation that finds a problem solved.
+    """
 
     metric: Literal["loss", "bleu"] = "bleu"
     patience: PositiveInt | None = None
+    solved: bool = False
 
 
 class Training(Section):
@@ -169,7 +194,9 @@ class Training(Section):
     accumulate: PositiveInt = 1
     max_pieces: PositiveInt = 256  # longer pairs are left out of training, and counted
     learning_rate: Annotated[float, Field(gt=0, le=1e6), AUTO] = 1e-3
+    method: Method = Gradient()
     optimizer: Optimizer = Adam()
+    bptt_window: PositiveInt | None = None  # steps that a gradient goes back; None: all
     schedule: Schedule = Cosine()
     clip_norm: Annotated[float, Field(gt=0, le=1e30)] | None = 1.0
     label_smoothing: Fraction = 0.1

@@ -23,7 +23,7 @@ from seq2seq.storage.settings import place_for_matplotlib
 from seq2seq.tasks import task_for
 from seq2seq.training.evaluation import Evaluator
 from seq2seq.training.monitoring.session_log import write_examples
-from seq2seq.training.precision import resolve_precision
+from seq2seq.training.precision import precision_of
 
 place_for_matplotlib()  # before the page's module imports it
 
@@ -97,7 +97,7 @@ def _make_examples(record: RunRecord, data: Path) -> PrepareReport:
 
     model, network = read_published(folder, read)
     network.to(device)
-    precision = resolve_precision(model.recipe.training.precision, device)
+    precision = precision_of(model.recipe, device)
     task = task_for(model.recipe)
     evaluator = Evaluator(task, model.recipe, model.tokenizers, precision)
     found = evaluator.predictions(network, prepared.val)

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seq2seq.report.record import RunRecord
-from seq2seq.tasks import Metric
+from seq2seq.tasks import Metric, Words
 from seq2seq.training.monitoring.curves import Curve, curve, draw, loss_curves, metric_curves
 
 _INK, _RULE = "#010101", "#020202"
@@ -56,19 +56,19 @@ class Chart:
     svg: str
 
 
-def charts(run: RunRecord, metrics: Sequence[Metric]) -> list[Chart]:
+def charts(run: RunRecord, metrics: Sequence[Metric], words: Words | None = None) -> list[Chart]:
     """Draws a run's curves and its task's metrics; those that have points."""
     steps, checks = run.of_kind("train"), run.of_kind("validation")
-    best = run.card.get("update")
+    best, words = run.card.get("update"), words or Words()
     parts = dict.fromkeys(part for step in steps for part in step.get("update_ratio") or {})
     ratios = [curve(steps, "update_ratio", part, label=part) for part in parts]
     plans: list[tuple[str, bool, list[Curve]]] = [
-        ("Loss, nats a target token", False, loss_curves(steps, checks)),
+        (f"Loss, {words.loss}", False, loss_curves(steps, checks)),
         *((one.title, False, metric_curves(checks, one.key)) for one in metrics),
         ("Learning rate", False, [curve(steps, "learning_rate")]),
         ("Gradient norm before clipping", True, [curve(steps, "gradient_norm")]),
         ("Update over weights, norms", True, ratios),
-        ("Target tokens a second", False, [curve(steps, "tokens_per_second")]),
+        (f"{words.target.capitalize()}s a second", False, [curve(steps, "tokens_per_second")]),
         ("Padding, share of the batches", False, [curve(steps, "padding")]),
         ("Memory at most, GiB", False, [
             curve(steps, "memory", label="process", scale=2**-30),

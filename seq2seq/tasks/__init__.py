@@ -1,9 +1,10 @@
 """What a model is trained for, and all that follows from it.
 
 Training, fine-tuning, validation and the run's page know a task by ``Task`` alone, so another task
-is one file here and a line in ``task_for``. What is translation's own elsewhere: the tables of a
-recipe (also the choice between loss and BLEU in ``early_stopping``), the pairs of texts that
-``data`` reads and stores, and the verbs and engines that translate. In the order of a training:
+is one file here and a line in ``task_for``: ``translation`` and ``problem`` are there. What is
+translation's own elsewhere: most tables of a recipe (also the choice between loss and BLEU in
+``early_stopping``), the pairs of texts that ``data`` reads and stores, and the verbs and engines
+that translate. In the order of a training:
 
 1. ``task = task_for(recipe)``; ``task.prepare`` or ``task.open`` gives the data.
 2. ``model = task.build_model(tokenizers)``, after the seed is set; ``loss = task.loss(model)``.
@@ -13,7 +14,7 @@ recipe (also the choice between loss and BLEU in ``early_stopping``), the pairs 
    batches and processes of an update and divided once, by the sum of ``batch.targets``.
 5. Validation sums the same on all rows, and, if ``task.predicts``, calls ``task.predict`` for this
    process's rows and ``task.measure`` for the predictions of all processes.
-   ``task.value`` says which validation is the best.
+   ``task.value`` says which validation is the best, ``task.solved`` whether there is no more to do.
 6. The best weights are published with ``task.examples`` and what ``task.card`` says of them.
 7. The page of the run has the curves of ``task.metrics`` and the sections of ``task.report``.
 """
@@ -31,7 +32,7 @@ from torch import nn
 
 from seq2seq.data import Progress
 from seq2seq.data.batching import Ints
-from seq2seq.data.dataset import PairDataset, PreparedData, Ragged
+from seq2seq.data.dataset import Dataset, PreparedData, Ragged
 from seq2seq.recipe import Recipe
 from seq2seq.text.tokenizer import Tokenizers
 
@@ -76,6 +77,17 @@ class Metric:
     key: str
     label: str
     title: str
+    digits: int = 2  # after the point, where it is shown
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a task's rows, their targets and the loss are called where people read of them."""
+
+    row: str = "pair"
+    target: str = "target token"
+    loss: str = "nats a target token"
+    is_likelihood: bool = True  # whether the loss is one, so that there is a perplexity
 
 
 @dataclass(frozen=True)
@@ -125,9 +137,16 @@ class TaskReport:
 class Task(Protocol):
     """See above; made of a recipe by ``task_for``."""
 
-    metrics: ClassVar[Sequence[Metric]]
     examples_shape: ClassVar[type[BaseModel]]
     """What ``report`` relies on of the examples: files of another structure are refused."""
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """The figures that ``measure`` gives."""
+
+    @property
+    def words(self) -> Words:
+        """What things are called."""
 
     @property
     def predicts(self) -> bool:
@@ -158,24 +177,28 @@ class Task(Protocol):
         ``sums(outputs, batch)``, both sums from them, the first convex in the outputs.
         """
 
-    def predict(
-        self, network: Network, dataset: PairDataset, rows: Ints, batch_size: int
-    ) -> list[Any]:
+    def predict(self, network: Network, dataset: Dataset, rows: Ints, batch_size: int) -> list[Any]:
         """Predicts rows of a data set, as plain values, so many rows at a time."""
 
-    def measure(self, predictions: Sequence[Any], dataset: PairDataset) -> dict[str, float]:
+    def measure(self, predictions: Sequence[Any], dataset: Dataset) -> dict[str, float]:
         """The metrics of the predictions for a data set's first rows, by their keys."""
 
     def value(self, found: Validation) -> float:
         """What decides which validation is best, larger being better; of equal ones, the loss."""
 
+    def solved(self, found: Validation) -> bool | None:
+        """Whether a validation finds that nothing is left to learn; None: that cannot be said."""
+
     def graphs(self, weights: Mapping[str, torch.Tensor]) -> dict[str, bytes]:
         """Files published beside the weights, for use without torch, by their names."""
 
     def examples(
-        self, network: Network, dataset: PairDataset, predictions: Sequence[Any]
+        self, network: Network, dataset: Dataset, predictions: Sequence[Any]
     ) -> Json | None:
         """What ``examples.json`` keeps of a validation for the page; None: nothing."""
+
+    def remark(self, found: Validation) -> str:
+        """What is said beside a validation's figures; mostly nothing."""
 
     def card(self, record: Json, examples: Json | None) -> Json:
         """What the model's card says of a validation: at least its record as "validation"."""
@@ -190,13 +213,18 @@ def labels_of(task: Task) -> dict[str, str]:
 
 
 def task_for(recipe: Recipe) -> Task:
-    """The task of a recipe: so far all recipes are for translation, and no key says so."""
+    """The task of a recipe: translation, where ``data.kind`` does not say another."""
+    if recipe.data.kind == "problem":
+        from seq2seq.tasks.problem import ProblemTask
+
+        return ProblemTask(recipe)
     from seq2seq.tasks.translation import TranslationTask
 
     return TranslationTask(recipe)
 
 
-if TYPE_CHECKING:  # the type checker holds the first task to the protocol
+if TYPE_CHECKING:  # the type checker holds the tasks to the protocol
+    from seq2seq.tasks.problem import ProblemTask
     from seq2seq.tasks.translation import TranslationTask
 
-    _: type[Task] = TranslationTask
+    _: tuple[type[Task], ...] = (TranslationTask, ProblemTask)

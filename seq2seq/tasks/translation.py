@@ -16,7 +16,7 @@ from torch import nn
 from seq2seq.data import Progress
 from seq2seq.data.batching import Ints
 from seq2seq.data.collate import Batch, collate
-from seq2seq.data.dataset import PairDataset, PreparedData, Ragged
+from seq2seq.data.dataset import Dataset, PreparedData, Ragged
 from seq2seq.data.preparing.prepare import prepare
 from seq2seq.inference.engines.torch import TorchEngine
 from seq2seq.inference.export import published_graphs
@@ -26,7 +26,7 @@ from seq2seq.models.loss import Losses
 from seq2seq.models.translation import TranslationModel
 from seq2seq.nn.cells import Cell, check_first_values
 from seq2seq.recipe import Recipe
-from seq2seq.tasks import Json, Metric, Network, ReportSection, TaskReport, Validation
+from seq2seq.tasks import Json, Metric, Network, ReportSection, TaskReport, Validation, Words
 from seq2seq.tasks.examples import ExamplesShape, Translations, examples_of
 from seq2seq.text.tokenizer import Tokenizers
 
@@ -37,7 +37,8 @@ _SIGNATURE = "greedy, sacreBLEU nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp"
 class TranslationTask:
     """See ``Task``."""
 
-    metrics: ClassVar[Sequence[Metric]] = (BLEU,)
+    metrics: Sequence[Metric] = (BLEU,)
+    words = Words()
     examples_shape: ClassVar[type[BaseModel]] = ExamplesShape
 
     def __init__(self, recipe: Recipe) -> None:
@@ -81,15 +82,13 @@ class TranslationTask:
         """Whether the recipe wants BLEU."""
         return self.recipe.training.validation.bleu
 
-    def predict(
-        self, network: Network, dataset: PairDataset, rows: Ints, batch_size: int
-    ) -> list[str]:
+    def predict(self, network: Network, dataset: Dataset, rows: Ints, batch_size: int) -> list[str]:
         """Translates the sources of some pairs greedily."""
         sources, _ = dataset.texts(rows)
         translator = Translator(_engine(network), network.tokenizers, self.recipe.translation)
         return translator.translate(sources, beam=1, batch_size=batch_size)
 
-    def measure(self, predictions: Sequence[str], dataset: PairDataset) -> dict[str, float]:
+    def measure(self, predictions: Sequence[str], dataset: Dataset) -> dict[str, float]:
         """BLEU (13a, cased) of translations of a data set's first lines."""
         _, references = dataset.texts(np.arange(len(predictions)))
         return {BLEU.key: bleu(predictions, references)}
@@ -102,6 +101,14 @@ class TranslationTask:
             return score if score >= 1 else 0.0
         return -found.loss if math.isfinite(found.loss) else -math.inf
 
+    def solved(self, found: Validation) -> bool | None:
+        """Nobody can say."""
+        return None
+
+    def remark(self, found: Validation) -> str:
+        """Nothing."""
+        return ""
+
     # -- what people see --------------------------------------------------------------------
 
     def graphs(self, weights: Mapping[str, torch.Tensor]) -> dict[str, bytes]:
@@ -109,7 +116,7 @@ class TranslationTask:
         return published_graphs(self.recipe.model, weights)
 
     def examples(
-        self, network: Network, dataset: PairDataset, predictions: Sequence[str]
+        self, network: Network, dataset: Dataset, predictions: Sequence[str]
     ) -> Json | None:
         """The best and the worst translations, and what was attended to."""
         texts = dataset.texts(np.arange(len(predictions)))

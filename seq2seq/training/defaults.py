@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from seq2seq.recipe import Recipe, Section
 from seq2seq.recipe.base import left_out
 from seq2seq.recipe.model import Decoder
-from seq2seq.recipe.training import Cosine, InverseSqrt, Training
+from seq2seq.recipe.training import Cosine, InverseSqrt, Ridge, Training
 
 S = TypeVar("S", bound=Section)
 
@@ -22,6 +22,8 @@ WARMUP_SHARE = 10
 """A warm-up that is left out is at most a tenth of the training."""
 VALIDATIONS = 12
 """Validations where neither they nor the length is given; each takes as long as some updates."""
+PROBLEM_ROWS, PROBLEM_VALIDATIONS = 64, 20
+"""Sequences of a problem in a batch, and validations, where the recipe does not say."""
 FINE_TUNED = 0.2
 """The rate and the length of fine-tuning, as shares of those of a training from nothing.
 
@@ -118,6 +120,31 @@ def with_sizes(recipe: Recipe, pairs: float, *, fine_tuned: bool = False) -> Rec
     return filled(recipe, {"model": sides, "training": chosen})
 
 
+def with_problem_sizes(recipe: Recipe, steps: int) -> Recipe:
+    """The recipe of a problem with sizes and the learning rate, where a sequence has so many steps.
+
+    They are Martens and Sutskever's 100 units, and what Adam learns most of the problems with.
+    """
+    encoder = {"hidden": 100, "dropout": 0.0}
+    chosen = {"batch_tokens": PROBLEM_ROWS * (steps + 1), "learning_rate": 1e-3}
+    kept_at = recipe.training.keep_checkpoints
+    return filled(
+        recipe,
+        {"model": {"encoder": encoder}, "training": {**chosen, "keep_checkpoints": kept_at}},
+    )
+
+
+def with_problem_length(recipe: Recipe, per_epoch: int) -> Recipe:
+    """The recipe of a problem with a length, validations and a warm-up; one epoch by itself."""
+    options = recipe.training
+    epochs = None if options.updates is not None else 1
+    recipe = filled(recipe, {"training": {"epochs": epochs}})
+    every = None
+    if not isinstance(options.method, Ridge):  # which has but one result, at the end
+        every = math.ceil((updates_of(recipe, per_epoch) or per_epoch) / PROBLEM_VALIDATIONS)
+    return _with_warmup(filled(recipe, {"training": {"validation": {"every": every}}}), per_epoch)
+
+
 def with_length(
     recipe: Recipe, pairs: float, per_epoch: int | None, *, fine_tuned: bool = False
 ) -> Recipe:
@@ -133,7 +160,11 @@ def with_length(
         if "epochs" not in options.model_fields_set:
             every = math.ceil(chosen["epochs"] * per_epoch / VALIDATIONS)
             chosen["validation"] = {"every": every}
-    recipe = filled(recipe, {"training": chosen})
+    return _with_warmup(filled(recipe, {"training": chosen}), per_epoch)
+
+
+def _with_warmup(recipe: Recipe, per_epoch: int | None) -> Recipe:
+    """The recipe with a warm-up of at most a tenth of the training."""
     schedule = recipe.training.schedule
     if isinstance(schedule, Cosine | InverseSqrt):
         share = (updates_of(recipe, per_epoch) or math.inf) // WARMUP_SHARE

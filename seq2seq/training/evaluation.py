@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from seq2seq.data.batching import Bounds, in_length_order
-from seq2seq.data.dataset import PairDataset
+from seq2seq.data.dataset import Dataset
 from seq2seq.errors import is_out_of_memory
 from seq2seq.recipe import Recipe
-from seq2seq.tasks import Network, PaddedBatch, Task, labels_of
+from seq2seq.tasks import Network, PaddedBatch, Task, Words, labels_of
 from seq2seq.text.tokenizer import Tokenizers
 from seq2seq.training.distributed import ProcessGroup
 
@@ -55,12 +55,16 @@ class Forgetting:
 class Validated:
     """What a validation found."""
 
-    loss: float  # negative log-likelihood a target token, in nats, without smoothing
+    loss: float  # mean over targets, such as the negative log-likelihood without smoothing
     metrics: Mapping[str, float | None] = field(default_factory=dict)  # None: not asked for
     seconds: float = 0.0
     predictions: Sequence[Any] | None = None  # what the metrics were computed of, row by row
     old: Forgetting | None = None  # of a fine-tuned model: the old validation set
     labels: Mapping[str, str] = field(default_factory=dict)  # the metrics' names for people
+    digits: Mapping[str, int] = field(default_factory=dict)  # and how exactly they are shown
+    solved: bool | None = None  # whether nothing is left to learn; None: that cannot be said
+    remark: str = ""  # what is said beside the figures
+    words: Words = field(default_factory=Words)
 
     @property
     def perplexity(self) -> float:
@@ -70,17 +74,21 @@ class Validated:
     def record(self) -> dict[str, Any]:
         """The figures as ``metrics.jsonl`` has them."""
         loss = self.loss if math.isfinite(self.loss) else None
-        return {"loss": loss, **self.metrics, "seconds": self.seconds}
+        solved = {} if self.solved is None else {"solved": self.solved}
+        return {"loss": loss, **self.metrics, **solved, "seconds": self.seconds}
 
     def line(self) -> str:
         """The figures in words."""
         metrics = "".join(
-            f"  {self.labels.get(key, key)} {value:.2f}"
+            f"  {self.labels.get(key, key)} {value:.{self.digits.get(key, 2)}f}"
             for key, value in self.metrics.items()
             if value is not None
         )
+        remark = f"  {self.remark}" if self.remark else ""
+        if not self.words.is_likelihood:
+            return f"loss {self.loss:.4g}{metrics}  {self.seconds:.1f} s{remark}"
         perplexity = f"perplexity {self.perplexity:,.4g}"
-        return f"loss {self.loss:.3f}  {perplexity}{metrics}  {self.seconds:.1f} s"
+        return f"loss {self.loss:.3f}  {perplexity}{metrics}  {self.seconds:.1f} s{remark}"
 
 
 @dataclass(frozen=True)
@@ -101,7 +109,7 @@ class Evaluator:
         """A model with what is needed to predict with it."""
         return Network(model, self.tokenizers, self.precision)
 
-    def evaluate(self, model: nn.Module, dataset: PairDataset) -> Validated:
+    def evaluate(self, model: nn.Module, dataset: Dataset) -> Validated:
         """Measures a model on a data set; the figures are the same for all processes."""
         begun = time.monotonic()
         with self.group.interruptible_together():
@@ -113,16 +121,19 @@ class Evaluator:
         if own is not None:
             predictions = self._of_all_processes(own)
             metrics |= self.task.measure(predictions, dataset)
-        return Validated(
+        found = Validated(
             loss / max(count, 1),
             metrics,
             time.monotonic() - begun,
             predictions,
             labels=labels_of(self.task),
+            digits={one.key: one.digits for one in self.task.metrics},
+            words=self.task.words,
         )
+        return replace(found, solved=self.task.solved(found), remark=self.task.remark(found))
 
     @torch.no_grad()
-    def loss(self, model: nn.Module, dataset: PairDataset) -> tuple[float, int]:
+    def loss(self, model: nn.Module, dataset: Dataset) -> tuple[float, int]:
         """The loss of this process's part of a data set: every ``world_size``-th batch.
 
         Returns the sum of the negative log-likelihood, in nats, and the number of targets.
@@ -150,13 +161,13 @@ class Evaluator:
                 total, count = total + nll, count + targets
         return total, count
 
-    def predictions(self, model: nn.Module, dataset: PairDataset) -> list[Any]:
+    def predictions(self, model: nn.Module, dataset: Dataset) -> list[Any]:
         """Predicts as many rows of a data set as the recipe says, with all processes."""
         with self.group.interruptible_together():
             own = self._own_predictions(model, dataset)
         return self._of_all_processes(own)
 
-    def _own_predictions(self, model: nn.Module, dataset: PairDataset) -> list[Any]:
+    def _own_predictions(self, model: nn.Module, dataset: Dataset) -> list[Any]:
         """This process's predictions: of every ``world_size``-th row."""
         count = min(len(dataset), self.recipe.training.validation.lines or len(dataset))
         rows = np.arange(self.group.rank, count, self.group.world_size)

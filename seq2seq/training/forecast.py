@@ -10,7 +10,8 @@ from typing import Any
 from seq2seq.data.dataset import PreparedData
 from seq2seq.errors import number_of
 from seq2seq.recipe import Recipe
-from seq2seq.recipe.training import Ema, HessianFree, LastK, Plateau, Sgd
+from seq2seq.recipe.training import Ema, HessianFree, LastK, Plateau, Ridge, Sgd
+from seq2seq.tasks import Words
 from seq2seq.training.defaults import updates_of
 from seq2seq.training.optim import learning_rate
 
@@ -74,8 +75,9 @@ class Forecast:
             disk=_disk(recipe, weights),
         )
 
-    def lines(self, recipe: Recipe) -> Iterator[str]:
-        """The figures in words, a few lines."""
+    def lines(self, recipe: Recipe, words: Words | None = None) -> Iterator[str]:
+        """The figures in words, a few lines; rows are called as the task's ``words`` say."""
+        words = words or Words()
         length = (
             "until it is stopped" if self.updates is None else number_of(self.updates, "update")
         )
@@ -83,28 +85,22 @@ class Forecast:
             epochs = self.updates / self.per_epoch
             figure = f"{epochs:.3g}" if epochs < 100 else f"{epochs:,.0f}"
             length += f" ({figure} {'epoch' if epochs == 1 else 'epochs'})"
-        of = "of a stream" if self.pairs is None else f"of {number_of(self.pairs, 'pair')}"
+        of = "of a stream" if self.pairs is None else f"of {number_of(self.pairs, words.row)}"
         if self.target_tokens is not None:
-            of += f" with {number_of(self.target_tokens, 'target token')}"
+            of += f" with {number_of(self.target_tokens, words.target)}"
         often = "" if self.validations is None else f"; {number_of(self.validations, 'validation')}"
         yield f"plan: {length} {of}{often}"
         if self.held_out:
             held = number_of(self.held_out, "pair")
             yield f"  validation: on {held} held out of the training text"
         yield f"  network: {self.weights:,} weights; {_network(recipe)}"
-        if isinstance(recipe.training.schedule, Plateau):
-            end = "and falls where validations are no better"
-        else:
-            end = f"and is {self.last:.2g} at the end"
-        rate = f"rises to {self.peak:.2g} over {number_of(self.warmup, 'update')} {end}"
-        if _is_hessian_free(recipe):
-            rate = "none, as the optimizer is Hessian-free"
-        batches = number_of(recipe.training.batch_tokens, "token")
-        yield f"  learning rate: {rate}; batches of {batches}"
+        yield _learning(self, recipe)
         yield f"  disk: {_megabytes(self.disk)} at most"
 
     def warnings(self, recipe: Recipe, *, fine_tuned: bool) -> Iterator[str]:
         """What stands in the way of learning, each with the key to turn."""
+        if isinstance(recipe.training.method, Ridge):
+            return
         rated = not _is_hessian_free(recipe)  # else a few updates may do
         if rated and self.updates is not None and 1 < self.warmup >= self.updates:
             yield (
@@ -122,10 +118,11 @@ class Forecast:
                 f"{few} too few for a network that begins with nothing: set {more}, or a lower "
                 "training.batch_tokens"
             )
-        if self.pairs is not None and self.pairs < FEW_PAIRS and not fine_tuned:
+        of_text = recipe.data.kind is None
+        if of_text and self.pairs is not None and self.pairs < FEW_PAIRS and not fine_tuned:
             few = number_of(self.pairs, "pair is", "pairs are")
             yield f"{few} too few to learn from: name more text as data.train"
-        if self.usual is not None and recipe.training.batch_tokens < 2 * self.usual:
+        if of_text and self.usual is not None and recipe.training.batch_tokens < 2 * self.usual:
             yield (
                 f"training.batch_tokens = {recipe.training.batch_tokens:,} leaves most pairs alone "
                 f"in a batch, as half of them have {self.usual:,} pieces or more: raise it, or "
@@ -141,6 +138,29 @@ class Forecast:
 
 def _is_hessian_free(recipe: Recipe) -> bool:
     return isinstance(recipe.training.optimizer, HessianFree)
+
+
+def _learning(plan: Forecast, recipe: Recipe) -> str:
+    """How the weights are found."""
+    method = recipe.training.method
+    batches = f"batches of {number_of(recipe.training.batch_tokens, 'token')}"
+    if recipe.data.kind is not None:
+        batches = f"batches of {number_of(recipe.training.batch_tokens, 'step')}"
+    if isinstance(method, Ridge):
+        return (
+            f"  the output layer is solved for by ridge regression, penalty {method.penalty:g}; "
+            f"{batches}"
+        )
+    if _is_hessian_free(recipe):
+        return f"  learning rate: none, as the optimizer is Hessian-free; {batches}"
+    if isinstance(recipe.training.schedule, Plateau):
+        end = "and falls where validations are no better"
+    else:
+        end = f"and is {plan.last:.2g} at the end"
+    return (
+        f"  learning rate: rises to {plan.peak:.2g} over {number_of(plan.warmup, 'update')} "
+        f"{end}; {batches}"
+    )
 
 
 def _rate(recipe: Recipe, update: int, updates: int | None) -> float:
@@ -178,7 +198,11 @@ def _megabytes(size: int) -> str:
 
 
 def _network(recipe: Recipe) -> str:
-    """The sizes, those of the decoder only where they differ from the encoder's."""
+    """The sizes; of a problem, the decoder has none."""
+    if recipe.data.kind is not None:
+        one = recipe.model.encoder
+        layers = "" if one.layers == 1 else f"{one.layers} x "
+        return f"{one.cell.kind} {layers}{one.hidden}, {one.directions}, dropout {one.dropout:g}"
     sides = []
     for name, side in (("encoder", recipe.model.encoder), ("decoder", recipe.model.decoder)):
         layers = "" if side.layers == 1 else f"{side.layers} x "

@@ -14,6 +14,7 @@ import torch
 from seq2seq.errors import number_of
 from seq2seq.nn.waits import Waits
 from seq2seq.recipe import Recipe
+from seq2seq.recipe.training import HessianFree
 
 DROPOUT, SAMPLING = 1, 2
 """What random streams are for; see ``stream_seed``."""
@@ -62,7 +63,9 @@ def enough_threads(asked: int | None, recipe: Recipe, device: torch.device) -> I
     if asked is not None:
         threads = asked
     elif device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
-        hidden = max(recipe.model.encoder.hidden, recipe.model.decoder.hidden)
+        hidden = recipe.model.encoder.hidden
+        if recipe.data.kind is None:
+            hidden = max(hidden, recipe.model.decoder.hidden)
         threads = max(1, min(before, recipe.training.batch_tokens * hidden // THREAD_WORK))
         if threads < before:
             each = number_of(threads, "thread")
@@ -111,6 +114,19 @@ def same_bits(wanted: bool) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before)
         options.fill_uninitialized_memory = fill
+
+
+def precision_of(recipe: Recipe, device: torch.device) -> torch.dtype:
+    """The precision of a recipe's training; left to us, it is float32 for a problem.
+
+    Its answers are numbers that must be right to a few hundredths, over hundreds of steps. Always
+    float32 are Hessian-free updates, whose products with the curvature cancel.
+    """
+    asked = recipe.training.precision
+    exact = isinstance(recipe.training.optimizer, HessianFree)
+    if exact or (asked == "auto" and recipe.data.kind is not None):
+        return torch.float32
+    return resolve_precision(asked, device)
 
 
 def resolve_precision(asked: str, device: torch.device) -> torch.dtype:

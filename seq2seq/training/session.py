@@ -6,11 +6,13 @@ import json
 import math
 import shlex
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from seq2seq.data import Progress
 from seq2seq.data.dataset import PreparedData
-from seq2seq.errors import ModelError
+from seq2seq.data.problems import problem_of
+from seq2seq.errors import DataError, ModelError
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.files import recipe_from_toml, recipe_to_toml
 from seq2seq.storage.atomic import remove
@@ -19,7 +21,13 @@ from seq2seq.tasks import Task, labels_of, task_for
 from seq2seq.training.batches import Batches
 from seq2seq.training.batches.prepared import PreparedBatches
 from seq2seq.training.batches.streamed import StreamedBatches
-from seq2seq.training.defaults import kept, with_length, with_sizes
+from seq2seq.training.defaults import (
+    kept,
+    with_length,
+    with_problem_length,
+    with_problem_sizes,
+    with_sizes,
+)
 from seq2seq.training.distributed import ProcessGroup
 from seq2seq.training.distributed.torch_group import check_same, process_group
 from seq2seq.training.evaluation import Evaluator
@@ -52,6 +60,7 @@ def train(
     With ``changed_data`` it goes on with what was prepared, where the corpus has changed since.
     """
     bound_primitive_cache()
+    _check_given(recipe, data, begin or Begin())
     if recipe.training.tensorboard:
         check_installed()
     with process_group() as group, same_bits(deterministic):
@@ -124,11 +133,28 @@ def _trained(
             if run is not None and not trainer.state.stopped:
                 run.note_changed_data(changed, trainer.state.update)
             trainer.train(stop)
-    return TrainingResult.of(path, trainer.state, labels_of(updater.task), stop.by)
+    result = TrainingResult.of(path, trainer.state, labels_of(updater.task), stop.by)
+    digits = {one.key: one.digits for one in updater.task.metrics}
+    return replace(result, digits=digits, problem=recipe.data.problem or "")
+
+
+def _check_given(recipe: Recipe, data: Path | None, begin: Begin) -> None:
+    """Refuses what is of no use where the recipe is for a problem."""
+    given = {"--data": data, "--init-from": begin.folder, "--old-val": begin.old_val}
+    named = [name for name, value in given.items() if value is not None]
+    if recipe.data.kind is not None and named:
+        raise DataError(
+            f"{' and '.join(named)}: for pairs of texts, and data.kind = 'problem' draws sequences "
+            f"of the problem {recipe.data.problem!r}: leave it out"
+        )
 
 
 def completed(recipe: Recipe, prepared: PreparedData, *, fine_tuned: bool) -> Recipe:
     """The recipe with what it leaves out, chosen by the amount of data."""
+    if recipe.data.kind is not None:
+        recipe = with_problem_sizes(recipe, problem_of(recipe.data).steps)
+        batches = PreparedBatches(prepared, recipe, task_for(recipe).collate)
+        return with_problem_length(recipe, batches.per_epoch())
     streamed = prepared.stored is None
     pairs = math.inf if streamed else len(prepared.train)
     recipe = with_sizes(recipe, pairs, fine_tuned=fine_tuned)

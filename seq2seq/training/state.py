@@ -84,7 +84,10 @@ class Plan:
         """Why training is over; empty if it is not."""
         if self.progress(state) >= 1.0:
             return "the recipe's end"
-        patience = self.options.early_stopping.patience
+        stopping = self.options.early_stopping
+        if stopping.solved and state.history and state.history[-1].get("solved"):
+            return "the problem is solved"
+        patience = stopping.patience
         if patience is not None and state.stale >= patience:
             return f"{patience} validations without a better one"
         return ""
@@ -155,6 +158,8 @@ class TrainingResult:
     start: dict[str, Any] | None = None  # the record of the weights that fine-tuning began with
     labels: Mapping[str, str] = field(default_factory=dict)  # the task's metrics in ``best``
     signal: str = ""  # "SIGINT" or "SIGTERM" where that ended it
+    digits: Mapping[str, int] = field(default_factory=dict)  # how exactly metrics are shown
+    problem: str = ""  # what it was trained for, where that is not translation
 
     @classmethod
     def of(

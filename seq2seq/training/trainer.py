@@ -86,7 +86,8 @@ class Trainer:
                 self.run.plot(if_missing=True)  # the last session was killed right before
                 self.run.log.page_if_missing()
             return
-        self._figures = Figures(self.plan, self.state, self.batches.unit)
+        words = self.evaluator.task.words
+        self._figures = Figures(self.plan, self.state, self.batches.unit, words)
         try:
             self._train(stop)
         except Interrupted:
@@ -139,7 +140,7 @@ class Trainer:
         weights = sum(one.numel() for one in self.updater.model.parameters())
         per_epoch = self.batches.per_epoch()
         forecast = Forecast.of(self.recipe, self.prepared, per_epoch, weights)
-        for line in forecast.lines(self.recipe):
+        for line in forecast.lines(self.recipe, self.evaluator.task.words):
             self.monitor.say(line)
         ours = forecast.warnings(self.recipe, fine_tuned=self.tuning is not None)
         for problem in chain(self.prepared.report.warnings(), ours):

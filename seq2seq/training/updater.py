@@ -30,7 +30,7 @@ from seq2seq.data.preparing.statistics import peak_memory
 from seq2seq.errors import ModelError, is_out_of_memory
 from seq2seq.models.weights import load_tensors, tensors_of
 from seq2seq.recipe import Recipe
-from seq2seq.recipe.training import Ema, HessianFree
+from seq2seq.recipe.training import Ema
 from seq2seq.tasks import PaddedBatch, task_for
 from seq2seq.text.tokenizer import Tokenizers
 from seq2seq.training.curvature import linearized
@@ -39,7 +39,7 @@ from seq2seq.training.monitoring.metrics import Movement, gpu_memory
 from seq2seq.training.optim import LossAndGradient, NotFiniteError, UpdateRule, build_rule
 from seq2seq.training.precision import (
     DROPOUT,
-    resolve_precision,
+    precision_of,
     stream_seed,
     twice_differentiable_recurrences,
 )
@@ -66,9 +66,7 @@ class Updater:
         self.options, self.seed = recipe.training, recipe.seed
         self.group = group or ProcessGroup()
         self.device = self.group.device
-        exact = isinstance(self.options.optimizer, HessianFree)
-        asked = "float32" if exact else self.options.precision
-        self.precision = resolve_precision(asked, self.device)
+        self.precision = precision_of(recipe, self.device)
         torch.manual_seed(recipe.seed)
         self.task = task_for(recipe)
         self.model = self.task.build_model(tokenizers).to(self.device)

@@ -99,6 +99,14 @@ def is_prepared(recipe: Recipe, output: Path) -> bool:
 
 def _sources(recipe: Recipe) -> dict[str, tuple[NamedSource, ...]]:
     sources = {split: named for split in SPLITS if (named := sources_of(recipe.data, split))}
+    if recipe.data.kind is not None:
+        raise RecipeError(
+            recipe.name,
+            [
+                f"data.problem = {recipe.data.problem!r} draws its sequences while it trains: "
+                "there is nothing to prepare; 'seq2seq train' needs no --data"
+            ],
+        )
     if missing := recipe.data.missing():
         raise RecipeError(recipe.name, missing)
     for one in chain.from_iterable(sources.values()):

@@ -87,7 +87,8 @@ class Batches(ABC):
         options = recipe.training
         self._recipe, self._collate, self._share = recipe, collate, share or Share()
         self._tokenizers, self._accumulate = prepared.tokenizers, options.accumulate
-        self._bounds = Bounds(options.batch_tokens, options.batch_pairs, options.max_pieces)
+        pieces = None if recipe.data.kind is not None else options.max_pieces
+        self._bounds = Bounds(options.batch_tokens, options.batch_pairs, pieces)
 
     @abstractmethod
     def __len__(self) -> int:

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from seq2seq.data import can_redraw
 from seq2seq.errors import print_line, printable
+from seq2seq.tasks import Words
 from seq2seq.training.evaluation import Validated
 
 _OTHERS = 0.5
@@ -24,7 +25,7 @@ class Step:
     update: int
     epoch: float  # done, with the fraction of the present one
     progress: float  # share of the whole training that is done, 0 to 1
-    loss: float  # negative log-likelihood a target token, in nats
+    loss: float  # mean over targets, such as the negative log-likelihood in nats
     tokens_per_second: float  # target tokens, since the last shown update
     learning_rate: float
     gradient_norm: float  # before clipping
@@ -37,6 +38,7 @@ class Step:
     update_ratio: dict[str, float] = field(default_factory=dict)  # see ``metrics.Movement``
     load: float = 0.0  # threads that wanted one of the machine's processors in the last minute
     unit: str = "epoch"  # what ``epoch`` counts; of a stream, whose end nobody knows, "buffer"
+    words: Words = field(default_factory=Words)
 
     @property
     def perplexity(self) -> float:
@@ -45,9 +47,9 @@ class Step:
 
     def record(self) -> dict[str, Any]:
         """The figures as ``metrics.jsonl`` has them."""
-        figures = {"kind": "train", **asdict(self), "perplexity": self.perplexity}
-        del figures["unit"]
-        return figures
+        figures = {"kind": "train", **asdict(self)}
+        del figures["unit"], figures["words"]
+        return {**figures, **({"perplexity": self.perplexity} if self.words.is_likelihood else {})}
 
     def line(self, width: int | None = None) -> str:
         """The figures in words, the important ones first; as many as fit into a width."""
@@ -57,8 +59,8 @@ class Step:
             f"update {self.update}",
             left,
             f"{self.unit} {self.epoch:.2f}",
-            f"loss {self.loss:.3f}",
-            f"{self.tokens_per_second:,.0f} tokens/s",
+            f"loss {self.loss:.3f}" if self.words.is_likelihood else f"loss {self.loss:.4g}",
+            f"{self.tokens_per_second:,.0f} {self.words.target.rpartition(' ')[2]}s/s",
             f"load {self.load:.1f} on {cores} cores" if self.load > cores + _OTHERS else "",
             f"gradient {self.gradient_norm:.2g}",
             f"rate {self.learning_rate:.2e}",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.processors import load_average
-from seq2seq.tasks import PaddedBatch
+from seq2seq.tasks import PaddedBatch, Words
 from seq2seq.training.monitoring import Step
 
 if TYPE_CHECKING:
@@ -58,8 +58,11 @@ class Interval:
 class Figures:
     """The figures of a session's updates, and the time that training takes, which it counts."""
 
-    def __init__(self, plan: Plan, state: TrainingState, unit: str) -> None:
+    def __init__(
+        self, plan: Plan, state: TrainingState, unit: str, words: Words | None = None
+    ) -> None:
         self._plan, self._state, self._unit = plan, state, unit
+        self._words = words or Words()
         self._at_start = (plan.progress(state), state.seconds)
         self._clock = time.monotonic()
         self.begin_interval()
@@ -100,6 +103,7 @@ class Figures:
             update_ratio=update.movement,
             load=self._load,
             unit=self._unit,
+            words=self._words,
         )
 
 

@@ -1,0 +1,116 @@
+"""The model of a problem: a recurrent network that reads numbers, and a linear output layer.
+
+Shapes: B sequences, T steps, E inputs, H hidden, C steps that count, M = B x C, F features, K
+outputs.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seq2seq.data.problems.batch import ProblemBatch
+from seq2seq.nn.cells import Cell, State, errors_naming
+from seq2seq.nn.initialization import initialize_linear
+from seq2seq.nn.recurrence import RecurrentStack
+from seq2seq.recipe import model as recipe
+
+
+class ProblemModel(nn.Module):
+    """The recipe's encoder over E inputs, and K outputs of each step's state.
+
+    Args:
+        options: The recipe's tables on the network; only the encoder's is used.
+        inputs: E.
+        outputs: K.
+        reads_inputs: Whether the output layer reads a step's input beside the state.
+        window: Gradients go back to the beginning of the window of so many steps that a step is in
+            (truncated backpropagation through time, Williams and Peng 1990). None: all the way.
+    """
+
+    def __init__(
+        self,
+        options: recipe.Model,
+        inputs: int,
+        outputs: int,
+        *,
+        reads_inputs: bool = False,
+        window: int | None = None,
+    ) -> None:
+        super().__init__()
+        encoder = options.encoder
+        self.both = encoder.directions == "both"
+        self.reads_inputs, self.window = reads_inputs, window
+        self.encoder = RecurrentStack(
+            encoder.cell,
+            inputs,
+            encoder.hidden,
+            layers=encoder.layers,
+            dropout=encoder.dropout,
+            bidirectional=self.both,
+            residual=encoder.residual,
+        )
+        self.output = nn.Linear(encoder.hidden + (inputs if reads_inputs else 0), outputs)
+        for module in self.encoder.modules():
+            if isinstance(module, Cell):
+                with torch.no_grad(), errors_naming(type(module)):
+                    module.reset_parameters(options.recurrent_init)
+        initialize_linear(self.output)
+
+    def forward(self, batch: ProblemBatch) -> Tensor:
+        """Outputs (M, K) at the steps that count."""
+        outputs: Tensor = self.output(self.features(batch))
+        return outputs
+
+    def features(self, batch: ProblemBatch) -> Tensor:
+        """What the output layer reads (M, F) at the steps that count."""
+        begin = batch.width - batch.targets_BC.shape[1]
+        found = self._states(batch.inputs_BTE)[:, begin:]
+        if self.reads_inputs:
+            found = torch.cat([found, batch.inputs_BTE[:, begin:]], dim=-1)
+        return found.flatten(0, 1)
+
+    def _states(self, inputs_BTE: Tensor) -> Tensor:
+        """The top layer's states (B, T, H)."""
+        if self.window is None:
+            rows, steps, _ = inputs_BTE.shape
+            lengths_B = inputs_BTE.new_full((rows,), steps, dtype=torch.long) if self.both else None
+            states_BTH: Tensor = self.encoder(inputs_BTE, lengths_B)[0]
+            return states_BTH
+        found: list[Tensor] = []
+        before: tuple[State, ...] | None = None
+        for window_BTE in torch.split(inputs_BTE, self.window, dim=1):
+            states_BTH, after = self.encoder(window_BTE, None, before)
+            found.append(states_BTH)
+            before = tuple(tuple(part.detach() for part in layer) for layer in after)
+        return torch.cat(found, dim=1)
+
+
+class ProblemLosses(nn.Module):
+    """A problem's model and its loss as one module: from sequences to both sums.
+
+    The loss is the mean over outputs of the squared error, or the cross-entropy of a class.
+    """
+
+    def __init__(self, model: ProblemModel, *, numbers: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.numbers = numbers
+
+    def forward(self, batch: ProblemBatch) -> tuple[Tensor, Tensor]:
+        """The sums over a batch's targets: to be minimized, and to be shown."""
+        return self.sums(self.outputs(batch), batch)
+
+    def outputs(self, batch: ProblemBatch) -> Tensor:
+        """The outputs (M, K): numbers, or logits."""
+        outputs: Tensor = self.model(batch)
+        return outputs
+
+    def sums(self, outputs: Tensor, batch: ProblemBatch) -> tuple[Tensor, Tensor]:
+        """The two sums from the outputs (M, K); they are equal."""
+        if self.numbers:
+            loss = (outputs - batch.labels()).square().mean(-1).sum()
+        else:
+            loss = functional.cross_entropy(outputs, batch.labels(), reduction="sum")
+        return loss, loss.detach()
