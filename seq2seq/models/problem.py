@@ -114,3 +114,14 @@ class ProblemLosses(nn.Module):
         else:
             loss = functional.cross_entropy(outputs, batch.labels(), reduction="sum")
         return loss, loss.detach()
+
+    def products(self, batch: ProblemBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """What decides a linear regression of numbers, in float64; and the loss's sum.
+
+        The sums of products of what the output layer reads, with a 1 after it, with itself
+        (F + 1, F + 1) and with the targets (F + 1, K).
+        """
+        read_MF = self.model.features(batch)
+        loss, _ = self.sums(self.model.output(read_MF), batch)
+        read_MF, labels_MK = functional.pad(read_MF.double(), (0, 1), value=1.0), batch.labels()
+        return read_MF.t() @ read_MF, read_MF.t() @ labels_MK.double(), loss.double()

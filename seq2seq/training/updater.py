@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -270,6 +271,34 @@ class BatchObjective:
             return total
 
         return product
+
+    def products(self) -> tuple[Tensor, Tensor]:
+        """See ``Objective``."""
+        loss_module: Any = self._updater.own_loss
+        found: dict[int, tuple[Tensor, Tensor]] = {}  # by batch: those begun again count once
+
+        @torch.no_grad()
+        def products_of(batch: PaddedBatch) -> Tensor:
+            with self._autocast():
+                gram, cross, loss = loss_module.products(batch.to(self._device))
+            found[id(batch)] = gram, cross
+            return torch.stack([loss, loss])
+
+        loss, nll = self._sums(products_of)
+        sums = self._group.all_gather([loss, nll]).sum(0).tolist()
+        evaluated = LossAndGradient(
+            loss=sums[0] / self._tokens,
+            nll=sums[1],
+            tokens=self._tokens,
+            norm=0.0,
+            memory=peak_memory(children=False),
+        )
+        if not evaluated.finite:
+            raise NotFiniteError(evaluated)
+        self.first = self.first or evaluated
+        gram, cross = (torch.stack(parts).sum(0) for parts in zip(*found.values(), strict=True))
+        self._group.add_up([gram, cross])
+        return gram, cross
 
     @contextmanager
     def trial(self) -> Iterator[None]:

@@ -29,7 +29,16 @@ from seq2seq.data.dataset import PairDataset, PreparedData, Ragged
 from seq2seq.data.preparing.prepare import prepare
 from seq2seq.ids import EOS, PAD
 from seq2seq.recipe import Recipe
-from seq2seq.tasks import Metric, Network, ReportSection, Task, TaskReport, Validation, task_for
+from seq2seq.tasks import (
+    Metric,
+    Network,
+    ReportSection,
+    Task,
+    TaskReport,
+    Validation,
+    Words,
+    task_for,
+)
 from seq2seq.tasks import translation as first_task
 from seq2seq.text.tokenizer import Tokenizers
 from seq2seq.training.monitoring import Step
@@ -118,6 +127,7 @@ class Examples(BaseModel):
 
 class Classification:
     metrics: ClassVar[Sequence[Metric]] = (Metric("accuracy", "accuracy", "Right answers"),)
+    words = Words(row="row")
     examples_shape: ClassVar[type[BaseModel]] = Examples
     predicts = True
     leaves_weights_unused = False
@@ -158,6 +168,12 @@ class Classification:
         accuracy = found.metrics["accuracy"]
         assert accuracy is not None
         return accuracy
+
+    def solved(self, found: Validation) -> bool | None:
+        return None
+
+    def remark(self, found: Validation) -> str:
+        return ""
 
     def graphs(self, weights: Mapping[str, Tensor]) -> dict[str, bytes]:
         return {}

@@ -38,7 +38,7 @@ class Step:
     update_ratio: dict[str, float] = field(default_factory=dict)  # see ``metrics.Movement``
     load: float = 0.0  # threads that wanted one of the machine's processors in the last minute
     unit: str = "epoch"  # what ``epoch`` counts; of a stream, whose end nobody knows, "buffer"
-    words: Words = field(default_factory=Words)
+    words: Words = field(default_factory=Words, repr=False)
 
     @property
     def perplexity(self) -> float:

@@ -22,10 +22,12 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from seq2seq.recipe import training as options
 from seq2seq.recipe.training import Constant, Cosine, InverseSqrt, Plateau, Training
 from seq2seq.training.optim.first_order import Adam, Sgd
 from seq2seq.training.optim.hessian_free import HessianFree
 from seq2seq.training.optim.objective import LossAndGradient, NotFiniteError, Objective
+from seq2seq.training.optim.ridge import Ridge
 
 __all__ = [
     "RULES",
@@ -69,6 +71,8 @@ RULES: dict[str, Callable[[nn.Module, Any], UpdateRule]] = {
 
 def build_rule(recipe: Training, model: nn.Module) -> UpdateRule:
     """The recipe's update rule for a model."""
+    if isinstance(recipe.method, options.Ridge):
+        return Ridge(model, recipe.method)
     return RULES[recipe.optimizer.kind](model, recipe.optimizer)
 
 

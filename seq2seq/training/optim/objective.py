@@ -78,5 +78,13 @@ class Objective(Protocol):
         them until it is dropped, and can be used until the weights are changed.
         """
 
+    def products(self) -> tuple[Tensor, Tensor]:
+        """The sums of products that decide a linear regression of targets that are numbers.
+
+        Those of what the output layer reads, with a 1 after it for its bias, with itself
+        (F + 1, F + 1) and with the targets (F + 1, K), in float64. The loss found is the present
+        weights'. Raises ``NotFiniteError`` if that is not finite.
+        """
+
     def trial(self) -> AbstractContextManager[None]:
         """A context in which weights may be changed; they are put back bit for bit at its end."""
