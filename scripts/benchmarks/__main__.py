@@ -93,6 +93,13 @@ def parser() -> argparse.ArgumentParser:
             "--test test.en test.de --seconds 600",
         )
     )
+    four = verbs.add_parser(
+        "problems",
+        help="which way to learn solves which standard problem of which length",
+        epilog="Example: scripts/bench problems --problems adding,copy --lengths 50,100 --way lstm "
+        "model.encoder.cell=lstm --way chrono 'model.encoder.cell={kind=\"lstm\",chrono={T}}'",
+    )
+    _problems(four)
     return whole
 
 
@@ -116,6 +123,25 @@ def _cells(three: argparse.ArgumentParser) -> None:
     three.add_argument(
         "--epochs", type=positive, help="train each for so many epochs, and tell BLEU on val"
     )
+
+
+def _problems(four: argparse.ArgumentParser) -> None:
+    four.add_argument(
+        "--problems", default="adding", help="recipes, comma-separated (default: %(default)s)"
+    )
+    four.add_argument(
+        "--way",
+        nargs="+",
+        action="append",
+        metavar=("NAME", "KEY=VALUE"),
+        help="a name and settings of the recipe, {T} being the length; again for each way "
+        "(default: the cells rnn, gru and lstm)",
+    )
+    four.add_argument(
+        "--lengths", type=sizes, default=(50, 100, 200, 400), help="T (default: 50,100,200,400)"
+    )
+    four.add_argument("--seeds", type=positive, default=3, help="of each (default: 3)")
+    _shared(four, threads=1)
 
 
 def _on_request(two: argparse.ArgumentParser) -> None:
@@ -162,10 +188,16 @@ def _common(one: argparse.ArgumentParser, *, peers: bool = True) -> None:
             metavar="FOLDER",
             help="measure the peers too, set up in FOLDER (default: runs/bench/peers)",
         )
+    _shared(one, threads=2)
+
+
+def _shared(one: argparse.ArgumentParser, threads: int) -> None:
     one.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="set in our recipe"
     )
-    one.add_argument("--threads", type=positive, default=2, help="of each tool (default: 2)")
+    one.add_argument(
+        "--threads", type=positive, default=threads, help="of each tool (default: %(default)s)"
+    )
     one.add_argument(
         "--work",
         type=Path,
@@ -395,7 +427,39 @@ def run_cells(options: argparse.Namespace) -> str:
     return found
 
 
-VERBS = {"translate": run_translate, "train": run_train, "cells": run_cells}
+def run_problems(options: argparse.Namespace) -> str:
+    """``scripts/bench problems``.
+
+    Args:
+        options: Of the command line.
+
+    Returns:
+        The report.
+    """
+    from benchmarks import problems
+
+    plan = problems.Plan(
+        tuple(options.problems.split(",")),
+        options.way or problems.WAYS,
+        options.lengths,
+        options.seeds,
+        tuple(options.set),
+        options.work / "problems",
+        options.threads,
+    )
+    facts = machine(options.threads)
+    rows = problems.measure(plan)
+    found = problems.report(rows, facts)
+    _write(options, found, {"machine": facts, "rows": rows})
+    return found
+
+
+VERBS = {
+    "translate": run_translate,
+    "train": run_train,
+    "cells": run_cells,
+    "problems": run_problems,
+}
 
 
 def _write(options: argparse.Namespace, found: str, figures: object) -> None:

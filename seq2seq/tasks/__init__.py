@@ -87,7 +87,7 @@ class Words:
     row: str = "pair"
     target: str = "target token"
     loss: str = "nats a target token"
-    is_likelihood: bool = True  # whether the loss is one, so that there is a perplexity
+    perplexity: bool = True  # whether that is shown beside the loss
 
 
 @dataclass(frozen=True)

@@ -56,9 +56,8 @@ class ProblemTask:
 
     @property
     def words(self) -> Words:
-        if self.problem.numbers:
-            return Words("sequence", "target", "squared error a target", is_likelihood=False)
-        return Words("sequence", "target", "nats a target")
+        loss = "squared error" if self.problem.numbers else "nats"
+        return Words("sequence", "target", f"{loss} a target", perplexity=False)
 
     # -- data and model ---------------------------------------------------------------------
 

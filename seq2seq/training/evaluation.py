@@ -85,7 +85,7 @@ class Validated:
             if value is not None
         )
         remark = f"  {self.remark}" if self.remark else ""
-        if not self.words.is_likelihood:
+        if not self.words.perplexity:
             return f"loss {self.loss:.4g}{metrics}  {self.seconds:.1f} s{remark}"
         perplexity = f"perplexity {self.perplexity:,.4g}"
         return f"loss {self.loss:.3f}  {perplexity}{metrics}  {self.seconds:.1f} s{remark}"

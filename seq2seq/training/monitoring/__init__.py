@@ -49,7 +49,7 @@ class Step:
         """The figures as ``metrics.jsonl`` has them."""
         figures = {"kind": "train", **asdict(self)}
         del figures["unit"], figures["words"]
-        return {**figures, **({"perplexity": self.perplexity} if self.words.is_likelihood else {})}
+        return {**figures, **({"perplexity": self.perplexity} if self.words.perplexity else {})}
 
     def line(self, width: int | None = None) -> str:
         """The figures in words, the important ones first; as many as fit into a width."""
@@ -59,7 +59,7 @@ class Step:
             f"update {self.update}",
             left,
             f"{self.unit} {self.epoch:.2f}",
-            f"loss {self.loss:.3f}" if self.words.is_likelihood else f"loss {self.loss:.4g}",
+            f"loss {self.loss:.3f}" if self.words.perplexity else f"loss {self.loss:.4g}",
             f"{self.tokens_per_second:,.0f} {self.words.target.rpartition(' ')[2]}s/s",
             f"load {self.load:.1f} on {cores} cores" if self.load > cores + _OTHERS else "",
             f"gradient {self.gradient_norm:.2g}",
