@@ -28,6 +28,7 @@ LEVELS = (
     ("models",),
     ("inference",),
     ("tasks",),
+    ("inspection",),
     ("training",),
     ("report",),
     ("api",),
