@@ -53,7 +53,7 @@ def prepare(
     read = _as_recipe(recipe, output)
     folder = Path("data", read.name) if output is None else Path(output)
     check_names(folder, init_from)
-    with _training_packages("preparing a corpus"):
+    with training_packages("preparing a corpus"):
         from seq2seq.data.preparing.prepare import prepare as run
 
         if init_from is not None:
@@ -105,7 +105,7 @@ def train(
     read = _as_recipe(recipe, run)
     folder = Path("runs", read.name) if run is None else Path(run)
     check_names(folder.absolute(), data, init_from, *(old_val or ()))
-    with _training_packages("training"):
+    with training_packages("training"):
         from seq2seq.report import LivePage
         from seq2seq.training.finetuning import Begin
         from seq2seq.training.session import train as loop
@@ -145,7 +145,7 @@ def write_report(
     Raises:
         Seq2SeqError: If there is no run, a file of it is damaged, or the data is not its own.
     """
-    with _training_packages("a report"):
+    with training_packages("a report"):
         import_module("seq2seq.report.page")  # what draws the page is missed here, not later
         from seq2seq.report import write_report as write
     return write(run, output, data=None if data is None else Path(data))
@@ -163,7 +163,7 @@ def _as_recipe(
 
 
 @contextmanager
-def _training_packages(what: str) -> Iterator[None]:
+def training_packages(what: str) -> Iterator[None]:
     """Says which extra is missing, where a package of the training extra is not installed."""
     try:
         with _signals_later():

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from seq2seq.cli import console, files
-from seq2seq.cli.options import Model, add_verb, argument, excludes, option, verb_style
+from seq2seq.cli.options import (
+    Model,
+    OptionGroup,
+    Settings,
+    Threads,
+    add_verb,
+    argument,
+    excludes,
+    flag,
+    option,
+    verb_style,
+)
 from seq2seq.cli.search_options import Running
-from seq2seq.errors import Seq2SeqError
+from seq2seq.cli.translate import check_output
+from seq2seq.errors import Seq2SeqError, number_of
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from seq2seq.inference.results import ScoredTranslation
     from seq2seq.inference.translator import Translator
+    from seq2seq.inspection.opening import Opened, Pair
+    from seq2seq.inspection.tables import Table
+    from seq2seq.tasks import PaddedBatch
 
 app = typer.Typer(
     help="Look into a model at work.",
@@ -29,6 +48,59 @@ ATTENTION_EXAMPLE = console.example(
     "seq2seq inspect attention runs/quickstart input.en -o pictures",
     "seq2seq inspect attention runs/quickstart test.en test.de -o pictures --lines 20",
 )
+GRADIENTS_EXAMPLE = console.example(
+    "seq2seq inspect gradients runs/quickstart input.en -o gradients.png",
+    "seq2seq inspect gradients quickstart --vary model.recurrent_init=identity --length 30 --json",
+)
+GATES_EXAMPLE = console.example("seq2seq inspect gates runs/quickstart input.en -o gates.svg")
+STATES_EXAMPLE = console.example("seq2seq inspect states runs/quickstart input.en -o states.html")
+LENGTH, LINES = 50, 32
+PAIRS = 29_000
+"""What a recipe leaves to the number of pairs is as for so many, those of Multi30k."""
+
+Source = Annotated[str, argument("INPUT", "Text to read; -: standard input.")]
+Target = Annotated[
+    str | None,
+    argument("TARGET", "Its translation.", show_default="what the model itself translates"),
+]
+Line = Annotated[int, option("N", "Look at line N.", "--line", min=1)]
+
+
+@dataclass(frozen=True)
+class Shown(OptionGroup):
+    """How it is shown."""
+
+    output: Annotated[
+        Path | None,
+        option("FILE", "Draw it: a .png, .svg or .html, which fetches nothing.", "-o", "--output"),
+    ] = None
+    json_: Annotated[bool, flag("--json", "Print JSON instead of a table.")] = False
+    threads: Threads = None
+
+    def check(self, models: Sequence[str], *inputs: str | None) -> None:
+        """Raises a ``Seq2SeqError`` if the picture cannot be, before anything is measured."""
+        import torch
+
+        from seq2seq.inspection.pictures import check_name
+
+        if self.output is not None:
+            check_name(self.output)
+            check_output(str(self.output), models, *(one for one in inputs if one is not None))
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+
+    def show(self, values: Any, table: Table, figure: Figure | None, title: str) -> None:
+        """Draws the picture if it is wanted, and prints the rest."""
+        from seq2seq.inspection.pictures import write_picture
+        from seq2seq.inspection.tables import as_lines
+
+        if self.output is not None and figure is not None:
+            write_picture(self.output, figure, title, table)
+        if self.json_:
+            console.show(json.dumps(values, indent=1, ensure_ascii=False))
+        else:
+            for line in as_lines(table):
+                console.show(line)
 
 
 def attention(
@@ -103,4 +175,198 @@ def _make(folder: Path) -> None:
         raise Seq2SeqError(f"{folder}: cannot be created: {error.strerror}") from None
 
 
+# ---------------------------------------------------------------------------------------------
+# Gradients
+
+
+def gradients(
+    model: Annotated[
+        str, argument("MODEL", "The folder of a run; or a recipe, whose untrained model is seen.")
+    ],
+    shown: Shown,
+    source: Annotated[
+        str | None,
+        argument("INPUT", "Text to read; -: standard input.", show_default="random tokens"),
+    ] = None,
+    target: Target = None,
+    others: Annotated[
+        list[str] | None,
+        option("MODEL", "Another run or recipe beside it; can be repeated.", "--with"),
+    ] = None,
+    assignments: Settings = None,
+    variants: Annotated[
+        list[str] | None,
+        option(
+            "KEY=VALUE",
+            "MODEL, a recipe, once more with this value beside it, or with several that stand in "
+            "quotes with spaces between; can be repeated.",
+            "--vary",
+        ),
+    ] = None,
+    length: Annotated[
+        int | None,
+        option("T", f"Random lines of T tokens a side.  [default: {LENGTH}]", min=2, max=100_000),
+    ] = None,
+    count: Annotated[int, option("N", "Read the first N lines.", "--lines", min=1)] = LINES,
+) -> None:
+    """Show how the gradient of the loss fares on its way back through time.
+
+    For each step, the norm of the loss's gradient by the state of each cell, encoder and decoder,
+    and the factor by which a step back multiplies it: below 1 it vanishes, above 1 it explodes. The
+    loss is that of teacher forcing. Lines are aligned at their ends.
+    """
+    from seq2seq.api import training_packages
+
+    excludes(source, "INPUT", length, "--length")
+    with training_packages("looking into a model"):
+        from seq2seq.inspection.gradients import state_gradients
+        from seq2seq.inspection.pictures import gradients_figure
+        from seq2seq.inspection.tables import gradients_table
+
+        shown.check([model, *(others or ())], source, target)
+        texts = None if source is None else _texts(source, target, count)
+        found = []
+        for one in _models(model, others or (), assignments or (), variants or ()):
+            batch = _batch(one, texts, length, count)
+            measured = state_gradients(one.task.loss(one.model), one.model, batch)
+            if not measured:
+                raise Seq2SeqError(f"{one.name}: this model has no recurrent layers to look at")
+            found.append((one.name, measured))
+        values = [{"model": name, "cells": [one.record() for one in seen]} for name, seen in found]
+        figure = None if shown.output is None else gradients_figure(found)
+        shown.show({"models": values}, gradients_table(found), figure, "Gradients through time")
+
+
+def _models(
+    model: str, others: Sequence[str], assignments: Sequence[str], variants: Sequence[str]
+) -> Iterator[Opened]:
+    """MODEL and those beside it, one after the other."""
+    if Path(model).is_dir() and (assignments or variants):
+        raise Seq2SeqError(
+            f"--set and --vary change a recipe, and {model} is a folder: leave them out"
+        )
+    yield _opened(model, model, assignments)
+    for variant in variants:
+        values = re.split(r"\s+(?=\w+(?:\.\w+)+\s*=)", variant.strip())
+        yield _opened(model, f"{model} {variant.strip()}", [*assignments, *values])
+    for other in others:
+        yield _opened(other, other, () if Path(other).is_dir() else assignments)
+
+
+def _opened(model: str, name: str, assignments: Sequence[str]) -> Opened:
+    from seq2seq.inspection.opening import open_recipe, open_run
+    from seq2seq.recipe.files import load_recipe
+    from seq2seq.recipe.packaged import packaged_recipes
+    from seq2seq.training.defaults import with_sizes
+
+    if Path(model).is_dir():
+        return open_run(model)
+    if model not in packaged_recipes() and not model.endswith(".toml"):
+        raise Seq2SeqError(
+            f"{model}: no such model: give the folder of a run, the name of a packaged recipe "
+            f"({', '.join(packaged_recipes())}) or a recipe's file, which ends in .toml"
+        )
+    return open_recipe(name, with_sizes(load_recipe(model, assignments), PAIRS))
+
+
+def _batch(
+    opened: Opened, texts: tuple[list[str], list[str] | None] | None, length: int | None, count: int
+) -> PaddedBatch:
+    """What a model reads: the given text, or random lines."""
+    from seq2seq.inspection.opening import batch_of, random_batch, read_pairs
+
+    if texts is None:
+        if length is not None and not opened.translates:
+            raise Seq2SeqError(
+                f"{opened.name}: a problem's rows are as long as its recipe says: --set data.length"
+            )
+        return random_batch(opened, length or LENGTH, count)
+    pairs = [pair for pair in read_pairs(opened, *texts) if pair.source]
+    if not pairs:
+        raise Seq2SeqError(f"the text has no line in which {opened.name} can read anything")
+    return batch_of(opened, pairs)
+
+
+def _texts(source: str, target: str | None, count: int) -> tuple[list[str], list[str] | None]:
+    """The first lines of the text, and their translations where they are given."""
+    if target is None:
+        return list(islice(files.read_lines(source), count)), None
+    files.check_standard_input(source, target)
+    pairs = list(islice(files.read_pairs(source, target), count))
+    return [one for one, _ in pairs], [other for _, other in pairs]
+
+
+# ---------------------------------------------------------------------------------------------
+# Gates and connectivity
+
+
+def gates(
+    model: Model, source: Source, shown: Shown, target: Target = None, line: Line = 1
+) -> None:
+    """Show what a model's gates let through at each piece of a line.
+
+    For each cell, encoder and decoder: how far each gate is open, from 0 to 1, on average over the
+    units, and the size of its memory. The picture has each unit, too.
+    """
+    from seq2seq.api import training_packages
+
+    with training_packages("looking into a model"):
+        from seq2seq.inspection.gates import gates_of
+        from seq2seq.inspection.pictures import gates_figure
+        from seq2seq.inspection.tables import gates_table
+
+        shown.check([model], source, target)
+        opened, pair = _line(model, source, target, line)
+        cells = gates_of(opened, pair)
+        figure = None if shown.output is None else gates_figure(cells)
+        values = {"model": model, "line": line, "cells": [one.record() for one in cells]}
+        shown.show(values, gates_table(cells), figure, f"Gates of {model}, line {line}")
+
+
+def states(
+    model: Model, source: Source, shown: Shown, target: Target = None, line: Line = 1
+) -> None:
+    """Show how much each output of a model depends on each piece that it read.
+
+    The number is the norm of the derivative of an output by an input: of the encoder's outputs by
+    the source, and of the decoder's by the source and by the translation so far.
+    """
+    from seq2seq.api import training_packages
+
+    with training_packages("looking into a model"):
+        from seq2seq.inspection.connectivity import connectivity_of
+        from seq2seq.inspection.pictures import connectivity_figure
+        from seq2seq.inspection.tables import connectivity_table
+
+        shown.check([model], source, target)
+        blocks = connectivity_of(*_line(model, source, target, line))
+        figure = None if shown.output is None else connectivity_figure(blocks)
+        values = {"model": model, "line": line, "blocks": [one.record() for one in blocks]}
+        title = f"Connectivity of {model}, line {line}"
+        shown.show(values, connectivity_table(blocks), figure, title)
+
+
+def _line(model: str, source: str, target: str | None, line: int) -> tuple[Opened, Pair]:
+    """A model, and a line of the text as it reads it."""
+    from seq2seq.inspection.opening import open_run, read_pairs
+    from seq2seq.storage.lines import name_of
+
+    opened = open_run(model)
+    sources, targets = _texts(source, target, line)
+    if len(sources) < line:
+        raise Seq2SeqError(
+            f"{name_of(source)} has {number_of(len(sources), 'line')}: there is no line {line} "
+            "(--line)"
+        )
+    (pair,) = read_pairs(opened, sources[-1:], None if targets is None else targets[-1:])
+    if not pair.source:
+        raise Seq2SeqError(
+            f"{name_of(source)}, line {line}: nothing to read in it: --line N takes another one"
+        )
+    return opened, pair
+
+
 add_verb(app, "attention", attention, ATTENTION_EXAMPLE)
+add_verb(app, "gradients", gradients, GRADIENTS_EXAMPLE)
+add_verb(app, "gates", gates, GATES_EXAMPLE)
+add_verb(app, "states", states, STATES_EXAMPLE)

@@ -1,0 +1,166 @@
+"""Opens what is looked into: a run's model, or the untrained one of a recipe; and what it reads.
+
+A recipe has no tokenizer before its text was read, and its model needs none for its gradients: it
+reads random tokens of vocabularies as large as the recipe asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load
+from torch import nn
+
+from seq2seq.data.dataset import Ragged
+from seq2seq.errors import Seq2SeqError
+from seq2seq.ids import EOS
+from seq2seq.inference.engines.torch import TorchEngine
+from seq2seq.inference.model_folder import ModelFolder, read_published
+from seq2seq.inference.plain import PlainReader
+from seq2seq.models.translation import TranslationModel
+from seq2seq.models.weights import built_with
+from seq2seq.recipe import Recipe
+from seq2seq.search import SourceBatch, length_caps
+from seq2seq.search.greedy import greedy
+from seq2seq.storage.layout import WEIGHTS
+from seq2seq.tasks import PaddedBatch, Task, task_for
+from seq2seq.text.sampling import SPACE
+from seq2seq.text.tokenizer import Tokenizers
+
+_USUAL_SIZE = 8000  # of a vocabulary that the recipe leaves to the amount of text
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model in float64, so that no gradient is too small; ``name`` is what people call it.
+
+    Without a run there is no tokenizer yet.
+    """
+
+    name: str
+    recipe: Recipe
+    task: Task
+    model: nn.Module
+    tokenizers: Tokenizers | None
+
+    @property
+    def translates(self) -> bool:
+        """Whether it reads text, and not the numbers of a problem."""
+        return isinstance(self.model, TranslationModel)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A line and its translation as the network reads them, without bos and eos."""
+
+    source: list[int]
+    target: list[int]
+
+
+def open_run(path: str) -> Opened:
+    """Opens the model of a run's folder; a ``ModelError`` says what is wrong with it."""
+
+    def read() -> tuple[Recipe, Task, nn.Module, Tokenizers]:
+        folder = ModelFolder.open(path)
+        weights = folder.weights(load)
+        # The weights take the place of the first ones; orthogonal ones take seconds to draw.
+        options = folder.recipe.model.model_copy(update={"recurrent_init": "uniform"})
+        task = task_for(folder.recipe.model_copy(update={"model": options}))
+        build = partial(task.build_model, folder.tokenizers)
+        model = built_with(build, weights, folder.file(WEIGHTS))
+        return folder.recipe, task, model, folder.tokenizers
+
+    recipe, task, model, tokenizers = read_published(path, read)
+    return Opened(path, recipe, task, model.double().eval(), tokenizers)
+
+
+def open_recipe(name: str, recipe: Recipe) -> Opened:
+    """Makes the model that a training by a recipe begins with; the recipe has all its sizes."""
+    sizes = [size or _USUAL_SIZE for size in recipe.tokenizer.sizes]
+    sides: Any = SimpleNamespace(**{
+        side: SimpleNamespace(size=size)
+        for side, size in zip(("source", "target"), sizes, strict=True)
+    })  # fmt: skip
+    task = task_for(recipe)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(recipe.seed)
+        model = task.build_model(sides)
+    return Opened(name, recipe, task, model.double().eval(), None)
+
+
+def random_batch(opened: Opened, length: int, lines: int) -> PaddedBatch:
+    """Lines of random tokens, each of ``length`` on both sides, the end counted; or a problem's.
+
+    The recipe's seed decides them. A problem's rows are as long as its recipe says.
+    """
+    if not opened.translates:
+        with TemporaryDirectory() as folder:
+            prepared = opened.task.prepare(Path(folder, "data"))
+            count = min(lines, len(prepared.train))
+            return opened.task.collate(*prepared.train.ids(np.arange(count)))
+    model: Any = opened.model
+    sizes = model.encoder.embedding.table.num_embeddings, model.output.out_features
+    draw = np.random.default_rng(opened.recipe.seed)
+    rows = [draw.integers(EOS + 1, size, (lines, length - 1)).tolist() for size in sizes]
+    return opened.task.collate(*map(ragged, rows))
+
+
+def batch_of(opened: Opened, pairs: Sequence[Pair]) -> PaddedBatch:
+    """The batch of some pairs."""
+    sides = [one.source for one in pairs], [one.target for one in pairs]
+    return opened.task.collate(*map(ragged, sides))
+
+
+def ragged(rows: Sequence[Sequence[int]]) -> Ragged:
+    """Rows of unequal length, one after the other."""
+    values = [number for row in rows for number in row]
+    offsets = np.cumsum([0, *map(len, rows)])
+    return Ragged(np.array(values, dtype=np.int32), offsets.astype(np.int64))
+
+
+def read_pairs(
+    opened: Opened, sources: Sequence[str], targets: Sequence[str] | None = None
+) -> list[Pair]:
+    """Reads lines as the network does, with their translations: those given, or its own, greedy.
+
+    It is a ``Seq2SeqError`` if the model reads no text. A line may have nothing to read.
+    """
+    if not opened.translates or opened.tokenizers is None:
+        what = "a recipe, which has no tokenizer" if opened.translates else "no translation model"
+        raise Seq2SeqError(
+            f"{opened.name}: {what}, so that it cannot read a text: leave INPUT out, or give the "
+            "run of a translation model"
+        )
+    reader = PlainReader(opened.tokenizers.source, opened.recipe.text)
+    rows = [plain.row for plain in reader.read(sources)]
+    if targets is None:
+        return [Pair(*pair) for pair in zip(rows, _translated(opened, rows), strict=True)]
+    given = opened.tokenizers.target.encode(targets)
+    return [Pair(*pair) for pair in zip(rows, given, strict=True)]
+
+
+def _translated(opened: Opened, rows: Sequence[Sequence[int]]) -> list[list[int]]:
+    model: Any = opened.model
+    batch = SourceBatch.from_rows([[*row, EOS] for row in rows])
+    options = opened.recipe.translation
+    caps = length_caps(batch.lengths - 1, options.max_ratio, options.max_extra)
+    found = greedy(TorchEngine(model), batch, max_lengths=caps)
+    return [list(one.tokens) for one in found]
+
+
+def labels_of(opened: Opened, pair: Pair) -> tuple[list[str], list[str]]:
+    """The pieces that the encoder and the decoder read of a pair, as people read them."""
+    assert opened.tokenizers is not None
+    source = opened.tokenizers.source.pieces(pair.source)
+    target = opened.tokenizers.target.pieces(pair.target)
+    shown = ([one.replace(SPACE, "_") for one in side] for side in (source, target))
+    read, said = shown
+    return [*read, "</s>"], ["<s>", *said]
