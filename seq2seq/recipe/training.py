@@ -207,6 +207,7 @@ class Training(Section):
     checkpoint_every: PositiveInt | None = None  # updates; None: at validations only
     keep_checkpoints: Annotated[PositiveInt, AUTO] = 2
     max_bad_updates: PositiveInt = 10  # non-finite losses or gradients in a row before going back
+    gradients_every: PositiveInt | None = 100  # updates between looks at them through time
     tensorboard: bool = False  # the numbers of metrics.jsonl for TensorBoard, too
 
     def _broken_rules(self) -> dict[str, bool]:

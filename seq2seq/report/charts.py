@@ -15,10 +15,23 @@ from matplotlib.figure import Figure
 
 from seq2seq.report.record import RunRecord
 from seq2seq.tasks import Metric, Words
-from seq2seq.training.monitoring.curves import Curve, curve, draw, loss_curves, metric_curves
+from seq2seq.training.monitoring.curves import (
+    Curve,
+    curve,
+    draw,
+    gradient_curves,
+    loss_curves,
+    metric_curves,
+)
 
 _INK, _RULE = "#010101", "#020202"
 _SERIES = tuple(f"#0301{number:02d}" for number in range(1, 9))
+_GRADIENTS = {
+    "Gradient by the states: factor a step back": "factor",
+    "Gradient by the state at a line's first step": "first",
+    "Gradient by the state at a line's last step": "last",
+}
+"""What of the gradient through time is shown, by its key in a record."""
 # What matplotlib writes for the colours above, and what the page reads.
 _VARIABLES = {
     _INK: "var(--soft)",
@@ -59,6 +72,7 @@ class Chart:
 def charts(run: RunRecord, metrics: Sequence[Metric], words: Words | None = None) -> list[Chart]:
     """Draws a run's curves and its task's metrics; those that have points."""
     steps, checks = run.of_kind("train"), run.of_kind("validation")
+    samples = run.of_kind("gradients")
     best, words = run.card.get("update"), words or Words()
     parts = dict.fromkeys(part for step in steps for part in step.get("update_ratio") or {})
     ratios = [curve(steps, "update_ratio", part, label=part) for part in parts]
@@ -68,6 +82,10 @@ def charts(run: RunRecord, metrics: Sequence[Metric], words: Words | None = None
         ("Learning rate", False, [curve(steps, "learning_rate")]),
         ("Gradient norm before clipping", True, [curve(steps, "gradient_norm")]),
         ("Update over weights, norms", True, ratios),
+        *(
+            (title, True, gradient_curves(samples, key, len(_SERIES)))
+            for title, key in _GRADIENTS.items()
+        ),
         (f"{words.target.capitalize()}s a second", False, [curve(steps, "tokens_per_second")]),
         ("Padding, share of the batches", False, [curve(steps, "padding")]),
         ("Memory at most, GiB", False, [

@@ -30,6 +30,7 @@ from seq2seq.training.evaluation import Evaluator, Forgetting, Validated
 from seq2seq.training.finetuning import FineTuning
 from seq2seq.training.forecast import Forecast
 from seq2seq.training.monitoring import Monitor
+from seq2seq.training.monitoring.gradients import GradientSamples
 from seq2seq.training.monitoring.metrics import Figures
 from seq2seq.training.optim import LossAndGradient
 from seq2seq.training.precision import give_back_memory
@@ -69,6 +70,7 @@ class Trainer:
         self.options = self.recipe.training
         self.plan = Plan(self.options, len(self.batches))
         self.state = TrainingState()
+        self._gradients = GradientSamples(self.options.gradients_every, self.monitor.say)
 
     # -- from the start to the end ----------------------------------------------------------
 
@@ -205,6 +207,10 @@ class Trainer:
             self._figures.begin_interval()
         if not found.finite:
             self._count_skipped(found, work.all_indices)
+        elif self.run is not None and self._gradients.due(number):
+            loss, model = self.updater.own_loss, self.updater.model
+            if seen := self._gradients.sample(loss, model, work.batches[0]):
+                self._record(kind="gradients", update=number, **seen)
 
     def _count_skipped(self, found: LossAndGradient, batches: list[Ints]) -> None:
         """Counts a skipped update; after too many in a row training goes back, then fails."""

@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +26,15 @@ _OLD = "old validation set"
 
 @dataclass(frozen=True)
 class Curve:
-    """A curve: its label, updates and values in two rows, and whether points are to be seen."""
+    """A curve: its label, updates and values in two rows, and how it is drawn.
+
+    Its points are to be seen or not, its line is whole or has dashes.
+    """
 
     label: str
     points: NDArray[np.float64]
     dots: bool = False
+    style: str = "-"
 
 
 def curve(
@@ -38,6 +43,7 @@ def curve(
     label: str = "",
     scale: float = 1.0,
     dots: bool = False,
+    style: str = "-",
 ) -> Curve:
     """The curve of a figure, found in each record by nested keys; it may have no points."""
     points = []
@@ -47,7 +53,7 @@ def curve(
             value = value.get(key) if isinstance(value, dict) else None
         if isinstance(value, int | float) and math.isfinite(value):
             points.append((record.get("update", 0), value * scale))
-    return Curve(label, thinned(np.array(points, dtype=float).reshape(-1, 2).T), dots)
+    return Curve(label, thinned(np.array(points, dtype=float).reshape(-1, 2).T), dots, style)
 
 
 def loss_curves(
@@ -62,6 +68,21 @@ def metric_curves(validations: Sequence[dict[str, Any]], key: str) -> list[Curve
     return [
         curve(validations, key, label="validation", dots=True),
         curve(validations, "old", key, label=_OLD, dots=True),
+    ]
+
+
+def gradient_curves(samples: Sequence[dict[str, Any]], key: str, most: int) -> list[Curve]:
+    """A figure of the gradient through time, a curve a cell and part of its state.
+
+    Where there are more than ``most``, only the cells' outputs are shown.
+    """
+    labels = list(dict.fromkeys(label for one in samples for label in one.get("factor") or {}))
+    if len(labels) > most:
+        labels = [label for label in labels if label.endswith(" h")]
+    styles = cycle(("-", "--", "-.", ":"))
+    return [
+        curve(samples, key, label, label=label, style=style)
+        for label, style in zip(labels[:most], styles, strict=False)
     ]
 
 
@@ -81,7 +102,7 @@ def draw(axes: Axes, curves: Sequence[Curve], colours: Sequence[str]) -> list[Cu
     for one, colour in zip(shown, colours, strict=False):
         seen = one.dots or one.points.shape[1] < 3
         mark: Any = {"marker": "o", "markersize": 2.5} if seen else {}
-        axes.plot(*one.points, color=colour, label=one.label, **mark)
+        axes.plot(*one.points, color=colour, linestyle=one.style, label=one.label, **mark)
     if len(shown) > 1:
         axes.legend(ncols=2 if len(shown) > 4 else 1)
     return shown

@@ -205,7 +205,7 @@ class TensorBoard:
 
     def record(self, record: dict[str, Any]) -> None:
         """Adds the numbers of a record of ``metrics.jsonl``; those of sessions have none."""
-        if record["kind"] not in ("train", "validation"):
+        if record["kind"] not in ("train", "gradients", "validation"):
             return
         for name, value in _scalars(record):
             self.writer.add_scalar(f"{record['kind']}/{name}", value, record["update"])

@@ -419,7 +419,7 @@ def may_change(recipe: Recipe) -> set[str]:
     """
     keys = {
         "epochs", "updates", "early_stopping.patience", "checkpoint_every", "keep_checkpoints",
-        "max_bad_updates", "validation.every",
+        "max_bad_updates", "validation.every", "gradients_every",
     }  # fmt: skip
     if recipe.training.early_stopping.metric == "loss":
         keys |= {"validation.bleu", "validation.lines"}

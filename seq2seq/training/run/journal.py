@@ -17,7 +17,7 @@ from seq2seq.storage.atomic import append_text, write_text
 from seq2seq.storage.whole import read_bytes
 
 _MADE_AGAIN = frozenset(
-    ("train", "validation", "plan", "buffer", "skipped", "rollback", "changed_data")
+    ("train", "gradients", "validation", "plan", "buffer", "skipped", "rollback", "changed_data")
 )
 """What is forgotten where training goes on from before it."""
 
@@ -39,6 +39,7 @@ class _Record(BaseModel):
     lines: list[int] = []
     corpora: list[str] | None = None
     update_ratio: dict[str, Any] | None = None
+    factor: dict[str, Any] = {}
 
 
 class Journal:
