@@ -13,7 +13,7 @@ from support.models import (
     random_tensor,
     randomize,
 )
-from support.toys import Series, SquaredError, Toy
+from support.toys import Series, SquaredLoss, Toy
 from torch import nn
 
 from seq2seq.inspection.gradients import StateGradients, aligned, state_gradients
@@ -27,7 +27,7 @@ def series(*lengths: int, size: int = 2) -> Series:
 
 
 def measured(model: Toy, batch: Series) -> list[StateGradients]:
-    return state_gradients(SquaredError(model), model, batch)  # type: ignore[arg-type]
+    return state_gradients(SquaredLoss(model), model, batch)  # type: ignore[arg-type]
 
 
 def test_an_lstm_has_the_gradients_of_torchs_own() -> None:

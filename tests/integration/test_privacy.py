@@ -25,6 +25,9 @@ VERBS = {
     "the exported model": "translate model val.en -o out.de --shortlist",
     "report": "report run -o page.html --data data",
     "inspect": "inspect attention run val.en -o pictures",
+    "gradients": "inspect gradients run val.en val.de -o gradients.html",
+    "gates": "inspect gates run val.en -o gates.svg",
+    "states": "inspect states run val.en -o states.png",
     "recipe": "recipe check tiny.toml",
 }
 """Each may use what those before it wrote."""

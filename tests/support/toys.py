@@ -53,7 +53,7 @@ class Toy(nn.Module):
         return answers
 
 
-class SquaredError(nn.Module):
+class SquaredLoss(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from seq2seq.errors import Seq2SeqError
+from seq2seq.ids import EOS
+from seq2seq.inspection.opening import Pair, batch_of, open_recipe, random_batch, read_pairs
+from seq2seq.recipe.files import load_recipe
+
+SETTINGS = [
+    f"model.{side}.{key}"
+    for side in ("encoder", "decoder")
+    for key in ("hidden=8", "embedding=6", "dropout=0.3")
+]
+
+
+def test_the_model_of_a_recipe_is_that_of_its_seed() -> None:
+    random = torch.random.get_rng_state()
+    made = [
+        open_recipe("x", load_recipe("quickstart", [*SETTINGS, f"seed={seed}"]))
+        for seed in (1, 1, 2)
+    ]
+    first, again, other = (one.model.state_dict() for one in made)
+    assert torch.equal(torch.random.get_rng_state(), random)
+    assert all(torch.equal(one, again[name]) for name, one in first.items())
+    assert not torch.equal(first["output.weight"], other["output.weight"])
+    assert {one.dtype for one in first.values()} == {torch.float64}
+    assert made[0].tokenizers is None
+
+
+def test_random_lines_are_as_long_as_asked_for() -> None:
+    settings = [*SETTINGS, "tokenizer.joint=false", "model.tie=none"]
+    sizes = "tokenizer.vocab_size={source=50,target=60}"
+    opened = open_recipe("x", load_recipe("quickstart", [*settings, sizes]))
+    batch = random_batch(opened, 7, 5)
+    assert batch.source_BS.shape == batch.labels_BT.shape == (5, 7)
+    assert batch.targets == 35
+    assert (batch.source_BS[:, -1] == EOS).all()
+    assert batch.source_BS[:, :-1].min() > EOS
+    assert batch.source_BS.max() < 50
+    assert batch.labels_BT.max() < 60
+    assert torch.equal(random_batch(opened, 7, 5).source_BS, batch.source_BS)
+    usual = open_recipe("x", load_recipe("multi30k_en_de_lstm", SETTINGS))
+    assert usual.model.output.out_features == 8000  # type: ignore[union-attr]
+
+
+def test_lines_are_read_with_their_translations_or_the_models_own(make) -> None:
+    opened = make({}, {})
+    given = read_pairs(opened, ["ein Hund", ""], ["zwei Kinder", "am Wasser"])
+    tokenizer = opened.tokenizers.source
+    assert given == [
+        Pair(*tokenizer.encode(["ein Hund", "zwei Kinder"])),
+        Pair([], tokenizer.encode(["am Wasser"])[0]),
+    ]
+    own = read_pairs(opened, ["ein Hund", "zwei Kinder spielen"])
+    assert [one.source for one in own] == tokenizer.encode(["ein Hund", "zwei Kinder spielen"])
+    batch = batch_of(opened, own)
+    with torch.no_grad():
+        logits = opened.model.output(opened.model(batch))
+    logits[:, [0, 1, 2]] = -torch.inf  # a search never says these
+    ends = [sum(len(one.target) + 1 for one in own[: n + 1]) - 1 for n in range(2)]
+    wrong = logits.argmax(1) != batch.labels()
+    assert not [place for place in wrong.nonzero().flatten().tolist() if place not in ends]
+
+
+def test_a_recipe_reads_no_text() -> None:
+    opened = open_recipe("quickstart", load_recipe("quickstart", SETTINGS))
+    with pytest.raises(Seq2SeqError) as told:
+        read_pairs(opened, ["ein Hund"])
+    assert str(told.value) == (
+        "quickstart: a recipe, which has no tokenizer, so that it cannot read a text: leave INPUT "
+        "out, or give the run of a translation model"
+    )
