@@ -144,7 +144,7 @@ def test_there_are_commands_to_look_at() -> None:
 def test_a_command_in_a_document_exists(file: str, verb: str, rest: str) -> None:
     assert re.search(rf"^\W*{verb}\b", help_of(), flags=re.MULTILINE), f"{file}: no verb {verb}"
     words = [verb]
-    if verb == "recipe" and (name := re.match(r" +([a-z]+)", rest)):
+    if verb in ("recipe", "inspect") and (name := re.match(r" +([a-z]+)", rest)):
         words.append(name[1])
     shown = help_of(*words)
     for option in re.findall(r"(?<=\s)(--?[a-z][a-z-]*)", rest.partition("#")[0]):
