@@ -121,14 +121,6 @@ class LstmCell(GatedCell):
             return super().weights()
         return [torch.cat([-one[: self.hidden_size], one]) for one in super().weights()]
 
-    def gate_values(self, projected_BG: Tensor, state: State) -> dict[str, Tensor]:
-        input_, forget, _, output = (projected_BG + self.recur(state[0])).chunk(4, dim=-1)
-        return {
-            "input": torch.sigmoid(input_),
-            "forget": torch.sigmoid(forget),
-            "output": torch.sigmoid(output),
-        }
-
     def sequence(
         self, x_BTE: Tensor, state: State, lengths_B: Tensor | None = None
     ) -> tuple[Tensor, State]:
