@@ -15,14 +15,8 @@ from matplotlib.figure import Figure
 
 from seq2seq.report.record import RunRecord
 from seq2seq.tasks import Metric, Words
-from seq2seq.training.monitoring.curves import (
-    Curve,
-    curve,
-    draw,
-    gradient_curves,
-    loss_curves,
-    metric_curves,
-)
+from seq2seq.training.monitoring.curves import Curve, curve, draw, loss_curves, metric_curves
+from seq2seq.training.monitoring.gradients import gradient_curves
 
 _INK, _RULE = "#010101", "#020202"
 _SERIES = tuple(f"#0301{number:02d}" for number in range(1, 9))
@@ -72,26 +66,25 @@ class Chart:
 def charts(run: RunRecord, metrics: Sequence[Metric], words: Words | None = None) -> list[Chart]:
     """Draws a run's curves and its task's metrics; those that have points."""
     steps, checks = run.of_kind("train"), run.of_kind("validation")
-    samples = run.of_kind("gradients")
     best, words = run.card.get("update"), words or Words()
     parts = dict.fromkeys(part for step in steps for part in step.get("update_ratio") or {})
     ratios = [curve(steps, "update_ratio", part, label=part) for part in parts]
     plans: list[tuple[str, bool, list[Curve]]] = [
-        (f"Loss, {words.loss}", False, loss_curves(steps, checks)),
+        ("Loss, nats a target token", False, loss_curves(steps, checks)),
         *((one.title, False, metric_curves(checks, one.key)) for one in metrics),
         ("Learning rate", False, [curve(steps, "learning_rate")]),
         ("Gradient norm before clipping", True, [curve(steps, "gradient_norm")]),
         ("Update over weights, norms", True, ratios),
-        *(
-            (title, True, gradient_curves(samples, key, len(_SERIES)))
-            for title, key in _GRADIENTS.items()
-        ),
         (f"{words.target.capitalize()}s a second", False, [curve(steps, "tokens_per_second")]),
         ("Padding, share of the batches", False, [curve(steps, "padding")]),
         ("Memory at most, GiB", False, [
             curve(steps, "memory", label="process", scale=2**-30),
             curve(steps, "gpu_memory", label="GPU", scale=2**-30),
         ]),
+        *(
+            (title, True, gradient_curves(run.of_kind("gradients"), key, len(_SERIES)))
+            for title, key in _GRADIENTS.items()
+        ),
     ]  # fmt: skip
     drawn = []
     for title, logarithmic, curves in plans:

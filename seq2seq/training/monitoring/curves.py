@@ -6,7 +6,6 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,21 +67,6 @@ def metric_curves(validations: Sequence[dict[str, Any]], key: str) -> list[Curve
     return [
         curve(validations, key, label="validation", dots=True),
         curve(validations, "old", key, label=_OLD, dots=True),
-    ]
-
-
-def gradient_curves(samples: Sequence[dict[str, Any]], key: str, most: int) -> list[Curve]:
-    """A figure of the gradient through time, a curve a cell and part of its state.
-
-    Where there are more than ``most``, only the cells' outputs are shown.
-    """
-    labels = list(dict.fromkeys(label for one in samples for label in one.get("factor") or {}))
-    if len(labels) > most:
-        labels = [label for label in labels if label.endswith(" h")]
-    styles = cycle(("-", "--", "-.", ":"))
-    return [
-        curve(samples, key, label, label=label, style=style)
-        for label, style in zip(labels[:most], styles, strict=False)
     ]
 
 

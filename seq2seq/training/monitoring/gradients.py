@@ -7,13 +7,15 @@ their gradients, the mode of the model and torch's random numbers stay as they a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import Any
 
 from torch import nn
 
 from seq2seq.inspection.gradients import StateGradients, state_gradients
 from seq2seq.tasks import PaddedBatch
+from seq2seq.training.monitoring.curves import Curve, curve
 
 ROWS = 4
 """Rows of a batch that are looked at: step by step a few take about as long as one."""
@@ -75,3 +77,18 @@ def record(found: list[StateGradients], seconds: float) -> dict[str, Any]:
         "first": {label: float(one.norms_T[0]) for label, one in seen.items()},
         "last": {label: float(one.norms_T[-1]) for label, one in seen.items()},
     }
+
+
+def gradient_curves(samples: Sequence[dict[str, Any]], key: str, most: int) -> list[Curve]:
+    """A figure of the gradient through time, a curve a cell and part of its state.
+
+    Where there are more than ``most``, only the cells' outputs are shown.
+    """
+    labels = list(dict.fromkeys(label for one in samples for label in one.get("factor") or {}))
+    if len(labels) > most:
+        labels = [label for label in labels if label.endswith(" h")]
+    styles = cycle(("-", "--", "-.", ":"))
+    return [
+        curve(samples, key, label, label=label, style=style)
+        for label, style in zip(labels[:most], styles, strict=False)
+    ]
