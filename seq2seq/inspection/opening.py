@@ -7,7 +7,7 @@ reads random tokens of vocabularies as large as the recipe asks for.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,21 +17,24 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load
-from torch import nn
+from torch import Tensor, nn
 
 from seq2seq.data.dataset import Ragged
 from seq2seq.errors import Seq2SeqError
 from seq2seq.ids import EOS
 from seq2seq.inference.engines.torch import TorchEngine
-from seq2seq.inference.model_folder import ModelFolder, read_published
+from seq2seq.inference.model_folder import CardShape, ModelFolder, read_published
 from seq2seq.inference.plain import PlainReader
 from seq2seq.models.translation import TranslationModel
 from seq2seq.models.weights import built_with
 from seq2seq.recipe import Recipe
+from seq2seq.recipe.files import read_recipe_text, recipe_from_toml
 from seq2seq.search import SourceBatch, length_caps
 from seq2seq.search.greedy import greedy
-from seq2seq.storage.layout import WEIGHTS
+from seq2seq.storage import checked_json
+from seq2seq.storage.layout import CARD, RECIPE, TOKENIZERS, WEIGHTS
 from seq2seq.tasks import PaddedBatch, Task, task_for
+from seq2seq.tasks.translation import TranslationTask
 from seq2seq.text.sampling import SPACE
 from seq2seq.text.tokenizer import Tokenizers
 
@@ -69,7 +72,7 @@ def open_run(path: str) -> Opened:
     """Opens the model of a run's folder; a ``ModelError`` says what is wrong with it."""
 
     def read() -> tuple[Recipe, Task, nn.Module, Tokenizers]:
-        folder = ModelFolder.open(path)
+        folder = _folder_of_problem(path) or ModelFolder.open(path)
         weights = folder.weights(load)
         # The weights take the place of the first ones; orthogonal ones take seconds to draw.
         options = folder.recipe.model.model_copy(update={"recurrent_init": "uniform"})
@@ -80,6 +83,20 @@ def open_run(path: str) -> Opened:
 
     recipe, task, model, tokenizers = read_published(path, read)
     return Opened(path, recipe, task, model.double().eval(), tokenizers)
+
+
+def _folder_of_problem(path: str) -> ModelFolder | None:
+    """The folder of a model that reads no text, and has no tokenizer; None: of another."""
+    folder = Path(path)
+    if not (folder / RECIPE).is_file() or any((folder / name).exists() for name in TOKENIZERS):
+        return None
+    recipe = recipe_from_toml(read_recipe_text(str(folder / RECIPE)), path, cells=False)
+    if isinstance(task_for(recipe), TranslationTask):
+        return None
+    card = folder / CARD
+    about = checked_json.read(card, CardShape) if card.is_file() else {}
+    none: Any = None
+    return ModelFolder(folder, recipe, none, about)
 
 
 def open_recipe(name: str, recipe: Recipe) -> Opened:
@@ -105,7 +122,14 @@ def random_batch(opened: Opened, length: int, lines: int) -> PaddedBatch:
         with TemporaryDirectory() as folder:
             prepared = opened.task.prepare(Path(folder, "data"))
             count = min(lines, len(prepared.train))
-            return opened.task.collate(*prepared.train.ids(np.arange(count)))
+            batch: Any = opened.task.collate(*prepared.train.ids(np.arange(count)))
+        exact = {
+            one.name: value.double()
+            for one in fields(batch)
+            if isinstance(value := getattr(batch, one.name), Tensor) and value.is_floating_point()
+        }
+        drawn: PaddedBatch = replace(batch, **exact)
+        return drawn
     model: Any = opened.model
     sizes = model.encoder.embedding.table.num_embeddings, model.output.out_features
     draw = np.random.default_rng(opened.recipe.seed)

@@ -1,12 +1,30 @@
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
+from safetensors.torch import save_file
+from support.models import random_tensor, randomize
+from support.toys import Series, SquaredLoss, Toy
+from torch import nn
 
 from seq2seq.errors import Seq2SeqError
 from seq2seq.ids import EOS
-from seq2seq.inspection.opening import Pair, batch_of, open_recipe, random_batch, read_pairs
-from seq2seq.recipe.files import load_recipe
+from seq2seq.inspection import opening
+from seq2seq.inspection.gradients import state_gradients
+from seq2seq.inspection.opening import (
+    Pair,
+    batch_of,
+    open_recipe,
+    open_run,
+    random_batch,
+    read_pairs,
+)
+from seq2seq.recipe import Recipe
+from seq2seq.recipe.files import load_recipe, recipe_to_toml
 
 SETTINGS = [
     f"model.{side}.{key}"
@@ -72,3 +90,58 @@ def test_a_recipe_reads_no_text() -> None:
         "quickstart: a recipe, which has no tokenizer, so that it cannot read a text: leave INPUT "
         "out, or give the run of a translation model"
     )
+
+
+class ThreeRows:
+    def __len__(self) -> int:
+        return 3
+
+    def ids(self, rows: Any) -> tuple[Any, Any]:
+        return rows, rows
+
+
+class Summing:
+    """A task of numbers: the sum of some, which stand in float32."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
+    def build_model(self, tokenizers: Any) -> Toy:
+        toy = Toy({"kind": "lstm"})
+        randomize(toy)
+        return toy
+
+    def loss(self, model: Toy, **_: Any) -> nn.Module:
+        return SquaredLoss(model)
+
+    def prepare(self, folder: Path) -> Any:
+        assert not folder.exists()
+        assert folder.parent.is_dir()
+        return SimpleNamespace(train=ThreeRows())
+
+    def collate(self, rows: Any, _: Any) -> Series:
+        x_BTE = random_tensor(len(rows), 9, 2, dtype=torch.float32)
+        return Series(x_BTE, torch.full((len(rows),), 9), x_BTE.sum((1, 2))[:, None])
+
+
+def test_a_problem_draws_its_own_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "task_for", Summing)
+    recipe = load_recipe("quickstart", SETTINGS)
+    opened = open_recipe("sums", recipe)
+    assert not opened.translates
+    batch = random_batch(opened, 5, 20)
+    assert len(batch) == 3  # no more are there
+    assert batch.x_BTE.dtype == batch.y_B1.dtype == torch.float64  # type: ignore[attr-defined]
+    found = state_gradients(opened.task.loss(opened.model), opened.model, batch)
+    assert [len(one.norms_T) for one in found] == [9, 9]
+
+    weights = {name: one.float() for name, one in opened.model.state_dict().items()}
+    save_file(weights, tmp_path / "weights.safetensors")
+    (tmp_path / "recipe.toml").write_text(recipe_to_toml(recipe), encoding="utf-8")
+    (tmp_path / "card.json").write_text("{}", encoding="utf-8")
+    run = open_run(str(tmp_path))
+    again = state_gradients(run.task.loss(run.model), run.model, batch)
+    assert again[0].norms_T == pytest.approx(found[0].norms_T, rel=1e-5)
+    assert run.tokenizers is None
+    with pytest.raises(Seq2SeqError, match="no translation model, so that it cannot read a text"):
+        read_pairs(run, ["ein Hund"])
