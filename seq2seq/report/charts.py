@@ -70,7 +70,7 @@ def charts(run: RunRecord, metrics: Sequence[Metric], words: Words | None = None
     parts = dict.fromkeys(part for step in steps for part in step.get("update_ratio") or {})
     ratios = [curve(steps, "update_ratio", part, label=part) for part in parts]
     plans: list[tuple[str, bool, list[Curve]]] = [
-        ("Loss, nats a target token", False, loss_curves(steps, checks)),
+        (f"Loss, {words.loss}", False, loss_curves(steps, checks)),
         *((one.title, False, metric_curves(checks, one.key)) for one in metrics),
         ("Learning rate", False, [curve(steps, "learning_rate")]),
         ("Gradient norm before clipping", True, [curve(steps, "gradient_norm")]),
