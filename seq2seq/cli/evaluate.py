@@ -44,7 +44,9 @@ def evaluate(
             "SOURCE", "Text to translate; -: standard input.", show_default="the recipe's data.test"
         ),
     ] = None,
-    reference: Annotated[str | None, argument("REFERENCE", "Its translation.")] = None,
+    references: Annotated[
+        list[str] | None, argument("REFERENCE", "Its translation; one or more files.")
+    ] = None,
     n_best: Annotated[
         int | None,
         option("N", "With --mbr: choose among the N best instead of the whole beam.", min=2),
@@ -67,7 +69,7 @@ def evaluate(
     needs(n_best, "--n-best", sampled.mbr, "--mbr NAME")
     excludes(n_best, "--n-best", sampled.sample, "--sample")
     glossary, report = terminology.load(), GlossaryReport()
-    sources, references, inputs = _test_set(model, source, reference)
+    sources, referenced, inputs = _test_set(model, source, references or [])
     if output is not None:
         more = [] if terminology.glossary is None else [terminology.glossary]
         check_output(output, running.models(model), *inputs, *more)
@@ -99,24 +101,27 @@ def evaluate(
             shown.finish()
     if glossary is not None:
         console.tell(str(report))
-    scoring.show(translations, [references], {"model": model, "beam": options.beam})
+    scoring.show(translations, referenced, {"model": model, "beam": options.beam})
 
 
 def _test_set(
-    model: str, source: str | None, reference: str | None
-) -> tuple[list[str], list[str], tuple[str, ...]]:
-    """The lines of a test set's two sides, and the files that they are from."""
+    model: str, source: str | None, references: list[str]
+) -> tuple[list[str], list[list[str]], tuple[str, ...]]:
+    """The lines of a test set's source and of each reference, and the files that they are from."""
     if source is None:
-        return _test_set_of(model)
-    if reference is None:
+        sources, referenced, inputs = _test_set_of(model)
+        return sources, [referenced], inputs
+    if not references:
         raise Seq2SeqError(
             f"{source}: its translation is missing: give SOURCE and REFERENCE, or neither for the "
             "test set of the model's recipe"
         )
-    files.check_standard_input(source, reference)
-    sources, references = files.all_lines(source), files.all_lines(reference)
-    files.check_counts(source, len(sources), reference, len(references))
-    return sources, references, (source, reference)
+    files.check_standard_input(source, *references)
+    lines = files.all_lines(source)
+    translated = [files.all_lines(path) for path in references]
+    for path, read in zip(references, translated, strict=True):
+        files.check_counts(source, len(lines), path, len(read))
+    return lines, translated, (source, *references)
 
 
 def _test_set_of(model: str) -> tuple[list[str], list[str], tuple[str, ...]]:
@@ -133,7 +138,8 @@ def _test_set_of(model: str) -> tuple[list[str], list[str], tuple[str, ...]]:
     if isinstance(test, LinesSource):
         paths = (test.source_path, test.target_path)
         if test.encoding is None:
-            return _test_set(model, *paths)
+            lines, (translated,), _ = _test_set(model, paths[0], [paths[1]])
+            return lines, translated, paths
         sources, references = map(_decoded, paths, test.encodings)
         files.check_counts(paths[0], len(sources), paths[1], len(references))
         return sources, references, paths

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 from seq2seq.cli import console, files
@@ -16,7 +17,6 @@ from seq2seq.cli.options import OptionGroup, argument, check_choice, flag, optio
 from seq2seq.cli.search_options import Penalties, Running
 from seq2seq.errors import Seq2SeqError, number_of
 from seq2seq.storage.lines import STANDARD, count_lines, name_of
-from seq2seq.text import is_unspaced
 
 if TYPE_CHECKING:
     from seq2seq.inference.scoring import Given, Scorer
@@ -43,7 +43,9 @@ class Scoring(OptionGroup):
         str | None,
         option(
             "NAME",
-            "BLEU's tokenizer: 13a, intl, char, zh, none, ja-mecab or ko-mecab.  [default: 13a]",
+            "BLEU's tokenizer, one of sacreBLEU's: 13a, intl, zh, ja-mecab, ko-mecab, char, "
+            "flores101, flores200, spm, spBLEU-1K or none.  [default: 13a, or one for the "
+            "references' language if that has no spaces between words]",
         ),
     ] = None
     bootstrap: Annotated[
@@ -65,17 +67,12 @@ class Scoring(OptionGroup):
         from seq2seq.metrics import corpus_scores
 
         metrics = self.metric or DEFAULT_METRICS
-        if "bleu" in metrics and self.tokenize is None and is_unspaced(references[0][:1000]):
-            console.warn(
-                "the references have no spaces between words, and 13a takes a whole line for one "
-                "word: --tokenize zh, ja-mecab or char judges them"
-            )
         scores = corpus_scores(
             translated,
             references,
             metrics=metrics,
             lowercase=self.lowercase,
-            tokenize=self.tokenize,
+            tokenize=self._tokenizer(references) if "bleu" in metrics else None,
             bootstrap=self.bootstrap,
         )
         if self.json_:
@@ -86,6 +83,19 @@ class Scoring(OptionGroup):
         else:
             for score in scores:
                 console.show(score.text)
+
+    def _tokenizer(self, references: list[list[str]]) -> str:
+        """The tokenizer asked for, or the one that fits, which is told where it is not 13a."""
+        from seq2seq.metrics import tokenizer_for
+
+        fitting = tokenizer_for(chain.from_iterable(references))
+        if self.tokenize is None:
+            if fitting.reason:
+                console.tell(f"BLEU is tokenized by {fitting.name}: {fitting.reason}")
+            return fitting.name
+        if doubt := fitting.doubt(self.tokenize):
+            console.warn(f"--tokenize {doubt}")
+        return self.tokenize
 
 
 @dataclass(frozen=True)

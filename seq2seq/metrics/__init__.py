@@ -9,13 +9,36 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from itertools import chain
 from typing import Any
 
 from seq2seq.errors import Seq2SeqError, unknown_name
+from seq2seq.metrics.tokenizers import (
+    DEFAULT,
+    TOKENIZERS,
+    Choice,
+    bleu_metric,
+    check_tokenizer,
+    tokenizer_for,
+)
+
+__all__ = [
+    "METRICS",
+    "TOKENIZERS",
+    "Choice",
+    "Score",
+    "bleu",
+    "bleu_signature",
+    "check_options",
+    "check_tokenizer",
+    "chrf",
+    "corpus_scores",
+    "sentence_chrf",
+    "tokenizer_for",
+]
 
 METRICS = ("bleu", "chrf", "chrf++", "ter")
-# Those of sacreBLEU that download nothing; the last two need a package of their own.
-TOKENIZERS = ("13a", "intl", "char", "zh", "none", "ja-mecab", "ko-mecab")
 
 
 @dataclass(frozen=True)
@@ -54,7 +77,8 @@ def corpus_scores(
         references: One or more sets of references, each with a line for every translation.
         metrics: Which scores: "bleu", "chrf", "chrf++", "ter".
         lowercase: Whether BLEU and chrF ignore case (TER always does, as in sacreBLEU).
-        tokenize: BLEU's tokenizer, one of ``TOKENIZERS``; None: sacreBLEU's "13a".
+        tokenize: BLEU's tokenizer, one of ``TOKENIZERS``; None: the one that fits the references,
+            "13a" where they have spaces between words (see ``tokenizer_for``).
         bootstrap: How many resamplings the confidence intervals rest on (1000 is usual); 0: none.
         seed: The seed of the resampling.
 
@@ -67,6 +91,8 @@ def corpus_scores(
     """
     check_options(metrics, tokenize, bootstrap)
     _check_lines(hypotheses, references)
+    if tokenize is None and "bleu" in metrics:
+        tokenize = tokenizer_for(chain.from_iterable(references)).name
     return [
         _score(_metric(metric, lowercase, tokenize), hypotheses, references, bootstrap, seed)
         for metric in metrics
@@ -81,16 +107,31 @@ def check_options(metrics: Sequence[str], tokenize: str | None, bootstrap: int) 
     if bootstrap < 0 or bootstrap == 1:
         raise Seq2SeqError(f"bootstrap: must be 0 (none) or at least 2, not {bootstrap}")
     if tokenize is not None:
-        _metric("bleu", tokenize=tokenize)
+        check_tokenizer(tokenize)
 
 
-def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """BLEU by sacreBLEU's defaults (13a, mixed case, one reference), from 0 to 100."""
+def bleu(hypotheses: Sequence[str], references: Sequence[str], tokenize: str = DEFAULT) -> float:
+    """BLEU of mixed case with one reference, from 0 to 100; see ``bleu_signature``."""
     _check_lines(hypotheses, [references])
-    from sacrebleu.metrics.bleu import BLEU
+    return float(_silent_bleu(tokenize).corpus_score(hypotheses, [references]).score)
 
-    # force: early translations in training may well look tokenized, and no one wants a warning.
-    return float(BLEU(force=True).corpus_score(hypotheses, [references]).score)
+
+@cache
+def _silent_bleu(tokenize: str) -> Any:
+    """One for all validations: sacreBLEU's caches of lines keep every tokenizer there was.
+
+    Early translations in training may well look tokenized, and no one wants a warning.
+    """
+    return bleu_metric(tokenize=tokenize, force=True)
+
+
+def bleu_signature(tokenize: str = DEFAULT) -> str:
+    """What ``bleu`` computes; where the tokenizer is not installed, without its version."""
+    try:
+        tokenizer = _silent_bleu(tokenize).tokenizer_signature
+    except Seq2SeqError:
+        tokenizer = tokenize
+    return f"sacreBLEU nrefs:1|case:mixed|eff:no|tok:{tokenizer}|smooth:exp"
 
 
 CHRF_SIGNATURE = "chrF2, sacreBLEU nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no"
@@ -128,21 +169,14 @@ def _check_lines(hypotheses: Sequence[str], references: Sequence[Sequence[str]])
 
 
 def _metric(name: str, lowercase: bool = False, tokenize: str | None = None) -> Any:
-    from sacrebleu.metrics.bleu import BLEU
+    if name == "bleu":
+        return bleu_metric(lowercase=lowercase, tokenize=tokenize or DEFAULT)
     from sacrebleu.metrics.chrf import CHRF
     from sacrebleu.metrics.ter import TER
 
     if name == "ter":
         return TER()
-    if name != "bleu":
-        return CHRF(lowercase=lowercase, word_order=2 if name == "chrf++" else 0)
-    if tokenize is not None and tokenize not in TOKENIZERS:
-        raise Seq2SeqError(f"tokenize: {unknown_name(tokenize, TOKENIZERS)}")
-    try:
-        return BLEU(lowercase=lowercase, tokenize=tokenize)
-    except (ImportError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise Seq2SeqError(f"tokenize: {tokenize} cannot be used: {reason}") from error
+    return CHRF(lowercase=lowercase, word_order=2 if name == "chrf++" else 0)
 
 
 def _score(

@@ -158,15 +158,25 @@ class LastK(Section):
 Average = Annotated[NoAverage | Ema | LastK, Field(discriminator="kind"), KindAlone]
 
 
+BleuTokenizer = Literal[
+    "13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "flores101", "flores200", "spm",
+    "spBLEU-1K", "none",
+]  # fmt: skip
+"""Those of sacreBLEU, ``seq2seq.metrics.TOKENIZERS``, which is slow to import from here."""
+
+
 class Validation(Section):
     """When to validate (in updates; None: once an epoch), and what is measured there.
 
-    With ``every`` and the length of training left out, there are about 12 validations.
+    With ``every`` and the length of training left out, there are about 12 validations. BLEU's
+    tokenizer, left out, is chosen by the text of the references. ChrF is measured where it decides
+    (see ``EarlyStopping``).
     """
 
     every: Annotated[PositiveInt | None, AUTO] = None
     bleu: bool = True
-    lines: PositiveInt | None = None  # BLEU of the first so many lines; None: all
+    tokenize: Annotated[BleuTokenizer, AUTO] = "13a"
+    lines: PositiveInt | None = None  # BLEU and chrF of the first so many lines; None: all
 
 
 class EarlyStopping(Section):
@@ -175,7 +185,7 @@ class EarlyStopping(Section):
     With ``solved``, stop at the first validation that finds a problem solved.
     """
 
-    metric: Literal["loss", "bleu"] = "bleu"
+    metric: Literal["loss", "bleu", "chrf"] = "bleu"
     patience: PositiveInt | None = None
     solved: bool = False
 

@@ -2,8 +2,8 @@
 
 Training, fine-tuning, validation and the run's page know a task by ``Task`` alone, so another task
 is one file here and a line in ``task_for``: ``translation`` and ``problem`` are there. What is
-translation's own elsewhere: most tables of a recipe (also the choice between loss and BLEU in
-``early_stopping``), the pairs of texts that ``data`` reads and stores, and the verbs and engines
+translation's own elsewhere: most tables of a recipe (also the choice between loss, BLEU
+and chrF in ``early_stopping``), the pairs of texts that ``data`` reads and stores, and the verbs and engines
 that translate. In the order of a training:
 
 1. ``task = task_for(recipe)``; ``task.prepare`` or ``task.open`` gives the data.
@@ -72,12 +72,16 @@ class PaddedBatch(Protocol):
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure of the predictions: its key in ``metrics.jsonl``, its label, its curve's title."""
+    """A figure of the predictions: its key in ``metrics.jsonl``, its label, its curve's title.
+
+    ``signature`` says what exactly was computed, for the record; empty: the key says it all.
+    """
 
     key: str
     label: str
     title: str
     digits: int = 2  # after the point, where it is shown
+    signature: str = ""
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,7 @@ class Task(Protocol):
 
     @property
     def metrics(self) -> Sequence[Metric]:
-        """The figures that ``measure`` gives."""
+        """The figures that ``measure`` may give."""
 
     @property
     def words(self) -> Words:

@@ -1,4 +1,4 @@
-"""Translation: pairs of texts, a loss for each target token, BLEU of greedy translations."""
+"""Translation: pairs of texts, a loss for each target token, BLEU, chrF of greedy translations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from seq2seq.data.preparing.prepare import prepare
 from seq2seq.inference.engines.torch import TorchEngine
 from seq2seq.inference.export import published_graphs
 from seq2seq.inference.translator import Translator
-from seq2seq.metrics import bleu
+from seq2seq.metrics import CHRF_SIGNATURE, Choice, bleu, bleu_signature, chrf, tokenizer_for
 from seq2seq.models.loss import Losses
 from seq2seq.models.translation import TranslationModel
 from seq2seq.nn.cells import Cell, check_first_values
@@ -30,14 +30,13 @@ from seq2seq.tasks import Json, Metric, Network, ReportSection, TaskReport, Vali
 from seq2seq.tasks.examples import ExamplesShape, Translations, examples_of
 from seq2seq.text.tokenizer import Tokenizers
 
-BLEU = Metric("bleu", "BLEU", "BLEU of the validation set, greedy")
-_SIGNATURE = "greedy, sacreBLEU nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp"
+BLEU, CHRF = "bleu", "chrf"
+_LOOKED_AT = 10_000  # references, to choose BLEU's tokenizer
 
 
 class TranslationTask:
     """See ``Task``."""
 
-    metrics: Sequence[Metric] = (BLEU,)
     words = Words()
     examples_shape: ClassVar[type[BaseModel]] = ExamplesShape
 
@@ -78,9 +77,23 @@ class TranslationTask:
     # -- validation -------------------------------------------------------------------------
 
     @property
+    def metrics(self) -> Sequence[Metric]:
+        """BLEU, and chrF where it decides which validation is best."""
+        signature = f"greedy, {bleu_signature(self.recipe.training.validation.tokenize)}"
+        found = [Metric(BLEU, "BLEU", "BLEU of the validation set, greedy", signature=signature)]
+        if self._wants_chrf:
+            title = "chrF of the validation set, greedy"
+            found.append(Metric(CHRF, "chrF", title, signature=f"greedy, {CHRF_SIGNATURE}"))
+        return found
+
+    @property
+    def _wants_chrf(self) -> bool:
+        return self.recipe.training.early_stopping.metric == CHRF
+
+    @property
     def predicts(self) -> bool:
-        """Whether the recipe wants BLEU."""
-        return self.recipe.training.validation.bleu
+        """Whether the recipe wants BLEU or chrF."""
+        return self.recipe.training.validation.bleu or self._wants_chrf
 
     def predict(self, network: Network, dataset: Dataset, rows: Ints, batch_size: int) -> list[str]:
         """Translates the sources of some pairs greedily."""
@@ -89,17 +102,24 @@ class TranslationTask:
         return translator.translate(sources, beam=1, batch_size=batch_size)
 
     def measure(self, predictions: Sequence[str], dataset: Dataset) -> dict[str, float]:
-        """BLEU (13a, cased) of translations of a data set's first lines."""
+        """BLEU and chrF (cased) of translations of a data set's first lines, as far as wanted."""
         _, references = dataset.texts(np.arange(len(predictions)))
-        return {BLEU.key: bleu(predictions, references)}
+        validation = self.recipe.training.validation
+        found = {}
+        if validation.bleu:
+            found[BLEU] = bleu(predictions, references, validation.tokenize)
+        if self._wants_chrf:
+            found[CHRF] = chrf(predictions, references)
+        return found
 
     def value(self, found: Validation) -> float:
-        """The negated loss, or BLEU; a BLEU below 1 is chance, and counts as 0."""
-        if self.recipe.training.early_stopping.metric == "bleu":
-            score = found.metrics[BLEU.key]
-            assert score is not None  # the recipe is checked for this
-            return score if score >= 1 else 0.0
-        return -found.loss if math.isfinite(found.loss) else -math.inf
+        """The negated loss, BLEU or chrF; a BLEU below 1 is chance, and counts as 0."""
+        metric = self.recipe.training.early_stopping.metric
+        if metric == "loss":
+            return -found.loss if math.isfinite(found.loss) else -math.inf
+        score = found.metrics[metric]
+        assert score is not None  # the recipe is checked for this
+        return 0.0 if metric == BLEU and score < 1 else score
 
     def solved(self, found: Validation) -> bool | None:
         """Nobody can say."""
@@ -125,19 +145,24 @@ class TranslationTask:
     def card(self, record: Json, examples: Json | None) -> Json:
         """The validation with its chrF, where that was computed, and both signatures."""
         found = examples or {}  # perhaps kept in a file, which may say anything
-        chrf = {"chrf": found["chrf"]} if isinstance(found.get("chrf"), float) else {}
-        signed = {"chrf_signature": f"greedy, {found['signature']}"} if "signature" in found else {}
-        return {"validation": {**record, **chrf}, "bleu_signature": _SIGNATURE, **signed}
+        score = {CHRF: found[CHRF]} if isinstance(found.get(CHRF), float) else {}
+        signatures = {f"{one.key}_signature": one.signature for one in self.metrics}
+        if "signature" in found:
+            signatures["chrf_signature"] = f"greedy, {found['signature']}"
+        return {"validation": {**record, **score}, **signatures}
 
     def report(self, card: Json, examples: Json | None) -> TaskReport:
         """Best and worst translations, and where the decoder looked."""
         best = card.get("validation") or {}
         figures: list[tuple[str, float]] = []
         notes: list[str] = []
-        if isinstance(best.get(BLEU.key), int | float):
-            figures.append(("BLEU, validation", best[BLEU.key]))
+        if isinstance(best.get(BLEU), int | float):
+            figures.append(("BLEU, validation", best[BLEU]))
             notes.append(f"BLEU: {card.get('bleu_signature', 'greedy')}")
-        if examples:
+        if self._wants_chrf and isinstance(best.get(CHRF), int | float):
+            figures.append(("chrF, validation", best[CHRF]))
+            notes.append(str(card.get("chrf_signature", "chrF: greedy")))
+        elif examples:
             figures.append(("chrF, validation", examples["chrf"]))
             other = examples["update"] != best.get("update")
             of = f", of update {examples['update']:,}" if other else ""
@@ -146,6 +171,12 @@ class TranslationTask:
         if self.recipe.model.decoder.attention != "none":
             sections.append(_section("attention", "Attention", examples))
         return TaskReport(figures, notes, sections)
+
+
+def fitting_tokenizer(recipe: Recipe, val: PairDataset) -> Choice:
+    """The tokenizer that fits the references of the validations, for BLEU."""
+    count = min(len(val), recipe.training.validation.lines or _LOOKED_AT, _LOOKED_AT)
+    return tokenizer_for(val.texts(np.arange(count))[1])
 
 
 def _engine(network: Network) -> TorchEngine:

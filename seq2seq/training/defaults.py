@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from seq2seq.recipe import Recipe, Section
 from seq2seq.recipe.base import left_out
 from seq2seq.recipe.model import Decoder
-from seq2seq.recipe.training import Cosine, InverseSqrt, Ridge, Training
+from seq2seq.recipe.training import Cosine, InverseSqrt, Ridge, Training, Validation
 
 S = TypeVar("S", bound=Section)
 
@@ -77,6 +77,8 @@ def kept(recipe: S, stored: Section) -> S:
     if isinstance(recipe, Decoder) and "attention" not in recipe.model_fields_set:
         # Left out, it was "none" in version 0.3.
         recipe = recipe.model_copy(update={"attention": getattr(stored, "attention", "none")})
+    if isinstance(recipe, Validation) and "tokenize" in left_out(stored) & left_out(recipe):
+        recipe = recipe.model_copy(update={"tokenize": "13a"})  # of version 0.5 or older
     if isinstance(recipe, Training) and isinstance(stored, Training):
         other = recipe.updates not in (None, stored.updates)
         if other and "epochs" in left_out(recipe):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from seq2seq.data.dataset import PreparedData
 from seq2seq.errors import number_of
+from seq2seq.metrics import Choice
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.training import Ema, HessianFree, LastK, Plateau, Ridge, Sgd
-from seq2seq.tasks import Words
+from seq2seq.tasks import Words, task_for
+from seq2seq.tasks.translation import BLEU, fitting_tokenizer
 from seq2seq.training.defaults import updates_of
 from seq2seq.training.optim import learning_rate
 
@@ -43,6 +45,8 @@ class Forecast:
     peak: float  # what is reached
     last: float
     disk: int  # bytes at most, while a new checkpoint and a new model are written
+    signatures: Mapping[str, str]  # of the metrics in validations, by their keys
+    tokenizer: Choice | None  # what fits the validation references, where BLEU is measured
 
     @classmethod
     def of(
@@ -58,6 +62,9 @@ class Forecast:
         every = options.validation.every or per_epoch
         splits = {} if prepared.stored is None else {s.name: s for s in prepared.report.splits}
         train = splits.get("train")
+        signatures = {one.key: one.signature for one in task_for(recipe).metrics if one.signature}
+        if not options.validation.bleu:
+            signatures.pop(BLEU, None)
         return cls(
             updates=updates,
             epochs=options.epochs,
@@ -73,6 +80,8 @@ class Forecast:
             peak=max(_rates(recipe, updates)),
             last=_rate(recipe, updates, updates) if updates else options.learning_rate,
             disk=_disk(recipe, weights),
+            signatures=signatures,
+            tokenizer=fitting_tokenizer(recipe, prepared.val) if BLEU in signatures else None,
         )
 
     def lines(self, recipe: Recipe, words: Words | None = None) -> Iterator[str]:
@@ -93,6 +102,9 @@ class Forecast:
         if self.held_out:
             held = number_of(self.held_out, "pair")
             yield f"  validation: on {held} held out of the training text"
+        chosen = recipe.training.validation.tokenize
+        if self.tokenizer is not None and self.tokenizer.name == chosen and self.tokenizer.reason:
+            yield f"  BLEU: tokenized by {chosen}: {self.tokenizer.reason}"
         yield f"  network: {self.weights:,} weights; {_network(recipe)}"
         yield _learning(self, recipe)
         yield f"  disk: {_megabytes(self.disk)} at most"
@@ -127,6 +139,12 @@ class Forecast:
                 f"training.batch_tokens = {recipe.training.batch_tokens:,} leaves most pairs alone "
                 f"in a batch, as half of them have {self.usual:,} pieces or more: raise it, or "
                 "leave it out"
+            )
+        tokenizer = recipe.training.validation.tokenize
+        if self.tokenizer is not None and (doubt := self.tokenizer.doubt(tokenizer)):
+            yield (
+                f"training.validation.tokenize: {doubt}; while BLEU is below 1, the loss decides "
+                "which weights are best"
             )
         if rated and self.peak < LOW_RATE:
             yield f"a rate of {self.peak:.2g} changes nothing: raise training.learning_rate"

@@ -12,16 +12,20 @@ from pathlib import Path
 from seq2seq.data import Progress
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.problems import problem_of
-from seq2seq.errors import DataError, ModelError
+from seq2seq.errors import DataError, ModelError, RecipeError, Seq2SeqError
+from seq2seq.metrics import check_tokenizer
 from seq2seq.recipe import Recipe
+from seq2seq.recipe.base import left_out
 from seq2seq.recipe.files import recipe_from_toml, recipe_to_toml
 from seq2seq.storage.atomic import remove
 from seq2seq.storage.layout import DATA, RECIPE
 from seq2seq.tasks import Task, labels_of, task_for
+from seq2seq.tasks.translation import BLEU, fitting_tokenizer
 from seq2seq.training.batches import Batches
 from seq2seq.training.batches.prepared import PreparedBatches
 from seq2seq.training.batches.streamed import StreamedBatches
 from seq2seq.training.defaults import (
+    filled,
     kept,
     with_length,
     with_problem_length,
@@ -65,6 +69,7 @@ def train(
         check_installed()
     with process_group() as group, same_bits(deterministic):
         recipe, tuning = _resolved(recipe, run, begin or Begin(), data, group)
+        _check_tokenizer(recipe)
         with RunFolder(run, recipe) if group.rank == 0 else nullcontext() as folder:
             changed: list[str] = []
             with group.rank_0_first():
@@ -76,6 +81,7 @@ def train(
                     prepared = task_for(recipe).open(data or run / DATA)
             check_same(group, prepared)
             recipe = completed(recipe, prepared, fine_tuned=tuning is not None)
+            recipe = _with_tokenizer(recipe, prepared, group)
             if folder is not None:
                 folder.recipe = recipe
                 folder.claim(prepared, None if tuning is None else tuning.record)
@@ -162,6 +168,30 @@ def completed(recipe: Recipe, prepared: PreparedData, *, fine_tuned: bool) -> Re
     if not streamed:
         updates = PreparedBatches(prepared, recipe, task_for(recipe).collate).per_epoch()
     return with_length(recipe, pairs, updates, fine_tuned=fine_tuned)
+
+
+def _with_tokenizer(recipe: Recipe, prepared: PreparedData, group: ProcessGroup) -> Recipe:
+    """The recipe with rank 0's choice of BLEU's tokenizer: not every machine may have them all."""
+    if "tokenize" not in left_out(recipe.training.validation) or BLEU not in labels_of(
+        task_for(recipe)
+    ):
+        return recipe
+    fitting = fitting_tokenizer(recipe, prepared.val).name if group.rank == 0 else ""
+    name = group.broadcast_bytes(fitting.encode()).decode()
+    recipe = filled(recipe, {"training": {"validation": {"tokenize": name}}})
+    _check_tokenizer(recipe)
+    return recipe
+
+
+def _check_tokenizer(recipe: Recipe) -> None:
+    """Says that BLEU's tokenizer is not there before training begins, not at a validation."""
+    validation = recipe.training.validation
+    if not validation.bleu:
+        return
+    try:
+        check_tokenizer(validation.tokenize)
+    except Seq2SeqError as error:
+        raise RecipeError(recipe.name, [f"training.validation.{error}"]) from error
 
 
 def batches_for(prepared: PreparedData, recipe: Recipe, task: Task, group: ProcessGroup) -> Batches:

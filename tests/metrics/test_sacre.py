@@ -115,7 +115,8 @@ def test_intervals_follow_the_seed_and_leave_the_environment(monkeypatch) -> Non
         (
             {"tokenize": "13b"},
             "tokenize: unknown name '13b' (did you mean '13a'?); "
-            "allowed: 13a, intl, char, zh, none, ja-mecab, ko-mecab",
+            "allowed: 13a, intl, zh, ja-mecab, ko-mecab, char, flores101, flores200, spm, "
+            "spBLEU-1K, none",
         ),
         ({"bootstrap": 1}, "bootstrap: must be 0 (none) or at least 2, not 1"),
         ({"bootstrap": -5}, "bootstrap: must be 0 (none) or at least 2, not -5"),

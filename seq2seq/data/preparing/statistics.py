@@ -22,7 +22,7 @@ from seq2seq.errors import DataError, number_of, printable
 from seq2seq.ids import UNK
 from seq2seq.recipe.data import Source
 from seq2seq.storage.encodings import MOST_INVALID
-from seq2seq.text import is_unspaced, shown
+from seq2seq.text import shown
 from seq2seq.text.cleaning import DUPLICATES, INVALID, Dropped, Drops
 from seq2seq.text.sentences import split_sentences
 from seq2seq.text.tokenizer import Tokenizer, Tokenizers
@@ -161,12 +161,6 @@ class PrepareReport:
                         f"text.augment.{one.kind} added no pairs: nothing in the training pairs "
                         "allows it (words: words that are repeated, with spaces between them)"
                     )
-            if split.name == "val" and is_unspaced(target for _, target in split.examples):
-                yield (
-                    "the target has no spaces between words, so that validation's BLEU (13a) takes "
-                    "a whole line for one word; while it is below 1, the loss decides which "
-                    "weights are best; evaluate --tokenize char (or zh, ja-mecab) judges them"
-                )
 
     def drops(self) -> Iterator[str]:
         """What cleaning dropped, a line for each corpus that lost pairs."""

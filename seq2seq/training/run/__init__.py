@@ -414,15 +414,18 @@ def _make(folder: Path) -> list[Path]:
 def may_change(recipe: Recipe) -> set[str]:
     """The keys that may change while a run goes on: how long it trains, how often it is measured.
 
-    Lines and BLEU of validations only where BLEU does not decide which weights are best: values of
+    Lines and BLEU of validations only where they do not decide which weights are best: values of
     before and after could not be compared.
     """
     keys = {
         "epochs", "updates", "early_stopping.patience", "checkpoint_every", "keep_checkpoints",
         "max_bad_updates", "validation.every", "gradients_every",
     }  # fmt: skip
-    if recipe.training.early_stopping.metric == "loss":
-        keys |= {"validation.bleu", "validation.lines"}
+    decisive = recipe.training.early_stopping.metric
+    if decisive != "bleu":
+        keys |= {"validation.bleu", "validation.tokenize"}
+    if decisive == "loss":
+        keys.add("validation.lines")
     return {f"training.{key}" for key in keys}
 
 
