@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -128,31 +129,106 @@ def test_output_that_is_no_plain_text_is_told(run, model, format_: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reference", "told"),
+    ("reference", "tokenizer", "why"),
     [
-        ("他每天买水！\n三只狗在跑。\n", True),
-        ("我每天在家里用 Python 写代码。\n三只狗在跑。\n", True),
-        ("彼は毎日水を買う。\n三匹の犬が走る。\n", True),
-        ("เขาซื้อน้ำทุกวัน\nสุนัขสามตัววิ่ง\n", True),
-        ("그는 매일 물을 산다.\n개 세 마리가 달린다.\n", False),
-        ("他 每天 买 水 ！\n三 只 狗 在 跑 。\n", False),  # words as a tokenizer split them
-        ("Er kauft 水.\n\n", False),
-        ("1 2 3\n\n", False),
+        ("他每天买水！\n三只狗在跑。\n", "zh", "100% of the references' letters are Chinese"),
+        (
+            "我在家里用 Python 写代码。\n三只狗\n",
+            "zh",
+            "65% of the references' letters are Chinese",
+        ),
+        ("彼は毎日水を買う。\n三匹の犬\n", "char", "100% of the references' letters are Japanese"),
+        ("เขาซื้อน้ำทุกวัน\nสุนัขสามตัววิ่ง\n", "char", "100% of the references' letters are Thai"),
+        ("그는 매일 물을 산다.\n개 세 마리가 달린다.\n", "13a", ""),
+        ("他 每天 买 水 ！\n三 只 狗 在 跑 。\n", "13a", ""),  # words as a tokenizer split them
+        ("Er kauft 水.\n\n", "13a", ""),
+        ("1 2 3\n\n", "13a", ""),
     ],
 )
-def test_text_without_spaces_needs_another_tokenizer(
-    run, here: Path, reference: str, told: bool
+def test_the_text_chooses_the_tokenizer(
+    run, here: Path, monkeypatch, reference: str, tokenizer: str, why: str
 ) -> None:
-    """A near-correct translation would have a BLEU of 0."""
-    for name in ("out.x", "test.x"):
-        (here / name).write_text(reference, encoding="utf-8")
-    hint = (
-        "warning: the references have no spaces between words, and 13a takes a whole line for one "
-        "word: --tokenize zh, ja-mecab or char judges them\n"
+    """By 13a a near-correct translation would have a BLEU of 0."""
+    for name in ("MeCab", "mecab_ko"):
+        monkeypatch.setitem(sys.modules, name, None)
+        short = {"MeCab": "ja", "mecab_ko": "ko"}[name]
+        module = f"sacrebleu.tokenizers.tokenizer_{short}_mecab"
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    output = "".join(line[len(line) > 1 :] for line in reference.splitlines(keepends=True))
+    (here / "out.x").write_text(output, encoding="utf-8")
+    (here / "test.x").write_text(reference, encoding="utf-8")
+    done = run("score", "out.x", "test.x", "--metric", "bleu", "--json")
+    (score,) = json.loads(done.out)["scores"]
+    theirs = sacrebleu.corpus_bleu(
+        output.splitlines(), [reference.splitlines()], tokenize=tokenizer
     )
-    assert run("score", "out.x", "test.x").err == hint * told
+    assert score["value"] == theirs.score
+    assert f"|tok:{tokenizer}|" in score["signature"]
+    hint = (
+        "" if not why else f"BLEU is tokenized by {tokenizer}: {why}, without spaces between words"
+    )
+    assert done.err.startswith(hint)
+    assert done.err.count("\n") == bool(why)
     assert run("score", "out.x", "test.x", "--tokenize", "char").err == ""
     assert run("score", "out.x", "test.x", "--metric", "chrf").err == ""
+    done = run("score", "out.x", "test.x", "--metric", "bleu", "--tokenize", "13a")
+    assert ("|tok:13a|" in done.out, done.code) == (True, 0)
+    doubt = f"warning: --tokenize 13a takes a whole line for one word: {why}" if why else ""
+    assert done.err.startswith(doubt)
+    assert done.err.count("\n") == bool(why)
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("name", ["ja-mecab", "flores200"])
+@pytest.mark.parametrize("verb", [("score", "out.de"), ("evaluate", "nowhere", "out.de")])
+def test_a_tokenizer_that_is_not_there_is_told_before(
+    run, monkeypatch, tmp_path: Path, name: str, verb: tuple[str, ...]
+) -> None:
+    """There is no model "nowhere", and nothing is downloaded."""
+    monkeypatch.setitem(sys.modules, "MeCab", None)
+    monkeypatch.delitem(sys.modules, "sacrebleu.tokenizers.tokenizer_ja_mecab", raising=False)
+    monkeypatch.setattr("sacrebleu.tokenizers.tokenizer_spm.SACREBLEU_DIR", str(tmp_path / "none"))
+    done = run(*verb, "test.de", "--tokenize", name)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"error: tokenize: {name} cannot be used: ")
+    assert done.err.count("\n") == 1
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.usefixtures("files")
+def test_evaluate_takes_several_references(run, model) -> None:
+    Path("third.de").write_text("drei Kinder\nein Hund\n", encoding="utf-8")
+    names = ("test.de", "other.de", "third.de")
+    done = run("evaluate", model, "out.de", *names, "-o", "mine.de", "--json")
+    told = json.loads(done.out)
+    lines = Path("mine.de").read_text(encoding="utf-8").splitlines()
+    references = [Path(name).read_text(encoding="utf-8").splitlines() for name in names]
+    assert [one["value"] for one in told["scores"]] == [
+        sacrebleu.corpus_bleu(lines, references).score,
+        sacrebleu.corpus_chrf(lines, references).score,
+        sacrebleu.corpus_ter(lines, references).score,
+    ]
+    assert all(one["signature"].startswith("nrefs:3|") for one in told["scores"])
+    assert json.loads(run("score", "mine.de", *names, "--json").out)["scores"] == told["scores"]
+    done = run("evaluate", model, "out.de", *names, "-o", "third.de")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("error: third.de: is an input, and would be overwritten")
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("verb", [("score", "out.de"), ("evaluate", "nowhere", "out.de")])
+def test_each_reference_has_a_line_for_every_line(run, verb: tuple[str, ...]) -> None:
+    Path("short.de").write_text("one\n", encoding="utf-8")
+    done = run(*verb, "test.de", "short.de", "other.de")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "error: out.de has 2 lines but short.de has 1 line: "
+        "line n of one must belong to line n of the other\n"
+    )
+    assert run(*verb, "test.de", "missing.de").err.startswith("error: missing.de: ")
+    assert run(*verb, "-", "-", stdin=b"").err == (
+        "error: standard input can be read only once: give - for one file only\n"
+    )
 
 
 @pytest.mark.usefixtures("files")

@@ -871,23 +871,6 @@ def test_validation_files_of_empty_lines_are_refused(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("target", ["猫{n}在家", "kato {n}"])
-def test_a_target_without_spaces_is_told_of(
-    corpus: Corpus, recipe_for: Make, tmp_path: Path, target: str
-) -> None:
-    for name, count in (("train", 300), ("val", 20)):
-        numbers = [chr(0x4E00 + n) if "猫" in target else str(n) for n in range(count)]
-        text = "".join(f"{target.format(n=one)}\n" for one in numbers)
-        (tmp_path / f"{name}.b").write_text(text, encoding="utf-8")
-        lines = "".join(f"{name} {n}\n" for n in range(1000, 1000 + count))
-        (tmp_path / f"{name}.a").write_text(lines, encoding="utf-8")
-    recipe = recipe_for(tokenizer={"vocab_size": "auto"})
-    found = list(prepare(recipe, tmp_path / "out").report.warnings())
-    assert [one.startswith("the target has no spaces between words, so") for one in found] == (
-        [True] if "猫" in target else []
-    )
-
-
 @pytest.mark.parametrize("same", [True, False])
 def test_the_same_text_on_both_sides_is_told_of(
     corpus: Corpus, recipe_for: Make, tmp_path: Path, same: bool
