@@ -131,7 +131,8 @@ def _unusable(name: str, reason: str) -> Seq2SeqError:
 
 def _check_model(name: str, own: str) -> None:
     """Says which file is missing, where sacreBLEU would download it now."""
-    from sacrebleu.tokenizers.tokenizer_spm import SACREBLEU_DIR, SPM_MODELS
+    from sacrebleu.tokenizers.tokenizer_spm import SPM_MODELS
+    from sacrebleu.utils import SACREBLEU_DIR
 
     if own not in SPM_MODELS:
         return

@@ -187,7 +187,7 @@ def test_a_tokenizer_that_is_not_there_is_told_before(
     """There is no model "nowhere", and nothing is downloaded."""
     monkeypatch.setitem(sys.modules, "MeCab", None)
     monkeypatch.delitem(sys.modules, "sacrebleu.tokenizers.tokenizer_ja_mecab", raising=False)
-    monkeypatch.setattr("sacrebleu.tokenizers.tokenizer_spm.SACREBLEU_DIR", str(tmp_path / "none"))
+    monkeypatch.setattr("sacrebleu.utils.SACREBLEU_DIR", str(tmp_path / "none"))
     done = run(*verb, "test.de", "--tokenize", name)
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith(f"error: tokenize: {name} cannot be used: ")

@@ -118,7 +118,8 @@ def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     def download(*arguments: Any, **options: Any) -> None:
         pytest.fail("a network access that nobody asked for")
 
-    monkeypatch.setattr(tokenizer_spm, "SACREBLEU_DIR", str(tmp_path))
+    for module in (tokenizer_spm, sacrebleu.utils):
+        monkeypatch.setattr(module, "SACREBLEU_DIR", str(tmp_path))
     monkeypatch.setattr(tokenizer_spm, "download_file", download)
     monkeypatch.setattr("urllib.request.urlopen", download)
     (tmp_path / "models").mkdir()

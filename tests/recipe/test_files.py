@@ -227,7 +227,7 @@ def test_all_problems_at_once_in_plain_words() -> None:
         "  training.precision: must be a string, not 3; allowed: auto, float32, bfloat16\n"
         "  training.validation: must be a table, not 3\n"
         "  training.early_stopping.metric: unknown value 'bleuu' (did you mean 'bleu'?); "
-        "allowed: loss, bleu\n"
+        "allowed: loss, bleu, chrf\n"
         "  x: unknown key; allowed: name, seed, data, cleaning, text, tokenizer, model, training, "
         "translation"
     )

@@ -86,8 +86,8 @@ def test_only_what_is_left_out_is_chosen(left_out: str) -> None:
 def test_a_chosen_recipe_is_written_in_values() -> None:
     recipe = chosen(read())
     left = re.findall(r'^(\w+) = "auto"$', recipe_to_toml(recipe), flags=re.MULTILINE)
-    # The tokenizer's are chosen by the text, when it is prepared.
-    assert left == ["vocab_size", "normalization", "bridge", "precision"]
+    # The tokenizer's are chosen by the text, when it is prepared; BLEU's by the references.
+    assert left == ["vocab_size", "normalization", "bridge", "precision", "tokenize"]
     assert recipe_from_toml(recipe_to_toml(recipe), "r") == recipe
     again = recipe_from_toml(recipe_to_toml(recipe), "r")
     assert chosen(again, pairs=10**7, per_epoch=3) == recipe

@@ -194,7 +194,7 @@ def test_what_is_not_there_is_said_before_anything_is_made(
 ) -> None:
     monkeypatch.setitem(sys.modules, "MeCab", None)
     monkeypatch.delitem(sys.modules, "sacrebleu.tokenizers.tokenizer_ja_mecab", raising=False)
-    monkeypatch.setattr("sacrebleu.tokenizers.tokenizer_spm.SACREBLEU_DIR", str(tmp_path / "none"))
+    monkeypatch.setattr("sacrebleu.utils.SACREBLEU_DIR", str(tmp_path / "none"))
     recipe, setting = write_recipe(tmp_path, "zh"), f"training.validation.tokenize='{name}'"
     with pytest.raises(RecipeError) as caught:
         trained(recipe, tmp_path / "run", setting)
