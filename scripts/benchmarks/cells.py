@@ -156,21 +156,21 @@ def measure(plan: Plan, figures: Figures) -> None:
 
 
 def _speeds(plan: Plan, figures: Figures) -> None:
-    """Rows take turns, so that a machine that drifts drifts for all; the first is the warm-up."""
-    trials = []
-    for row in figures.rows:
-        settings = [f"training.batch_tokens={BATCH_TOKENS}", *plan.settings, *row.settings]
-        trial = Trial(plan.data, settings)
-        row.parameters = trial.facts()["parameters"]
-        trials.append((row, trial, decoder(trial.updater.model, plan.threads)))
-    for turn in range(plan.turns + 1):
-        for row, trial, engine in trials:
+    """Rows take turns, so that a machine that drifts drifts for all.
+
+    Each is built anew for its turn: all of them together would take gigabytes.
+    """
+    for turn in range(1, plan.turns + 1):
+        for row in figures.rows:
+            settings = [f"training.batch_tokens={BATCH_TOKENS}", *plan.settings, *row.settings]
+            trial = Trial(plan.data, settings)
+            row.parameters = trial.facts()["parameters"]
+            trial.turn(1)  # the warm-up
             found = trial.turn(plan.updates)
-            seconds = bare_step(engine, SENTENCES, BEAM, WIDTH)
-            if turn:
-                row.training.append(found["tokens"] / found["seconds"])
-                row.decoding.append(SENTENCES / seconds)
-        say(f"speed, turn {turn} of {plan.turns}" if turn else "speed, warm-up")
+            row.training.append(found["tokens"] / found["seconds"])
+            engine = decoder(trial.updater.model, plan.threads)
+            row.decoding.append(SENTENCES / bare_step(engine, SENTENCES, BEAM, WIDTH))
+        say(f"speed, turn {turn} of {plan.turns}")
 
 
 def decoder(model: TranslationModel, threads: int) -> OnnxEngine:

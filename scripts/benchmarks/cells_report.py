@@ -26,8 +26,8 @@ def report(figures: Figures, facts: dict[str, str]) -> str:
     head += ["BLEU after the epochs", "minutes for them"] if passed else []
     parts = [
         "; ".join(f"{name} {value}" for name, value in facts.items()) + ".",
-        f"Medians of {figures.turns} turns of {figures.updates} updates (lowest–highest), rows "
-        f"taking turns after one turn of warm-up. Decoding: ONNX Runtime, float32, {SENTENCES} "
+        f"Medians of {figures.turns} turns of {figures.updates} updates (lowest–highest) after "
+        f"one of warm-up, rows taking turns. Decoding: ONNX Runtime, float32, {SENTENCES} "
         f"sentences, a beam of {BEAM}, a token for each sentence and step, without the search.",
         table(head, [_row(row, timed=timed, passed=passed) for row in figures.rows]),
     ]
