@@ -9,11 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.models import make_batch, model_options, random_model, random_pairs, random_tensor
+from support.models import (
+    make_batch,
+    model_options,
+    random_cell,
+    random_model,
+    random_pairs,
+    random_tensor,
+    randomize,
+)
 from support.tiny import tiny_recipe
 from torch import Tensor, nn
 from torch.autograd.functional import hessian, jacobian
-from torch.func import functional_call
+from torch.func import functional_call, jvp, vjp
 
 from seq2seq.data.collate import Batch, collate
 from seq2seq.data.preparing.prepare import prepare
@@ -242,3 +250,71 @@ def test_an_objective_s_products_are_over_its_batches_and_dropout(
     some = objective.gauss_newton(0.5, batches=1)(v)
     alone = updater.objective(batches[:1], 3).gauss_newton(0.5)(v)
     torch.testing.assert_close(some, alone, rtol=1e-12, atol=1e-14)
+
+
+class Reader(nn.Module):
+    """A cell over one-hot inputs, and a readout of its last state, in plain loops."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.cell = random_cell({"kind": kind})
+        self.readout = nn.Linear(4, 5).double()
+        randomize(self.readout)
+
+    def forward(self, x_BTE: Tensor) -> Tensor:
+        state = self.cell.initial_state(len(x_BTE), x_BTE)
+        projected_BTG = self.cell.project(x_BTE)
+        for t in range(x_BTE.shape[1]):
+            state = self.cell.step(projected_BTG[:, t], state)
+        found: Tensor = self.readout(state[0])
+        return found
+
+
+class ReaderLosses(nn.Module):
+    """The interface of a task's twice differentiable loss, over the cell's ``sequence``."""
+
+    def __init__(self, reader: Reader) -> None:
+        super().__init__()
+        self.reader = reader
+
+    def outputs(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        start = self.reader.cell.initial_state(len(batch[0]), batch[0])
+        outputs_BTH, _ = self.reader.cell.sequence(batch[0], start)
+        found: Tensor = self.reader.readout(outputs_BTH[:, -1])
+        return found
+
+    def sums(self, outputs: Tensor, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        loss = nn.functional.cross_entropy(outputs, batch[1], reduction="sum")
+        return loss, loss.detach()
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # torch's own call
+@pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("reference", ["torch.func", "curvlinops"])
+def test_of_another_task_products_are_those_of_others(kind: str, reference: str) -> None:
+    """Forward derivatives of steps in a loop, by torch.func; and curvlinops, where it is there."""
+    reader = Reader(kind)
+    named = dict(reader.named_parameters())
+    batch: Any = random_tensor(6, 7, 3), torch.tensor([0, 1, 4, 2, 2, 3])
+    vectors = {name: random_tensor(*one.shape, seed=8) for name, one in named.items()}
+    total = [torch.zeros_like(one) for one in named.values()]
+    ready = linearized(ReaderLosses(reader), [*named.values()], batch, 0.0)
+    ready.add_product([*vectors.values()], total)
+    found = torch.cat([one.flatten() for one in total])
+
+    def run(weights: dict[str, Tensor]) -> Tensor:
+        return functional_call(reader, weights, (batch[0],))
+
+    if reference == "torch.func":
+        fixed = {name: one.detach() for name, one in named.items()}
+        outputs, along = jvp(run, (fixed,), (vectors,))
+        shares = torch.softmax(outputs, -1)
+        curved = shares * along - shares * (shares * along).sum(-1, keepdim=True)
+        (expected,) = vjp(run, fixed)[1](curved)
+        flat = torch.cat([expected[name].flatten() for name in named])
+    else:
+        curvlinops = pytest.importorskip("curvlinops")
+        judge = nn.CrossEntropyLoss(reduction="sum")
+        matrix = curvlinops.GGNLinearOperator(reader, judge, [*named.values()], [batch])
+        flat = matrix @ torch.cat([one.flatten() for one in vectors.values()])
+    torch.testing.assert_close(found, flat, rtol=1e-9, atol=1e-11)
