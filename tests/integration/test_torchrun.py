@@ -273,3 +273,33 @@ def test_processes_measure_the_old_validation_set_together(
         assert mine["old"]["bleu"] == their["old"]["bleu"]
         assert mine["old"]["loss"] != mine["loss"]
     assert "old validation set: loss" in done.stderr
+
+
+NARMA = """
+name = "narma"
+[data]
+kind = "problem"
+problem = "narma10"
+length = 160
+train_size = 12
+val_size = 3
+[model.encoder]
+cell = "rnn"
+directions = "forward"
+hidden = 20
+[training]
+method = { kind = "ridge", penalty = 0.1 }
+batch_pairs = 5
+"""
+
+
+def test_a_problem_is_solved_together(tmp_path: Path) -> None:
+    """Ridge regression sums over the processes; nothing of the data lies in a folder."""
+    recipe, one, two = tmp_path / "narma.toml", tmp_path / "one", tmp_path / "two"
+    recipe.write_text(NARMA, encoding="utf-8")
+    seq2seq.train(str(recipe), one, threads=1, monitor=Silent())
+    done = torchrun(2, "seq2seq", "train", recipe, "-o", two, "--threads", 1)
+    assert done.returncode == 0, done.stderr
+    ours, theirs = (load_file(weights_file(run)) for run in (one, two))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
