@@ -2,8 +2,8 @@
 
 Training, fine-tuning, validation and the run's page know a task by ``Task`` alone, so another task
 is one file here and a line in ``task_for``: ``translation`` and ``problem`` are there. What is
-translation's own elsewhere: most tables of a recipe (also the choice between loss, BLEU
-and chrF in ``early_stopping``), the pairs of texts that ``data`` reads and stores, and the verbs and engines
+translation's own elsewhere: most tables of a recipe (also the choice between loss, BLEU and chrF in
+``early_stopping``), the pairs of texts that ``data`` reads and stores, and the verbs and engines
 that translate. In the order of a training:
 
 1. ``task = task_for(recipe)``; ``task.prepare`` or ``task.open`` gives the data.

@@ -173,7 +173,7 @@ class TranslationTask:
         return TaskReport(figures, notes, sections)
 
 
-def fitting_tokenizer(recipe: Recipe, val: PairDataset) -> Choice:
+def fitting_tokenizer(recipe: Recipe, val: Dataset) -> Choice:
     """The tokenizer that fits the references of the validations, for BLEU."""
     count = min(len(val), recipe.training.validation.lines or _LOOKED_AT, _LOOKED_AT)
     return tokenizer_for(val.texts(np.arange(count))[1])

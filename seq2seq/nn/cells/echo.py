@@ -25,12 +25,14 @@ class EchoCell(Cell):
         """How strong the echo is, and how fast it fades.
 
         ``spectral_radius`` is the largest absolute eigenvalue of U; below 1 the first state is
-        mostly forgotten in time. ``input_scale`` is the bound of the uniform input weights and
-        biases, ``connections`` how many other units each unit reads, if there are so many.
+        mostly forgotten in time. ``input_scale`` is the bound of the uniform input weights,
+        ``bias_scale`` that of the biases (0: none, as in the paper), ``connections`` how many other
+        units each unit reads, if there are so many.
         """
 
         spectral_radius: Annotated[float, Field(gt=0.0, le=100.0)] = 0.9
         input_scale: Annotated[float, Field(gt=0.0, le=100.0)] = 0.1
+        bias_scale: Annotated[float, Field(ge=0.0, le=100.0)] = 0.1
         leak: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
         connections: Annotated[int, Field(ge=1, le=65536)] = 10
 
@@ -55,9 +57,9 @@ class EchoCell(Cell):
             )
         if self.weight_hh.is_meta:  # only its shape is asked for
             return
-        scale = self.options.input_scale
+        scale, bias = self.options.input_scale, self.options.bias_scale
         self.weight_ih.uniform_(-scale, scale)
-        self.bias_ih.uniform_(-scale, scale)
+        self.bias_ih.uniform_(-bias, bias)
         self.weight_hh.copy_(self._reservoir())
 
     def _reservoir(self) -> Tensor:

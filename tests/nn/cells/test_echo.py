@@ -36,10 +36,11 @@ def test_each_unit_reads_as_many_others_as_asked_for() -> None:
 
 
 def test_weights_of_inputs_are_within_their_scale() -> None:
-    cell = reservoir(400, input_scale=0.3)
-    for weight in (cell.weight_ih, cell.bias_ih):
-        assert 0.29 < weight.max() < 0.3
-        assert -0.3 < weight.min() < -0.29
+    cell = reservoir(400, input_scale=0.3, bias_scale=0.2)
+    for weight, scale in ((cell.weight_ih, 0.3), (cell.bias_ih, 0.2)):
+        assert scale - 0.01 < weight.max() < scale
+        assert -scale < weight.min() < 0.01 - scale
+    assert not reservoir(4, bias_scale=0.0).bias_ih.any()
 
 
 def test_nothing_is_learned_and_all_is_saved() -> None:
