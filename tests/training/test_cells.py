@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from support.told import Told
 from seq2seq.data.dataset import PreparedData
 from seq2seq.data.preparing.prepare import prepare
 from seq2seq.inference.translator import Translator
-from seq2seq.recipe.files import load_recipe
+from seq2seq.recipe.files import load_recipe, recipe_from_toml
 from seq2seq.tasks import translation
+from seq2seq.training.finetuning.source_model import differing_model_keys
 from seq2seq.training.session import train
 
 SETTINGS = [
@@ -58,3 +60,16 @@ def test_a_cell_learns_goes_on_and_translates(
     assert weights_file(run("half", 4)).read_bytes() == whole
     translator = Translator.load(tmp_path / "whole", engine="torch", threads=1)
     assert len([*translator.translate(["a b", "b"])]) == 2
+
+
+@pytest.mark.parametrize("cell", ['{kind = "lstm", forget_bias = 1.0}', '{kind = "gru"}'])
+def test_a_model_from_before_its_cell_had_options_differs_by_none_of_them(cell: str) -> None:
+    """Its recipe lacks the keys; that they are off is no difference, that they are on is one."""
+    stored = f"[model.encoder]\ncell = {cell}\n[model.decoder]\ncell = {cell}\n"
+    theirs = recipe_from_toml(stored, "model", cells=False)
+    assert not differing_model_keys(theirs, recipe_from_toml(stored, "here"))
+    more = {"lstm": ("peephole", True), "gru": ("reset", "before")}
+    name, value = more[theirs.model.encoder.cell.kind]
+    other = stored.replace("}", f", {name} = {json.dumps(value)}}}", 1)
+    found = differing_model_keys(theirs, recipe_from_toml(other, "here"))
+    assert [*found] == [f"model.encoder.cell.{name}"]

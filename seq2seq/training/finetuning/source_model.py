@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load
 from torch import Tensor, nn
 
@@ -15,7 +17,8 @@ from seq2seq.data.dataset import value_in_words
 from seq2seq.errors import ModelError, RecipeError
 from seq2seq.inference.model_folder import ModelFolder, read_published
 from seq2seq.models.weights import check_shapes, naming_recipe, tensors_of, without_memory
-from seq2seq.recipe import Recipe
+from seq2seq.recipe import Model, Recipe
+from seq2seq.recipe.base import Checks
 from seq2seq.storage.atomic import file_digest
 from seq2seq.storage.layout import SOURCE_TOKENIZER, TARGET_TOKENIZER, TOKENIZER, WEIGHTS
 from seq2seq.storage.whole import TOKENIZER_SIZE, read_bytes
@@ -33,7 +36,10 @@ _TOKENIZER_FILES = {
     "target_model": TARGET_TOKENIZER,
 }
 # Keys that change how a network learns, or how it begins, and not what its weights mean.
-_HARMLESS = ("dropout", "word_dropout", "recurrent_init", "forget_bias")
+_HARMLESS = {
+    *("dropout", "word_dropout", "recurrent_init", "forget_bias", "chrono"),
+    *("spectral_radius", "input_scale", "connections"),  # what is drawn by them is saved
+}
 
 
 @dataclass(frozen=True)
@@ -151,7 +157,7 @@ class Transfer:
                 sum(own[name].numel() for name in taken),
                 sum(tensor.numel() for tensor in own.values()),
             ),
-            differing=_differing(source.recipe, recipe),
+            differing=differing_model_keys(source.recipe, recipe),
         )
         if all(own[name].ndim < 2 for name in taken):
             raise ModelError(
@@ -207,10 +213,19 @@ def _under_all_names(model: ModelFolder, read: Tensors) -> Tensors:
     return {name: read[stored.setdefault(id(one), name)] for name, one in every.items()}
 
 
-def _differing(theirs: Recipe, ours: Recipe) -> dict[str, tuple[Any, Any]]:
+def differing_model_keys(theirs: Recipe, ours: Recipe) -> dict[str, tuple[Any, Any]]:
+    """The keys of [model] by which two models' weights mean different things, with both values.
+
+    A model's recipe has the keys that its cells had when it was trained; others are at their
+    defaults.
+    """
+    there = theirs.model
+    with suppress(ValidationError):  # the cell of a package that is not installed stays as it is
+        there = Model.model_validate(there.model_dump(), context=Checks(cells=True))
+    completed = theirs.model_copy(update={"model": there})
     return {
         key: values
-        for key, values in differing_keys(theirs, ours).items()
+        for key, values in differing_keys(completed, ours).items()
         if key.startswith("model.") and key.rpartition(".")[2] not in _HARMLESS
     }
 
