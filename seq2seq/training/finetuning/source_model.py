@@ -222,11 +222,17 @@ def differing_model_keys(theirs: Recipe, ours: Recipe) -> dict[str, tuple[Any, A
     there = theirs.model
     with suppress(ValidationError):  # the cell of a package that is not installed stays as it is
         there = Model.model_validate(there.model_dump(), context=Checks(cells=True))
-    completed = theirs.model_copy(update={"model": there})
-    return {
+    differing = differing_keys(theirs.model_copy(update={"model": there}), ours)
+    found = {
         key: values
-        for key, values in differing_keys(completed, ours).items()
+        for key, values in differing.items()
         if key.startswith("model.") and key.rpartition(".")[2] not in _HARMLESS
+    }
+    others = [key.removesuffix("kind") for key in found if key.endswith(".cell.kind")]
+    return {  # of a cell of another kind its options tell nothing more
+        key: values
+        for key, values in found.items()
+        if key.endswith(".kind") or not key.startswith(tuple(others))
     }
 
 
