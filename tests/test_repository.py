@@ -65,7 +65,7 @@ def test_a_recipe_begins_with_its_command_its_cost_and_its_score(path: Path) -> 
     assert re.search(r"\d+ (s|min|h)\b.*\bcores?\b", found["Cost"]), "time, and on what"
     scores = (
         r"\bBLEU \d+\.\d\b",
-        r"\b\d\.\d+ % wrong\b",
+        r"\b\d+\.\d+ % wrong\b",
         r"\bNMSE 0\.\d+\b",
         r"\bcapacity \d+\.\d\b",
     )
