@@ -160,8 +160,8 @@ def read_pairs(
     if not opened.translates or opened.tokenizers is None:
         what = "a recipe, which has no tokenizer" if opened.translates else "no translation model"
         raise Seq2SeqError(
-            f"{opened.name}: {what}, so that it cannot read a text: leave INPUT out, or give the "
-            "run of a translation model"
+            f"{opened.name}: {what}, so that it cannot read a text: give the run of a translation "
+            "model, or look at its gradients alone ('inspect gradients' without INPUT)"
         )
     reader = PlainReader(opened.tokenizers.source, opened.recipe.text)
     rows = [plain.row for plain in reader.read(sources)]

@@ -92,8 +92,9 @@ def test_gates_and_states(run, attending: Path) -> None:
         ),
         (
             "gradients quickstart in",
-            "quickstart: a recipe, which has no tokenizer, so that it cannot read a text: leave "
-            "INPUT out, or give the run of a translation model",
+            "quickstart: a recipe, which has no tokenizer, so that it cannot read a text: give "
+            "the run of a translation model, or look at its gradients alone ('inspect gradients' "
+            "without INPUT)",
         ),
         ("gradients none.toml", "recipe none.toml: there is no such file"),
         (

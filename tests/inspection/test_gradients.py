@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from support.models import (
+    cell_variants,
     make_batch,
     model_options,
     random_model,
     random_pairs,
     random_tensor,
     randomize,
+    variant_name,
 )
 from support.toys import Series, SquaredLoss, Toy
 from torch import nn
@@ -129,6 +132,22 @@ def test_numbers_that_overflow_or_vanish_do_not_count() -> None:
     assert found.record()["steps"] == [-4, -3, -2, -1, 0]
     alone = StateGradients(place, "h", norms[:2], np.ones(2, dtype=np.int64))
     assert alone.factor is None
+
+
+@pytest.mark.parametrize("options", cell_variants(), ids=variant_name)
+def test_every_cell_has_gradients_in_every_part_of_its_state(options: dict[str, Any]) -> None:
+    toy = Toy(options, size=3, hidden=6, layers=2).double()
+    with torch.no_grad():
+        for cell in toy.stack.layers:
+            cell[0].reset_parameters("orthogonal")
+    randomize(toy.readout)
+    found = measured(toy, series(8, 5, size=3))
+    assert [one.place.layer for one in found] == [
+        layer for layer in (1, 2) for _ in range(toy.stack.parts)
+    ]
+    outputs = [one for one in found if one.part == "h"]
+    assert all(one.norms_T.size == 8 and np.isfinite(one.norms_T).all() for one in outputs)
+    assert all(one.norms_T[-1] > 0 for one in outputs)
 
 
 def test_a_cell_that_does_not_learn_has_gradients_too() -> None:

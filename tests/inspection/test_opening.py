@@ -87,8 +87,8 @@ def test_a_recipe_reads_no_text() -> None:
     with pytest.raises(Seq2SeqError) as told:
         read_pairs(opened, ["ein Hund"])
     assert str(told.value) == (
-        "quickstart: a recipe, which has no tokenizer, so that it cannot read a text: leave INPUT "
-        "out, or give the run of a translation model"
+        "quickstart: a recipe, which has no tokenizer, so that it cannot read a text: give the run "
+        "of a translation model, or look at its gradients alone ('inspect gradients' without INPUT)"
     )
 
 
