@@ -205,7 +205,7 @@ def gradients(
     ] = None,
     length: Annotated[
         int | None,
-        option("T", f"Random lines of T tokens a side.  [default: {LENGTH}]", min=2, max=100_000),
+        option("N", f"Random lines of N tokens a side.  [default: {LENGTH}]", min=2, max=100_000),
     ] = None,
     count: Annotated[int, option("N", "Read the first N lines.", "--lines", min=1)] = LINES,
 ) -> None:
