@@ -325,12 +325,10 @@ def _translate_document(
         left: list[int] = []
         file.write_text(document.written(translations, left.append))
     if left:
-        shown = listed(left, len(left))
-        console.warn(
-            "left without a translation, since placeholders such as %s were lost or doubled: "
-            f"{number_of(len(left), 'text')} ({'line' if len(left) == 1 else 'lines'} {shown}); "
-            "translate by hand what a program is to show"
-        )
+        lines = f"{'line' if len(left) == 1 else 'lines'} {listed(left, len(left))}"
+        console.warn(document.kept.format(f"{number_of(len(left), 'text')} ({lines})"))
+    for warning in document.warnings:
+        console.warn(warning)
 
 
 @contextmanager

@@ -6,8 +6,10 @@ The standard library's parser finds the tags, and everything is cut out of the o
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from html import escape, unescape
 from html.parser import HTMLParser
+from itertools import pairwise
 from typing import NamedTuple
 
 from seq2seq.formats.document import DamagedError, Document, check_encoding, line_of
@@ -23,7 +25,8 @@ _EMPTY = frozenset("area base br col embed hr img input link meta param source t
 _UNREAD: dict[str, Role] = dict.fromkeys(
     "pre textarea select xmp iframe noembed noframes plaintext audio video canvas".split(), "break"
 )
-_UNREAD |= {"code": "word", "math": "word", "svg": "empty", "script": "empty", "style": "empty"}
+_UNREAD |= dict.fromkeys("code kbd math samp var".split(), "word")
+_UNREAD |= dict.fromkeys("script style svg".split(), "empty")
 _BLOCKS = frozenset(
     "address article aside blockquote details div dl fieldset figure footer form h1 h2 h3 h4 h5 h6 "
     "header hr main menu nav ol p pre section table ul".split()
@@ -38,9 +41,15 @@ _ENDED_BY = {
     "td": {"td", "th", "tr", "tbody", "tfoot"},
     "th": {"td", "th", "tr", "tbody", "tfoot"},
 }
+# What is in them is text, or not for people, but no tags; of some the parser knows.
+_RAW = frozenset("script style title textarea xmp iframe noembed noframes".split())
 _DEEPEST = 500  # elements within one that an end tag is looked for
 _NOT_TEXT = re.compile(r"(<[/!?A-Za-z][^<>]*>?)")  # the parser passes over it without a word
 _SPACES = " \t\r\n\f\u00a0"
+_LONG = re.compile(r"&(?=#[0-9]{8,})")  # no character has a number of so many digits
+_ZEROS = re.compile(r"&#0+(?=[0-9])")
+_NO_CHARACTER = re.compile(r"&#[0-9]{8,};?")
+_NAMED = re.compile(r"&[A-Za-z][A-Za-z0-9]*;")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 _XML_ENCODING = re.compile(r"xml\s.*encoding\s*=\s*[\"']([^\"']*)", re.DOTALL)
 
@@ -65,7 +74,7 @@ class _Reader(HTMLParser):
         self.found: list[tuple[int, Role, str]] = [(0, "empty", "")]
         end = text.rfind(">") + 1  # the parser would look for one behind every "<" that is left
         try:
-            self.feed(text[:end])
+            self.feed(_LONG.sub("_", text[:end]))
             self._before, self._place = end - len(self.rawdata), 0
             self.close()
         except AssertionError as error:  # it has no other for a declaration that is none
@@ -103,7 +112,8 @@ class _Reader(HTMLParser):
             charset = _CHARSET.search(named.get("content", ""))
             check_encoding(
                 named.get("charset") or (charset[1] if charset else None),
-                line_of(self._text, self._at),
+                self._text,
+                self._at,
             )
         role: Role = "open" if tag in _INLINE else "break"
         if tag in _EMPTY:
@@ -117,6 +127,8 @@ class _Reader(HTMLParser):
             element = _Element(tag, _unread(tag, attrs), self._at)
         self._open.append(element)
         self._add(role, tag)
+        if tag in _RAW:
+            self.set_cdata_mode(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _EMPTY:
@@ -149,7 +161,7 @@ class _Reader(HTMLParser):
 
     def handle_pi(self, data: str) -> None:
         if declared := _XML_ENCODING.match(data):
-            check_encoding(declared[1], line_of(self._text, self._at))
+            check_encoding(declared[1], self._text, self._at)
         self._add("empty")
 
     def unknown_decl(self, data: str) -> None:
@@ -167,28 +179,46 @@ def _unread(tag: str, attrs: list[tuple[str, str | None]]) -> Role | None:
     return None
 
 
-def _text_parts(raw: str) -> list[Part]:
+def _parts(text: str) -> Iterator[Part]:
+    """A page in parts."""
+    found = _Reader(text).found
+    found.append((len(text), "empty", ""))
+    for (begin, role, shown), (end, *_) in pairwise(found):
+        raw = text[begin:end]
+        if role != "text":
+            yield Part(raw, role, shown)
+            continue
+        for number, one in enumerate(_NOT_TEXT.split(raw)):
+            if number % 2:
+                yield Part(one, "empty")
+            else:
+                yield from _text_parts(one)
+
+
+def _text_parts(raw: str) -> Iterator[Part]:
     """A text, with the spaces around it apart: those that cannot be broken stay what they are."""
     begin, end = 0, len(raw)
     while raw.startswith(("&nbsp;", *_SPACES), begin):
         begin += 6 if raw[begin] == "&" else 1
     while raw.endswith(("&nbsp;", *_SPACES), begin, end):
         end -= 6 if raw[end - 1] == ";" else 1
-    edges = raw[:begin], raw[begin:end], raw[end:]
-    return [Part(one, "text", unescape(one)) for one in edges if one]
+    for one in (raw[:begin], raw[begin:end], raw[end:]):
+        at = 0
+        for name in _NAMED.finditer(one):
+            if unescape(name[0]) == name[0]:  # there is none of the name: it stays as it is
+                yield from _text(one[at : name.start()])
+                yield Part(name[0], "word")
+                at = name.end()
+        yield from _text(one[at:])
+
+
+def _text(raw: str) -> Iterator[Part]:
+    """A text with what a reader reads of it."""
+    if raw:
+        shown = unescape(_NO_CHARACTER.sub("\ufffd", _ZEROS.sub("&#", raw)))
+        yield Part(raw, "text", shown if "&" in raw else raw)
 
 
 def read(text: str) -> Document:
     """Reads a page, or a part of one."""
-    found = _Reader(text).found
-    parts: list[Part] = []
-    for (begin, role, shown), end in zip(
-        found, [*(begin for begin, *_ in found[1:]), len(text)], strict=True
-    ):
-        raw = text[begin:end]
-        if role != "text":
-            parts.append(Part(raw, role, shown))
-            continue
-        for number, one in enumerate(_NOT_TEXT.split(raw)):
-            parts += [Part(one, "empty")] if number % 2 else _text_parts(one)
-    return Document(text, units(parts, escaping(lambda one: escape(one, quote=False))))
+    return Document(text, units(_parts(text), escaping(lambda one: escape(one, quote=False))))

@@ -12,11 +12,13 @@ or doubled, whatever the translation did to them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Literal, NamedTuple
 
 from seq2seq.formats.document import Unit
+from seq2seq.text.spans import Finder
 
 SPACE = " \t\r\n\f"
 """What may stand for a space between words."""
@@ -28,6 +30,9 @@ _MARKER = re.compile(r"(</?x\d+/?>)")
 _TAG_LIKE = re.compile(r"(</?[A-Za-z][^<>]*>)")
 _NAME = re.compile(r"([A-Za-z][\w:.-]*)")
 _SPACES = re.compile(f"[{SPACE}]+")
+_UNUSUAL = re.compile(rf"[\t\r\n\f]|[{SPACE}]{{2}}")
+_NEW_LINES = re.compile(r"[\r\n\f]+")
+_PLACEHOLDERS = Finder(("placeholder",))
 _DEEPEST = 32  # codes within codes, in one segment
 
 
@@ -54,13 +59,39 @@ class Piece(NamedTuple):
     is_code: bool
 
 
-@dataclass
+@dataclass(slots=True)
 class _Code:
+    """A code of a segment; ``kind`` is "half" of a pair, "line", "text" to be escaped, or ""."""
+
     number: int
-    opening: Piece
-    closing: Piece | None = None
-    is_half: bool = False
-    inside: list[_Code] = field(default_factory=list)
+    opening: str
+    kind: str = ""
+    closing: str | None = None
+    inside: Sequence[_Code] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What is translated of a document in one go, where it stands, and its codes."""
+
+    begin: int
+    end: int
+    text: str
+    codes: Sequence[_Code]
+
+    def pieces(self, translation: str) -> list[Piece]:
+        """A translation in pieces, with each code once."""
+        return _decoded(translation, self.codes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    segment: Segment
+    render: Render
+
+    def __call__(self, translations: Sequence[str]) -> str:
+        (translation,) = translations
+        return self.render(self.segment.pieces(translation))
 
 
 def escaping(escape: Callable[[str], str]) -> Render:
@@ -78,20 +109,28 @@ def tagged(text: str) -> Iterator[Part]:
             yield Part(one, "text", one)
 
 
-def units(parts: Sequence[Part], render: Render, begin: int = 0) -> list[Unit]:
+def units(parts: Iterable[Part], render: Render, begin: int = 0) -> list[Unit]:
     """Finds what is translated among the parts of a document, the first of which is at a place."""
-    found: list[Unit] = []
+    return [
+        Unit(one.begin, one.end, (one.text,), _Writer(one, render), stays=True)
+        for one in segments(parts, begin)
+    ]
+
+
+def segments(parts: Iterable[Part], begin: int = 0) -> Iterator[Segment]:
+    """What is translated among the parts of a document, the first of which is at a place."""
     group: list[Part] = []
-    for part in [*parts, Part("", "break")]:
-        group.append(part)
-        if part.role == "break":
-            for line in _lines(group[:-1]):
-                unit = _unit(line, render, begin)
-                found += [unit] if unit else []
-                begin += sum(len(one.raw) for one in line)
-            begin += len(part.raw)
-            group = []
-    return found
+    same: dict[str, str] = {}  # one string for each code, however often it is there
+    for part in chain(parts, [Part("", "break")]):
+        if part.role != "break":
+            group.append(part)
+            continue
+        for line in _lines(group):
+            if (segment := _segment(line, begin, same)) is not None:
+                yield segment
+            begin += sum(len(one.raw) for one in line)
+        begin += len(part.raw)
+        group = []
 
 
 def _lines(parts: list[Part]) -> Iterator[list[Part]]:
@@ -145,30 +184,44 @@ def _core(parts: Sequence[Part], pairs: dict[int, int]) -> tuple[int, int]:
     return low, high
 
 
-def _unit(parts: Sequence[Part], render: Render, begin: int) -> Unit | None:
+def _segment(parts: Sequence[Part], begin: int, same: dict[str, str]) -> Segment | None:
     low, high = _core(parts, _pairs(parts))
     core = parts[low:high]
     if not any(part.role == "text" for part in core):
         return None
-    segment, codes = _encoded(core)
-    raw = "".join(part.raw for part in core)
-    if codes is None or not any(map(str.isalpha, _MARKER.sub("", segment))):
+    text, codes = _encoded(_with_spaces(core), same)
+    if codes is None or not any(map(str.isalpha, _MARKER.sub("", text))):
         return None
     begin += sum(len(part.raw) for part in parts[:low])
+    end = begin + sum(len(part.raw) for part in core)
     if core[0].role == "text":
-        begin += len(raw) - len(raw.lstrip(SPACE))
-        raw = raw.lstrip(SPACE)
+        begin += len(core[0].raw) - len(core[0].raw.lstrip(SPACE))
     if core[-1].role == "text":
-        raw = raw.rstrip(SPACE)
-
-    def write(translations: Sequence[str]) -> str:
-        (translation,) = translations
-        return raw if translation == segment else render(_decoded(translation, codes))
-
-    return Unit(begin, begin + len(raw), (segment,), write)
+        end -= len(core[-1].raw) - len(core[-1].raw.rstrip(SPACE))
+    return Segment(begin, end, text, codes)
 
 
-def _encoded(parts: Sequence[Part]) -> tuple[str, list[_Code] | None]:
+def _with_spaces(parts: Sequence[Part]) -> Sequence[Part]:
+    """Parts in which the spaces around the end of a line belong to it, and so stay."""
+    if not any(part.role == "line" for part in parts):
+        return parts
+    found: list[Part] = []
+    for part in parts:
+        raw, last = part.raw, found[-1] if found else part
+        if part.role == "line" and last.role == "text":
+            text = last.raw.rstrip(SPACE)
+            found[-1] = Part(text, "text", last.shown.rstrip(SPACE))
+            found.append(Part(f"{last.raw[len(text) :]}{raw}", "line"))
+        elif part.role == "text" and last.role == "line":
+            text = raw.lstrip(SPACE)
+            found[-1] = Part(f"{last.raw}{raw[: len(raw) - len(text)]}", "line")
+            found.append(Part(text, "text", part.shown.lstrip(SPACE)))
+        else:
+            found.append(part)
+    return found
+
+
+def _encoded(parts: Sequence[Part], same: dict[str, str]) -> tuple[str, Sequence[_Code] | None]:
     """A segment and its codes; None: they are too many within one another."""
     pairs = _pairs(parts)
     partners = {*pairs, *pairs.values()}
@@ -178,11 +231,11 @@ def _encoded(parts: Sequence[Part]) -> tuple[str, list[_Code] | None]:
     opened: list[_Code] = []
     count = 0
 
-    def add(piece: Piece, name: str, *, is_half: bool = False) -> _Code:
+    def add(raw: str, name: str, kind: str = "") -> _Code:
         nonlocal count
         count += 1
         written.append(name.format(count))
-        levels[-1].append(_Code(count, piece, is_half=is_half))
+        levels[-1].append(_Code(count, same.setdefault(raw, raw), kind))
         return levels[-1][-1]
 
     for number, part in enumerate([*parts, Part("", "break")]):
@@ -191,23 +244,36 @@ def _encoded(parts: Sequence[Part]) -> tuple[str, list[_Code] | None]:
             continue
         for place, text in enumerate(_TAG_LIKE.split("".join(texts))):
             if place % 2:
-                add(Piece(text, False), "<x{}/>")
+                add(text, "<x{}/>", "text")
             else:
                 written.append(text)
         texts = []
         if number in pairs:
-            opened.append(add(Piece(part.raw, True), "<x{}>"))
-            levels.append(opened[-1].inside)
+            opened.append(add(part.raw, "<x{}>"))
+            levels.append([])
         elif number in partners:
             code = opened.pop()
-            levels.pop()
-            code.closing = Piece(part.raw, True)
+            code.inside = levels.pop() or ()
+            code.closing = same.setdefault(part.raw, part.raw)
             written.append(f"</x{code.number}>")
+        elif part.role == "line":  # a reader reads a space, and a network shall
+            add(part.raw, " <x{}/> ", "line")
         elif number < len(parts):
-            add(Piece(part.raw, True), "<x{}/>", is_half=part.role in ("open", "close"))
+            add(part.raw, "<x{}/>", "half" if part.role in ("open", "close") else "")
         if len(levels) > _DEEPEST:
             return "", None
-    return _SPACES.sub(" ", "".join(written)).strip(" "), levels[0]
+    return _collapsed("".join(written)), levels[0] or ()
+
+
+def _collapsed(text: str) -> str:
+    """A text with one space for each white space, but for those within placeholders."""
+    if not _UNUSUAL.search(text):
+        return text.strip(" ")
+    written, at = [], 0
+    for span in _PLACEHOLDERS.spans(text):
+        written += [_SPACES.sub(" ", text[at : span.begin]), _NEW_LINES.sub(" ", span.text)]
+        at = span.end
+    return "".join([*written, _SPACES.sub(" ", text[at:])]).strip(" ")
 
 
 def _decoded(translation: str, codes: Sequence[_Code]) -> list[Piece]:
@@ -218,33 +284,44 @@ def _decoded(translation: str, codes: Sequence[_Code]) -> list[Piece]:
         if number % 2:
             found.setdefault(token, number)
     pieces: list[Piece] = []
-    at = 0
-    for place, code in _placed(codes, found, 0, len(tokens)):
-        pieces += [Piece(text, False) for text in tokens[at:place:2] if text]
+    at, begins_line = 0, False
+    for place, piece, is_line in chain(
+        _placed(codes, found, 0, len(tokens)), [(len(tokens) + 1, Piece("", False), False)]
+    ):
+        texts = [text for text in tokens[at:place:2] if text]
+        if texts and begins_line:
+            texts[0] = texts[0].lstrip(SPACE)
+        if texts and is_line:
+            texts[-1] = texts[-1].rstrip(SPACE)
+        pieces += [Piece(text, False) for text in texts if text]
         at = max(at, place + place % 2)
-        pieces.append(code)
-    return [*pieces, *(Piece(text, False) for text in tokens[at::2] if text)]
+        pieces += [piece] if piece.text else []
+        begins_line = is_line
+    return pieces
 
 
 def _placed(
     codes: Sequence[_Code], found: dict[str, int], low: int, high: int
-) -> Iterator[tuple[int, Piece]]:
-    """Where codes of one level and all within them stand, between two places; in order."""
+) -> Iterator[tuple[int, Piece, bool]]:
+    """Where codes of one level and all within them stand, between two places; in order.
+
+    With each comes whether it ends a line.
+    """
     begins: list[int] = []
     for code in codes:
         name = f"x{code.number}"
         places = [found.get(f"<{name}{end}>") for end in ("/", "")] + [found.get(f"</{name}>")]
         known = [place for place in places if place is not None]
         begins.append(min(known, default=begins[-1] if begins else low))
-    halves = [number for number, code in enumerate(codes) if code.is_half]
+    halves = [number for number, code in enumerate(codes) if code.kind == "half"]
     for number, place in zip(halves, sorted(begins[one] for one in halves), strict=True):
         begins[number] = place  # their other halves come in the same order elsewhere
     for begin, code in sorted(zip(begins, codes, strict=True), key=lambda one: one[0]):
         low = min(max(begin, low), high)
-        yield low, code.opening
+        yield low, Piece(code.opening, code.kind != "text"), code.kind == "line"
         if code.closing is not None:
             opening, closing = f"<x{code.number}>", f"</x{code.number}>"
             end = min(max(found.get(opening, low), found.get(closing, low), low), high)
             yield from _placed(code.inside, found, low, end)
-            yield end, code.closing
+            yield end, Piece(code.closing, True), False
             low = end

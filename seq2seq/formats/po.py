@@ -33,6 +33,10 @@ _FORMATTED = re.compile(r"(?<!no-)\b(?:c|objc|python|php|java-printf|perl|ruby|l
 _CHARSET = re.compile(r"charset=([^\s\\;]+)", re.IGNORECASE)
 _PLURAL = re.compile(r"nplurals\s*=\s*(\d{1,9})\s*;\s*plural\s*=\s*([^;\n]{1,1000})")
 _MOST_FORMS = 10
+_KEPT = (
+    "left without a translation, since placeholders such as %s were lost or doubled: {}; translate "
+    "by hand what a program is to show"
+)
 
 
 @dataclass
@@ -61,7 +65,7 @@ def _unescaped(found: re.Match[str]) -> str:
 class _Entry:
     """What belongs together: comments, and messages by their keywords."""
 
-    flags: str = ""
+    flags: list[str] = field(default_factory=list)
     fields: dict[str, _Field] = field(default_factory=dict)
 
 
@@ -73,11 +77,11 @@ def _entries(text: str) -> Iterator[_Entry]:
             if any(key.startswith("msgstr") for key in entry.fields):
                 yield entry
                 entry = _Entry()
-            entry.flags += stripped if stripped.startswith("#,") else ""
+            entry.flags += [stripped] if stripped.startswith("#,") else []
             current = None
         if found:
             key = found[1] and found[1] + (f"[{int(found[2])}]" if found[2] else "")
-            if not (_may_follow(key, list(entry.fields)) if key else current):
+            if not (_may_follow(key, next(reversed(entry.fields), "")) if key else current):
                 raise DamagedError(number, f"not PO: {key or 'a text'} cannot stand here")
             if key:
                 current = entry.fields[key] = _Field(begin)
@@ -95,8 +99,7 @@ def _entries(text: str) -> Iterator[_Entry]:
         yield entry
 
 
-def _may_follow(key: str, before: Sequence[str]) -> bool:
-    last = before[-1] if before else ""
+def _may_follow(key: str, last: str) -> bool:
     if key == "msgctxt":
         return not last
     if key == "msgid":
@@ -109,7 +112,8 @@ def _may_follow(key: str, before: Sequence[str]) -> bool:
 def read(text: str) -> Document:
     """Reads a catalogue, or a template of one."""
     found: list[Unit] = []
-    forms, end = ["one", "several"], line_end(text)
+    forms: list[str] = []  # of the first header that says so
+    end = line_end(text)
     for entry in _entries(text):
         message = entry.fields["msgid"].text
         strings = [one for key, one in entry.fields.items() if key.startswith("msgstr")]
@@ -117,11 +121,13 @@ def read(text: str) -> Document:
             header = strings[0].text
             charset = _CHARSET.search(header)
             if charset and charset[1] != "CHARSET":
-                check_encoding(charset[1], text.count("\n", 0, strings[0].begin) + 1)
-            forms = _forms(header) or forms
-        elif not any(one.text for one in strings) and "fuzzy" not in entry.flags:
-            found.append(_unit(entry, strings, forms, end))
-    return Document(text, found)
+                check_encoding(charset[1], text, strings[0].begin)
+            forms = forms or _forms(header)
+        elif not any(one.text for one in strings) and not any(
+            "fuzzy" in one for one in entry.flags
+        ):
+            found.append(_unit(entry, strings, forms or ["one", "several"], end))
+    return Document(text, found, kept=_KEPT)
 
 
 def _forms(header: str) -> list[str]:
@@ -142,7 +148,7 @@ def _forms(header: str) -> list[str]:
 
 def _unit(entry: _Entry, strings: Sequence[_Field], forms: Sequence[str], end: str) -> Unit:
     """What is written for an entry without a translation."""
-    ordered = bool(_FORMATTED.search(entry.flags))
+    ordered = bool(_FORMATTED.search(" ".join(entry.flags)))
     messages = [_Message(entry.fields["msgid"], ordered)]
     keys = {"msgstr": 0}
     if "msgid_plural" in entry.fields:

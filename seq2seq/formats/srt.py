@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect, bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from seq2seq.formats.document import DamagedError, Document, Unit, line_end, line_of
 from seq2seq.formats.markup import Part, Piece, tagged, units
+from seq2seq.text.spans import Finder
 
 _TIME = r"\d+:\d\d?:\d\d?(?:[,.]\d+)?"
 _CUE = re.compile(
@@ -23,6 +25,8 @@ _CODE = re.compile(r"(\{\\[^{}\n]*\})")
 _LINE_OR_CODE = re.compile(r"(\{\\[^{}\n]*\}|\n)")
 _BLANK = re.compile(r"((?:^[ \t]*\r?\n)+)", re.MULTILINE)
 _DASH = re.compile(r"\s*[-–—]+(?![-–—]|[.,]?\d)\s*")
+_DOUBTFUL = re.compile(r"\d\s*-->|-->\s*\d")  # may be the line of times of a cue
+_SPANS = Finder()
 _SPEAKERS = re.compile(r"(?:\s*(?:<[^<>]*>|\{[^{}]*\})*[-–—][^\n]*(?:\n|$)){2,}")
 
 
@@ -35,7 +39,7 @@ class _Wrapping:
 
     def __call__(self, pieces: Sequence[Piece]) -> str:
         text = "".join(piece.text for piece in pieces if not piece.is_code)
-        places, at = _breaks(text, self.lines), 0
+        places, at = set(_breaks(text, self.lines)), 0
         written: list[str] = []
         for piece in pieces:
             if piece.is_code:
@@ -50,21 +54,33 @@ class _Wrapping:
         return "".join(written)
 
 
-def _breaks(text: str, lines: int) -> list[int]:
-    """Where lines of about the same length begin: at spaces, or between wide letters."""
-    wide = [unicodedata.east_asian_width(letter) in "WF" for letter in text]
-    allowed = [
-        place
-        for place in range(1, len(text) - 1)
-        if text[place] == " "
-        or (all(wide[place - 1 : place + 1]) and unicodedata.category(text[place])[0] != "P")
-    ]
-    found: list[int] = []
+def _breaks(text: str, lines: int) -> Iterator[int]:
+    """Where lines of about the same length begin: at spaces, or between wide letters.
+
+    No address, placeholder or the like is divided.
+    """
+    if lines == 1:
+        return
+    inside = {place for span in _SPANS.spans(text) for place in range(span.begin + 1, span.end)}
+    free = [place for place in range(1, len(text) - 1) if place not in inside]
+    allowed = [place for place in free if text[place] == " "]
+    if len(allowed) < lines - 1:
+        allowed = [place for place in free if text[place] == " " or _is_between(text, place)]
+    low = 0  # of those that are left
     for number in range(1, lines):
-        left = [place for place in allowed if not found or place > found[-1]]
-        if left:
-            found.append(min(left, key=lambda place: abs(place - number * len(text) / lines)))
-    return found
+        if low == len(allowed):
+            return
+        ideal = number * len(text) / lines
+        after = bisect_left(allowed, ideal, low)
+        best = min(allowed[max(low, after - 1) : after + 1], key=lambda place: abs(place - ideal))
+        yield best
+        low = bisect(allowed, best)
+
+
+def _is_between(text: str, place: int) -> bool:
+    """Whether the letters before and at a place are wide: lines are broken between them."""
+    wide = (unicodedata.east_asian_width(letter) in "WF" for letter in text[place - 1 : place + 1])
+    return all(wide) and unicodedata.category(text[place])[0] != "P"
 
 
 def read(text: str) -> Document:
@@ -73,11 +89,12 @@ def read(text: str) -> Document:
     begins = [cue.start() for cue in cues] + [len(text)]
     first = re.search(r"\S", text[: begins[0]])
     texts = [(cue.end(), end) for cue, end in zip(cues, begins[1:], strict=True)]
-    arrows = (text.find("-->", begin, end) for begin, end in texts)
-    fault = first.start() if first else next((place for place in arrows if place >= 0), None)
+    doubtful = (_DOUBTFUL.search(text, begin, end) for begin, end in texts)
+    fault = first or next((one for one in doubtful if one), None)
     if fault is not None:
+        place = fault.start() if fault is first else text.index("-->", fault.start())
         raise DamagedError(
-            line_of(text, fault),
+            line_of(text, place),
             "not SubRip: a cue begins with its number and a line of times, such as "
             "00:00:01,000 --> 00:00:02,500",
         )
@@ -115,4 +132,5 @@ def _without_dash(text: str) -> list[Part]:
     dash = _DASH.match(text)
     end = dash.end() if dash else 0
     rest = text[end:]
-    return [Part(text[:end], "empty"), *([Part(rest, "text", rest)] if rest else [])]
+    found = [Part(text[:end], "empty"), Part(rest, "text", rest)]
+    return [part for part in found if part.raw]

@@ -94,7 +94,7 @@ class _Reader:
         self.events.append(_Event(kind, self._places, shown))
 
     def _declared(self, version: str, encoding: str | None, standalone: int) -> None:
-        check_encoding(encoding, self._parser.CurrentLineNumber)
+        check_encoding(encoding, "", 0)  # it is at the beginning
         self._add("code")
 
     def _doctype(self, *_: object) -> None:

@@ -11,7 +11,7 @@ from seq2seq.formats import html
         ("<p>a <b>b</b> c</p><div>d</div>", ["a <x1>b</x1> c", "d"]),
         ("<p><b>whole</b></p>", ["whole"]),
         ("<p><img src=x> a <img> b<br></p>", ["a <x1/> b"]),
-        ("one<br>two <b>three<br>four</b>", ["one", "two <x1>three<x2/>four</x1>"]),
+        ("one<br>two <b>three<br>four</b>", ["one", "two <x1>three <x2/> four</x1>"]),
         ("<p>use <code>x <b>y</b></code> now</p>", ["use <x1/> now"]),
         ("<p>a <!-- <i>no</i> --> b</p>", ["a <x1/> b"]),
         ("<p>&lt;b&gt; is a tag, &lt;x1&gt; too</p>", ["<x1/> is a tag, <x2/> too"]),
@@ -30,6 +30,17 @@ from seq2seq.formats import html
         ("<my-own>a</my-own>b", ["a", "b"]),
         ("a</b> b", ["a<x1/> b"]),
         ("<script>no", []),
+        (
+            "<p>a <kbd>X <b>y</b></kbd> <samp>no</samp> <var>no</var> b</p>",
+            ["a <x1/> <x2/> <x3/> b"],
+        ),
+        ("<xmp></p>no</xmp><textarea></p>no <b>no</b></textarea><p>yes", ["yes"]),
+        ("<iframe></p>no</iframe><video>no <p>no</video><audio>no</audio>yes", ["yes"]),
+        ("<p>a <math><mi>x</mi></math> b", ["a <x1/> b"]),
+        ("<title>a <b> c</title><p>yes", ["a <x1/> c", "yes"]),
+        ("<p>a &foo; b &ampx; c&bar;", ["a <x1/> b &x; c<x2/>"]),
+        ("<p>a {{ x  y }}  b", ["a {{ x  y }} b"]),
+        ("<p>a {{ x\n  y }}\n  {b:  >5}\n</p>", ["a {{ x y }} {b:  >5}"]),
     ],
 )
 def test_what_is_translated(page: str, segments: list[str]) -> None:
@@ -43,3 +54,32 @@ def test_a_translation_is_escaped_and_its_surroundings_stay() -> None:
     assert document.written(["Das <rote> & <x1>r</x1>ote"]) == (
         "<p\nclass=x>\n  Das &lt;rote&gt; &amp; <A HREF='?a&b'>r</A>ote\n</p >"
     )
+
+
+NUMBERS = [f"&#{'1' * 5000}", f"&#{'1' * 5000};", "&#x" + "1" * 5000 + ";", "&#99999999;"]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_numbers_of_no_characters_are_read_as_browsers_read_them(number: str) -> None:
+    page = f"<p title='{number}'>a {number} <a href={number}>b</a></p>"
+    document = html.read(page)
+    assert document.segments == ["a \ufffd <x1>b</x1>"]
+    assert document.written(["A <x1>B</x1>"]) == f"<p title='{number}'>A <a href={number}>B</a></p>"
+
+
+def test_zeros_before_a_number_are_none() -> None:
+    assert html.read(f"<p>a &#{'0' * 5000}65;").segments == ["a A"]
+
+
+@pytest.mark.parametrize(
+    ("page", "translation", "written"),
+    [
+        ("a <b>c<br>d</b>", "A <x1>C <x2/> D</x1>", "A <b>C<br>D</b>"),
+        ("a <b>c <br>\n d</b>", "A <x1>C<x2/>D</x1>", "A <b>C <br>\n D</b>"),
+        ("a <b>c<br><i>d</i></b>", "A <x1>C <x2/> <x3>D</x3></x1>", "A <b>C<br><i>D</i></b>"),
+        ("a &foo; b", "B <x1/> A", "B &foo; A"),
+        ("a {{ x  y }} b", "B  {{ x  y }} A", "B  {{ x  y }} A"),
+    ],
+)
+def test_what_was_there_is_there_again(page: str, translation: str, written: str) -> None:
+    assert html.read(page).written([translation]) == written
