@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 _UTF8 = ("utf-8", "utf8", "us-ascii", "ascii")  # ASCII is UTF-8
+_LINE_ENDS = re.compile(r"[\r\n]")
 _REPAIRS = 8  # units that are left out, one after the other
 
 
@@ -87,10 +89,10 @@ class Document:
         """The document with a translation for each segment; ``kept`` is told of units that stay."""
         if len(translations) != (count := sum(len(unit.segments) for unit in self.units)):
             raise ValueError(f"{len(translations)} translations for {count} segments")
-        lines = (" ".join(one.split("\n")) for one in translations)
+        lines = (_LINE_ENDS.sub(" ", one) for one in translations)
         found = [self._replacement(unit, lines) for unit in self.units]
         written = self._joined(found)
-        if self.is_sound is not None and not self.is_sound(written):
+        if self.is_sound is not None and written != self.text and not self.is_sound(written):
             written = self._repaired(found)
         for line, one in zip(self._lines(), found, strict=True):
             if one is None:
