@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 from xml.parsers import expat
 from xml.sax.saxutils import escape
@@ -16,6 +17,10 @@ from xml.sax.saxutils import escape
 from seq2seq.formats.document import DamagedError, Document, Unit, check_encoding
 from seq2seq.formats.markup import Part, Role, escaping, units
 
+_NO_LANGUAGE = (
+    "the targets that were added are not valid without the language that they are in: add trgLang "
+    'to the outermost element, as in <xliff version="{}" trgLang="de" ...>'
+)
 _DEEPEST = 200  # elements within elements
 _SPACE = "xml:space"
 _STATE = {"1": "needs-review-translation", "2": "translated"}
@@ -38,7 +43,7 @@ class _Event(NamedTuple):
     shown: str = ""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Element:
     """An element, with the numbers of the events at which it begins and ends, and its places."""
 
@@ -53,6 +58,19 @@ class _Element:
     inner: int = 0  # where its content begins
     end: int = 0
     inside: list[_Element] = field(default_factory=list)
+
+    @property
+    def is_segment(self) -> bool:
+        """Whether it is what a tool divided a source, or its target, into."""
+        return self.name == "mrk" and self.attributes.get("mtype") == "seg"
+
+    def segments(self) -> Iterator[_Element]:
+        """What a tool divided it into."""
+        for one in self.inside:
+            if one.is_segment:
+                yield one
+            else:
+                yield from one.segments()
 
 
 class _Reader:
@@ -147,48 +165,96 @@ def read(text: str) -> Document:
     outer = "trans-unit" if version[0] == "1" else "segment"
     for element in reader.starts.values():
         if element.name == outer and element.translates:
-            found += _filled(element, version[0], reader, text)
-    return Document(text, sorted(found, key=lambda unit: (unit.begin, unit.end)))
+            found += _units(element, version[0], reader, text)
+    found.sort(key=lambda unit: (unit.begin, unit.end))
+    lacks = found and version[0] == "2" and "trgLang" not in root.attributes
+    return Document(text, found, warnings=[_NO_LANGUAGE.format(version)] if lacks else [])
 
 
-def _filled(element: _Element, version: str, reader: _Reader, text: str) -> Iterator[Unit]:
-    """What is written for a source that has no target, or an empty one."""
+def _units(element: _Element, version: str, reader: _Reader, text: str) -> Iterator[Unit]:
+    """What is written for a source without a target, or with one that is empty, or partly so."""
     named = {one.name: one for one in reversed(element.inside)}
-    source, target = named.get("source"), named.get("target")
-    if source is None or source.inner == source.end or (target and _is_filled(target, reader)):
+    source, target, divided = (named.get(name) for name in ("source", "target", "seg-source"))
+    if source is None or source.inner == source.end:
         return
-    parts = list(_parts(source, reader, text))
-    inner = "".join(part.raw for part in parts)
-    if not inner.strip():
+    if divided is not None and any(divided.segments()):
+        source = divided
+    own = {one.attributes.get("mid"): one for one in source.segments()}
+    places = [] if target is None else list(target.segments())
+    if target is not None and _has_text(target, reader):
+        for place in places:
+            given = own.get(place.attributes.get("mid"))
+            if given is not None and not _has_text(place, reader):
+                content = _content(given, reader, text)
+                if content.units:
+                    around = _start(place, text), f"</{place.prefix}{place.name}>"
+                    yield _filled(place.begin, place.end, around, content)
         return
-    render = escaping(lambda one: escape(_NOT_XML.sub("", one)))
-    document = Document(inner, units(parts, render))
+    content = _content(source, reader, text)
+    if not content.text.strip() or (target and target.inside and not content.units):
+        return
     if target is None:
-        begin = end = max(one.end for one in (source, named.get("seg-source")) if one)
+        begin = end = max(one.end for one in (named["source"], divided) if one)
         before = text[max(0, source.begin - 200) : source.begin]
-        before = before[len(before.rstrip()) :]
-        start = f"{before}<{source.prefix}target{_NEW[version]}>"
+        start = f"{before[len(before.rstrip()) :]}<{source.prefix}target{_NEW[version]}>"
         stop = f"</{source.prefix}target>"
     else:
         begin, end = target.begin, target.end
-        start = text[begin : target.inner].removesuffix("/>").removesuffix(">").rstrip() + ">"
+        start, stop = _start(target, text), f"</{target.prefix}target>"
         start = _with_state(start, _STATE[version]) if version == "1" else start
-        stop = f"</{target.prefix}target>"
+        start += _comments(target, reader, text)
+        if len(places) == 1 and not own:  # what was not divided is one segment
+            start += _start(places[0], text)
+            stop = f"</{places[0].prefix}mrk>{stop}"
     if version == "2" and element.attributes.get("state", "initial") == "initial":
         tag = _with_state(text[element.begin : element.inner], _STATE[version])
         yield Unit(element.begin, element.inner, (), lambda _: tag)
+    yield _filled(begin, end, (start, stop), content)
+
+
+def _content(element: _Element, reader: _Reader, text: str) -> Document:
+    """The content of an element, as a document of its own."""
+    parts = list(_parts(element, reader, text))
+    render = escaping(lambda one: escape(_NOT_XML.sub("", one)))
+    return Document("".join(part.raw for part in parts), units(parts, render))
+
+
+def _filled(begin: int, end: int, around: tuple[str, str], content: Document) -> Unit:
+    """What replaces a part of a document: a content, translated, between two tags."""
 
     def write(translations: Sequence[str]) -> str:
-        return f"{start}{document.written(translations)}{stop}"
+        return content.written(translations).join(around)
 
-    yield Unit(begin, end, tuple(document.segments), write)
+    return Unit(begin, end, tuple(content.segments), write)
 
 
-def _is_filled(target: _Element, reader: _Reader) -> bool:
-    return any(
-        event.kind == "start" or event.shown.strip()
-        for event in reader.events[target.first + 1 : target.last]
+def _has_text(element: _Element, reader: _Reader) -> bool:
+    """Whether there is text in an element, but for that of codes."""
+    number = element.first + 1
+    while number < element.last:
+        inner = reader.starts.get(number)
+        if inner is not None and inner.name in _ROLES:
+            number = inner.last
+        elif reader.events[number].shown.strip():
+            return True
+        number += 1
+    return False
+
+
+def _comments(element: _Element, reader: _Reader, text: str) -> str:
+    """The comments in an element, and the like."""
+    events = reader.events[element.first + 1 : element.last + 1]
+    return "".join(
+        text[one.begin : following.begin]
+        for one, following in pairwise(events)
+        if one.kind == "code"
     )
+
+
+def _start(element: _Element, text: str) -> str:
+    """The start tag of an element, which may have been empty."""
+    tag = text[element.begin : element.inner]
+    return tag.removesuffix("/>").removesuffix(">").rstrip() + ">"
 
 
 def _with_state(tag: str, state: str) -> str:
@@ -202,6 +268,7 @@ def _with_state(tag: str, state: str) -> str:
 def _parts(source: _Element, reader: _Reader, text: str) -> Iterator[Part]:
     """The parts of a source's content."""
     number, in_cdata = source.first + 1, False
+    ends: set[int] = set()  # of segments
     closing: dict[int, str] = {}
     while number < source.last:
         event, element = reader.events[number], reader.starts.get(number)
@@ -209,13 +276,18 @@ def _parts(source: _Element, reader: _Reader, text: str) -> Iterator[Part]:
         role: Role = "close" if name else "text" if event.kind == "text" else "empty"
         if element is not None:
             is_read = element.translates and element.attributes.get("mtype") != "protected"
-            if element.name not in _ROLES and is_read:
+            if element.is_segment and is_read:
+                role = "break"
+                ends.add(element.last)
+            elif element.name not in _ROLES and is_read:
                 role, name = "open", str(number)
                 closing[element.last] = name
             else:
                 role, end = _ROLES.get(element.name, "word"), element.end
                 name = element.name[-1:] + _number_of(element)  # bpt and ept, sc and ec ...
                 number = element.last
+        elif number in ends:
+            role = "break"
         elif event.kind == "cdata":  # its text is escaped like any other
             role, in_cdata = "text", not in_cdata
         elif source.keeps_spaces and event.shown == "\n" and not in_cdata:

@@ -135,3 +135,29 @@ def test_texts_that_lost_what_a_program_needs(run, model, monkeypatch, count, to
         "warning: left without a translation, since placeholders such as %s were lost or doubled: "
         f"{told}; translate by hand what a program is to show\n"
     )
+
+
+def test_a_text_that_would_read_as_other_marks(run, model, monkeypatch) -> None:
+    translate = Translator.run
+
+    def lost(self: Translator, given: list[str], *rest: object, **more: object) -> object:
+        return translate(self, ["" for _ in given], *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Translator, "run", lost)
+    done = run("translate", model, "--format-in", "markdown", stdin=b"- ein Hund")
+    assert (done.code, done.out) == (0, "- ein Hund")
+    assert done.err == (
+        "warning: left without a translation, which would read as other marks than the source's: "
+        "1 text (line 1); translate by hand\n"
+    )
+
+
+def test_warnings_of_a_document(run, model) -> None:
+    text = '<xliff version="2.0"><segment><source>ein</source></segment></xliff>'
+    done = run("translate", model, "--format-in", "xliff", stdin=text.encode())
+    assert done.code == 0
+    assert "<target>" in done.out
+    assert done.err == (
+        "warning: the targets that were added are not valid without the language that they are in: "
+        'add trgLang to the outermost element, as in <xliff version="2.0" trgLang="de" ...>\n'
+    )

@@ -134,6 +134,14 @@ def test_absurd_plural_rules_are_no_rules(rule: str) -> None:
     assert document.written(["eins", "mehr"]).endswith('msgstr[0] "eins"\nmsgstr[1] "mehr"\n')
 
 
+def test_spaces_within_placeholders_stay() -> None:
+    text = 'msgid "a  b {a:  >5}  {{ x  y }}"\nmsgstr ""\n'
+    document = po.read(text)
+    assert document.segments == ["a b {a:  >5} {{ x  y }}"]
+    written = document.written(["A {a:  >5} {{ x  y }}"])
+    assert 'msgstr "A {a:  >5} {{ x  y }}"' in written
+
+
 TEXTS = st.text(st.sampled_from('ab \n\t"\\%s<x1>/&é#'), min_size=1, max_size=20)
 
 

@@ -76,7 +76,9 @@ def test_a_source_gets_a_target(source: str, segment: str, translation: str, tar
     "inside",
     [
         "<source>a</source><target>b</target>",
-        '<source>a</source><target state="new"><x id="1"/></target>',
+        '<source><x id="1"/></source><target state="new"><x id="1"/></target>',
+        '<source>1</source><target><mrk mtype="seg" mid="0"/></target>',
+        '<source>a</source><target><mrk mtype="protected">b</mrk></target>',
         "<source/>",
         "<source> </source>",
         "<note>a</note>",
@@ -113,6 +115,84 @@ def test_what_is_not_to_be_translated_stays() -> None:
 def test_an_empty_target_is_filled(empty: str, filled: str) -> None:
     before = "<source>a</source><seg-source>a</seg-source>"
     assert xliff.read(unit(before + empty)).written(["A"]) == unit(before + filled)
+
+
+STATE = 'state="needs-review-translation"'
+SEGMENT = '<mrk mtype="seg" mid="{}">{}</mrk>'
+DIVIDED = SEGMENT.format(0, "One <g id='1'>dog</g>.") + " " + SEGMENT.format(1, "Two.")
+EMPTY = SEGMENT.format(0, "") + " " + SEGMENT.format(1, "")
+GERMAN = SEGMENT.format(0, "Ein <g id='1'>Hund</g>.") + " " + SEGMENT.format(1, "Zwei.")
+
+
+@pytest.mark.parametrize(
+    ("inside", "filled"),
+    [
+        ("", f"{NEW}{GERMAN}</target>"),
+        ("<target></target>", f"<target {STATE}>{GERMAN}</target>"),
+        (f"<target>{EMPTY}</target>", f"<target {STATE}>{GERMAN}</target>"),
+        (
+            f"<target><!-- keep -->{SEGMENT.format(0, '')}<x id='3'/></target>",
+            f"<target {STATE}><!-- keep -->{GERMAN}</target>",
+        ),
+    ],
+)
+def test_segments_are_translated_each_by_itself(inside: str, filled: str) -> None:
+    before = f"<source>One dog. Two.</source><seg-source>{DIVIDED}</seg-source>"
+    document = xliff.read(unit(before + inside))
+    assert document.segments == ["One <x1>dog</x1>.", "Two."]
+    written = document.written(["Ein <x1>Hund</x1>.", "Zwei."])
+    assert written == unit(before + filled)
+    etree.fromstring(written.encode())
+    assert xliff.read(written).segments == []
+
+
+def test_of_segments_only_those_without_a_target_are_translated() -> None:
+    before = f"<source>One dog. Two.</source><seg-source>{DIVIDED}</seg-source>"
+    for empty in ('<mrk mtype="seg" mid="1"/>', SEGMENT.format(1, "<x/> ")):
+        inside = f"<target>{SEGMENT.format(0, 'Hund')} {empty}{SEGMENT.format(2, '')}</target>"
+        document = xliff.read(unit(before + inside))
+        assert document.segments == ["Two."]
+        assert document.written(["Zwei."]) == unit(
+            before + inside.replace(empty, SEGMENT.format(1, "Zwei."))
+        )
+
+
+def test_a_segment_of_a_source_that_is_not_divided() -> None:
+    inside = "<source>One dog.</source><target>{}</target>"
+    document = xliff.read(unit(inside.format(SEGMENT.format(0, ""))))
+    assert document.segments == ["One dog."]
+    assert document.written(["Ein Hund."]) == unit(
+        inside.format(SEGMENT.format(0, "Ein Hund.")).replace("<target", f"<target {STATE}")
+    )
+
+
+@pytest.mark.parametrize("inside", ["<x id='1'/>", "<ph>&lt;br></ph>", "<g><mrk/></g>"])
+def test_codes_alone_are_no_target(inside: str) -> None:
+    document = xliff.read(unit(f"<source>a</source><target>{inside}</target>"))
+    assert document.written(["A"]) == unit(f"<source>a</source><target {STATE}>A</target>")
+
+
+def test_comments_in_a_target_stay() -> None:
+    inside = "<source>a</source><target{}><!-- keep --><?keep it?>{}</target>"
+    document = xliff.read(unit(inside.format("", "\n")))
+    assert document.written(["A"]) == unit(inside.format(f" {STATE}", "A"))
+
+
+def test_spaces_within_placeholders_stay() -> None:
+    text = unit("<source>a {{ x  y }}  b</source>")
+    assert xliff.read(text).segments == ["a {{ x  y }} b"]
+
+
+def test_targets_of_no_language_are_warned_of() -> None:
+    segment = "<segment><source>a</source>{}</segment>"
+    text = TWO.replace(' trgLang="de"', "")
+    assert list(xliff.read(text.format(segment.format(""))).warnings) == [
+        "the targets that were added are not valid without the language that they are in: add "
+        'trgLang to the outermost element, as in <xliff version="2.0" trgLang="de" ...>'
+    ]
+    assert not xliff.read(TWO.format(segment.format(""))).warnings
+    assert not xliff.read(text.format(segment.format("<target>b</target>"))).warnings
+    assert not xliff.read(unit("<source>a</source>")).warnings
 
 
 def test_only_the_state_is_changed() -> None:
