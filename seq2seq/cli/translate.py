@@ -248,7 +248,7 @@ def translate(
     report = GlossaryReport(console.warn if written.verbose else None)
     document = None
     if written.format_in is not None:
-        data = input_bytes(source, LARGEST)
+        data = input_bytes(source, LARGEST[written.format_in])
         document = read_document(data, written.format_in, name_of(source))
     with running.loaded(model) as translator:
         options = options_of(translator.search_options, searching, penalties, sampled, lengths)

@@ -12,10 +12,16 @@ from importlib import import_module
 from seq2seq.errors import DataError
 from seq2seq.formats.document import DamagedError, Document, line_of
 
-FORMATS = ("html", "markdown", "po", "srt", "xliff")
+LARGEST = {
+    "html": 20 * 2**20,
+    "markdown": 3 * 2**20,
+    "po": 20 * 2**20,
+    "srt": 16 * 2**20,
+    "xliff": 10 * 2**20,
+}
+"""Bytes of a document, which is read at once: even the worst takes no more than about 4 GiB."""
+FORMATS = tuple(LARGEST)
 """The formats of documents."""
-LARGEST = 64 * 2**20
-"""Bytes of a document, which is read at once."""
 _MARK = "\ufeff"  # may say, at the beginning, that a text is UTF-8
 
 

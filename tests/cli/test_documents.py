@@ -93,7 +93,7 @@ def test_nothing_is_written_of_a_translation_that_fails(run, model, monkeypatch)
 
 
 def test_a_document_that_is_too_large(run, model, monkeypatch) -> None:
-    monkeypatch.setattr("seq2seq.cli.translate.LARGEST", 2**20)
+    monkeypatch.setattr("seq2seq.cli.translate.LARGEST", {"html": 2**20})
     Path("in").write_bytes(b"a" * (2**20 + 1))
     for arguments, name in ((("in",), "in"), ((), "standard input")):
         done = run("translate", model, *arguments, "--format-in", "html", stdin=b"a" * (2**20 + 1))
