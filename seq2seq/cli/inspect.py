@@ -254,10 +254,11 @@ def _models(
 
 
 def _opened(model: str, name: str, assignments: Sequence[str]) -> Opened:
+    from seq2seq.data.problems import problem_of
     from seq2seq.inspection.opening import open_recipe, open_run
     from seq2seq.recipe.files import load_recipe
     from seq2seq.recipe.packaged import packaged_recipes
-    from seq2seq.training.defaults import with_sizes
+    from seq2seq.training.defaults import with_problem_sizes, with_sizes
 
     if Path(model).is_dir():
         return open_run(model)
@@ -266,7 +267,10 @@ def _opened(model: str, name: str, assignments: Sequence[str]) -> Opened:
             f"{model}: no such model: give the folder of a run, the name of a packaged recipe "
             f"({', '.join(packaged_recipes())}) or a recipe's file, which ends in .toml"
         )
-    return open_recipe(name, with_sizes(load_recipe(model, assignments), PAIRS))
+    recipe = load_recipe(model, assignments)
+    if recipe.data.kind is None:
+        return open_recipe(name, with_sizes(recipe, PAIRS))
+    return open_recipe(name, with_problem_sizes(recipe, problem_of(recipe.data).steps))
 
 
 def _batch(

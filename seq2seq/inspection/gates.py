@@ -36,6 +36,7 @@ class CellGates:
         gates: By name, how far each unit's gate was open, each (T, H); empty: it has none.
         part: What is called its memory: the last part of its state.
         memory_TH: Its values after each step.
+        saturation_TH: As ``Cell.saturation`` gives it for each step.
     """
 
     place: Place
@@ -43,6 +44,7 @@ class CellGates:
     gates: Mapping[str, Floats]
     part: str
     memory_TH: Floats
+    saturation_TH: Floats | None
 
     @property
     def size(self) -> Floats:
@@ -50,13 +52,11 @@ class CellGates:
         return np.asarray(np.sqrt((self.memory_TH**2).mean(axis=1)))
 
     @property
-    def saturated(self) -> Floats:
-        """The share of units whose output the memory can hardly change: beyond 0.9 of its bound.
-
-        Of an LSTM's memory that is tanh(c); other states are outputs themselves.
-        """
-        outputs_TH = np.tanh(self.memory_TH) if self.part == "c" else self.memory_TH
-        return np.asarray((np.abs(outputs_TH) > OPEN).mean(axis=1))
+    def saturated(self) -> Floats | None:
+        """The share of units whose output the memory can hardly change; None: it has no bound."""
+        if self.saturation_TH is None:
+            return None
+        return np.asarray((self.saturation_TH > OPEN).mean(axis=1))
 
     def record(self) -> dict[str, Any]:
         """The numbers as plain values, of each piece."""
@@ -77,7 +77,7 @@ class CellGates:
             "memory": {
                 "state": self.part,
                 "size": self.size.tolist(),
-                "saturated": self.saturated.tolist(),
+                "saturated": None if self.saturated is None else self.saturated.tolist(),
             },
         }
 
@@ -115,10 +115,13 @@ def _gates_of(run: CellRun, pieces: Sequence[str], backward: bool) -> CellGates:
         return torch.cat(list(values)).double().cpu().numpy()[order]
 
     last = run.cell.parts - 1
+    saturation = [run.cell.saturation(state) for state in run.states]
+    bounded = [one for one in saturation if one is not None]
     return CellGates(
         run.place,
         pieces,
         {name: by_piece([step[name] for step in run.gates]) for name in run.gates[0]},
         part_name(last),
         by_piece([state[last] for state in run.states]),
+        by_piece(bounded) if bounded else None,
     )

@@ -213,8 +213,9 @@ def _draw_means(axes: Axes, one: CellGates) -> None:
     lines: dict[str, NDArray[np.float64]] = {
         **{f"{name}, mean": open_TH.mean(axis=1) for name, open_TH in one.gates.items()},
         f"|{one.part}|": one.size,
-        f"{one.part} saturated": one.saturated,
     }
+    if one.saturated is not None:
+        lines[f"{one.part} saturated"] = one.saturated
     looks = zip(cycle(_STYLES), cycle(_MARKS), cycle(_INKS), strict=False)
     for (label, values), (style, mark, ink) in zip(lines.items(), looks, strict=False):
         axes.plot(

@@ -6,7 +6,7 @@ known of a model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.nn.cells import Cell, State
+from seq2seq.nn.recording import standing_in
 from seq2seq.nn.recurrence import RecurrentStack
 
 DIRECTIONS = ("forward", "backward")
@@ -77,13 +78,13 @@ def recorded(model: nn.Module, *, gates: bool = False) -> Iterator[list[CellRun]
     runs = cells_of(model)
     with ExitStack() as undo:
         for run in runs:
-            _watch(run, gates)
-            undo.callback(_leave, run.cell)
+            step = _recording(run, gates)
+            undo.enter_context(standing_in(run.cell, step=step, sequence=run.cell.stepwise))
         yield runs
 
 
-def _watch(run: CellRun, gates: bool) -> None:
-    """Puts a recording step in front of the cell's own; both names are the instance's alone."""
+def _recording(run: CellRun, gates: bool) -> Callable[[Tensor, State], State]:
+    """The cell's own step, which is recorded."""
     cell = run.cell
     own = cell.step
 
@@ -98,13 +99,7 @@ def _watch(run: CellRun, gates: bool) -> None:
             run.gates.append(cell.gate_values(projected_BG, state))
         return after
 
-    vars(cell)["step"] = step
-    vars(cell)["sequence"] = cell.stepwise
-
-
-def _leave(cell: Cell) -> None:
-    for name in ("step", "sequence"):
-        vars(cell).pop(name, None)
+    return step
 
 
 @contextmanager

@@ -32,7 +32,8 @@ def gates_table(cells: Sequence[CellGates]) -> Table:
         means = {name: open_TH.mean(axis=1) for name, open_TH in one.gates.items()}
         for t, piece in enumerate(one.pieces):
             let_through = [f"{means[name][t]:.3f}" if name in means else "-" for name in names]
-            memory = [one.part, f"{one.size[t]:.3f}", f"{one.saturated[t]:.3f}"]
+            share = "-" if one.saturated is None else f"{one.saturated[t]:.3f}"
+            memory = [one.part, f"{one.size[t]:.3f}", share]
             rows.append([one.place.label, piece, *let_through, *memory])
     return rows
 

@@ -92,6 +92,7 @@ class Words:
     target: str = "target token"
     loss: str = "nats a target token"
     perplexity: bool = True  # whether that is shown beside the loss
+    step: str = "piece"  # of a row
 
 
 @dataclass(frozen=True)

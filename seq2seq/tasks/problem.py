@@ -57,7 +57,7 @@ class ProblemTask:
     @property
     def words(self) -> Words:
         loss = "squared error" if self.problem.numbers else "nats"
-        return Words("sequence", "target", f"{loss} a target", perplexity=False)
+        return Words("sequence", "target", f"{loss} a target", perplexity=False, step="step")
 
     # -- data and model ---------------------------------------------------------------------
 

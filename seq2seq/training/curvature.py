@@ -79,15 +79,17 @@ def _reached(outputs: Tensor, states: list[Recorded]) -> list[Tensor]:
 
     Recurrence itself is no dependence here, as within a fused sequence nobody can see it.
     """
-    ends = [end for one in states for end in (one.outputs_BTH, one.final_BH)]
+    ends = [end for one in states for end in (one.outputs_BTH, *one.final)]
     ones = torch.ones_like(outputs)
-    found = _grad([outputs], ends, [ones], retain_graph=True, materialize_grads=True)
+    found = iter(_grad([outputs], ends, [ones], retain_graph=True, materialize_grads=True))
     masks = []
-    for one, reads_BTH, final_BH in zip(states, found[::2], found[1::2], strict=True):
+    for one in states:
+        reads_BTH = next(found)
         read_BT = reads_BTH.ne(0).any(-1)
+        final_BH = torch.stack([next(found) for _ in one.final]).ne(0).any(0)
         rows = torch.arange(len(read_BT), device=read_BT.device)
         last = -1 if one.lengths_B is None else one.lengths_B.to(read_BT.device) - 1
-        read_BT[rows, last] |= final_BH.ne(0).any(-1)
+        read_BT[rows, last] |= final_BH.any(-1)
         later_BT = read_BT.flip(1).cumsum(1).flip(1) > 0
         masks.append(later_BT.unsqueeze(2).to(reads_BTH.dtype))
     return masks

@@ -22,7 +22,7 @@ from seq2seq.data.batching import Ints
 from seq2seq.data.dataset import PreparedData
 from seq2seq.errors import DataError, ModelError, TrainingError, is_out_of_memory
 from seq2seq.recipe import Recipe
-from seq2seq.recipe.training import LastK
+from seq2seq.recipe.training import HessianFree, LastK, Ridge
 from seq2seq.storage.layout import CHECKPOINTS, DATA, LAST, METRICS
 from seq2seq.training.batches import Batches, UpdateBatches
 from seq2seq.training.distributed import ProcessGroup
@@ -70,7 +70,9 @@ class Trainer:
         self.options = self.recipe.training
         self.plan = Plan(self.options, len(self.batches))
         self.state = TrainingState()
-        self._gradients = GradientSamples(self.options.gradients_every, self.monitor.say)
+        learns = not isinstance(self.options.method, Ridge)
+        every = self.options.gradients_every if learns else None
+        self._gradients = GradientSamples(every, self.monitor.say)
 
     # -- from the start to the end ----------------------------------------------------------
 
@@ -151,6 +153,7 @@ class Trainer:
 
     def _rehearse(self) -> None:
         """Tries the largest batches, so that memory runs out now and not after an hour."""
+        words = self.updater.task.words
         for batch, pairs in self.batches.largest():
             try:
                 halved = self.updater.rehearse(pairs)
@@ -158,8 +161,8 @@ class Trainer:
                 raise self._too_large(batch, error) from error
             if halved:
                 self.monitor.say(
-                    f"warning: the largest batches ({len(batch):,} pairs of up to "
-                    f"{pairs.width:,} pieces) do not "
+                    f"warning: the largest batches ({len(batch):,} {words.row}s of up to "
+                    f"{pairs.width:,} {words.step}s) do not "
                     f"fit into memory, and are taken in {halved + 1} parts: slower, but the same "
                     "gradient; a lower training.batch_tokens needs less"
                 )
@@ -219,7 +222,10 @@ class Trainer:
         state.skipped_in_row += 1
         lines = self.batches.provenance(np.concatenate(batches))
         figures = {"loss": found.loss, "gradient_norm": found.norm}
-        curved = "" if found.curvature is None else f", curvature {found.curvature:.3g}"
+        curved = ""
+        if found.curvature is not None:
+            figures["curvature"] = found.curvature
+            curved = f", curvature {found.curvature:.3g}"
         self._record(kind="skipped", update=state.update, **figures, **lines.record())
         self.monitor.say(
             f"warning: update {state.update} skipped: loss {found.loss:.3g}, "
@@ -232,14 +238,22 @@ class Trainer:
             return
         why = (
             f"{state.skipped_in_row} updates in a row had a loss or gradient that is not finite, "
-            "as some had before training went back to half the learning rate; the last batch is "
+            f"as some had before training went back{self._slower}; the last batch is "
             f"{lines.in_words()} ({self.path / METRICS} has those of all skipped updates)"
         )
         advice = (
-            "look at those lines; in a new run a lower training.learning_rate, a longer "
-            "warm-up or a lower training.clip_norm may help"
+            "a lower training.learning_rate, a longer warm-up or a lower training.clip_norm may "
+            "help"
         )
-        raise TrainingError(self._failure(why, advice))
+        if isinstance(self.options.optimizer, HessianFree):
+            advice = "more training.optimizer.damping may help"
+        raise TrainingError(self._failure(why, f"look at those lines; in a new run {advice}"))
+
+    @property
+    def _slower(self) -> str:
+        """What a training that goes back does otherwise from there on."""
+        rated = not isinstance(self.options.optimizer, HessianFree)
+        return " to half the learning rate" if rated else ""
 
     def _go_back(self) -> None:
         """Takes the weights of an earlier checkpoint, and half the learning rate from here on.
@@ -265,7 +279,7 @@ class Trainer:
         self._record(kind="rollback", update=state.update, to=back)
         self.monitor.say(
             f"warning: {skipped} updates in a row were skipped: back to the weights of update "
-            f"{back}, with half the learning rate from here on"
+            f"{back}" + (", with half the learning rate from here on" if self._slower else "")
         )
 
     # -- validations and checkpoints --------------------------------------------------------

@@ -275,28 +275,31 @@ class BatchObjective:
     def products(self) -> tuple[Tensor, Tensor]:
         """See ``Objective``."""
         loss_module: Any = self._updater.own_loss
-        found: dict[int, tuple[Tensor, Tensor]] = {}  # by batch: those begun again count once
+        found: list[tuple[Tensor, Tensor]] = []
 
         @torch.no_grad()
         def products_of(batch: PaddedBatch) -> Tensor:
             with self._autocast():
                 gram, cross, loss = loss_module.products(batch.to(self._device))
-            found[id(batch)] = gram, cross
+            found.append((gram, cross))
             return torch.stack([loss, loss])
 
+        # An evaluation that began again, since a batch was halved, has summed its first ones twice.
         loss, nll = self._sums(products_of)
+        found = found[-len(self._parts) :]
         sums = self._group.all_gather([loss, nll]).sum(0).tolist()
         evaluated = LossAndGradient(
             loss=sums[0] / self._tokens,
             nll=sums[1],
             tokens=self._tokens,
             norm=0.0,
+            halved=len(self._parts) - self._batches,
             memory=peak_memory(children=False),
         )
         if not evaluated.finite:
             raise NotFiniteError(evaluated)
         self.first = self.first or evaluated
-        gram, cross = (torch.stack(parts).sum(0) for parts in zip(*found.values(), strict=True))
+        gram, cross = (torch.stack(parts).sum(0) for parts in zip(*found, strict=True))
         self._group.add_up([gram, cross])
         return gram, cross
 

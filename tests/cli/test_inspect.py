@@ -7,6 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.told import Told
+
+import seq2seq
+from seq2seq.cli.inspect import _opened
+from seq2seq.inspection.opening import open_run, random_batch
+from seq2seq.recipe.packaged import packaged_recipes
 
 SMALL = [
     word
@@ -45,6 +51,17 @@ def test_gradients_of_a_run(run, attending: Path) -> None:
     again = json.loads(own.out)["models"][0]["cells"][0]
     assert (again["steps"], again["norms"]) != (first["steps"], first["norms"])
     assert len(again["steps"]) == len(first["steps"])  # of the source
+
+
+def test_a_problem_s_recipe_has_the_sizes_of_its_training(here: Path) -> None:
+    data = 'kind = "problem"\nproblem = "adding"\nlength = 20\ntrain_size = 64\n'
+    text = f'name = "p"\n[data]\n{data}'
+    (here / "p.toml").write_text(f"{text}[training]\nupdates = 1\n", encoding="utf-8")
+    seq2seq.train("p.toml", "trained", threads=1, monitor=Told())
+    trained = {name: one.shape for name, one in open_run("trained").model.state_dict().items()}
+    opened = _opened("p.toml", "p", [])
+    assert {name: one.shape for name, one in opened.model.state_dict().items()} == trained
+    assert len(random_batch(opened, 5, 7)) == 7
 
 
 def test_gradients_of_several_models(run, attending: Path) -> None:
@@ -87,8 +104,7 @@ def test_gates_and_states(run, attending: Path) -> None:
         (
             "gradients runs/none",
             "runs/none: no such model: give the folder of a run, the name of a packaged recipe "
-            "(multi30k_en_de_attention, multi30k_en_de_gru, multi30k_en_de_lstm, quickstart) or a "
-            "recipe's file, which ends in .toml",
+            f"({', '.join(packaged_recipes())}) or a recipe's file, which ends in .toml",
         ),
         (
             "gradients quickstart in",

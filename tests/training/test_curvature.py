@@ -80,7 +80,7 @@ def times(
     return torch.cat([one.flatten() for one in total])
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "sru", "minlstm"])
 @pytest.mark.parametrize(
     ("encoder", "decoder", "more"),
     [
@@ -142,7 +142,7 @@ def states_of(model: TranslationModel, batch: Batch) -> Tensor:
     return torch.cat([encoded.flatten(), decoded.flatten(0, 1)[batch.where_M].flatten()])
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "sru", "minlstm"])
 @pytest.mark.parametrize("attention", ["none", "general"])
 def test_structural_damping_is_the_curvature_of_the_states_distance(
     cell: str, attention: str
@@ -158,7 +158,7 @@ def test_structural_damping_is_the_curvature_of_the_states_distance(
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "sru", "minlstm"])
 def test_states_that_are_fed_step_by_step_are_damped_too(cell: str) -> None:
     """With input feeding, against the sum over what the decoder's steps give."""
     options = model_options({"cell": cell}, {"cell": cell, "attention": "dot", "feeding": "input"})

@@ -110,6 +110,13 @@ class Cell(nn.Module, ABC):
         del projected_BG, state
         return {}
 
+    def saturation(self, state: State) -> Tensor | None:
+        """How near each unit is to the most that it can put out, (B, H) from 0 to 1.
+
+        For looking at, too. None: nothing bounds the output.
+        """
+        return None if self.bound is None else state[0].abs() / self.bound
+
     def sequence(
         self, x_BTE: Tensor, state: State, lengths_B: Tensor | None = None
     ) -> tuple[Tensor, State]:

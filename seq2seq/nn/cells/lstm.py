@@ -93,10 +93,17 @@ class LstmCell(GatedCell):
     def step(self, projected_BG: Tensor, state: State) -> State:
         hidden, memory = state
         gates, memory = self._advance(projected_BG + self.recur(hidden), memory)
-        seen = memory
+        return gates["output"] * self._shown(memory), memory
+
+    def _shown(self, memory: Tensor) -> Tensor:
+        """What the output gate lets out, or not."""
         if self.options.layer_norm:
-            seen = _normed(memory, self.gain_memory, self.bias_memory)
-        return gates["output"] * torch.tanh(seen), memory
+            memory = _normed(memory, self.gain_memory, self.bias_memory)
+        return torch.tanh(memory)
+
+    def saturation(self, state: State) -> Tensor:
+        """That of tanh(c), however far the output gate is open."""
+        return self._shown(state[1]).abs()
 
     def _advance(self, total_BG: Tensor, memory: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """The gates, from what they read of x and h, and the memory after the step."""

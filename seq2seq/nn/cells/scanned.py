@@ -27,6 +27,7 @@ class ScannedCell(Cell):
     """
 
     gates: ClassVar[int]
+    twice_fast = True  # the scan has all derivatives
 
     def __init__(self, input_size: int, hidden_size: int, options: Any = None) -> None:
         super().__init__(input_size, hidden_size, options)

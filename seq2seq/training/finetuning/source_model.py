@@ -38,7 +38,12 @@ _TOKENIZER_FILES = {
 # Keys that change how a network learns, or how it begins, and not what its weights mean.
 _HARMLESS = {
     *("dropout", "word_dropout", "recurrent_init", "forget_bias", "chrono"),
-    *("spectral_radius", "input_scale", "connections"),  # what is drawn by them is saved
+    *(
+        "spectral_radius",
+        "input_scale",
+        "bias_scale",
+        "connections",
+    ),  # what is drawn by them is saved
 }
 
 

@@ -418,8 +418,8 @@ def may_change(recipe: Recipe) -> set[str]:
     before and after could not be compared.
     """
     keys = {
-        "epochs", "updates", "early_stopping.patience", "checkpoint_every", "keep_checkpoints",
-        "max_bad_updates", "validation.every", "gradients_every",
+        "epochs", "updates", "early_stopping.patience", "early_stopping.solved", "checkpoint_every",
+        "keep_checkpoints", "max_bad_updates", "validation.every", "gradients_every",
     }  # fmt: skip
     decisive = recipe.training.early_stopping.metric
     if decisive != "bleu":

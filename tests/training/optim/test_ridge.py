@@ -20,6 +20,8 @@ from seq2seq.recipe.files import recipe_from_toml
 from seq2seq.tasks import task_for
 from seq2seq.training.monitoring import Step
 from seq2seq.training.optim.ridge import solved
+from seq2seq.training.session import completed
+from seq2seq.training.updater import Updater
 
 NARMA = """
 name = "narma"
@@ -147,7 +149,6 @@ def test_it_goes_on_bit_for_bit(tmp_path: Path) -> None:
 
 
 def test_several_batches_an_update_add_up(tmp_path: Path) -> None:
-    """And so do those that were halved: what is found does not depend on how it was cut."""
     found: Sequence[Any] = [
         load_file(weights_file(path))["output.weight"]
         for number, more in enumerate(["", "accumulate = 3\n"])
@@ -155,3 +156,36 @@ def test_several_batches_an_update_add_up(tmp_path: Path) -> None:
         if seq2seq.train(recipe_of(rows=2, more=more), path, threads=1, monitor=Told())
     ]
     assert torch.allclose(found[0], found[1], rtol=1e-3, atol=1e-4)
+
+
+def test_batches_that_are_halved_count_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those that were summed before another did not fit, and the evaluation began again."""
+    recipe = completed_recipe(tmp_path)
+    task = task_for(recipe)
+    dataset = problem_data(recipe, tmp_path / "data").train
+    batches = [task.collate(*dataset.ids(np.arange(n, n + 4))) for n in (0, 4)]
+    updater = Updater(recipe, None)  # type: ignore[arg-type]
+    expected = updater.objective(batches, 0).products()
+    own, calls = updater.own_loss.products, []
+
+    def short_of_memory(batch: Any) -> Any:
+        calls.append(len(batch))
+        if calls in ([4, 4], [4, 4, 4]):  # the second one does not fit, then the first neither
+            raise MemoryError
+        return own(batch)
+
+    monkeypatch.setattr(updater.own_loss, "products", short_of_memory)
+    objective = updater.objective(batches, 0)
+    found = objective.products()
+    assert calls == [4, 4, 4, 2, 2, 2, 2]
+    assert objective.first is not None
+    assert objective.first.halved == 2
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+def completed_recipe(folder: Path) -> Recipe:
+    recipe = recipe_of(rows=4)
+    return completed(recipe, problem_data(recipe, folder / "data"), fine_tuned=False)
