@@ -21,7 +21,7 @@ from seq2seq.data.problems import problem_of
 from seq2seq.data.problems.batch import ProblemBatch
 from seq2seq.data.problems.dataset import SEED, problem_data
 from seq2seq.models.problem import ProblemLosses, ProblemModel
-from seq2seq.nn.cells import Cell, check_first_values
+from seq2seq.nn.cells import check_first_values
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.training import Ridge
 from seq2seq.tasks import (
@@ -80,9 +80,7 @@ class ProblemTask:
             reads_inputs=isinstance(method, Ridge) and method.inputs,
             window=self.recipe.training.bptt_window,
         )
-        for module in model.modules():
-            if isinstance(module, Cell):
-                check_first_values(module)
+        check_first_values(model)
         return model
 
     @property

@@ -24,7 +24,7 @@ from seq2seq.inference.translator import Translator
 from seq2seq.metrics import CHRF_SIGNATURE, Choice, bleu, bleu_signature, chrf, tokenizer_for
 from seq2seq.models.loss import Losses
 from seq2seq.models.translation import TranslationModel
-from seq2seq.nn.cells import Cell, check_first_values
+from seq2seq.nn.cells import check_first_values
 from seq2seq.recipe import Recipe
 from seq2seq.tasks import Json, Metric, Network, ReportSection, TaskReport, Validation, Words
 from seq2seq.tasks.examples import ExamplesShape, Translations, examples_of
@@ -57,9 +57,7 @@ class TranslationTask:
     def build_model(self, tokenizers: Tokenizers) -> TranslationModel:
         source, target = tokenizers.source, tokenizers.target
         model = TranslationModel(self.recipe.model, source.size, target.size)
-        for module in model.modules():
-            if isinstance(module, Cell):
-                check_first_values(module)
+        check_first_values(model)
         return model
 
     @property

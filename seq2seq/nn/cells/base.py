@@ -269,20 +269,26 @@ def check_sequence(cell: Cell, outputs_BTH: Tensor, state: Any, x_BTE: Tensor) -
         )
 
 
-def check_first_values(cell: Cell) -> None:
-    """Checks that a cell's tensors have the values that a training begins with.
+def check_first_values(model: nn.Module) -> None:
+    """Checks that the tensors of a model's cells have the values that a training begins with.
 
     Those on the meta device have none: only their shapes are asked for.
     """
-    for name, tensor in cell.state_dict(keep_vars=True).items():
-        if tensor.is_meta:
-            continue
-        learned = isinstance(tensor, nn.Parameter)  # a mask, say, may be infinite
-        if tensor.isnan().any() or (learned and tensor.isinf().any()):
-            raise ModelError(
-                f"{CELLS.described(type(cell))}: {name} has values that are not finite after "
-                "reset_parameters, which must give every parameter its first value"
-            )
+    for cell in model.modules():
+        if isinstance(cell, Cell):
+            for name, tensor in cell.state_dict(keep_vars=True).items():
+                _check_first_value(cell, name, tensor)
+
+
+def _check_first_value(cell: Cell, name: str, tensor: Tensor) -> None:
+    if tensor.is_meta:
+        return
+    learned = isinstance(tensor, nn.Parameter)  # a mask, say, may be infinite
+    if tensor.isnan().any() or (learned and tensor.isinf().any()):
+        raise ModelError(
+            f"{CELLS.described(type(cell))}: {name} has values that are not finite after "
+            "reset_parameters, which must give every parameter its first value"
+        )
 
 
 _EMPTY = (torch.empty, torch.empty_like, Tensor.new_empty)
