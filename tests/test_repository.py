@@ -176,7 +176,10 @@ def test_a_link_leads_somewhere(document: Path) -> None:
     for name, anchor in links:
         target = document.parent / name if name else document
         assert target.exists(), name
-        assert not anchor or anchor in anchors(target), f"{name}#{anchor}"
+        if re.fullmatch(r"L\d+", anchor):  # a line of code: see test_course.py
+            assert target.suffix == ".py"
+        else:
+            assert not anchor or anchor in anchors(target), f"{name}#{anchor}"
 
 
 def test_every_page_is_linked_from_the_readme() -> None:

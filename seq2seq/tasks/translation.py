@@ -26,6 +26,7 @@ from seq2seq.models.loss import Losses
 from seq2seq.models.translation import TranslationModel
 from seq2seq.nn.cells import check_first_values
 from seq2seq.recipe import Recipe
+from seq2seq.recipe.registry import CELLS
 from seq2seq.tasks import Json, Metric, Network, ReportSection, TaskReport, Validation, Words
 from seq2seq.tasks.examples import ExamplesShape, Translations, examples_of
 from seq2seq.text.tokenizer import Tokenizers
@@ -62,10 +63,15 @@ class TranslationTask:
 
     @property
     def leaves_weights_unused(self) -> bool:
-        """Whether nothing of the encoder reaches the decoder, so that it gets no gradient."""
+        """Whether some weights get no gradient.
+
+        The encoder's, if nothing of it reaches the decoder; the bridge's, of a part of the state
+        that the decoder's cell does not read.
+        """
         model = self.recipe.model
         decoder = model.decoder
-        return model.bridge == "zero" and decoder.attention == "none" and not decoder.state_feeding
+        blind = model.bridge == "zero" and decoder.attention == "none" and not decoder.state_feeding
+        return blind or CELLS.load(decoder.cell.kind).unread_parts > 0
 
     def loss(self, model: TranslationModel, *, twice_differentiable: bool = False) -> nn.Module:
         """Teacher forcing, with the recipe's label smoothing; see ``Losses``."""

@@ -54,6 +54,8 @@ class Cell(nn.Module, ABC):
         """The cell's keys in the recipe, beside ``kind``."""
 
     parts: ClassVar[int] = 1  # tensors in the state
+    unread_parts: ClassVar[int] = 0
+    """How many parts of the state, from the first, a step does not read."""
     twice_fast: ClassVar[bool] = False
     """Whether ``sequence`` is made for second derivatives; else they are taken of ``stepwise``."""
     bound: float | None = None

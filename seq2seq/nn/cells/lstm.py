@@ -26,14 +26,15 @@ class LstmCell(GatedCell):
         ``peephole``: gates see the memory too, each unit its own; i and f that before the step, o
         that after it (Gers and Schmidhuber 2000). ``coupled``: i = 1 - f (Greff et al. 2017).
         ``layer_norm``: the products with x and with h, and c' in the output, are normalized (Ba et
-        al. 2016). ``chrono``: biases for dependencies of up to so many steps, f's log(U(1, chrono -
-        1)) and i's its negative, in the place of the forget bias (Tallec and Ollivier 2018).
+        al. 2016). ``chrono``: biases for dependencies of up to so many steps (0: none), f's
+        log(U(1, chrono - 1)) and i's its negative, in the place of the forget bias (Tallec and
+        Ollivier 2018).
 
         With ``peephole`` or ``layer_norm`` training goes step by step: torch has no faster one.
         """
 
         forget_bias: Annotated[float, Field(ge=-100.0, le=100.0)] = 1.0
-        chrono: Annotated[int, Field(ge=3, le=MOST)] | None = None
+        chrono: Annotated[int, Field(ge=0, le=MOST)] = 0
         peephole: bool = False
         coupled: bool = False
         layer_norm: bool = False
@@ -41,10 +42,11 @@ class LstmCell(GatedCell):
         def _broken_rules(self) -> dict[str, bool]:
             usual = LstmCell.Options.model_fields["forget_bias"].default
             return {
+                f"chrono = {self.chrono} must be at least 3, or 0 for none": 0 < self.chrono < 3,
                 f"chrono = {self.chrono} draws the forget gate's biases, so that forget_bias = "
                 f"{self.forget_bias} has no effect: leave one of them out": (
-                    self.chrono is not None and self.forget_bias != usual
-                )
+                    self.chrono > 0 and self.forget_bias != usual
+                ),
             }
 
     parts = 2
@@ -67,7 +69,7 @@ class LstmCell(GatedCell):
         super().reset_parameters(rule)
         begin = 0 if self.options.coupled else self.hidden_size
         forget = self.bias_ih[begin : begin + self.hidden_size]
-        if self.options.chrono is None:
+        if not self.options.chrono:
             forget.fill_(self.options.forget_bias)
         else:
             forget.uniform_(1.0, self.options.chrono - 1.0).log_()

@@ -22,6 +22,7 @@ class SruCell(ScannedCell):
 
     gates = 4
     parts = 2
+    unread_parts = 1
 
     def terms(self, projected_BTG: Tensor) -> tuple[Tensor, Tensor]:
         forget, _, new, _ = projected_BTG.chunk(4, dim=-1)

@@ -17,6 +17,7 @@ class SsruCell(ScannedCell):
 
     gates = 2
     parts = 2
+    unread_parts = 1
 
     def terms(self, projected_BTG: Tensor) -> tuple[Tensor, Tensor]:
         forget, new = projected_BTG.chunk(2, dim=-1)

@@ -128,7 +128,7 @@ def test_gates_of_a_minimal_lstm_that_are_both_shut_still_share_one() -> None:
 
 LSTM, ECHO = 'model.encoder.cell={kind="lstm", ', 'model.encoder.cell={kind="echo", '
 REFUSED = {
-    LSTM + "chrono=2}": "model.encoder.cell.chrono: must be at least 3, or 'none', not 2",
+    LSTM + "chrono=2}": "model.encoder.cell: chrono = 2 must be at least 3, or 0 for none",
     LSTM + "chrono=50, forget_bias=2.0}": (
         "model.encoder.cell: chrono = 50 draws the forget gate's biases, so that forget_bias = 2.0 "
         "has no effect: leave one of them out"

@@ -417,7 +417,7 @@ def test_what_the_recipe_leaves_out_of_a_cell_is_as_it_is_there(place: Path) -> 
         model = adapted(ours, theirs, theirs.tokenizer.model_dump(), place).model
         return [model.encoder.cell.model_dump(), model.decoder.cell.model_dump()]
 
-    off = {"chrono": None, "peephole": False, "coupled": False, "layer_norm": False}
+    off = {"chrono": 0, "peephole": False, "coupled": False, "layer_norm": False}
     gru, lstm = {"kind": "gru", "reset": "after"}, {"kind": "lstm", "forget_bias": 0.5, **off}
     assert cells() == [gru, lstm]
     assert cells("model.decoder.cell='lstm'") == [gru, lstm]
