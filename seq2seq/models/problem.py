@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seq2seq.data.problems.batch import ProblemBatch
-from seq2seq.nn.cells import Cell, State, errors_naming
-from seq2seq.nn.initialization import initialize_linear
+from seq2seq.models.weights import initialize
+from seq2seq.nn.cells import State
 from seq2seq.nn.recurrence import RecurrentStack
 from seq2seq.recipe import model as recipe
 
@@ -52,11 +52,7 @@ class ProblemModel(nn.Module):
             residual=encoder.residual,
         )
         self.output = nn.Linear(encoder.hidden + (inputs if reads_inputs else 0), outputs)
-        for module in self.encoder.modules():
-            if isinstance(module, Cell):
-                with torch.no_grad(), errors_naming(type(module)):
-                    module.reset_parameters(options.recurrent_init)
-        initialize_linear(self.output)
+        initialize(self, options.recurrent_init)
 
     def forward(self, batch: ProblemBatch) -> Tensor:
         """Outputs (M, K) at the steps that count."""

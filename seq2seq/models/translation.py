@@ -5,7 +5,6 @@ Shapes: B batch, S source length, T target length, E embedding, V vocabulary, M 
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from seq2seq.data.collate import Batch
@@ -13,14 +12,10 @@ from seq2seq.ids import PAD
 from seq2seq.models.bridge import Bridge
 from seq2seq.models.decoder import Decoder, DecoderState
 from seq2seq.models.encoder import Encoder
+from seq2seq.models.weights import initialize
 from seq2seq.nn.attention import Memory
-from seq2seq.nn.cells import Cell, errors_naming
-from seq2seq.nn.initialization import (
-    initialize_embedding,
-    initialize_linear,
-    scale_inputs_for_embeddings,
-    scale_readout_for_logits,
-)
+from seq2seq.nn.cells import errors_naming
+from seq2seq.nn.initialization import scale_inputs_for_embeddings, scale_readout_for_logits
 from seq2seq.recipe import Model
 
 
@@ -43,7 +38,7 @@ class TranslationModel(nn.Module):
             self.output.weight = target.weight
 
     def _initialize(self, rule: str, *, tied: bool) -> None:
-        _initialize(self, rule, set())
+        initialize(self, rule)
         for side in (self.encoder, self.decoder):
             for cell in side.stack.first():
                 with errors_naming(type(cell)):
@@ -64,20 +59,3 @@ class TranslationModel(nn.Module):
         state, memory = self.start(batch.source_BS, batch.source_lengths_B)
         readouts: Tensor = self.decoder(batch.inputs_BT, state, memory, batch.where_M)
         return readouts
-
-
-def _initialize(module: nn.Module, rule: str, done: set[nn.Module]) -> None:
-    """Each module once, in the order of ``modules()``; what is within a cell is the cell's own."""
-    if module in done:
-        return
-    done.add(module)
-    if isinstance(module, Cell):
-        with torch.no_grad(), errors_naming(type(module)):
-            module.reset_parameters(rule)
-        return
-    if isinstance(module, nn.Embedding):
-        initialize_embedding(module)
-    elif isinstance(module, nn.Linear):
-        initialize_linear(module)
-    for child in module.children():
-        _initialize(child, rule, done)

@@ -1,4 +1,4 @@
-"""The tensors that are a model: what checkpoints, published weights and averages hold."""
+"""The tensors that are a model: how they begin; what checkpoints, weights and averages hold."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from seq2seq.errors import ModelError, Seq2SeqError
+from seq2seq.nn.cells import Cell, errors_naming
+from seq2seq.nn.initialization import initialize_embedding, initialize_linear
 from seq2seq.storage.layout import RECIPE
 
 M = TypeVar("M", bound=nn.Module)
@@ -115,3 +117,25 @@ def check_shapes(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], orig
 
 def _listed(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> str:
     return ", ".join(sorted(ours.keys() - theirs.keys()))
+
+
+def initialize(model: nn.Module, rule: str) -> None:
+    """Draws a model's first weights; ``rule`` says how recurrent matrices begin."""
+    _initialize(model, rule, set())
+
+
+def _initialize(module: nn.Module, rule: str, done: set[nn.Module]) -> None:
+    """Each module once, in the order of ``modules()``; what is within a cell is the cell's own."""
+    if module in done:
+        return
+    done.add(module)
+    if isinstance(module, Cell):
+        with torch.no_grad(), errors_naming(type(module)):
+            module.reset_parameters(rule)
+        return
+    if isinstance(module, nn.Embedding):
+        initialize_embedding(module)
+    elif isinstance(module, nn.Linear):
+        initialize_linear(module)
+    for child in module.children():
+        _initialize(child, rule, done)
