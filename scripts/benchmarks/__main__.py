@@ -118,11 +118,14 @@ def _cells(three: argparse.ArgumentParser) -> None:
     three.add_argument("--turns", type=positive, default=5, help="how often (default: 5)")
     three.add_argument("--updates", type=positive, default=10, help="of a turn (default: 10)")
     three.add_argument(
-        "--seconds", type=positive, help="train each for so long, and tell BLEU on val"
+        "--seconds",
+        type=positive,
+        help="train each for as many updates as it makes in so long, and tell BLEU on val",
     )
     three.add_argument(
         "--epochs", type=positive, help="train each for so many epochs, and tell BLEU on val"
     )
+    three.add_argument("--seeds", type=positive, default=1, help="trainings of each (default: 1)")
 
 
 def _problems(four: argparse.ArgumentParser) -> None:
@@ -419,6 +422,7 @@ def run_cells(options: argparse.Namespace) -> str:
         tuple(options.set),
         options.seconds,
         options.epochs,
+        options.seeds,
     )
     figures = cells.Figures(cells.rows(names, models), plan.turns, plan.updates)
     cells.measure(plan, figures)

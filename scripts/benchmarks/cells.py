@@ -7,11 +7,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import torch
 
-from benchmarks.bleu import Reached, reached_by, train_for, training_command
+from benchmarks.bleu import Reached, reached_by, training_command
 from benchmarks.model import RECIPE
 from benchmarks.peers import running, say, tail
 from benchmarks.processes import WorkerError
@@ -52,20 +53,23 @@ class Row:
         model: "attention" or "bare".
         parameters: How many are learned.
         training: Target tokens a second, by turn.
+        update: Seconds of an update, by turn.
         decoding: Tokens a second of all hypotheses' sentences, by turn.
-        timed: What it has reached in the time asked for.
-        passed: What it has reached in the epochs asked for.
-        by_length: BLEU of sources by their length: short, middle, long; of the longer training.
+        timed: What each seed has reached in the time asked for.
+        passed: What each seed has reached in the epochs asked for.
+        by_length: BLEU of sources by their length, short, middle, long, by seed; after the epochs,
+            or else after the time.
     """
 
     cell: str
     model: str
     parameters: int = 0
     training: list[float] = field(default_factory=list)
+    update: list[float] = field(default_factory=list)
     decoding: list[float] = field(default_factory=list)
-    timed: Reached | None = None
-    passed: Reached | None = None
-    by_length: list[float] = field(default_factory=list)
+    timed: list[Reached] = field(default_factory=list)
+    passed: list[Reached] = field(default_factory=list)
+    by_length: list[list[float]] = field(default_factory=list)
 
     @property
     def settings(self) -> list[str]:
@@ -109,8 +113,10 @@ class Plan:
         turns: Turns that count.
         updates: Updates of a turn.
         settings: What is set in the recipe.
-        seconds: How long each is trained; None: for speed alone.
+        seconds: Of training each, for as many updates as it makes in them by its median speed, so
+            that what else the machine does then changes nothing; None: for speed alone.
         epochs: For how many epochs each is trained; None: for speed alone.
+        seeds: How many trainings each.
     """
 
     text: Text
@@ -122,6 +128,7 @@ class Plan:
     settings: tuple[str, ...] = ()
     seconds: float | None = None
     epochs: int | None = None
+    seeds: int = 1
 
 
 def rows(cells: Sequence[str], models: Sequence[str]) -> list[Row]:
@@ -168,6 +175,7 @@ def _speeds(plan: Plan, figures: Figures) -> None:
             trial.turn(1)  # the warm-up
             found = trial.turn(plan.updates)
             row.training.append(found["tokens"] / found["seconds"])
+            row.update.append(found["seconds"] / plan.updates)
             engine = decoder(trial.updater.model, plan.threads)
             row.decoding.append(SENTENCES / bare_step(engine, SENTENCES, BEAM, WIDTH))
         say(f"speed, turn {turn} of {plan.turns}")
@@ -191,35 +199,46 @@ def decoder(model: TranslationModel, threads: int) -> OnnxEngine:
 
 
 def _reached(plan: Plan, row: Row, figures: Figures) -> None:
-    settings = [*plan.text.settings, *plan.settings, *row.settings]
-    run = plan.work / f"{row.cell}-{row.model}"
-    if plan.seconds is not None:
-        where = plan.data, run, plan.threads
-        seconds, _ = train_for(plan.seconds, str(RECIPE), settings, *where)
-        row.timed = _tell(plan, row, figures, run, seconds)
-    if plan.epochs is not None:
-        run = run.with_name(f"{run.name}-epochs")
-        shutil.rmtree(run, ignore_errors=True)
-        settings = [*settings, f"training.epochs={plan.epochs}"]
-        command = training_command(str(RECIPE), settings, plan.data, run, plan.threads)
-        begun, log = time.perf_counter(), run.with_name(f"{run.name}.log")
-        say(f"{run.name}: training, epochs {plan.epochs}, see {log} ...")
-        with running(command, log, plan.threads) as process:
-            if process.wait():
-                raise WorkerError(f"{run.name}: training failed:\n{tail(log)}")
-        row.passed = _tell(plan, row, figures, run, time.perf_counter() - begun)
+    for seed in range(1, plan.seeds + 1):
+        name = f"{row.cell}-{row.model}-{seed}"
+        if plan.seconds is not None:
+            updates = max(1, round(plan.seconds / median(row.update)))
+            lasts = f"training.updates={updates}", f"training.epochs={updates}"
+            reached, by_length = _trained(plan, row, figures, f"{name}-time", seed, lasts)
+            row.timed.append(reached)
+        if plan.epochs is not None:
+            lasts = (f"training.epochs={plan.epochs}",)
+            reached, by_length = _trained(plan, row, figures, f"{name}-epochs", seed, lasts)
+            row.passed.append(reached)
+        if plan.seconds is not None or plan.epochs is not None:
+            row.by_length.append(by_length)
 
 
-def _tell(plan: Plan, row: Row, figures: Figures, run: Path, seconds: float) -> Reached:
-    """What a run has reached; its BLEU by the sources' length goes into the row."""
-    reached, found = reached_by(run.name, run, seconds, plan.text, plan.threads)
+def _trained(
+    plan: Plan, row: Row, figures: Figures, name: str, seed: int, lasts: Sequence[str]
+) -> tuple[Reached, list[float]]:
+    """Trains, and tells BLEU of all and by the sources' length."""
+    settings = [*plan.text.settings, *plan.settings, *row.settings, f"seed={seed}", *lasts]
+    run = plan.work / name
+    shutil.rmtree(run, ignore_errors=True)
+    command = training_command(str(RECIPE), settings, plan.data, run, plan.threads)
+    begun, log = time.perf_counter(), run.with_name(f"{name}.log")
+    say(f"{name}: training, see {log} ...")
+    with running(command, log, plan.threads) as process:
+        if process.wait():
+            raise WorkerError(f"{name}: training failed:\n{tail(log)}")
+    seconds = time.perf_counter() - begun
+    reached, found = reached_by(name, run, seconds, plan.text, plan.threads)
+    say(f"{name}: BLEU {reached.bleu:.2f} after {seconds / 60:.1f} min")
+    return reached, _by_length(plan, figures, found)
+
+
+def _by_length(plan: Plan, figures: Figures, found: list[str]) -> list[float]:
     sources, references = plan.text.val.lines()
     words = np.array([len(line.split()) for line in sources])
     figures.lengths = [int(one) for one in np.quantile(words, (1 / 3, 2 / 3))]
     part_of = np.searchsorted(figures.lengths, words, side="left")
-    row.by_length = [
+    return [
         bleu([found[i] for i in places], [references[i] for i in places]) if len(places) else 0.0
         for places in (np.flatnonzero(part_of == part) for part in range(3))
     ]
-    say(f"{run.name}: BLEU {reached.bleu:.2f} after {seconds / 60:.1f} min")
-    return reached

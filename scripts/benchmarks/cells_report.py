@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from benchmarks.bleu import Reached
 from benchmarks.cells import BEAM, SENTENCES, Figures, Row
 from benchmarks.figures import Spread, table
 
@@ -23,7 +24,7 @@ def report(figures: Figures, facts: dict[str, str]) -> str:
     timed = any(row.timed for row in figures.rows)
     passed = any(row.passed for row in figures.rows)
     head += ["BLEU after the time", "epochs in it"] if timed else []
-    head += ["BLEU after the epochs", "minutes for them"] if passed else []
+    head += ["BLEU after the epochs"] if passed else []
     parts = [
         "; ".join(f"{name} {value}" for name, value in facts.items()) + ".",
         f"Medians of {figures.turns} turns of {figures.updates} updates (lowest–highest) after "
@@ -38,7 +39,7 @@ def report(figures: Figures, facts: dict[str, str]) -> str:
             + (", after the epochs:" if passed else ", after the time:"),
             table(
                 ["cell, model", f"up to {low}", f"up to {high}", "more"],
-                [[_name(row), *(f"{one:.2f}" for one in row.by_length)] for row in _told(figures)],
+                [[_name(row), *_by_length(row)] for row in figures.rows if row.by_length],
             ),
         ]
     parts += [f"Not measured: {problem}" for problem in figures.problems]
@@ -62,17 +63,17 @@ def _name(row: Row) -> str:
     return f"{row.cell}, {row.model}"
 
 
-def _told(figures: Figures) -> list[Row]:
-    return [row for row in figures.rows if row.by_length]
+def _by_length(row: Row) -> list[str]:
+    return [Spread.of(seeds).text(2) for seeds in zip(*row.by_length, strict=True)]
 
 
 def _row(row: Row, *, timed: bool, passed: bool) -> list[str]:
     speeds = [Spread.of(one).text() for one in (row.training, row.decoding)]
     found = [_name(row), f"{row.parameters:,}", *speeds]
     if timed:
-        one = row.timed
-        found += ["–", "–"] if one is None else [f"{one.bleu:.2f}", f"{one.epochs:.1f}"]
-    if passed:
-        one = row.passed
-        found += ["–", "–"] if one is None else [f"{one.bleu:.2f}", f"{one.minutes:.1f}"]
-    return found
+        found += [_bleu(row.timed), f"{row.timed[0].epochs:.1f}" if row.timed else "–"]
+    return [*found, _bleu(row.passed)] if passed else found
+
+
+def _bleu(every: list[Reached]) -> str:
+    return Spread.of(one.bleu for one in every).text(2) if every else "–"

@@ -59,21 +59,54 @@ def test_speeds_are_measured_turn_by_turn(tmp_path: Path) -> None:
     assert bare_gru.parameters < gru.parameters < lstm.parameters
 
 
+def test_a_time_is_turned_into_updates_by_the_speed_that_was_measured(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, count=100)
+    data = tmp_path / "data"
+    prepare(recipe, data, processes=1)
+    train, val = (
+        Side(tmp_path / f"{split}.en", tmp_path / f"{split}.de") for split in ("train", "val")
+    )
+    text = Text("tiny", train, val, val)
+    given = [*SMALL, "tokenizer.vocab_size=150", "training.validation.bleu=false"]
+    plan = Plan(
+        text,
+        data,
+        tmp_path / "work",
+        1,
+        1,
+        1,
+        (*given, "training.early_stopping.metric=loss"),
+        6.0,
+        1,
+        2,
+    )
+    row = Row("gru", "bare", update=[1.5, 2.0, 9.0])
+    figures = Figures([row], 3, 1)
+    plan.work.mkdir()
+    cells._reached(plan, row, figures)
+    assert [one.updates for one in row.timed] == [3, 3]
+    assert [one.epochs for one in row.passed] == [1.0, 1.0]
+    assert [len(one) for one in row.by_length] == [3, 3]
+    assert len(figures.lengths) == 2
+
+
 def test_the_tables_say_what_was_measured(tmp_path: Path) -> None:
-    done = Row("lstm", "bare", 1234567, [90.0, 110.0, 100.0], [7.0, 7.0, 7.0])
-    done.timed = Reached("lstm-bare", 31.415, 1.5, 40, 2.75)
-    done.by_length = [40.0, 30.0, 20.5]
-    figures = Figures([done, Row("gru", "bare", 9, [1.0], [2.0])], 3, 10, [9, 13], ["gru: it fell"])
+    turns = {"training": [90.0, 110.0, 100.0], "decoding": [7.0, 7.0, 7.0]}
+    done = Row("lstm", "bare", 1234567, **turns)
+    done.timed = [Reached("lstm-bare", bleu, 1.5, 40, 2.75) for bleu in (31.415, 32.0, 30.0)]
+    done.by_length = [[40.0, 30.0, 20.5], [41.0, 30.0, 21.0], [39.0, 30.0, 20.0]]
+    other = Row("gru", "bare", 9, training=[1.0], decoding=[2.0])
+    figures = Figures([done, other], 3, 10, [9, 13], ["gru: it fell"])
     found = report(figures, {"cores": "2"})
     lines = [" ".join(line.split()) for line in found.split("\n")]
-    assert "| lstm, bare | 1,234,567 | 100 (90–110) | 7 | 31.41 | 2.8 |" in lines
+    assert "| lstm, bare | 1,234,567 | 100 (90–110) | 7 | 31.41 (30.00–32.00) | 2.8 |" in lines
     assert "| gru, bare | 9 | 1 | 2 | – | – |" in lines
     assert "| cell, model | up to 9 | up to 13 | more |" in lines
-    assert "| lstm, bare | 40.00 | 30.00 | 20.50 |" in lines
-    assert "minutes for them" not in found
+    assert "| lstm, bare | 40.00 (39.00–41.00) | 30.00 | 20.50 (20.00–21.00) |" in lines
+    assert "BLEU after the epochs" not in found
     assert found.endswith("Not measured: gru: it fell\n")
     write_json(tmp_path / "cells.json", as_json(figures, {}))
-    assert json.loads((tmp_path / "cells.json").read_text())["rows"][0]["timed"]["updates"] == 40
+    assert json.loads((tmp_path / "cells.json").read_text())["rows"][0]["timed"][0]["updates"] == 40
 
 
 def test_only_cells_that_there_are_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
