@@ -220,6 +220,16 @@ class Training(Section):
     gradients_every: PositiveInt | None = 100  # updates between looks at them through time
     tensorboard: bool = False  # the numbers of metrics.jsonl for TensorBoard, too
 
+    @property
+    def has_learning_rate(self) -> bool:
+        """Whether a rate says how far steps go; ridge and Hessian-free updates find that out."""
+        return isinstance(self.method, Gradient) and not isinstance(self.optimizer, HessianFree)
+
+    @property
+    def needs_float32(self) -> bool:
+        """Whether updates compare losses that differ little, and products that cancel."""
+        return isinstance(self.optimizer, HessianFree)
+
     def _broken_rules(self) -> dict[str, bool]:
         return {
             "give epochs or updates: training needs an end": (
@@ -230,7 +240,7 @@ class Training(Section):
             ),
             "optimizer.kind = 'hessian_free' needs precision = 'float32' or 'auto', which is "
             "float32 then: it compares losses that differ little": (
-                isinstance(self.optimizer, HessianFree) and self.precision == "bfloat16"
+                self.needs_float32 and self.precision == "bfloat16"
             ),
         }
 

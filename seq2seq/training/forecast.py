@@ -113,7 +113,7 @@ class Forecast:
         """What stands in the way of learning, each with the key to turn."""
         if isinstance(recipe.training.method, Ridge):
             return
-        rated = not _is_hessian_free(recipe)  # else a few updates may do
+        rated = recipe.training.has_learning_rate  # else a few updates may do
         if rated and self.updates is not None and 1 < self.warmup >= self.updates:
             yield (
                 f"the learning rate rises for {number_of(self.warmup, 'update')}, and training has "
@@ -154,10 +154,6 @@ class Forecast:
         return asdict(self)
 
 
-def _is_hessian_free(recipe: Recipe) -> bool:
-    return isinstance(recipe.training.optimizer, HessianFree)
-
-
 def _learning(plan: Forecast, recipe: Recipe) -> str:
     """How the weights are found."""
     method = recipe.training.method
@@ -169,7 +165,7 @@ def _learning(plan: Forecast, recipe: Recipe) -> str:
             f"  the output layer is solved for by ridge regression, penalty {method.penalty:g}; "
             f"{batches}"
         )
-    if _is_hessian_free(recipe):
+    if isinstance(recipe.training.optimizer, HessianFree):
         return f"  learning rate: none, as the optimizer is Hessian-free; {batches}"
     if isinstance(recipe.training.schedule, Plateau):
         end = "and falls where validations are no better"

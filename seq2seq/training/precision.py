@@ -14,7 +14,6 @@ import torch
 from seq2seq.errors import number_of
 from seq2seq.nn.waits import Waits
 from seq2seq.recipe import Recipe
-from seq2seq.recipe.training import HessianFree
 
 DROPOUT, SAMPLING = 1, 2
 """What random streams are for; see ``stream_seed``."""
@@ -123,8 +122,7 @@ def precision_of(recipe: Recipe, device: torch.device) -> torch.dtype:
     float32 are Hessian-free updates, whose products with the curvature cancel.
     """
     asked = recipe.training.precision
-    exact = isinstance(recipe.training.optimizer, HessianFree)
-    if exact or (asked == "auto" and recipe.data.kind is not None):
+    if recipe.training.needs_float32 or (asked == "auto" and recipe.data.kind is not None):
         return torch.float32
     return resolve_precision(asked, device)
 

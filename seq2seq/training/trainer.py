@@ -203,7 +203,8 @@ class Trainer:
         state.halved += found.halved
         if found.finite:
             state.skipped_in_row = 0
-        step = self._figures.step(update, work.batches, rate)
+        shown = rate if self.options.has_learning_rate else None
+        step = self._figures.step(update, work.batches, shown)
         self.monitor.step(step)
         if measured:
             self._record(**step.record())
@@ -252,8 +253,7 @@ class Trainer:
     @property
     def _slower(self) -> str:
         """What a training that goes back does otherwise from there on."""
-        rated = not isinstance(self.options.optimizer, HessianFree)
-        return " to half the learning rate" if rated else ""
+        return " to half the learning rate" if self.options.has_learning_rate else ""
 
     def _go_back(self) -> None:
         """Takes the weights of an earlier checkpoint, and half the learning rate from here on.

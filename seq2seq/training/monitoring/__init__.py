@@ -27,7 +27,7 @@ class Step:
     progress: float  # share of the whole training that is done, 0 to 1
     loss: float  # mean over targets, such as the negative log-likelihood in nats
     tokens_per_second: float  # target tokens, since the last shown update
-    learning_rate: float
+    learning_rate: float | None  # None: the way to learn asks for none
     gradient_norm: float  # before clipping
     remaining: float  # seconds by this session's speed, validations counted; infinite: unknown
     padding: float = 0.0  # share of padding in the batches
@@ -63,7 +63,7 @@ class Step:
             f"{self.tokens_per_second:,.0f} {self.words.target.rpartition(' ')[2]}s/s",
             f"load {self.load:.1f} on {cores} cores" if self.load > cores + _OTHERS else "",
             f"gradient {self.gradient_norm:.2g}",
-            f"rate {self.learning_rate:.2e}",
+            "" if self.learning_rate is None else f"rate {self.learning_rate:.2e}",
             f"padding {self.padding:.0%}",
             f"{(self.gpu_memory or self.memory) / 2**20:,.0f} MiB",
             f"{self.skipped:,} skipped" if self.skipped else "",

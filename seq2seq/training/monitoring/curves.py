@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from seq2seq.storage.atomic import write_bytes
 from seq2seq.storage.settings import place_for_matplotlib
-from seq2seq.tasks import Metric
+from seq2seq.tasks import Metric, Words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,7 +93,11 @@ def draw(axes: Axes, curves: Sequence[Curve], colours: Sequence[str]) -> list[Cu
 
 
 def plot_curves(
-    records: Sequence[dict[str, Any]], path: Path, title: str, metrics: Sequence[Metric]
+    records: Sequence[dict[str, Any]],
+    path: Path,
+    title: str,
+    metrics: Sequence[Metric],
+    loss: str = Words.loss,
 ) -> None:
     """Draws loss, metrics and learning rate of a journal's records into a .png."""
     place_for_matplotlib()
@@ -102,15 +106,16 @@ def plot_curves(
 
     steps = [record for record in records if record.get("kind") == "train"]
     checks = [record for record in records if record.get("kind") == "validation"]
+    rates = curve(steps, "learning_rate")
     plans = [
-        ("nats a token", loss_curves(steps, checks)),
+        (loss, loss_curves(steps, checks)),
         *((one.label, metric_curves(checks, one.key)) for one in metrics),
-        ("learning rate", [curve(steps, "learning_rate")]),
+        *([("learning rate", [rates])] if rates.points.shape[1] else []),
     ]
-    figure = Figure(figsize=(9, 2.5 + 2 * len(metrics) + 2), layout="constrained")
+    figure = Figure(figsize=(9, 4.5 + 2 * len(metrics)), layout="constrained")
     FigureCanvasAgg(figure)  # not pyplot's, which a notebook has set up for itself
-    heights = [3.0, *(2.0 for _ in metrics), 1.0]
-    rows = figure.subplots(len(plans), 1, sharex=True, height_ratios=heights)
+    heights = [3.0, *(2.0 for _ in metrics), 1.0][: len(plans)]
+    rows = figure.subplots(len(plans), sharex=True, height_ratios=heights, squeeze=False)[:, 0]
     for axes, (label, curves) in zip(rows, plans, strict=True):
         draw(axes, curves, [f"C{number}" for number in range(len(curves))])
         axes.set_ylabel(label)

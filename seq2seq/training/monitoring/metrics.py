@@ -79,7 +79,7 @@ class Figures:
         self._state.seconds += passed
         return passed
 
-    def step(self, update: Update, batches: Sequence[PaddedBatch], rate: float) -> Step:
+    def step(self, update: Update, batches: Sequence[PaddedBatch], rate: float | None) -> Step:
         """The figures of an update that the state counts already."""
         found, state = update.found, self._state
         nll = found.nll if found.finite else math.nan

@@ -148,8 +148,9 @@ class RunWriter:
             return
         self.folder.check_ours()
         try:
-            records, metrics = self.journal.records(), self._evaluator.task.metrics
-            plot_curves(records, curves, self.folder.recipe.name, metrics)
+            records, task = self.journal.records(), self._evaluator.task
+            name = self.folder.recipe.name
+            plot_curves(records, curves, name, task.metrics, task.words.loss)
         except Exception as error:
             self._say(f"warning: {curves} could not be drawn: {error}")
 

@@ -38,6 +38,12 @@ def test_curves_are_drawn_beside_a_notebook(tmp_path: Path, metrics: tuple[Metri
     assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
 
 
+def test_without_rates_there_is_no_picture_of_them(tmp_path: Path) -> None:
+    records = [{**one, "learning_rate": None} for one in RECORDS]
+    plot_curves(records, tmp_path / "curves.png", "a title", (), "squared error a target")
+    assert imread(tmp_path / "curves.png").shape[0] == 120 * 4.5
+
+
 def test_curves_leave_out_what_was_not_measured() -> None:
     checks = [record for record in RECORDS if record["kind"] == "validation"]
     ours, old = metric_curves(checks, "bleu")
