@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from seq2seq.inference.results import ScoredTranslation
     from seq2seq.inference.translator import Translator
-    from seq2seq.inspection.opening import Opened, Pair
+    from seq2seq.inspection.opening import Drawn, Opened, Pair
     from seq2seq.inspection.tables import Table
     from seq2seq.tasks import PaddedBatch
 
@@ -58,7 +58,10 @@ LENGTH, LINES = 50, 32
 PAIRS = 29_000
 """What a recipe leaves to the number of pairs is as for so many, those of Multi30k."""
 
-Source = Annotated[str, argument("INPUT", "Text to read; -: standard input.")]
+Source = Annotated[
+    str | None,
+    argument("INPUT", "Text to read; -: standard input.", show_default="a problem has its own"),
+]
 Target = Annotated[
     str | None,
     argument("TARGET", "Its translation.", show_default="what the model itself translates"),
@@ -305,7 +308,11 @@ def _texts(source: str, target: str | None, count: int) -> tuple[list[str], list
 
 
 def gates(
-    model: Model, source: Source, shown: Shown, target: Target = None, line: Line = 1
+    model: Model,
+    shown: Shown,
+    source: Source = None,
+    target: Target = None,
+    line: Line = 1,
 ) -> None:
     """Show what a model's gates let through at each piece of a line.
 
@@ -320,20 +327,24 @@ def gates(
         from seq2seq.inspection.tables import gates_table
 
         shown.check([model], source, target)
-        opened, pair = _line(model, source, target, line)
-        cells = gates_of(opened, pair)
+        cells = gates_of(*_line(model, source, target, line))
         figure = None if shown.output is None else gates_figure(cells)
         values = {"model": model, "line": line, "cells": [one.record() for one in cells]}
         shown.show(values, gates_table(cells), figure, f"Gates of {model}, line {line}")
 
 
 def states(
-    model: Model, source: Source, shown: Shown, target: Target = None, line: Line = 1
+    model: Model,
+    shown: Shown,
+    source: Source = None,
+    target: Target = None,
+    line: Line = 1,
 ) -> None:
     """Show how much each output of a model depends on each piece that it read.
 
     The number is the norm of the derivative of an output by an input: of the encoder's outputs by
-    the source, and of the decoder's by the source and by the translation so far.
+    the source, and of the decoder's by the source and by the translation so far; or of a problem's
+    answers by the numbers that were read.
     """
     from seq2seq.api import training_packages
 
@@ -350,12 +361,18 @@ def states(
         shown.show(values, connectivity_table(blocks), figure, title)
 
 
-def _line(model: str, source: str, target: str | None, line: int) -> tuple[Opened, Pair]:
-    """A model, and a line of the text as it reads it."""
-    from seq2seq.inspection.opening import open_run, read_pairs
+def _line(
+    model: str, source: str | None, target: str | None, line: int
+) -> tuple[Opened, Pair | Drawn]:
+    """A model, and a line of the text as it reads it, or a sequence of its problem."""
+    from seq2seq.inspection.opening import open_run, read_pairs, sequence_of
     from seq2seq.storage.lines import name_of
 
     opened = open_run(model)
+    if source is None and not opened.translates:
+        return opened, sequence_of(opened, line)
+    if source is None:
+        raise Seq2SeqError(f"{model} reads text: give INPUT, a file, or - for standard input")
     sources, targets = _texts(source, target, line)
     if len(sources) < line:
         raise Seq2SeqError(

@@ -20,8 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from seq2seq.errors import Seq2SeqError
-from seq2seq.inspection.opening import Opened, Pair, batch_of, labels_of
+from seq2seq.inspection.opening import Drawn, Opened, Pair, batch_of, labels_of
 from seq2seq.inspection.recording import evaluating
 from seq2seq.models.translation import TranslationModel
 
@@ -53,15 +52,32 @@ class Connectivity:
         }
 
 
-def connectivity_of(opened: Opened, pair: Pair) -> list[Connectivity]:
+def connectivity_of(opened: Opened, line: Pair | Drawn) -> list[Connectivity]:
     """Measures a line and its translation: encoder by source, decoder by source and by target.
 
     The encoder's outputs are those that an attention sees, the decoder's the readouts of which each
-    becomes the probabilities of a piece.
+    becomes the probabilities of a piece. Of a problem's sequence it is the answers by the inputs.
     """
-    model = opened.model
-    if not isinstance(model, TranslationModel):
-        raise Seq2SeqError(f"{opened.name}: no translation model: it has no source and target")
+    if isinstance(line, Drawn):
+        return [_of_problem(opened, line)]
+    return _of_translation(opened, line)
+
+
+def _of_problem(opened: Opened, line: Drawn) -> Connectivity:
+    model: Any = opened.model
+    steps, _ = labels_of(opened, line)
+    count = min(DIRECTIONS, model.output.out_features)
+    batch: Any = batch_of(opened, [line] * count)
+    read = batch.inputs_BTE.requires_grad_()
+    with evaluating(model), _constant(model), torch.enable_grad():
+        answers = model(batch).unflatten(0, (count, -1))
+        draw = torch.Generator().manual_seed(opened.recipe.seed)
+        (norms,) = _blocks(answers, [[read]], draw)
+    return Connectivity("answers", "inputs", steps[-len(norms) :], steps, norms)
+
+
+def _of_translation(opened: Opened, pair: Pair) -> list[Connectivity]:
+    model: Any = opened.model
     source, read = labels_of(opened, pair)
     said = [*read[1:], "</s>"]
     sizes = model.options.encoder.hidden, model.options.decoder.embedding

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from seq2seq.errors import Seq2SeqError
-from seq2seq.inspection.opening import Opened, Pair, batch_of, labels_of
+from seq2seq.inspection.opening import Drawn, Opened, Pair, batch_of, labels_of
 from seq2seq.inspection.recording import CellRun, Place, evaluating, part_name, recorded
 
 Floats = NDArray[np.float64]
@@ -82,15 +82,15 @@ class CellGates:
         }
 
 
-def gates_of(opened: Opened, pair: Pair) -> list[CellGates]:
-    """Looks at the gates while a model reads a line and says its translation.
+def gates_of(opened: Opened, line: Pair | Drawn) -> list[CellGates]:
+    """Looks at the gates while a model reads a line, and says its translation if it has one.
 
     Cells without gates are left out; if no cell has any, that is a ``Seq2SeqError``.
     """
     loss = opened.task.loss(opened.model)
     with evaluating(opened.model), torch.no_grad(), recorded(opened.model, gates=True) as runs:
-        loss(batch_of(opened, [pair]))
-    source, read = labels_of(opened, pair)
+        loss(batch_of(opened, [line]))
+    source, read = labels_of(opened, line)
     turned = opened.recipe.model.encoder.reverse
     found = []
     for run in runs:
@@ -100,9 +100,11 @@ def gates_of(opened: Opened, pair: Pair) -> list[CellGates]:
             found.append(_gates_of(run, read if decodes else source, backward))
     if not found:
         model = opened.recipe.model
-        kinds = " and ".join(sorted({model.encoder.cell.kind, model.decoder.cell.kind}))
+        kinds = {model.encoder.cell.kind}
+        if opened.translates:
+            kinds.add(model.decoder.cell.kind)
         raise Seq2SeqError(
-            f"{opened.name}: its cells ({kinds}) have no gates to look at: 'inspect gradients' and "
+            f"{opened.name}: its cells ({' and '.join(sorted(kinds))}) have no gates to look at: 'inspect gradients' and "
             "'inspect states' work with every cell"
         )
     return found

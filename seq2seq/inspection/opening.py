@@ -68,6 +68,13 @@ class Pair:
     target: list[int]
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A sequence of a problem's training data, by its number from 1."""
+
+    number: int
+
+
 def open_run(path: str) -> Opened:
     """Opens the model of a run's folder; a ``ModelError`` says what is wrong with it."""
 
@@ -119,17 +126,7 @@ def random_batch(opened: Opened, length: int, lines: int) -> PaddedBatch:
     The recipe's seed decides them. A problem's rows are as long as its recipe says.
     """
     if not opened.translates:
-        with TemporaryDirectory() as folder:
-            prepared = opened.task.prepare(Path(folder, "data"))
-            count = min(lines, len(prepared.train))
-            batch: Any = opened.task.collate(*prepared.train.ids(np.arange(count)))
-        exact = {
-            one.name: value.double()
-            for one in fields(batch)
-            if isinstance(value := getattr(batch, one.name), Tensor) and value.is_floating_point()
-        }
-        drawn: PaddedBatch = replace(batch, **exact)
-        return drawn
+        return _sequences(opened, range(lines))
     model: Any = opened.model
     sizes = model.encoder.embedding.table.num_embeddings, model.output.out_features
     draw = np.random.default_rng(opened.recipe.seed)
@@ -137,8 +134,26 @@ def random_batch(opened: Opened, length: int, lines: int) -> PaddedBatch:
     return opened.task.collate(*map(ragged, rows))
 
 
-def batch_of(opened: Opened, pairs: Sequence[Pair]) -> PaddedBatch:
-    """The batch of some pairs."""
+def _sequences(opened: Opened, places: Sequence[int]) -> PaddedBatch:
+    """A problem's sequences by their places, those that there are, in float64."""
+    with TemporaryDirectory() as folder:
+        train = opened.task.prepare(Path(folder, "data")).train
+        there = np.array([place for place in places if place < len(train)])
+        batch: Any = opened.task.collate(*train.ids(there))
+    exact = {
+        one.name: value.double()
+        for one in fields(batch)
+        if isinstance(value := getattr(batch, one.name), Tensor) and value.is_floating_point()
+    }
+    drawn: PaddedBatch = replace(batch, **exact)
+    return drawn
+
+
+def batch_of(opened: Opened, lines: Sequence[Pair | Drawn]) -> PaddedBatch:
+    """The batch of some pairs, or of some sequences of a problem."""
+    pairs = [one for one in lines if isinstance(one, Pair)]
+    if len(pairs) < len(lines):
+        return _sequences(opened, [one.number - 1 for one in lines if isinstance(one, Drawn)])
     sides = [one.source for one in pairs], [one.target for one in pairs]
     return opened.task.collate(*map(ragged, sides))
 
@@ -158,10 +173,15 @@ def read_pairs(
     It is a ``Seq2SeqError`` if the model reads no text. A line may have nothing to read.
     """
     if not opened.translates or opened.tokenizers is None:
-        what = "a recipe, which has no tokenizer" if opened.translates else "no translation model"
+        if not opened.translates:
+            raise Seq2SeqError(
+                f"{opened.name}: a problem's model reads its problem's sequences, and no text: leave "
+                "out INPUT"
+            )
         raise Seq2SeqError(
-            f"{opened.name}: {what}, so that it cannot read a text: give the run of a translation "
-            "model, or look at its gradients alone ('inspect gradients' without INPUT)"
+            f"{opened.name}: a recipe, which has no tokenizer, so that it cannot read a text: give "
+            "the run of a translation model, or look at its gradients alone ('inspect gradients' "
+            "without INPUT)"
         )
     reader = PlainReader(opened.tokenizers.source, opened.recipe.text)
     rows = [plain.row for plain in reader.read(sources)]
@@ -180,11 +200,36 @@ def _translated(opened: Opened, rows: Sequence[Sequence[int]]) -> list[list[int]
     return [list(one.tokens) for one in found]
 
 
-def labels_of(opened: Opened, pair: Pair) -> tuple[list[str], list[str]]:
-    """The pieces that the encoder and the decoder read of a pair, as people read them."""
+def sequence_of(opened: Opened, number: int) -> Drawn:
+    """A sequence of a problem's training data; a ``Seq2SeqError`` if it has not so many."""
+    if not len(_sequences(opened, [number - 1])):
+        raise Seq2SeqError(
+            f"{opened.name}: its problem has fewer training sequences: there is no sequence "
+            f"{number:,} (--line)"
+        )
+    return Drawn(number)
+
+
+def labels_of(opened: Opened, line: Pair | Drawn) -> tuple[list[str], list[str]]:
+    """What the encoder and the decoder read of a line, piece by piece, as people read it.
+
+    The steps of a problem's sequence have their numbers, from 1, and what is read there: numbers,
+    or which symbol it is, from 0.
+    """
+    if isinstance(line, Drawn):
+        batch: Any = batch_of(opened, [line])
+        return [f"{step}: {_shown(one)}" for step, one in enumerate(batch.inputs_BTE[0], 1)], []
+    pair = line
     assert opened.tokenizers is not None
     source = opened.tokenizers.source.pieces(pair.source)
     target = opened.tokenizers.target.pieces(pair.target)
     shown = ([one.replace(SPACE, "_") for one in side] for side in (source, target))
     read, said = shown
     return [*read, "</s>"], ["<s>", *said]
+
+
+def _shown(inputs_E: Tensor) -> str:
+    numbers: list[float] = inputs_E.tolist()
+    if len(numbers) > 2 and sorted(numbers) == [0.0] * (len(numbers) - 1) + [1.0]:
+        return str(numbers.index(1.0))
+    return " ".join(f"{one:.2g}" for one in numbers)

@@ -53,6 +53,8 @@ class ProblemModel(nn.Module):
         )
         self.output = nn.Linear(encoder.hidden + (inputs if reads_inputs else 0), outputs)
         initialize(self, options.recurrent_init)
+        if options.output_std:
+            nn.init.normal_(self.output.weight, std=options.output_std)
 
     def forward(self, batch: ProblemBatch) -> Tensor:
         """Outputs (M, K) at the steps that count."""

@@ -89,6 +89,9 @@ class Recipe(Section):
             "training.bptt_window is for gradients, and training.method = 'ridge' has none": (
                 ridge and window
             ),
+            "model.output_std is of the output layer of problems: it needs data.kind = 'problem'": (
+                self.model.output_std > 0 and traits is None
+            ),
             "training.early_stopping.solved is for problems: it needs data.kind = 'problem'": (
                 training.early_stopping.solved and traits is None
             ),

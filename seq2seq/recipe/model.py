@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     ConfigDict,
+    Field,
     ValidationError,
     ValidationInfo,
     WithJsonSchema,
@@ -159,13 +160,17 @@ class Decoder(Section):
 
 
 class Model(Section):
-    """The network. ``tie`` shares embeddings: the target's with the output layer, or all three."""
+    """The network. ``tie`` shares embeddings: the target's with the output layer, or all three.
+
+    ``output_std`` is the standard deviation of a problem's output weights at first; 0: Glorot's.
+    """
 
     encoder: Encoder = Encoder()
     bridge: Literal["auto", "copy", "linear", "zero"] = "auto"
     decoder: Decoder = Decoder()
     tie: Literal["none", "output", "all"] = "output"
     recurrent_init: Literal["orthogonal", "uniform", "identity", "sparse", "echo"] = "orthogonal"
+    output_std: Annotated[float, Field(ge=0, le=1e6)] = 0.0
 
     def parts_are_installed(self) -> bool:
         """Whether the packages are there that its cells and its attention come from."""

@@ -143,5 +143,7 @@ def test_a_problem_draws_its_own_rows(tmp_path: Path, monkeypatch: pytest.Monkey
     again = state_gradients(run.task.loss(run.model), run.model, batch)
     assert again[0].norms_T == pytest.approx(found[0].norms_T, rel=1e-5)
     assert run.tokenizers is None
-    with pytest.raises(Seq2SeqError, match="no translation model, so that it cannot read a text"):
+    with pytest.raises(
+        Seq2SeqError, match="reads its problem's sequences, and no text: leave out INPUT"
+    ):
         read_pairs(run, ["ein Hund"])

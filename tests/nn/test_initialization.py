@@ -61,6 +61,14 @@ def test_uniform_gates(options: dict[str, Any]) -> None:
     assert weight.std() == pytest.approx(1 / 8 / math.sqrt(3), rel=0.05)
 
 
+def test_input_weights_of_a_simple_network_have_the_deviation_asked_for() -> None:
+    cell = initialized({"kind": "rnn", "input_std": 0.01}, "orthogonal", size=300)
+    weight = cell.weight_ih.detach()
+    assert weight.std() == pytest.approx(0.01, rel=4 / math.sqrt(2 * weight.numel()))
+    assert weight.abs().max() > 0.025  # normal, not uniform
+    assert cell.bias_ih.abs().max() == 0.0
+
+
 @every_kind
 @pytest.mark.parametrize("size", [40, 6])
 def test_sparse_gates(options: dict[str, Any], size: int) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from seq2seq.nn.cells.base import GatedCell, State, fused, last_real
@@ -17,14 +18,23 @@ class RnnCell(GatedCell):
     """h' = f(W x + U h + b) with f tanh, ReLU or the logistic sigmoid."""
 
     class Options(Section):
-        """With ReLU and ``model.recurrent_init = "identity"`` it is the IRNN of Le et al. 2015."""
+        """With ReLU and ``model.recurrent_init = "identity"`` it is the IRNN of Le et al. 2015.
+
+        ``input_std`` is the standard deviation of the input weights at first; 0: Glorot's rule.
+        """
 
         activation: Literal["tanh", "relu", "sigmoid"] = "tanh"
+        input_std: Annotated[float, Field(ge=0, le=1e6)] = 0.0
 
     def __init__(self, input_size: int, hidden_size: int, options: Any = None) -> None:
         super().__init__(input_size, hidden_size, options)
         self.activation: str = self.options.activation
         self.bound = None if self.activation == "relu" else 1.0
+
+    def reset_parameters(self, rule: str) -> None:
+        super().reset_parameters(rule)
+        if self.options.input_std:
+            self.weight_ih.normal_(0.0, self.options.input_std)
 
     def step(self, projected_BG: Tensor, state: State) -> State:
         return (_ACTIVATIONS[self.activation](projected_BG + self.recur(state[0])),)

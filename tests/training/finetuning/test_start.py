@@ -421,7 +421,10 @@ def test_what_the_recipe_leaves_out_of_a_cell_is_as_it_is_there(place: Path) -> 
     gru, lstm = {"kind": "gru", "reset": "after"}, {"kind": "lstm", "forget_bias": 0.5, **off}
     assert cells() == [gru, lstm]
     assert cells("model.decoder.cell='lstm'") == [gru, lstm]
-    assert cells("model.encoder.cell='rnn'") == [{"kind": "rnn", "activation": "tanh"}, lstm]
+    assert cells("model.encoder.cell='rnn'") == [
+        {"kind": "rnn", "activation": "tanh", "input_std": 0.0},
+        lstm,
+    ]
     assert cells("model.encoder.cell='lstm'") == [{**lstm, "forget_bias": 1.0}, lstm]
     assert cells("model.decoder.cell='gru'") == [gru, gru]
 
