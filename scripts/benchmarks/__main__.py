@@ -144,6 +144,11 @@ def _problems(four: argparse.ArgumentParser) -> None:
         "--lengths", type=sizes, default=(50, 100, 200, 400), help="T (default: 50,100,200,400)"
     )
     four.add_argument("--seeds", type=positive, default=3, help="of each (default: 3)")
+    four.add_argument(
+        "--give-up",
+        action="store_true",
+        help="leave out the longer lengths of a way that no seed solves a length by",
+    )
     _shared(four, threads=1)
 
 
@@ -450,6 +455,7 @@ def run_problems(options: argparse.Namespace) -> str:
         tuple(options.set),
         options.work / "problems",
         options.threads,
+        options.give_up,
     )
     facts = machine(options.threads)
     rows = problems.measure(plan)

@@ -39,6 +39,8 @@ class Plan:
         settings: Settings of all.
         work: The folder of runs and rows.
         threads: Of each training.
+        give_up: Whether a way that has solved a problem with no seed is left alone with longer
+            ones.
     """
 
     problems: Sequence[str]
@@ -48,6 +50,7 @@ class Plan:
     settings: Sequence[str]
     work: Path
     threads: int
+    give_up: bool = False
 
     def trainings(self) -> Iterator[Training]:
         """The trainings, in their order.
@@ -55,7 +58,7 @@ class Plan:
         Yields:
             Each.
         """
-        for problem, length, way in product(self.problems, self.lengths, self.ways):
+        for problem, length, way in product(self.problems, sorted(self.lengths), self.ways):
             for seed in range(1, self.seeds + 1):
                 own = [one.replace("{T}", str(length)) for one in way[1:]]
                 yield Training(problem, length, way[0], seed, (*self.settings, *own))
@@ -106,8 +109,11 @@ def measure(plan: Plan) -> list[dict[str, Any]]:
     path = plan.work / ROWS
     path.parent.mkdir(parents=True, exist_ok=True)
     known = {_key(row): row for row in _rows(path)}
-    found = []
+    found, solved = [], set()
     for one in plan.trainings():
+        shorter = [length for length in plan.lengths if length < one.length]
+        if plan.give_up and shorter and (one.problem, one.way, max(shorter)) not in solved:
+            continue
         key = _key(asdict(one))
         if key not in known:
             known[key] = _trained(one, plan)
@@ -115,6 +121,8 @@ def measure(plan: Plan) -> list[dict[str, Any]]:
                 file.write(json.dumps(known[key]) + "\n")
             say(_line(known[key]))
         found.append(known[key])
+        if known[key]["solved"]:
+            solved.add((one.problem, one.way, one.length))
     return found
 
 
@@ -180,13 +188,16 @@ def report(rows: Sequence[dict[str, Any]], facts: dict[str, str]) -> str:
         parts += [f"## {problem}", table(["way", *(f"T = {t}" for t in lengths)], lines)]
     parts.append(
         "How many seeds solved it; the best loss, and seconds of a processor for all of the "
-        "training, each as its median (lowest–highest)."
+        "training, each as its median (lowest–highest). –: not tried, as no seed solved a shorter "
+        "one."
     )
     return "\n\n".join(parts) + "\n"
 
 
 def _cell(every: Sequence[dict[str, Any]], way: str, length: int) -> str:
     rows = [row for row in every if (row["way"], row["length"]) == (way, length)]
+    if not rows:
+        return "–"
     losses = [row["best"]["loss"] for row in rows if row["best"]["loss"] is not None]
     loss = Spread.of(losses).text(4) if losses else "none"
     solved = sum(bool(row["solved"]) for row in rows)

@@ -104,8 +104,8 @@ def gates_of(opened: Opened, line: Pair | Drawn) -> list[CellGates]:
         if opened.translates:
             kinds.add(model.decoder.cell.kind)
         raise Seq2SeqError(
-            f"{opened.name}: its cells ({' and '.join(sorted(kinds))}) have no gates to look at: 'inspect gradients' and "
-            "'inspect states' work with every cell"
+            f"{opened.name}: its cells ({' and '.join(sorted(kinds))}) have no gates to look at: "
+            "'inspect gradients' and 'inspect states' work with every cell"
         )
     return found
 

@@ -175,8 +175,8 @@ def read_pairs(
     if not opened.translates or opened.tokenizers is None:
         if not opened.translates:
             raise Seq2SeqError(
-                f"{opened.name}: a problem's model reads its problem's sequences, and no text: leave "
-                "out INPUT"
+                f"{opened.name}: a problem's model reads its problem's sequences, and no text: "
+                "leave out INPUT"
             )
         raise Seq2SeqError(
             f"{opened.name}: a recipe, which has no tokenizer, so that it cannot read a text: give "

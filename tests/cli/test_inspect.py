@@ -97,10 +97,24 @@ def test_gates_and_states(run, attending: Path) -> None:
     assert "forget" in run("inspect", "gates", model, "in").out.splitlines()[0]
 
 
+def test_gates_and_states_of_a_problem_s_model_need_no_text(run, here: Path) -> None:
+    tiny = "data.length=10 model.encoder.hidden=3 training.updates=1 data.val_size=4".split()
+    settings = [word for one in tiny for word in ("--set", one)]
+    assert run("train", "adding", *settings, "-o", "adding").code == 0
+    for verb, what in (("gates", "cells"), ("states", "blocks")):
+        done = run("inspect", verb, "adding", "--line", "2", "--json")
+        assert (done.code, done.err) == (0, "")
+        assert len(json.loads(done.out)[what]) == 1
+    done = run("inspect", "gates", "adding", "in")
+    assert done.code == 2
+    assert done.err.endswith("sequences, and no text: leave out INPUT\n")
+
+
 @pytest.mark.usefixtures("text")
 @pytest.mark.parametrize(
     ("command", "message"),
     [
+        ("gates MODEL", "MODEL reads text: give INPUT, a file, or - for standard input"),
         (
             "gradients runs/none",
             "runs/none: no such model: give the folder of a run, the name of a packaged recipe "

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from benchmarks import problems
-from benchmarks.problems import ROWS, Plan, measure, report
+from benchmarks.problems import ROWS, Plan, Training, measure, report
 
 SMALL = """
 name = "small"
@@ -74,6 +75,24 @@ def test_a_stopped_table_goes_on(plan: Plan, monkeypatch: pytest.MonkeyPatch) ->
     assert all(row["solved"] is False and row["best"]["wrong"] > 1 for row in rows)
     assert not [one for one in plan.work.iterdir() if one.is_dir()], "runs are not kept"
     assert measure(plan) == rows
+
+
+def test_lengths_beyond_one_that_no_seed_solves_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained(one: Training, _: Plan) -> dict[str, Any]:
+        solved = one.way == "good" or (one.length, one.seed) == (10, 2)
+        about = {**asdict(one), "settings": list(one.settings), "seconds": 1.0, "updates": 1}
+        return {**about, "solved": solved, "best": {"update": 1, "loss": 0.5, "wrong": 9.0}}
+
+    monkeypatch.setattr(problems, "_trained", trained)
+    ways = ("good", "training.updates=1"), ("fair", "training.updates=1")
+    plan = Plan(["adding"], ways, [30, 10, 20, 40], 2, [], tmp_path, 1, give_up=True)
+    rows = measure(plan)
+    tried = {(row["way"], row["length"]) for row in rows}
+    assert tried == {*(("good", length) for length in plan.lengths), ("fair", 10), ("fair", 20)}
+    last = [line for line in report(rows, {}).splitlines() if line.startswith("| fair")]
+    assert last[0].count("| –") == 2
 
 
 def test_the_table_counts_the_seeds_that_solved_it() -> None:
