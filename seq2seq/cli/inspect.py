@@ -365,12 +365,12 @@ def _line(
     model: str, source: str | None, target: str | None, line: int
 ) -> tuple[Opened, Pair | Drawn]:
     """A model, and a line of the text as it reads it, or a sequence of its problem."""
-    from seq2seq.inspection.opening import open_run, read_pairs, sequence_of
+    from seq2seq.inspection.opening import Drawn, open_run, read_pairs
     from seq2seq.storage.lines import name_of
 
     opened = open_run(model)
     if source is None and not opened.translates:
-        return opened, sequence_of(opened, line)
+        return opened, Drawn(line)
     if source is None:
         raise Seq2SeqError(f"{model} reads text: give INPUT, a file, or - for standard input")
     sources, targets = _texts(source, target, line)

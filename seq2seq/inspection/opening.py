@@ -20,7 +20,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from seq2seq.data.dataset import Ragged
-from seq2seq.errors import Seq2SeqError
+from seq2seq.errors import Seq2SeqError, number_of
 from seq2seq.ids import EOS
 from seq2seq.inference.engines.torch import TorchEngine
 from seq2seq.inference.model_folder import CardShape, ModelFolder, read_published
@@ -135,11 +135,19 @@ def random_batch(opened: Opened, length: int, lines: int) -> PaddedBatch:
 
 
 def _sequences(opened: Opened, places: Sequence[int]) -> PaddedBatch:
-    """A problem's sequences by their places, those that there are, in float64."""
+    """A problem's sequences by their places, those that there are, in float64.
+
+    It is a ``Seq2SeqError`` if none of them is there.
+    """
     with TemporaryDirectory() as folder:
         train = opened.task.prepare(Path(folder, "data")).train
-        there = np.array([place for place in places if place < len(train)])
-        batch: Any = opened.task.collate(*train.ids(there))
+        there = [place for place in places if place < len(train)]
+        if not there:
+            raise Seq2SeqError(
+                f"{opened.name}: its problem has {number_of(len(train), 'training sequence')}: "
+                f"there is no sequence {places[0] + 1:,} (--line)"
+            )
+        batch: Any = opened.task.collate(*train.ids(np.array(there)))
     exact = {
         one.name: value.double()
         for one in fields(batch)
@@ -198,16 +206,6 @@ def _translated(opened: Opened, rows: Sequence[Sequence[int]]) -> list[list[int]
     caps = length_caps(batch.lengths - 1, options.max_ratio, options.max_extra)
     found = greedy(TorchEngine(model), batch, max_lengths=caps)
     return [list(one.tokens) for one in found]
-
-
-def sequence_of(opened: Opened, number: int) -> Drawn:
-    """A sequence of a problem's training data; a ``Seq2SeqError`` if it has not so many."""
-    if not len(_sequences(opened, [number - 1])):
-        raise Seq2SeqError(
-            f"{opened.name}: its problem has fewer training sequences: there is no sequence "
-            f"{number:,} (--line)"
-        )
-    return Drawn(number)
 
 
 def labels_of(opened: Opened, line: Pair | Drawn) -> tuple[list[str], list[str]]:

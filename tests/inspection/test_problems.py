@@ -14,7 +14,7 @@ from torch import Tensor
 from seq2seq.errors import Seq2SeqError
 from seq2seq.inspection.connectivity import connectivity_of
 from seq2seq.inspection.gates import gates_of
-from seq2seq.inspection.opening import Opened, batch_of, open_recipe, sequence_of
+from seq2seq.inspection.opening import Drawn, Opened, batch_of, open_recipe
 from seq2seq.recipe.files import load_recipe
 
 
@@ -27,7 +27,7 @@ def opened(problem: str, *settings: str) -> Opened:
 
 def test_gates_are_those_of_the_cell_at_each_step() -> None:
     one = opened("adding", "data.length=10")
-    line = sequence_of(one, 2)
+    line = Drawn(2)
     (found,) = gates_of(one, line)
     batch: Any = batch_of(one, [line])
     cell: Any = one.model.encoder.layers[0][0]
@@ -44,7 +44,7 @@ def test_gates_are_those_of_the_cell_at_each_step() -> None:
 def test_connectivity_is_the_norm_of_the_jacobian_s_blocks(problem: str) -> None:
     more = {"narma10": ["data.length=20", "data.washout=17"], "adding": ["data.length=10"]}
     one = opened(problem, *more.get(problem, ["data.length=3"]))
-    line = sequence_of(one, 3)
+    line = Drawn(3)
     (found,) = connectivity_of(one, line)
     batch: Any = batch_of(one, [line])
     inputs_TE = batch.inputs_BTE[0]
@@ -64,6 +64,6 @@ def test_connectivity_is_the_norm_of_the_jacobian_s_blocks(problem: str) -> None
 def test_a_sequence_that_is_not_there_is_named() -> None:
     with pytest.raises(
         Seq2SeqError,
-        match=r"xor: its problem has fewer training sequences: there is no sequence 4 \(--line\)",
+        match=r"xor: its problem has 3 training sequences: there is no sequence 4 \(--line\)",
     ):
-        sequence_of(opened("xor"), 4)
+        gates_of(opened("xor"), Drawn(4))
