@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.models.embedding import TokenEmbedding
-from seq2seq.nn.attention import Attention, Memory
+from seq2seq.nn.attention import Memory
 from seq2seq.nn.cells import State
 from seq2seq.nn.dropout import Dropout
+from seq2seq.nn.heads import make_attention
 from seq2seq.nn.recurrence import RecurrentStack
 from seq2seq.nn.rows import chosen_rows
 from seq2seq.recipe import model as recipe
-from seq2seq.recipe.registry import ATTENTIONS
 
 Attend = Callable[[Tensor, Memory], tuple[Tensor, Tensor]]
 """From queries (N, H) and a memory to contexts (N, D) and weights (N, S)."""
@@ -58,9 +58,7 @@ class Decoder(nn.Module):
         self.embedding = TokenEmbedding(table, options.dropout, options.word_dropout)
         self.feeding = options.feeding
         self.state_feeding = options.state_feeding
-        self.attention: Attention | None = None
-        if options.attention != "none":
-            self.attention = ATTENTIONS.load(options.attention)(options.hidden, memory_size)
+        self.attention = make_attention(options, memory_size)
         summary = memory_size if options.state_feeding else 0
         self.stack = RecurrentStack(
             options.cell,

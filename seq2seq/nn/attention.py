@@ -66,12 +66,16 @@ class Attention(nn.Module, ABC):
         """
         assert memory.keys_BSK is not None, "prepare(memory) comes first"
         scores_BTS = self.scores(query_BTQ, memory.keys_BSK)
-        if scores_BTS.dtype == torch.bfloat16:  # too coarse for a softmax
-            scores_BTS = scores_BTS.float()
-        scores_BTS = scores_BTS.masked_fill(~memory.mask_BS.unsqueeze(1), -torch.inf)
-        weights_BTS = torch.softmax(scores_BTS, dim=-1)
+        weights_BTS = normalized(scores_BTS, memory.mask_BS.unsqueeze(1))
         context_BTD = torch.bmm(weights_BTS.to(memory.outputs_BSD.dtype), memory.outputs_BSD)
         return context_BTD, weights_BTS
+
+
+def normalized(scores: Tensor, mask: Tensor) -> Tensor:
+    """The softmax of scores (..., S); at padding, where the mask is False, it gives 0."""
+    if scores.dtype == torch.bfloat16:  # too coarse for a softmax
+        scores = scores.float()
+    return torch.softmax(scores.masked_fill(~mask, -torch.inf), dim=-1)
 
 
 class DotAttention(Attention):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     ConfigDict,
+    Field,
     ValidationError,
     ValidationInfo,
     WithJsonSchema,
@@ -105,6 +106,8 @@ AttentionName = Annotated[
     WithJsonSchema({"enum": ["none", "dot", "general", "additive"]}),
 ]
 
+Heads = Annotated[int, Field(ge=1, le=256)]
+
 
 class Encoder(Section):
     """Reads the source.
@@ -132,10 +135,13 @@ class Decoder(Section):
     """Writes the target.
 
     ``feeding`` says where the attention's context goes besides the output: nowhere ("none"), into
-    the first layer at the next step ("input", Luong et al. 2015: step by step, slow), or into the
-    layers above the first ("upper", Wu et al. 2016: parallel over time). ``state_feeding`` gives
-    the encoder's final state to every step and to the output (Cho et al. 2014), not only to the
-    first state.
+    the first layer at the next step ("input", Luong et al. 2015: step by step, slow), or into all
+    layers above the first ("upper", Wu et al. 2016, Chen et al. 2018: parallel over time).
+    ``state_feeding`` gives the encoder's final state to every step and to the output (Cho et al.
+    2014), not only to the first state.
+
+    ``attention_heads`` look each by weights of its own (Chen et al. 2018); with one, "general" has
+    no scale (Luong et al. 2015), with more that of Vaswani et al. (2017).
     """
 
     cell: Annotated[Cell, KindAlone] = Cell(kind="lstm")
@@ -146,15 +152,22 @@ class Decoder(Section):
     word_dropout: Fraction = 0.0
     residual: bool = False
     attention: AttentionName = "general"
+    attention_heads: Heads = 1
     feeding: Literal["none", "input", "upper"] = "none"
     state_feeding: bool = False
 
     def _broken_rules(self) -> dict[str, bool]:
+        heads = self.attention_heads
         return {
             f"feeding = {self.feeding!r} needs an attention to feed from": (
                 self.feeding != "none" and self.attention == "none"
             ),
             "feeding = 'upper' needs layers >= 2": self.feeding == "upper" and self.layers < 2,
+            f"attention_heads = {heads} needs attention = 'general' or 'additive', not "
+            f"{self.attention!r}": heads > 1 and self.attention not in ("general", "additive"),
+            f"attention_heads = {heads} must divide hidden = {self.hidden}": (
+                "hidden" in self.model_fields_set and self.hidden % heads != 0
+            ),
         }
 
 
@@ -182,6 +195,11 @@ class Model(Section):
                 self.tie == "all"
                 and "embedding" in given
                 and encoder.embedding != decoder.embedding
+            ),
+            f"decoder.attention_heads = {decoder.attention_heads} must divide encoder.hidden = "
+            f"{encoder.hidden}": (
+                "hidden" in encoder.model_fields_set
+                and encoder.hidden % decoder.attention_heads != 0
             ),
             "decoder.attention = 'dot' needs encoder.hidden = decoder.hidden, not "
             f"{encoder.hidden} and {decoder.hidden}; 'general' takes any sizes": (

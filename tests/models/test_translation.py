@@ -55,9 +55,10 @@ def combinations() -> Iterator[Model]:
     draw = random.Random(1)
     for encoder, decoder in structures():
         residual, reverse = draw.random() < 0.5, draw.random() < 0.5
+        heads = draw.choice([1, 2]) if decoder["attention"] in ("general", "additive") else 1
         yield model_options(
             {**encoder, "residual": residual, "reverse": reverse},
-            {**decoder, "residual": residual},
+            {**decoder, "residual": residual, "attention_heads": heads},
             tie=draw.choice(["none", "output", "all"]),
             bridge=draw.choice(["auto", "copy", "linear"]),
         )
@@ -103,6 +104,7 @@ def test_the_combinations_cover_every_option() -> None:
         assert {one[key] for one in dumped} == values
     assert {one["decoder"]["attention"] for one in dumped} == {"none", *ATTENTIONS.names()}
     assert {one["encoder"]["reverse"] for one in dumped} == {False, True}
+    assert {one["decoder"]["attention_heads"] for one in dumped} == {1, 2}
     assert len(dumped) > 200
 
 

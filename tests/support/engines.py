@@ -45,6 +45,7 @@ REST: dict[str, list[Any]] = {
     "decoder.layers": [1, 2, 3],
     "decoder.residual": [False, True],
     "decoder.state_feeding": [False, True],
+    "decoder.attention_heads": [1, 2],
     "bridge": ["auto", "copy", "linear", "zero"],
     "tie": ["none", "output", "all"],
 }

@@ -18,6 +18,7 @@ import onnx
 
 from seq2seq.errors import ModelError
 from seq2seq.ids import SUPPRESSED
+from seq2seq.inference.engines.onnx import attention
 from seq2seq.inference.engines.onnx.builder import Builder, Precision, Tensor
 from seq2seq.inference.engines.onnx.cells import Parts, cell_op
 from seq2seq.recipe import Model
@@ -30,7 +31,6 @@ SPECIAL = len(SUPPRESSED)
 
 SOURCE_TABLE = "encoder.embedding.table.weight"
 TARGET_TABLE = "decoder.embedding.table.weight"
-ATTENTIONS = ("dot", "general", "additive")
 
 _FIRST = "decoder.stack.layers.0.0"
 _DIRECTIONS = {"forward": 1, "both": 2}
@@ -151,13 +151,9 @@ class OnnxNetwork:
         """What the sources give to every step."""
         decoder = self.options.decoder
         if decoder.attention != "none":
-            keys, size = values, self.options.encoder.hidden
-            if decoder.attention != "dot":
-                weight = self._weights["decoder.attention.key.weight"].T
-                keys = graph.op("MatMul", values, graph.constant(weight))
-                size = weight.shape[1]
+            keys = attention.keys(graph, values, decoder, self._reading("decoder.attention"))
             graph.output(values, "values", ["B", "S", values.size])
-            graph.output(keys, "keys", ["B", "S", size])
+            graph.output(keys, "keys", ["B", "S", keys.size])
             graph.output(_mask(graph, values, lengths), "mask", ["B", 1, "S"])
         if self._summary:
             given = self._decoder_cell.given(graph, summary, self._reading(_FIRST))
@@ -209,7 +205,15 @@ class OnnxNetwork:
     ) -> tuple[list[Tensor], Parts]:
         """What the readout reads, and all parts of all states after the step."""
         decoder, cell = self.options.decoder, self._decoder_cell
-        attend = self._attending(graph) if decoder.attention != "none" else None
+        attend = None
+        if decoder.attention != "none":
+            attend = attention.attending(
+                graph,
+                decoder,
+                self.options.encoder.hidden,
+                self._memory_bound,
+                self._reading("decoder.attention"),
+            )
         if decoder.feeding == "input":
             fed = graph.input("fed", ["M", decoder.embedding], bound=1.0)
             inputs = [*inputs, graph.op("Gather", fed, parent, size=fed.size, bound=1.0)]
@@ -250,45 +254,6 @@ class OnnxNetwork:
         sentence = graph.input("sentence", ["N"], integer=True)
         given = graph.input("cell_bias", ["B", size])
         return graph.op("Gather", given, sentence, size=size, bound=self._encoder_cell.bound)
-
-    def _attending(self, graph: Builder) -> Callable[[Tensor], Tensor]:
-        options = self.options
-        size = options.encoder.hidden
-        values = graph.input("values", ["A", "S", size])
-        keys_size = size if options.decoder.attention == "dot" else options.decoder.hidden
-        keys = graph.input("keys", ["A", "S", keys_size])
-        mask = graph.input("mask", ["A", 1, "S"])
-        row = graph.input("row", ["A", "W"], integer=True)
-        place = graph.input("place", ["N"], integer=True)
-
-        def gathered(table_AWX: Tensor, width: int) -> Tensor:
-            flat = graph.op("Flatten", table_AWX, axis=2, size=width)
-            return graph.op("Gather", flat, place, size=width, bound=self._memory_bound)
-
-        def attend(query: Tensor) -> Tensor:
-            scores = self._scores(graph, query, keys, row)
-            weights = graph.op("Softmax", graph.op("Add", scores, mask), axis=-1)
-            graph.output(gathered(weights, 0), "attention", ["N", "S"])
-            return gathered(graph.op("MatMul", weights, values), size)
-
-        return attend
-
-    def _scores(self, graph: Builder, query: Tensor, keys: Tensor, row: Tensor) -> Tensor:
-        """(A, W, S), not normalized."""
-        additive = self.options.decoder.attention == "additive"
-        if additive:
-            query = self._map(graph, [query], "decoder.attention.query")
-        query = graph.op("Gather", query, row)
-        if not additive:
-            return graph.op("MatMul", query, graph.op("Transpose", keys, perm=[0, 2, 1]))
-        energy = self._weights["decoder.attention.energy.weight"].T
-        sums = graph.op(
-            "Add",
-            graph.op("Unsqueeze", query, graph.integers(2)),
-            graph.op("Unsqueeze", keys, graph.integers(1)),
-        )
-        scores = graph.op("MatMul", graph.op("Tanh", sums), graph.constant(energy))
-        return graph.op("Squeeze", scores, graph.integers(3))
 
     def _read(self, graph: Builder, joined: list[Tensor]) -> Tensor:
         weight, bias = self._readout()
@@ -352,11 +317,11 @@ class OnnxNetwork:
 
 def check_supported(options: Model) -> None:
     """Refuses (``ModelError``) models that have a part with no ONNX operators."""
-    attention = options.decoder.attention
-    if attention not in ("none", *ATTENTIONS):
+    kind, known = options.decoder.attention, ("none", *attention.ATTENTIONS)
+    if kind not in known:
         raise ModelError(
-            f"this model's attention {attention!r} cannot be exported: translate the run itself, "
-            f"by the engine 'torch'; attentions that can be are none, {', '.join(ATTENTIONS)}"
+            f"this model's attention {kind!r} cannot be exported: translate the run itself, by the "
+            f"engine 'torch'; attentions that can be are {', '.join(known)}"
         )
 
 
