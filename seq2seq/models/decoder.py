@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from seq2seq.models.embedding import TokenEmbedding
 from seq2seq.nn.attention import Memory
 from seq2seq.nn.cells import State
-from seq2seq.nn.dropout import Dropout
+from seq2seq.nn.dropout import Dropout, same_masks
 from seq2seq.nn.heads import make_attention
 from seq2seq.nn.recurrence import RecurrentStack
 from seq2seq.nn.rows import chosen_rows
@@ -55,7 +55,10 @@ class Decoder(nn.Module):
 
     def __init__(self, options: recipe.Decoder, table: nn.Embedding, memory_size: int) -> None:
         super().__init__()
-        self.embedding = TokenEmbedding(table, options.dropout, options.word_dropout)
+        variational = options.variational_dropout
+        self.embedding = TokenEmbedding(
+            table, options.dropout, options.word_dropout, variational=variational
+        )
         self.feeding = options.feeding
         self.state_feeding = options.state_feeding
         self.attention = make_attention(options, memory_size)
@@ -66,12 +69,14 @@ class Decoder(nn.Module):
             options.hidden,
             layers=options.layers,
             dropout=options.dropout,
+            variational=variational,
+            recurrent_dropout=options.recurrent_dropout,
             residual=options.residual,
             extra_size=memory_size if self.feeding == "upper" else 0,
         )
         context = memory_size if self.attention is not None else 0
         self.readout = nn.Linear(options.hidden + context + summary, options.embedding)
-        self.dropout = Dropout(options.dropout)
+        self.dropout = Dropout(options.dropout, variational=variational)
 
     def start(self, layers: tuple[State, ...], summary: Tensor) -> DecoderState:
         """The state before the first token.
@@ -92,9 +97,16 @@ class Decoder(nn.Module):
         T) of the positions whose readout is wanted. It gives readouts (M, E): nothing is computed
         for padding that only padding would use.
         """
-        if self.feeding == "input":
-            readouts_BTE = self._forward_stepwise(target_BT, state, memory)
-            return chosen_rows(readouts_BTE.flatten(0, 1), where)
+        with same_masks(self), self.stack.for_sequences():
+            if self.feeding == "input":
+                readouts_BTE = self._forward_stepwise(target_BT, state, memory)
+                return chosen_rows(readouts_BTE.flatten(0, 1), where)
+            return self._forward_at_once(target_BT, state, memory, where)
+
+    def _forward_at_once(
+        self, target_BT: Tensor, state: DecoderState, memory: Memory, where: Tensor
+    ) -> Tensor:
+        row_M = where // target_BT.shape[1]
         x_BTE = self.embedding(target_BT)
         if state.summary is not None:
             spread = state.summary.unsqueeze(1).expand(-1, x_BTE.shape[1], -1)
@@ -104,8 +116,8 @@ class Decoder(nn.Module):
         if context is not None:
             parts.append(chosen_rows(context.flatten(0, 1), where))
         if state.summary is not None:
-            parts.append(state.summary[where // target_BT.shape[1]])
-        return self._read(parts)
+            parts.append(state.summary[row_M])
+        return self._read(parts, row_M)
 
     def _layers(
         self, x_BTE: Tensor, state: DecoderState, memory: Memory
@@ -164,7 +176,8 @@ class Decoder(nn.Module):
         context, weights = self.attention(query_NH.unsqueeze(1), memory)
         return context.squeeze(1), weights.squeeze(1)
 
-    def _read(self, parts: list[Tensor]) -> Tensor:
+    def _read(self, parts: list[Tensor], row_M: Tensor | None = None) -> Tensor:
+        """The readout of steps, with the row of the batch that each is in; None: its own."""
         joined = torch.cat([part.to(parts[0].dtype) for part in parts], dim=-1)
-        readout: Tensor = self.dropout(torch.tanh(self.readout(joined)))
+        readout: Tensor = self.dropout(torch.tanh(self.readout(joined)), row_M)
         return readout

@@ -113,7 +113,9 @@ class Encoder(Section):
     """Reads the source.
 
     ``hidden`` is a layer's whole output size: with both directions each has half of it.
-    ``dropout`` falls on the embeddings and between layers; ``word_dropout`` hides whole tokens.
+    ``dropout`` falls on the embeddings and between layers, and with ``variational_dropout`` at all
+    steps of a sequence on the same values (Gal and Ghahramani 2016); ``recurrent_dropout`` falls on
+    the weights from state to state (Merity et al. 2018), ``word_dropout`` hides whole tokens.
     """
 
     cell: Annotated[Cell, KindAlone] = Cell(kind="lstm")
@@ -123,6 +125,8 @@ class Encoder(Section):
     directions: Literal["forward", "both"] = "both"
     dropout: Annotated[Fraction, AUTO] = 0.2
     word_dropout: Fraction = 0.0
+    variational_dropout: bool = False
+    recurrent_dropout: Fraction = 0.0
     residual: bool = False
     reverse: bool = False  # feed the source backwards: Sutskever et al. 2014
 
@@ -150,6 +154,8 @@ class Decoder(Section):
     layers: Layers = 1
     dropout: Annotated[Fraction, AUTO] = 0.2
     word_dropout: Fraction = 0.0
+    variational_dropout: bool = False
+    recurrent_dropout: Fraction = 0.0
     residual: bool = False
     attention: AttentionName = "general"
     attention_heads: Heads = 1

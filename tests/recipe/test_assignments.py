@@ -98,7 +98,8 @@ def test_a_table_is_built_key_by_key_in_any_order(loaded) -> None:
         (
             "model.encoder.layer=2",
             "model.encoder.layer: unknown key (did you mean 'layers'?); allowed: cell, embedding, "
-            "hidden, layers, directions, dropout, word_dropout, residual, reverse "
+            "hidden, layers, directions, dropout, word_dropout, variational_dropout, "
+            "recurrent_dropout, residual, reverse "
             "(from --set model.encoder.layer=2)",
         ),
         (
