@@ -60,6 +60,7 @@ class Encoder(nn.Module):
             outputs_BSD, final = self.stack(embedded_BSE, lengths_B)
         if self.reverse:
             outputs_BSD = reverse_within(outputs_BSD, lengths_B)
+            embedded_BSE = reverse_within(embedded_BSE, lengths_B)
         times_S = torch.arange(source_BS.shape[1], device=source_BS.device)
         mask_BS = times_S < lengths_B.to(source_BS.device).unsqueeze(1)
-        return Encoded(Memory(outputs_BSD, mask_BS), final)
+        return Encoded(Memory(outputs_BSD, mask_BS, words_BSE=embedded_BSE), final)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.errors import ModelError
-from seq2seq.nn.attention import Attention, Memory, normalized
+from seq2seq.nn.attention import Attention, Memory, normalized, with_words
 from seq2seq.recipe import model as recipe
 from seq2seq.recipe.registry import ATTENTIONS
 
@@ -60,7 +60,8 @@ class HeadsAttention(Attention):
         weights_BnTS = normalized(scores_BnTS, memory.mask_BS[:, None, None])
         values_BnSd = _cut(memory.outputs_BSD, -1, self.heads).permute(0, 3, 1, 2)
         context_BnTd = torch.matmul(weights_BnTS.to(values_BnSd.dtype), values_BnSd)
-        return context_BnTd.permute(0, 2, 3, 1).flatten(2), weights_BnTS.mean(1)
+        context_BTD, weights_BTS = context_BnTd.permute(0, 2, 3, 1).flatten(2), weights_BnTS.mean(1)
+        return with_words(context_BTD, weights_BTS, memory), weights_BTS
 
 
 class GeneralHeads(HeadsAttention):

@@ -177,13 +177,39 @@ class Decoder(Section):
         }
 
 
+class Linear(Section):
+    """A linear output layer."""
+
+    kind: Literal["linear"] = "linear"
+
+
+class Fixnorm(Section):
+    """What the output layer reads, and its weights for each token, have the length ``radius``.
+
+    So a logit is the square of that times a cosine, and the bias (Nguyen and Chiang 2018).
+    """
+
+    kind: Literal["fixnorm"] = "fixnorm"
+    radius: Annotated[float, Field(gt=0.0, le=100.0)] = 5.0
+
+
+Output = Annotated[Linear | Fixnorm, Field(discriminator="kind"), KindAlone]
+
+
 class Model(Section):
-    """The network. ``tie`` shares embeddings: the target's with the output layer, or all three."""
+    """The network.
+
+    ``tie`` shares embeddings: the target's with the output layer, or all three. ``lexical`` lets
+    the source's words, weighed by the attention, choose the next token by a way of their own beside
+    the decoder's (Nguyen and Chiang 2018).
+    """
 
     encoder: Encoder = Encoder()
     bridge: Literal["auto", "copy", "linear", "zero"] = "auto"
     decoder: Decoder = Decoder()
     tie: Literal["none", "output", "all"] = "output"
+    output: Output = Linear()
+    lexical: bool = False
     recurrent_init: Literal["orthogonal", "uniform", "identity", "sparse", "echo"] = "orthogonal"
 
     def parts_are_installed(self) -> bool:
@@ -201,6 +227,9 @@ class Model(Section):
                 self.tie == "all"
                 and "embedding" in given
                 and encoder.embedding != decoder.embedding
+            ),
+            "lexical = true needs decoder.attention to weigh the words by": (
+                self.lexical and decoder.attention == "none"
             ),
             f"decoder.attention_heads = {decoder.attention_heads} must divide encoder.hidden = "
             f"{encoder.hidden}": (

@@ -61,6 +61,8 @@ def combinations() -> Iterator[Model]:
             {**decoder, "residual": residual, "attention_heads": heads},
             tie=draw.choice(["none", "output", "all"]),
             bridge=draw.choice(["auto", "copy", "linear"]),
+            output=draw.choice(["linear", {"kind": "fixnorm", "radius": 2.0}]),
+            lexical=decoder["attention"] != "none" and draw.random() < 0.5,
         )
 
 
@@ -97,7 +99,9 @@ def log_probs_forced(model: TranslationModel, batch: Batch) -> Tensor:
 
 def test_the_combinations_cover_every_option() -> None:
     dumped = [options.model_dump() for options in COMBINATIONS]
+    assert {one["output"]["kind"] for one in dumped} == {"linear", "fixnorm"}
     for key, values in {
+        "lexical": {False, True},
         "tie": {"none", "output", "all"},
         "bridge": {"auto", "copy", "linear"},
     }.items():

@@ -7,7 +7,8 @@ size, n heads.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -30,15 +31,16 @@ def keys(graph: Builder, values: Tensor, options: recipe.Decoder, read: Read) ->
 def attending(
     graph: Builder,
     options: recipe.Decoder,
-    memory_size: int,
-    bound: float | None,
+    memory: Sequence[tuple[int, float | None]],
     read: Read,
-) -> Callable[[Tensor], Tensor]:
+) -> Callable[[Tensor], list[Tensor]]:
     """From queries (N, H) to contexts (N, D); the weights (N, S) become an output of the graph.
 
-    ``bound`` is that of the memory.
+    The memory is told by the size and the bound of what it is made of: the encoder's outputs, and
+    in a lexical model the source's words, which are weighed likewise and given apart.
     """
-    values = graph.input("values", ["A", "S", memory_size])
+    memory_size, *_ = sizes = [one[0] for one in memory]
+    values = graph.input("values", ["A", "S", sum(sizes)])
     size = memory_size if options.attention == "dot" else options.hidden
     keys_ASK = graph.input("keys", ["A", "S", size])
     mask = graph.input("mask", ["A", 1, "S"])
@@ -46,11 +48,11 @@ def attending(
     place = graph.input("place", ["N"], integer=True)
     several = options.attention_heads > 1
 
-    def gathered(table_AWX: Tensor, width: int) -> Tensor:
-        flat = graph.op("Flatten", table_AWX, axis=2, size=width)
-        return graph.op("Gather", flat, place, size=width, bound=bound)
+    def gathered(table_AWX: Tensor) -> Tensor:
+        flat = graph.op("Flatten", table_AWX, axis=2)
+        return graph.op("Gather", flat, place, size=sum(sizes), bound=memory[0][1])
 
-    def attend(query: Tensor) -> Tensor:
+    def attend(query: Tensor) -> list[Tensor]:
         score = _scores_of_heads if several else _scores
         scores = score(graph, options, query, keys_ASK, row, read)
         weights = graph.op("Softmax", graph.op("Add", scores, mask), axis=-1)
@@ -59,9 +61,12 @@ def attending(
             heads = options.attention_heads
             table = graph.op("Reshape", weights, _shape(graph, keys_ASK, 0, -1, heads))
             weights = graph.op("ReduceMean", table, graph.integers(2), keepdims=0)
-            context = _own_numbers(graph, context, heads, memory_size)
-        graph.output(gathered(weights, 0), "attention", ["N", "S"])
-        return gathered(context, memory_size)
+            context = _own_numbers(graph, context, heads, sizes)
+        graph.output(gathered(weights), "attention", ["N", "S"])
+        if len(memory) == 1:
+            return [gathered(context)]
+        parts = graph.split(gathered(context), *sizes)
+        return [replace(one, bound=bound) for one, (_, bound) in zip(parts, memory, strict=True)]
 
     return attend
 
@@ -115,12 +120,17 @@ def _scores_of_heads(
     return graph.op("MatMul", query, graph.op("Transpose", keys_ASK, perm=[0, 2, 1]))
 
 
-def _own_numbers(graph: Builder, context: Tensor, heads: int, size: int) -> Tensor:
-    """Contexts (A, W, D), of which each head gives its own numbers, from all of all heads."""
-    own_nD = np.arange(size) % heads == np.arange(heads)[:, None]
-    table = graph.op("Reshape", context, graph.integers(0, -1, heads, size))
-    own = graph.op("Mul", table, graph.constant(own_nD.astype(np.float32)))
-    return graph.op("ReduceSum", own, graph.integers(2), size=size, keepdims=0)
+def _own_numbers(graph: Builder, context: Tensor, heads: int, sizes: Sequence[int]) -> Tensor:
+    """Contexts (A, W, D), of which each head gives its own numbers, from all of all heads.
+
+    What stands behind them is the heads' mean.
+    """
+    size, total = sizes[0], sum(sizes)
+    share_nX = np.full((heads, total), 1.0 / heads, dtype=np.float32)
+    share_nX[:, :size] = np.arange(size) % heads == np.arange(heads)[:, None]
+    table = graph.op("Reshape", context, graph.integers(0, -1, heads, total))
+    own = graph.op("Mul", table, graph.constant(share_nX))
+    return graph.op("ReduceSum", own, graph.integers(2), keepdims=0)
 
 
 def _shape(graph: Builder, keys_ASK: Tensor, *first: int) -> Tensor:
