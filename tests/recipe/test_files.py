@@ -37,7 +37,7 @@ from seq2seq.recipe.files import (
 )
 from seq2seq.recipe.problems import problems_of
 
-KINDS = "rnn, gru, lstm, mgu, sru, ssru, mingru, minlstm, echo"
+KINDS = "rnn, gru, lstm, mgu, transition, sru, ssru, mingru, minlstm, echo"
 OTHERS = (
     "; {} of another package is known once that package is installed (entry points 'seq2seq.{}')"
 )
