@@ -25,8 +25,8 @@ PEERS = ("opennmt", "joeynmt")
 PARTS = "speed,loop,validation,prepare"
 ON_REQUEST = "bleu,memory,costs,gpu,processes"
 TOOLS = "ours,fairseq"
-CELLS = "rnn,irnn,gru,gru-before,lstm,lstm-chrono,lstm-coupled,lstm-peephole,lstm-norm,mgu,sru,ssru"
-CELLS += ",mingru,minlstm,echo"
+CELLS = "rnn,irnn,gru,gru-before,lstm,lstm-chrono,lstm-coupled,lstm-peephole,lstm-norm,mgu"
+CELLS += ",transition,sru,ssru,mingru,minlstm,echo"
 MODELS = "attention,bare"
 
 

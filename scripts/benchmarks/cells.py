@@ -36,7 +36,10 @@ TABLES = {
     "lstm-coupled": '{kind="lstm", coupled=true}',
     "lstm-peephole": '{kind="lstm", peephole=true}',
     "lstm-norm": '{kind="lstm", layer_norm=true}',
-    **{kind: f'{{kind="{kind}"}}' for kind in ("mgu", "sru", "ssru", "mingru", "minlstm", "echo")},
+    **{
+        kind: f'{{kind="{kind}"}}'
+        for kind in ("mgu", "transition", "sru", "ssru", "mingru", "minlstm", "echo")
+    },
 }
 """What each name of the command line sets as the cell of both halves."""
 

@@ -80,7 +80,7 @@ def _of_translation(opened: Opened, pair: Pair) -> list[Connectivity]:
     model: Any = opened.model
     source, read = labels_of(opened, pair)
     said = [*read[1:], "</s>"]
-    sizes = model.options.encoder.hidden, model.options.decoder.embedding
+    sizes = model.options.encoder.hidden, model.output.matrix().shape[1]
     count = min(DIRECTIONS, max(sizes))
     batch: Any = batch_of(opened, [pair] * count)
     with evaluating(model), _constant(model), _leaves(model) as inputs, torch.enable_grad():

@@ -14,12 +14,20 @@ class TokenEmbedding(nn.Module):
 
     ``dropout`` is the chance that a value is zeroed, ``word_dropout`` that a token is read as
     unknown (Bowman et al. 2016): the decoder then has to trust its state, not the last word.
+    ``variational`` drops the same values of all tokens of a sequence.
     """
 
-    def __init__(self, table: nn.Embedding, dropout: float, word_dropout: float) -> None:
+    def __init__(
+        self,
+        table: nn.Embedding,
+        dropout: float,
+        word_dropout: float,
+        *,
+        variational: bool = False,
+    ) -> None:
         super().__init__()
         self.table = table
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, variational=variational)
         self.word_dropout = word_dropout
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -31,13 +31,17 @@ class Encoder(nn.Module):
 
     def __init__(self, options: recipe.Encoder, table: nn.Embedding) -> None:
         super().__init__()
-        self.embedding = TokenEmbedding(table, options.dropout, options.word_dropout)
+        self.embedding = TokenEmbedding(
+            table, options.dropout, options.word_dropout, variational=options.variational_dropout
+        )
         self.stack = RecurrentStack(
             options.cell,
             options.embedding,
             options.hidden,
             layers=options.layers,
             dropout=options.dropout,
+            variational=options.variational_dropout,
+            recurrent_dropout=options.recurrent_dropout,
             bidirectional=options.directions == "both",
             residual=options.residual,
         )
@@ -51,9 +55,12 @@ class Encoder(nn.Module):
         """
         if self.reverse:
             source_BS = reverse_within(source_BS, lengths_B)
-        outputs_BSD, final = self.stack(self.embedding(source_BS), lengths_B)
+        embedded_BSE = self.embedding(source_BS)
+        with self.stack.for_sequences():
+            outputs_BSD, final = self.stack(embedded_BSE, lengths_B)
         if self.reverse:
             outputs_BSD = reverse_within(outputs_BSD, lengths_B)
+            embedded_BSE = reverse_within(embedded_BSE, lengths_B)
         times_S = torch.arange(source_BS.shape[1], device=source_BS.device)
         mask_BS = times_S < lengths_B.to(source_BS.device).unsqueeze(1)
-        return Encoded(Memory(outputs_BSD, mask_BS), final)
+        return Encoded(Memory(outputs_BSD, mask_BS, words_BSE=embedded_BSE), final)

@@ -164,8 +164,9 @@ class Losses(nn.Module):
         if self.twice_differentiable:
             return self.sums(self.outputs(batch), batch)
         output = self.model.output
+        features = output.scaled(self.model(batch))
         return smoothed_cross_entropy(
-            self.model(batch), output.weight, output.bias, batch.labels(), self.smoothing
+            features, output.matrix(), output.bias, batch.labels(), self.smoothing
         )
 
     def outputs(self, batch: Batch) -> Tensor:

@@ -48,6 +48,8 @@ class ProblemModel(nn.Module):
             encoder.hidden,
             layers=encoder.layers,
             dropout=encoder.dropout,
+            variational=encoder.variational_dropout,
+            recurrent_dropout=encoder.recurrent_dropout,
             bidirectional=self.both,
             residual=encoder.residual,
         )
@@ -64,7 +66,8 @@ class ProblemModel(nn.Module):
     def features(self, batch: ProblemBatch) -> Tensor:
         """What the output layer reads (M, F) at the steps that count."""
         begin = batch.width - batch.targets_BC.shape[1]
-        found = self._states(batch.inputs_BTE)[:, begin:]
+        with self.encoder.for_sequences():
+            found = self._states(batch.inputs_BTE)[:, begin:]
         if self.reads_inputs:
             found = torch.cat([found, batch.inputs_BTE[:, begin:]], dim=-1)
         return found.flatten(0, 1)

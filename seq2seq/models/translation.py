@@ -1,9 +1,12 @@
 """The translation model: encoder, bridge, decoder, output layer.
 
-Shapes: B batch, S source length, T target length, E embedding, V vocabulary, M target tokens.
+Shapes: B batch, S source length, T target length, E embedding, F features, V vocabulary, M target
+tokens.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from torch import Tensor, nn
 
@@ -12,6 +15,7 @@ from seq2seq.ids import PAD
 from seq2seq.models.bridge import Bridge
 from seq2seq.models.decoder import Decoder, DecoderState
 from seq2seq.models.encoder import Encoder
+from seq2seq.models.output import Output
 from seq2seq.models.weights import initialize
 from seq2seq.nn.attention import Memory
 from seq2seq.nn.cells import errors_naming
@@ -30,9 +34,10 @@ class TranslationModel(nn.Module):
         if options.tie != "all":
             target = nn.Embedding(target_size, options.decoder.embedding, padding_idx=PAD)
         self.encoder = Encoder(options.encoder, source)
-        self.decoder = Decoder(options.decoder, target, options.encoder.hidden)
+        words = options.encoder.embedding if options.lexical else 0
+        self.decoder = Decoder(options.decoder, target, options.encoder.hidden, words)
         self.bridge = Bridge(options.bridge, self.encoder.stack, self.decoder.stack)
-        self.output = nn.Linear(options.decoder.embedding, target_size)
+        self.output = Output(options, target_size)
         self._initialize(options.recurrent_init, tied=options.tie != "none")
         if options.tie != "none":
             self.output.weight = target.weight
@@ -50,12 +55,14 @@ class TranslationModel(nn.Module):
         """Encodes sources: the decoder's first state, and the memory with the attention's keys."""
         encoded = self.encoder(source_BS, lengths_B)
         memory = encoded.memory
+        if not self.options.lexical:
+            memory = replace(memory, words_BSE=None)
         if self.decoder.attention is not None:
             memory = self.decoder.attention.prepare(memory)
         return self.decoder.start(self.bridge(encoded.final), encoded.final[-1][0]), memory
 
     def forward(self, batch: Batch) -> Tensor:
-        """Teacher forcing: readouts (M, E), one a target token; ``output`` makes them logits."""
+        """Teacher forcing: features (M, F), one a target token; ``output`` makes them logits."""
         state, memory = self.start(batch.source_BS, batch.source_lengths_B)
-        readouts: Tensor = self.decoder(batch.inputs_BT, state, memory, batch.where_M)
-        return readouts
+        features: Tensor = self.decoder(batch.inputs_BT, state, memory, batch.where_M)
+        return features

@@ -1,11 +1,13 @@
 """Attention. One of your own is a class with a name in :mod:`seq2seq.recipe.registry`.
 
-Shapes: B batch, S source length, T target length, D memory size, Q query size, K key size.
+Shapes: B batch, S source length, T target length, D memory size, Q query size, K key size, E
+embedding.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,16 +23,21 @@ class Memory:
     outputs_BSD: Tensor  # the encoder's
     mask_BS: Tensor  # True where a source token is
     keys_BSK: Tensor | None = None  # what the attention makes of the outputs, once a source
+    words_BSE: Tensor | None = None  # the source's embeddings, for a lexical model
 
     def select(self, index_N: Tensor) -> Memory:
         """Rows by index: which row of this memory each new row is."""
-        keys = None if self.keys_BSK is None else self.keys_BSK[index_N]
-        return Memory(self.outputs_BSD[index_N], self.mask_BS[index_N], keys)
+        return self._each(lambda one: one[index_N])
 
     def narrow(self, width: int) -> Memory:
         """A view of the first positions."""
-        keys = None if self.keys_BSK is None else self.keys_BSK[:, :width]
-        return Memory(self.outputs_BSD[:, :width], self.mask_BS[:, :width], keys)
+        return self._each(lambda one: one[:, :width])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Memory:
+        keys, words = (
+            None if one is None else change(one) for one in (self.keys_BSK, self.words_BSE)
+        )
+        return Memory(change(self.outputs_BSD), change(self.mask_BS), keys, words)
 
 
 class Attention(nn.Module, ABC):
@@ -62,16 +69,29 @@ class Attention(nn.Module, ABC):
     def forward(self, query_BTQ: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """Attends from all target positions at once; the memory has keys (see ``prepare``).
 
-        It gives contexts (B, T, D) and weights (B, T, S), which sum to 1 and are 0 at padding.
+        It gives contexts (B, T, D) and weights (B, T, S), which sum to 1 and are 0 at padding. With
+        words in the memory, their weighted mean stands behind each context, (B, T, D + E).
         """
         assert memory.keys_BSK is not None, "prepare(memory) comes first"
         scores_BTS = self.scores(query_BTQ, memory.keys_BSK)
-        if scores_BTS.dtype == torch.bfloat16:  # too coarse for a softmax
-            scores_BTS = scores_BTS.float()
-        scores_BTS = scores_BTS.masked_fill(~memory.mask_BS.unsqueeze(1), -torch.inf)
-        weights_BTS = torch.softmax(scores_BTS, dim=-1)
+        weights_BTS = normalized(scores_BTS, memory.mask_BS.unsqueeze(1))
         context_BTD = torch.bmm(weights_BTS.to(memory.outputs_BSD.dtype), memory.outputs_BSD)
-        return context_BTD, weights_BTS
+        return with_words(context_BTD, weights_BTS, memory), weights_BTS
+
+
+def with_words(context_BTD: Tensor, weights_BTS: Tensor, memory: Memory) -> Tensor:
+    """Contexts with the words of the memory, if it has them, weighed likewise."""
+    if memory.words_BSE is None:
+        return context_BTD
+    words_BTE = torch.bmm(weights_BTS.to(memory.words_BSE.dtype), memory.words_BSE)
+    return torch.cat([context_BTD, words_BTE.to(context_BTD.dtype)], dim=-1)
+
+
+def normalized(scores: Tensor, mask: Tensor) -> Tensor:
+    """The softmax of scores (..., S); at padding, where the mask is False, it gives 0."""
+    if scores.dtype == torch.bfloat16:  # too coarse for a softmax
+        scores = scores.float()
+    return torch.softmax(scores.masked_fill(~mask, -torch.inf), dim=-1)
 
 
 class DotAttention(Attention):

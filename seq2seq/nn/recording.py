@@ -42,8 +42,8 @@ def recorded_outputs(model: nn.Module) -> Iterator[list[Recorded]]:
 
 
 @contextmanager
-def standing_in(cell: Cell, **methods: Callable[..., Any]) -> Iterator[None]:
-    """A context in which a cell has other methods: an object's attribute goes before its class's.
+def standing_in(cell: Cell, **methods: Any) -> Iterator[None]:
+    """A context in which a cell has other methods, or weights: an object's own attributes go first.
 
     What stood in their place before, perhaps others of the kind, does so again at its end.
     """

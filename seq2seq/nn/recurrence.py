@@ -5,9 +5,13 @@ Shapes: B batch, T time, E input size, H a layer's whole output size, D = H / di
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
 import torch
 from torch import Tensor, nn
 
+from seq2seq.errors import ModelError
 from seq2seq.nn.cells import (
     Cell,
     State,
@@ -16,9 +20,11 @@ from seq2seq.nn.cells import (
     errors_naming,
     make_cell,
 )
-from seq2seq.nn.dropout import Dropout
+from seq2seq.nn.dropout import Dropout, same_masks
+from seq2seq.nn.recording import standing_in
 from seq2seq.nn.rows import reverse_within
 from seq2seq.recipe import model as recipe
+from seq2seq.recipe.registry import CELLS
 
 
 class RecurrentStack(nn.Module):
@@ -33,6 +39,9 @@ class RecurrentStack(nn.Module):
         hidden_size: H of every layer, both directions together.
         layers: How many.
         dropout: Between layers, in training.
+        variational: Whether that is the same at all steps (Gal and Ghahramani 2016).
+        recurrent_dropout: The share of the weights from state to state that is dropped in training,
+            by ``for_sequences``.
         bidirectional: Whether each layer reads both ways.
         residual: Adds a layer's input to its output where sizes agree.
         extra_size: Size of a second input that layers above the first take (see ``extra``).
@@ -46,6 +55,8 @@ class RecurrentStack(nn.Module):
         *,
         layers: int = 1,
         dropout: float = 0.0,
+        variational: bool = False,
+        recurrent_dropout: float = 0.0,
         bidirectional: bool = False,
         residual: bool = False,
         extra_size: int = 0,
@@ -61,7 +72,11 @@ class RecurrentStack(nn.Module):
         )
         self.hidden_size = hidden_size
         self.residual = residual
-        self.dropout = Dropout(dropout)
+        self.dropouts = nn.ModuleList(Dropout(dropout, variational=variational) for _ in sizes)
+        self.recurrent_dropout = Dropout(recurrent_dropout)
+        if recurrent_dropout:
+            for cell in self.cells():
+                _check_recurrent(cell)
         self._checked: set[int] = set()  # layers whose step has given a right state
 
     @property
@@ -79,6 +94,25 @@ class RecurrentStack(nn.Module):
     def first(self) -> list[Cell]:
         """The cells that read the stack's input, one a direction."""
         return [self._cell(0, direction) for direction in range(len(self.layers[0]))]  # type: ignore[arg-type]
+
+    def cells(self) -> list[Cell]:
+        """All cells, layer by layer."""
+        return [cell for layer in self.layers for cell in layer.children()]  # type: ignore[misc]
+
+    @contextmanager
+    def for_sequences(self) -> Iterator[None]:
+        """A context for one batch of sequences, in which what is dropped once a sequence stays so.
+
+        That is the masks of variational dropout, and the weights from state to state (Merity et al.
+        2018), which fused layers know nothing of: a cell has other ones for a while.
+        """
+        rate = self.recurrent_dropout.rate if self.training else 0.0
+        with same_masks(self), ExitStack() as undo:
+            for cell in self.cells() if rate else ():
+                weights = _recurrent_weights(cell).items()
+                dropped = {name: self.recurrent_dropout(weight) for name, weight in weights}
+                undo.enter_context(standing_in(cell, **dropped))
+            yield
 
     def forward(
         self,
@@ -117,7 +151,7 @@ class RecurrentStack(nn.Module):
         ``x_BTE`` is what the layer below (or the embedding) gives, ``extra_BTX`` a second input,
         joined to it. Lengths, state and what is returned are as for ``forward``.
         """
-        below = x_BTE if layer == 0 else self.dropout(x_BTE)
+        below = x_BTE if layer == 0 else self.dropouts[layer](x_BTE)
         inputs = below if extra_BTX is None else torch.cat([below, extra_BTX], dim=-1)
         runs = []
         for direction in range(len(self.layers[layer])):  # type: ignore[arg-type]
@@ -144,7 +178,7 @@ class RecurrentStack(nn.Module):
 
         It gives the output (N, H) and the state after.
         """
-        below = x_NE if layer == 0 else self.dropout(x_NE)
+        below = x_NE if layer == 0 else self.dropouts[layer](x_NE)
         inputs = below if extra_NX is None else torch.cat([below, extra_NX], dim=-1)
         cell = self._cell(layer)
         with errors_naming(type(cell)):
@@ -163,3 +197,17 @@ class RecurrentStack(nn.Module):
             return cell.initial_state(like.shape[0], like)
         size = cell.hidden_size
         return tuple(part[:, direction * size : (direction + 1) * size] for part in state)
+
+
+def _recurrent_weights(cell: Cell) -> dict[str, nn.Parameter]:
+    """The learned weights from state to state, by their names."""
+    own = cell.named_parameters(recurse=False)
+    return {name: weight for name, weight in own if name.startswith("weight_hh")}
+
+
+def _check_recurrent(cell: Cell) -> None:
+    if not _recurrent_weights(cell):
+        raise ModelError(
+            f"{CELLS.described(type(cell))} learns no weights from state to state (weight_hh) that "
+            "could be dropped: set its side's recurrent_dropout to 0"
+        )

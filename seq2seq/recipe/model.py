@@ -106,12 +106,16 @@ AttentionName = Annotated[
     WithJsonSchema({"enum": ["none", "dot", "general", "additive"]}),
 ]
 
+Heads = Annotated[int, Field(ge=1, le=256)]
+
 
 class Encoder(Section):
     """Reads the source.
 
     ``hidden`` is a layer's whole output size: with both directions each has half of it.
-    ``dropout`` falls on the embeddings and between layers; ``word_dropout`` hides whole tokens.
+    ``dropout`` falls on the embeddings and between layers, and with ``variational_dropout`` at all
+    steps of a sequence on the same values (Gal and Ghahramani 2016); ``recurrent_dropout`` falls on
+    the weights from state to state (Merity et al. 2018), ``word_dropout`` hides whole tokens.
     """
 
     cell: Annotated[Cell, KindAlone] = Cell(kind="lstm")
@@ -121,6 +125,8 @@ class Encoder(Section):
     directions: Literal["forward", "both"] = "both"
     dropout: Annotated[Fraction, AUTO] = 0.2
     word_dropout: Fraction = 0.0
+    variational_dropout: bool = False
+    recurrent_dropout: Fraction = 0.0
     residual: bool = False
     reverse: bool = False  # feed the source backwards: Sutskever et al. 2014
 
@@ -133,10 +139,13 @@ class Decoder(Section):
     """Writes the target.
 
     ``feeding`` says where the attention's context goes besides the output: nowhere ("none"), into
-    the first layer at the next step ("input", Luong et al. 2015: step by step, slow), or into the
-    layers above the first ("upper", Wu et al. 2016: parallel over time). ``state_feeding`` gives
-    the encoder's final state to every step and to the output (Cho et al. 2014), not only to the
-    first state.
+    the first layer at the next step ("input", Luong et al. 2015: step by step, slow), or into all
+    layers above the first ("upper", Wu et al. 2016, Chen et al. 2018: parallel over time).
+    ``state_feeding`` gives the encoder's final state to every step and to the output (Cho et al.
+    2014), not only to the first state.
+
+    ``attention_heads`` look each by weights of its own (Chen et al. 2018); with one, "general" has
+    no scale (Luong et al. 2015), with more that of Vaswani et al. (2017).
     """
 
     cell: Annotated[Cell, KindAlone] = Cell(kind="lstm")
@@ -145,30 +154,63 @@ class Decoder(Section):
     layers: Layers = 1
     dropout: Annotated[Fraction, AUTO] = 0.2
     word_dropout: Fraction = 0.0
+    variational_dropout: bool = False
+    recurrent_dropout: Fraction = 0.0
     residual: bool = False
     attention: AttentionName = "general"
+    attention_heads: Heads = 1
     feeding: Literal["none", "input", "upper"] = "none"
     state_feeding: bool = False
 
     def _broken_rules(self) -> dict[str, bool]:
+        heads = self.attention_heads
         return {
             f"feeding = {self.feeding!r} needs an attention to feed from": (
                 self.feeding != "none" and self.attention == "none"
             ),
             "feeding = 'upper' needs layers >= 2": self.feeding == "upper" and self.layers < 2,
+            f"attention_heads = {heads} needs attention = 'general' or 'additive', not "
+            f"{self.attention!r}": heads > 1 and self.attention not in ("general", "additive"),
+            f"attention_heads = {heads} must divide hidden = {self.hidden}": (
+                "hidden" in self.model_fields_set and self.hidden % heads != 0
+            ),
         }
 
 
-class Model(Section):
-    """The network. ``tie`` shares embeddings: the target's with the output layer, or all three.
+class Linear(Section):
+    """A linear output layer."""
 
-    ``output_std`` is the standard deviation of a problem's output weights at first; 0: Glorot's.
+    kind: Literal["linear"] = "linear"
+
+
+class Fixnorm(Section):
+    """What the output layer reads, and its weights for each token, have the length ``radius``.
+
+    So a logit is the square of that times a cosine, and the bias (Nguyen and Chiang 2018).
+    """
+
+    kind: Literal["fixnorm"] = "fixnorm"
+    radius: Annotated[float, Field(gt=0.0, le=100.0)] = 5.0
+
+
+Output = Annotated[Linear | Fixnorm, Field(discriminator="kind"), KindAlone]
+
+
+class Model(Section):
+    """The network.
+
+    ``tie`` shares embeddings: the target's with the output layer, or all three. ``lexical`` lets
+    the source's words, weighed by the attention, choose the next token by a way of their own beside
+    the decoder's (Nguyen and Chiang 2018). ``output_std`` is the standard deviation of a problem's
+    output weights at first; 0: Glorot's rule.
     """
 
     encoder: Encoder = Encoder()
     bridge: Literal["auto", "copy", "linear", "zero"] = "auto"
     decoder: Decoder = Decoder()
     tie: Literal["none", "output", "all"] = "output"
+    output: Output = Linear()
+    lexical: bool = False
     recurrent_init: Literal["orthogonal", "uniform", "identity", "sparse", "echo"] = "orthogonal"
     output_std: Annotated[float, Field(ge=0, le=1e6)] = 0.0
 
@@ -187,6 +229,14 @@ class Model(Section):
                 self.tie == "all"
                 and "embedding" in given
                 and encoder.embedding != decoder.embedding
+            ),
+            "lexical = true needs decoder.attention to weigh the words by": (
+                self.lexical and decoder.attention == "none"
+            ),
+            f"decoder.attention_heads = {decoder.attention_heads} must divide encoder.hidden = "
+            f"{encoder.hidden}": (
+                "hidden" in encoder.model_fields_set
+                and encoder.hidden % decoder.attention_heads != 0
             ),
             "decoder.attention = 'dot' needs encoder.hidden = decoder.hidden, not "
             f"{encoder.hidden} and {decoder.hidden}; 'general' takes any sizes": (

@@ -121,6 +121,7 @@ CELLS = Registry(
         "gru": "seq2seq.nn.cells.gru:GruCell",
         "lstm": "seq2seq.nn.cells.lstm:LstmCell",
         "mgu": "seq2seq.nn.cells.mgu:MguCell",
+        "transition": "seq2seq.nn.cells.transition:TransitionCell",
         "sru": "seq2seq.nn.cells.sru:SruCell",
         "ssru": "seq2seq.nn.cells.ssru:SsruCell",
         "mingru": "seq2seq.nn.cells.mingru:MinGruCell",

@@ -1,4 +1,4 @@
-"""Laws that every registered attention obeys; registering one enrols it here."""
+"""Laws that every registered attention obeys, with several heads too; registering enrols it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,23 @@ from support.models import random_tensor, randomize
 from torch import Tensor
 
 from seq2seq.nn.attention import Attention, Memory
+from seq2seq.nn.heads import make_attention
+from seq2seq.recipe import model as recipe
 from seq2seq.recipe.registry import ATTENTIONS
 
-every_attention = pytest.mark.parametrize("name", ATTENTIONS.names())
+KINDS = {name: (name, 1) for name in ATTENTIONS.names()} | {
+    f"{name}, {heads} heads": (name, heads)
+    for name, heads in itertools.product(["general", "additive"], [2, 4])
+}
+every_attention = pytest.mark.parametrize("name", KINDS)
 
 
 def make(name: str) -> Attention:
-    attention: Attention = ATTENTIONS.load(name)(4, 4).double()
-    randomize(attention)
+    kind, heads = KINDS[name]
+    options = recipe.Decoder(hidden=4, attention=kind, attention_heads=heads)
+    attention = make_attention(options, 4)
+    assert attention is not None
+    randomize(attention.double())
     return attention
 
 
@@ -36,6 +45,10 @@ def test_some_attentions_are_registered() -> None:
     assert {"dot", "general", "additive"} <= {*ATTENTIONS.names()}
 
 
+def test_no_attention_is_none() -> None:
+    assert make_attention(recipe.Decoder(attention="none"), 4) is None
+
+
 @every_attention
 def test_weights_are_a_distribution_over_real_positions(name: str) -> None:
     query_BTQ, outputs_BSD = random_tensor(3, 2, 4), random_tensor(3, 5, 4, seed=1)
@@ -50,7 +63,7 @@ def test_weights_are_a_distribution_over_real_positions(name: str) -> None:
         assert (weights.transpose(1, 2)[mask_BS] > 0).all()
 
 
-@every_attention
+@pytest.mark.parametrize("name", ATTENTIONS.names())
 def test_the_context_is_the_weighted_mean(name: str) -> None:
     outputs_BSD = random_tensor(3, 5, 4, seed=1)
     context, weights = attend(

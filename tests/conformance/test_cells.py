@@ -96,7 +96,7 @@ def assert_states_equal(ours: State, theirs: State, tolerance: float = 1e-12) ->
 
 
 def test_some_cells_are_registered() -> None:
-    own = "rnn gru lstm mgu sru ssru mingru minlstm echo".split()
+    own = "rnn gru lstm mgu transition sru ssru mingru minlstm echo".split()
     assert {*own} <= {*CELLS.names()}
 
 

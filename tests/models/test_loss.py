@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -247,10 +248,36 @@ def test_the_fast_loss_refuses_a_second_derivative() -> None:
     )
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
-def test_a_whole_network_has_hessian_vector_products(cell: str) -> None:
+HEADS = {"attention": "additive", "attention_heads": 2}
+WORDS = {"lexical": True, "output": {"kind": "fixnorm", "radius": 2.0}}
+
+
+def test_the_fast_loss_is_the_slow_one_s_of_every_output_layer() -> None:
+    """Values and all gradients, with vectors of a length and a lexical model too."""
+    batch = make_batch(random_pairs([(3, 2), (1, 4), (5, 3)]))
+    found = []
+    for twice in (False, True):
+        model = random_model(model_options({}, HEADS, **WORDS)).train()
+        loss, nll = Losses(model, 0.1, twice_differentiable=twice)(batch)
+        loss.backward()
+        found.append([loss, nll, *(one.grad for one in model.parameters())])
+    torch.testing.assert_close(*found, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("cell", "attention", "more"),
+    [
+        ("rnn", {"attention": "general"}, {}),
+        ("gru", {"attention": "general"}, {}),
+        ("lstm", {"attention": "general"}, {}),
+        ("gru", HEADS, WORDS),
+    ],
+)
+def test_a_whole_network_has_hessian_vector_products(
+    cell: str, attention: dict[str, Any], more: dict[str, Any]
+) -> None:
     side = {"cell": cell, "layers": 2}
-    model = random_model(model_options(side, {**side, "attention": "general"})).train()
+    model = random_model(model_options(side, {**side, **attention}, **more)).train()
     losses = Losses(model, 0.1, twice_differentiable=True)
     batch = make_batch(random_pairs([(3, 2), (1, 4), (5, 3)]))
     weights = list(model.parameters())

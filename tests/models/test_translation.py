@@ -55,11 +55,14 @@ def combinations() -> Iterator[Model]:
     draw = random.Random(1)
     for encoder, decoder in structures():
         residual, reverse = draw.random() < 0.5, draw.random() < 0.5
+        heads = draw.choice([1, 2]) if decoder["attention"] in ("general", "additive") else 1
         yield model_options(
             {**encoder, "residual": residual, "reverse": reverse},
-            {**decoder, "residual": residual},
+            {**decoder, "residual": residual, "attention_heads": heads},
             tie=draw.choice(["none", "output", "all"]),
             bridge=draw.choice(["auto", "copy", "linear"]),
+            output=draw.choice(["linear", {"kind": "fixnorm", "radius": 2.0}]),
+            lexical=decoder["attention"] != "none" and draw.random() < 0.5,
         )
 
 
@@ -96,13 +99,16 @@ def log_probs_forced(model: TranslationModel, batch: Batch) -> Tensor:
 
 def test_the_combinations_cover_every_option() -> None:
     dumped = [options.model_dump() for options in COMBINATIONS]
+    assert {one["output"]["kind"] for one in dumped} == {"linear", "fixnorm"}
     for key, values in {
+        "lexical": {False, True},
         "tie": {"none", "output", "all"},
         "bridge": {"auto", "copy", "linear"},
     }.items():
         assert {one[key] for one in dumped} == values
     assert {one["decoder"]["attention"] for one in dumped} == {"none", *ATTENTIONS.names()}
     assert {one["encoder"]["reverse"] for one in dumped} == {False, True}
+    assert {one["decoder"]["attention_heads"] for one in dumped} == {1, 2}
     assert len(dumped) > 200
 
 
@@ -287,10 +293,15 @@ def test_vocabularies_may_differ_in_size() -> None:
     assert log_probs_forced(model, batch).shape == (3, 7)
 
 
+@pytest.mark.parametrize(
+    "kind", [{"dropout": 0.5}, {"dropout": 0.5, "variational_dropout": True},
+             {"recurrent_dropout": 0.5}],
+    ids=str,
+)  # fmt: skip
 @pytest.mark.parametrize("feeding", ["none", "input", "upper"])
-def test_dropout_falls_in_training_only(feeding: str) -> None:
-    decoder = {"layers": 2, "attention": "general", "feeding": feeding, "dropout": 0.5}
-    model = random_model(model_options({"dropout": 0.5, "word_dropout": 0.5}, decoder))
+def test_dropout_falls_in_training_only(feeding: str, kind: dict[str, Any]) -> None:
+    decoder = {"layers": 2, "attention": "general", "feeding": feeding, **kind}
+    model = random_model(model_options({"word_dropout": 0.5, **kind}, decoder))
     batch = make_batch(random_pairs(LENGTHS))
     assert torch.equal(model(batch), model(batch))
     model.train()
@@ -299,6 +310,20 @@ def test_dropout_falls_in_training_only(feeding: str) -> None:
     torch.manual_seed(1)
     assert torch.equal(model(batch), first)
     assert not torch.equal(model(batch), first)
+
+
+@pytest.mark.parametrize("feeding", ["none", "input"])
+def test_variational_dropout_is_the_same_at_all_steps(feeding: str) -> None:
+    """Readouts: all at once with a row for each target token, or step by step."""
+    decoder = {"embedding": 40, "attention": "general", "feeding": feeding, "dropout": 0.5,
+               "variational_dropout": True}  # fmt: skip
+    model = random_model(model_options({}, decoder)).train()
+    batch = make_batch(random_pairs([(3, 4), (2, 1)]))
+    dropped = model(batch) == 0
+    assert torch.equal(dropped[:5], dropped[:1].expand(5, -1))
+    assert torch.equal(dropped[5], dropped[6])
+    assert not torch.equal(dropped[0], dropped[5])
+    assert 5 < int(dropped[0].sum()) < 35
 
 
 @pytest.mark.parametrize("feeding", ["none", "input", "upper"])

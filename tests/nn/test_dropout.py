@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from seq2seq.nn.dropout import Dropout
+from seq2seq.nn.dropout import Dropout, same_masks
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.3, 0.9])
@@ -60,3 +60,41 @@ def test_nothing_is_dropped(rate: float, training: bool) -> None:
 def test_all_can_be_dropped_and_nothing_is_no_trouble() -> None:
     assert torch.equal(Dropout(1.0)(torch.ones(5)), torch.zeros(5))
     assert Dropout(0.5)(torch.ones(0, 3)).shape == (0, 3)
+
+
+def test_a_variational_mask_is_that_of_all_steps() -> None:
+    torch.manual_seed(5)
+    found_BTE = Dropout(0.4, variational=True)(torch.ones(6, 9, 40))
+    assert torch.equal(found_BTE, found_BTE[:, :1].expand_as(found_BTE))
+    masks = {tuple(one.tolist()) for one in found_BTE[:, 0]}
+    assert len(masks) == 6  # each sequence has its own
+    kept = found_BTE[found_BTE != 0]
+    torch.testing.assert_close(kept, torch.full_like(kept, 1 / 0.6), rtol=1e-4, atol=0)
+    assert 0.2 < (found_BTE == 0).float().mean() < 0.6
+
+
+def test_steps_of_any_order_have_their_sequence_s_mask() -> None:
+    torch.manual_seed(6)
+    sequence_N = torch.tensor([2, 0, 2, 1, 0, 2])
+    found_NE = Dropout(0.5, variational=True)(torch.ones(6, 50), sequence_N)
+    for one, two in ((0, 2), (0, 5), (1, 4)):
+        assert torch.equal(found_NE[one], found_NE[two])
+    assert not torch.equal(found_NE[0], found_NE[1])
+
+
+def test_masks_are_held_in_their_context_only() -> None:
+    dropout, plain = Dropout(0.5, variational=True), Dropout(0.5)
+    ones = torch.ones(3, 40)
+    with same_masks(torch.nn.ModuleList([dropout, plain])):
+        first = dropout(ones)
+        assert torch.equal(dropout(ones), first)
+        assert torch.equal(dropout(ones[:, None].expand(3, 7, 40))[:, 4], first)
+        assert not torch.equal(plain(ones), plain(ones))
+    assert not torch.equal(dropout(ones), first)
+    assert not torch.equal(dropout(ones), dropout(ones))
+
+
+@pytest.mark.parametrize(("rate", "training"), [(0.5, False), (0.0, True)])
+def test_nothing_is_dropped_the_same_way_either(rate: float, training: bool) -> None:
+    x = torch.randn(3, 2, 4)
+    assert Dropout(rate, variational=True).train(training)(x) is x

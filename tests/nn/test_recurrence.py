@@ -8,10 +8,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.models import cell_options, random_tensor, randomize, variant_name
+from support.models import cell_options, cell_variants, random_tensor, randomize, variant_name
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from seq2seq.errors import ModelError
 from seq2seq.nn.cells import State
 from seq2seq.nn.recurrence import RecurrentStack
 from seq2seq.nn.rows import reverse_within
@@ -199,3 +200,79 @@ def test_vectors_are_turned_around_as_wholes() -> None:
     assert torch.equal(turned[0], x_BTE[0].flip(0))
     assert torch.equal(turned[1, :3], x_BTE[1, :3].flip(0))
     assert torch.equal(turned[1, 3], x_BTE[1, 3])
+
+
+def dropping(options: dict[str, Any], **more: Any) -> RecurrentStack:
+    made = RecurrentStack(cell_options(options), 3, 4, recurrent_dropout=0.5, **more).double()
+    randomize(made)
+    return made
+
+
+RECURRENT = [one for one in cell_variants() if one["kind"] in ("rnn", "gru", "lstm", "mgu")]
+
+
+@pytest.mark.parametrize("options", RECURRENT, ids=variant_name)
+def test_weights_from_state_to_state_are_dropped_once_a_batch(options: dict[str, Any]) -> None:
+    """The fused way, the way by steps, and a cell whose weights were set to those that remain."""
+    stack = dropping(options)
+    (cell,) = stack.cells()
+    whole, x_BTE = cell.weight_hh, random_tensor(2, 5, 3, seed=1)
+    before = whole.detach().clone()
+    with stack.for_sequences():
+        found, _ = stack.layer(0, x_BTE)
+        state, steps = cell.initial_state(2, x_BTE), []
+        for x_BE in x_BTE.unbind(1):
+            output, state = stack.step(0, x_BE, state)
+            steps.append(output)
+        remaining = cell.weight_hh
+    torch.testing.assert_close(torch.stack(steps, 1), found, rtol=0, atol=1e-12)
+    assert cell.weight_hh is whole
+    assert torch.equal(whole, before)
+    kept = remaining != 0
+    assert 0 < int(kept.sum()) < kept.numel()
+    torch.testing.assert_close(remaining[kept], 2.0 * whole[kept], rtol=0, atol=1e-12)
+    found.sum().backward()
+    assert whole.grad is not None
+    assert not whole.grad[~kept].any()
+    assert whole.grad[kept].any()
+    by_hand = dropping(options).eval()
+    (other,) = by_hand.cells()
+    with torch.no_grad():
+        other.weight_hh.copy_(remaining)
+    torch.testing.assert_close(by_hand(x_BTE)[0], found, rtol=0, atol=1e-12)
+
+
+def test_nothing_is_dropped_out_of_training_or_of_its_context() -> None:
+    stack, x_BTE = dropping({"kind": "lstm"}, layers=2), random_tensor(2, 5, 3)
+    plain = stack(x_BTE)[0]
+    with stack.for_sequences():
+        assert not torch.equal(stack(x_BTE)[0], plain)
+    assert torch.equal(stack(x_BTE)[0], plain)
+    with stack.eval().for_sequences():
+        assert torch.equal(stack(x_BTE)[0], plain)
+
+
+@pytest.mark.parametrize("kind", ["sru", "echo"])
+def test_cells_without_such_weights_are_refused(kind: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        dropping({"kind": kind})
+    assert str(caught.value).startswith(f"the cell {kind!r} (seq2seq.nn.cells.")
+    assert str(caught.value).endswith(
+        "learns no weights from state to state (weight_hh) that could be dropped: set its side's "
+        "recurrent_dropout to 0"
+    )
+
+
+def test_each_layer_has_variational_masks_of_its_own() -> None:
+    options = cell_options({"kind": "gru"})
+    stack = RecurrentStack(options, 3, 40, layers=3, dropout=0.5, variational=True)
+    randomize(stack)
+    seen: list[Tensor] = []
+    for one in stack.dropouts:
+        one.register_forward_hook(lambda _, given, found: seen.append(found == 0))
+    with stack.for_sequences():
+        stack(torch.ones(2, 4, 3))
+    first, second = seen
+    for mask in seen:
+        assert torch.equal(mask, mask[:, :1].expand_as(mask))
+    assert not torch.equal(first, second)

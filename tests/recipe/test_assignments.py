@@ -93,12 +93,13 @@ def test_a_table_is_built_key_by_key_in_any_order(loaded) -> None:
         (
             "model.encodr.layers=2",
             "model.encodr: unknown key (did you mean 'encoder'?); allowed: encoder, bridge, "
-            "decoder, tie, recurrent_init (from --set model.encodr.layers=2)",
+            "decoder, tie, output, lexical, recurrent_init (from --set model.encodr.layers=2)",
         ),
         (
             "model.encoder.layer=2",
             "model.encoder.layer: unknown key (did you mean 'layers'?); allowed: cell, embedding, "
-            "hidden, layers, directions, dropout, word_dropout, residual, reverse "
+            "hidden, layers, directions, dropout, word_dropout, variational_dropout, "
+            "recurrent_dropout, residual, reverse "
             "(from --set model.encoder.layer=2)",
         ),
         (

@@ -37,7 +37,7 @@ from seq2seq.recipe.files import (
 )
 from seq2seq.recipe.problems import problems_of
 
-KINDS = "rnn, gru, lstm, mgu, sru, ssru, mingru, minlstm, echo"
+KINDS = "rnn, gru, lstm, mgu, transition, sru, ssru, mingru, minlstm, echo"
 OTHERS = (
     "; {} of another package is known once that package is installed (entry points 'seq2seq.{}')"
 )
@@ -212,7 +212,8 @@ def test_all_problems_at_once_in_plain_words() -> None:
         "  model.encoder.layers: must be a whole number at least 1 and at most 256, not '2'\n"
         "  model.encoder.dropout: must be at least 0 and below 1, or 'auto', not 1.5\n"
         "  model.encoder.hid: unknown key (did you mean 'hidden'?); allowed: cell, embedding, "
-        "hidden, layers, directions, dropout, word_dropout, residual, reverse\n"
+        "hidden, layers, directions, dropout, word_dropout, variational_dropout, "
+        "recurrent_dropout, residual, reverse\n"
         "  model.decoder.cell: must be a table, or the name of a kind, not 5\n"
         "  model.decoder.attention: unknown name 'dto' (did you mean 'dot'?); "
         f"allowed: none, dot, general, additive{OTHERS.format('an attention', 'attentions')}\n"

@@ -45,8 +45,11 @@ REST: dict[str, list[Any]] = {
     "decoder.layers": [1, 2, 3],
     "decoder.residual": [False, True],
     "decoder.state_feeding": [False, True],
+    "decoder.attention_heads": [1, 2],
     "bridge": ["auto", "copy", "linear", "zero"],
     "tie": ["none", "output", "all"],
+    "output": [{"kind": "linear"}, {"kind": "fixnorm", "radius": 2.0}],
+    "lexical": [False, True],
 }
 DRAWS = 10
 
@@ -112,7 +115,8 @@ def drawn(cell: dict[str, Any], attention: str, feeding: str) -> Iterator[Model]
         size = rest["encoder.hidden"] if attention == "dot" else dice.choice([6, 8])
         decoder |= {"cell": cell, "hidden": size, "attention": attention, "feeding": feeding}
         try:
-            options = model_options(encoder, decoder, bridge=rest["bridge"], tie=rest["tie"])
+            more = {key: rest[key] for key in ("bridge", "tie", "output", "lexical")}
+            options = model_options(encoder, decoder, **more)
             TranslationModel(options, TARGET_SIZE, TARGET_SIZE)
         except (ValidationError, ModelError):
             continue

@@ -34,13 +34,7 @@ class GruCell(GatedCell):
         if self.options.reset == "before":
             return self._step_reset_before(projected_BG, state)
         (hidden,) = state
-        recurrent = self.recur(hidden)
-        reset_x, update_x, new_x = projected_BG.chunk(3, dim=-1)
-        reset_h, update_h, new_h = recurrent.chunk(3, dim=-1)
-        reset = torch.sigmoid(reset_x + reset_h)
-        update = torch.sigmoid(update_x + update_h)
-        new = torch.tanh(new_x + reset * new_h)
-        return (new + update * (hidden - new),)
+        return (gru(projected_BG, self.recur(hidden), hidden),)
 
     def _step_reset_before(self, projected_BG: Tensor, state: State) -> State:
         (hidden,) = state
@@ -66,3 +60,13 @@ class GruCell(GatedCell):
         hidden = state[0].unsqueeze(0).to(x_BTE.dtype)
         outputs, _ = fused(torch.gru, x_BTE, hidden, self.weights(), training=self.training)
         return outputs, (last_real(outputs, lengths_B),)
+
+
+def gru(projected_BG: Tensor, recurrent_BG: Tensor, hidden_BH: Tensor) -> Tensor:
+    """The state after a step, from the input's half of the gates, the state's, and the state."""
+    reset_x, update_x, new_x = projected_BG.chunk(3, dim=-1)
+    reset_h, update_h, new_h = recurrent_BG.chunk(3, dim=-1)
+    reset = torch.sigmoid(reset_x + reset_h)
+    update = torch.sigmoid(update_x + update_h)
+    new = torch.tanh(new_x + reset * new_h)
+    return new + update * (hidden_BH - new)

@@ -53,18 +53,31 @@ def test_eight_bits_are_near(cell: dict[str, Any], feeding: str) -> None:
     assert 0.0 < eight_bits_off(options) < 0.05
 
 
+@pytest.mark.parametrize("output", ["linear", {"kind": "fixnorm", "radius": 3.0}], ids=str)
+@pytest.mark.parametrize("attention", ["general", "additive"])
+def test_eight_bits_are_near_with_heads_and_words(attention: str, output: Any) -> None:
+    sizes = {"hidden": 64, "embedding": 64}
+    decoder = {**sizes, "attention": attention, "attention_heads": 4}
+    options = model_options(sizes, decoder, lexical=True, output=output)
+    assert 0.0 < eight_bits_off(options) < 0.05
+
+
 LENGTHS = (3, 30, 1, 5, 2, 12, 1, 60, 8)
 DECODERS = [
     {"attention": "general"},
     {"attention": "additive", "feeding": "upper", "layers": 2},
     {"attention": "dot", "feeding": "input"},
     {"state_feeding": True},
-]
+    {"attention": "additive", "attention_heads": 2, "feeding": "input", "lexical": True,
+     "output": {"kind": "fixnorm", "radius": 3.0}},
+]  # fmt: skip
 
 
 def pair(decoder: dict[str, Any], precision: Precision) -> tuple[TorchEngine, OnnxEngine]:
     sizes = {"hidden": 16, "embedding": 8}
-    options = model_options(sizes, {**sizes, **decoder}, tie="none")
+    more = {key: decoder[key] for key in ("output", "lexical") if key in decoder}
+    decoder = {key: value for key, value in decoder.items() if key not in more}
+    options = model_options(sizes, {**sizes, **decoder}, tie="none", **more)
     theirs = random_engine(options, scale=0.7)
     return theirs, onnx_engine(options, weights_of(theirs), precision)
 

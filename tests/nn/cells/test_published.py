@@ -64,6 +64,22 @@ def mgu(w: Weights, x: Array, state: Parts) -> Found:
     return ((1 - f) * h + f * new,), {"forget": f}
 
 
+def transition(w: Weights, x: Array, state: Parts) -> Found:
+    """GRUs as torch writes them, all but the first without an input (Miceli Barone et al. 2017)."""
+    (h,) = state
+    first = {"weight_hh": w["weight_hh"], "bias_ih": w["bias_ih"], "bias_hh": w["bias_hh"]}
+    deep = [{name: w[f"{name}_deep"][k] for name in first} for k in range(2)]
+    shut = {}
+    for k, one in enumerate([first, *deep]):
+        of_x = one["bias_ih"] + (x @ w["weight_ih"].T if k == 0 else 0.0)
+        (r_x, z_x, n_x), of_h = np.split(of_x, 3, -1), h @ one["weight_hh"].T + one["bias_hh"]
+        r_h, z_h, n_h = np.split(of_h, 3, -1)
+        r, z = sigmoid(r_x + r_h), sigmoid(z_x + z_h)
+        h = (1 - z) * np.tanh(n_x + r * n_h) + z * h
+        shut = shut or {"reset": r, "update": z}
+    return (h,), shut
+
+
 def sru(w: Weights, x: Array, state: Parts) -> Found:
     f, r = sigmoid(given(w, 0, x)), sigmoid(given(w, 1, x))
     c = f * state[1] + (1 - f) * given(w, 2, x)
@@ -107,6 +123,7 @@ def normed_lstm(w: Weights, x: Array, state: Parts) -> Found:
 FORMULAS: list[tuple[dict[str, Any], Callable[[Weights, Array, Parts], Found]]] = [
     ({"kind": "rnn", "activation": "sigmoid"}, rnn),
     ({"kind": "mgu"}, mgu),
+    ({"kind": "transition", "depth": 3}, transition),
     ({"kind": "sru"}, sru),
     ({"kind": "ssru"}, ssru),
     ({"kind": "mingru"}, mingru),

@@ -78,13 +78,14 @@ class OnnxEngine:
         self._feeds = options.decoder.feeding == "input"
         self._feeds_state = options.decoder.state_feeding
         self._embedding = options.decoder.embedding
+        self._features = features_name(options)
         self._given = [output.name for output in encoder.get_outputs()]
         states = sorted(name for name in self._given if name.startswith("state_"))
         self._states = [*states, *(["fed"] if self._feeds else [])]
         self._head = head
         self._outputs = [
             *[name.replace("state", "next") for name in states],
-            *(["readout"] if self._feeds or head else []),
+            *dict.fromkeys(["readout"] * self._feeds + [self._features] * (head is not None)),
             *(["attention"] if self._attends else []),
             *([] if head else ["log_probs", "tokens"]),
         ]
@@ -164,7 +165,7 @@ class OnnxEngine:
         """Feeds each row its token and finds the best next ones."""
         if state.output is not None:
             found, after = self._run(state, parent_N, token_N)
-            best = state.output.best(found["readout"], after.rows.sentence_N, k, suppress)
+            best = state.output.best(found[self._features], after.rows.sentence_N, k, suppress)
             return Candidates(*best, found.get("attention")), after
         # The graph leaves out just the special tokens.
         if tuple(suppress) != SUPPRESSED or k > self.vocab_size - len(SUPPRESSED):
@@ -180,7 +181,7 @@ class OnnxEngine:
         """Feeds each row its token and gives the log-probabilities of all next ones."""
         if state.output is not None:
             found, after = self._run(state, parent_N, token_N)
-            log_probs = state.output.log_probs(found["readout"], after.rows.sentence_N)
+            log_probs = state.output.log_probs(found[self._features], after.rows.sentence_N)
             return Distribution(log_probs, found.get("attention")), after
         found, after = self._run(state, parent_N, token_N, k=_ALL_TOKENS)
         return Distribution(found["log_probs"], found.get("attention")), after
@@ -217,6 +218,11 @@ class OnnxEngine:
         if self._attends:
             memory |= {"place": rows.places, "row": rows.table()}
         return memory
+
+
+def features_name(options: Model) -> str:
+    """The output of a step's graph that an output layer outside of it reads."""
+    return "features" if options.lexical or options.output.kind != "linear" else "readout"
 
 
 def _run(

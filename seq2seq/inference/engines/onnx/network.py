@@ -18,6 +18,7 @@ import onnx
 
 from seq2seq.errors import ModelError
 from seq2seq.ids import SUPPRESSED
+from seq2seq.inference.engines.onnx import attention, features_name
 from seq2seq.inference.engines.onnx.builder import Builder, Precision, Tensor
 from seq2seq.inference.engines.onnx.cells import Parts, cell_op
 from seq2seq.recipe import Model
@@ -30,7 +31,8 @@ SPECIAL = len(SUPPRESSED)
 
 SOURCE_TABLE = "encoder.embedding.table.weight"
 TARGET_TABLE = "decoder.embedding.table.weight"
-ATTENTIONS = ("dot", "general", "additive")
+
+SHORTEST = 0.1  # as models/output.py has it
 
 _FIRST = "decoder.stack.layers.0.0"
 _DIRECTIONS = {"forward": 1, "both": 2}
@@ -81,8 +83,8 @@ class OnnxNetwork:
             ids = graph.op("ReverseSequence", ids, lengths, batch_axis=0, time_axis=1)
         table = self._weights[SOURCE_TABLE]
         real = graph.op("Cast", lengths, to=onnx.TensorProto.INT32)
-        x = graph.op("Gather", graph.constant(table), ids, size=table.shape[1])
-        x = graph.op("Transpose", x, perm=[1, 0, 2], size=x.size)
+        embedded = graph.op("Gather", graph.constant(table), ids, size=table.shape[1])
+        x = graph.op("Transpose", embedded, perm=[1, 0, 2], size=embedded.size)
         finals = []
         for layer in range(options.layers):
             outputs, final = self._encoder_layer(graph, layer, x, real)
@@ -91,10 +93,12 @@ class OnnxNetwork:
             finals.append(final)
         if options.reverse:
             x = graph.op("ReverseSequence", x, lengths, batch_axis=1, time_axis=0)
+            embedded = graph.op("ReverseSequence", embedded, lengths, batch_axis=0, time_axis=1)
         values = graph.op("Transpose", x, perm=[1, 0, 2], size=options.hidden)
         for number, part in enumerate(self._bridge(graph, finals)):
             graph.output(part, f"state_{number}", ["B", self.options.decoder.hidden])
-        self._given(graph, values, real, finals[-1][0])
+        words = [embedded] if self.options.lexical else []
+        self._given(graph, values, words, real, finals[-1][0])
         return graph.model()
 
     def _encoder_layer(
@@ -147,18 +151,22 @@ class OnnxNetwork:
         shape = graph.op("Concat", rows, graph.integers(self.options.decoder.hidden), axis=0)
         return graph.op("ConstantOfShape", shape)
 
-    def _given(self, graph: Builder, values: Tensor, lengths: Tensor, summary: Tensor) -> None:
+    def _given(
+        self,
+        graph: Builder,
+        values: Tensor,
+        words: list[Tensor],
+        lengths: Tensor,
+        summary: Tensor,
+    ) -> None:
         """What the sources give to every step."""
         decoder = self.options.decoder
         if decoder.attention != "none":
-            keys, size = values, self.options.encoder.hidden
-            if decoder.attention != "dot":
-                weight = self._weights["decoder.attention.key.weight"].T
-                keys = graph.op("MatMul", values, graph.constant(weight))
-                size = weight.shape[1]
-            graph.output(values, "values", ["B", "S", values.size])
-            graph.output(keys, "keys", ["B", "S", size])
+            keys = attention.keys(graph, values, decoder, self._reading("decoder.attention"))
+            width = values.size + sum(one.size for one in words)
             graph.output(_mask(graph, values, lengths), "mask", ["B", 1, "S"])
+            graph.output(graph.joined([values, *words]), "values", ["B", "S", width])
+            graph.output(keys, "keys", ["B", "S", keys.size])
         if self._summary:
             given = self._decoder_cell.given(graph, summary, self._reading(_FIRST))
             graph.output(given, "cell_bias", ["B", given.size])
@@ -180,7 +188,8 @@ class OnnxNetwork:
         left out; where ``k`` is 0, the log-probabilities of all tokens (N, V) and no tokens. For a
         shortlist the graph does not choose, and has neither these outputs nor ``k`` nor the output
         layer. Besides them ``readout`` (N, E), which with input feeding is what is fed next, the
-        new states ``next_0`` and so on, and with an attention ``attention`` (N, S).
+        new states ``next_0`` and so on, and with an attention ``attention`` (N, S). For a shortlist
+        of a model that has more to give to the output layer than a readout, ``features`` (N, F).
         """
         graph = Builder(precision)
         parent = graph.input("parent", ["N"], integer=True)
@@ -193,12 +202,16 @@ class OnnxNetwork:
             size=table.shape[1],
             bound=float(np.abs(table).max()),
         )
-        joined, states = self._layers(graph, parent, [x])
+        joined, words, states = self._layers(graph, parent, [x])
         readout = self._read(graph, joined)
+        features = [readout, *(self._said(graph, one) for one in words)]
         if chooses:
-            log_probs, tokens = self._choice(graph, readout)
+            log_probs, tokens = self._choice(graph, features)
             graph.output(log_probs, "log_probs", ["N", "C"])
             graph.output(tokens, "tokens", ["N", "k"], integer=True)
+        elif features_name(self.options) == "features":
+            whole = graph.joined(self._scaled(graph, features))
+            graph.output(whole, "features", ["N", whole.size])
         graph.output(readout, "readout", ["N", readout.size])
         for number, part in enumerate(states):
             graph.output(part, f"next_{number}", ["N", self.options.decoder.hidden])
@@ -206,20 +219,25 @@ class OnnxNetwork:
 
     def _layers(
         self, graph: Builder, parent: Tensor, inputs: list[Tensor]
-    ) -> tuple[list[Tensor], Parts]:
-        """What the readout reads, and all parts of all states after the step."""
+    ) -> tuple[list[Tensor], list[Tensor], Parts]:
+        """What the readout reads, a lexical model's words, and all states' parts after the step."""
         decoder, cell = self.options.decoder, self._decoder_cell
-        attend = self._attending(graph) if decoder.attention != "none" else None
+        attend = None
+        if decoder.attention != "none":
+            attend = attention.attending(
+                graph, decoder, self._memory(), self._reading("decoder.attention")
+            )
         if decoder.feeding == "input":
             fed = graph.input("fed", ["M", decoder.embedding], bound=1.0)
             inputs = [*inputs, graph.op("Gather", fed, parent, size=fed.size, bound=1.0)]
         states: Parts = []
-        outputs, context = None, None
+        outputs: Tensor | None = None
+        context: list[Tensor] = []  # and words
         for layer in range(decoder.layers):
             before = [
                 self._moved(graph, layer * cell.parts + part, parent) for part in range(cell.parts)
             ]
-            below = inputs if outputs is None else [outputs, *_present(context)]
+            below = inputs if outputs is None else [outputs, *context[:1]]
             read = self._reading(f"decoder.stack.layers.{layer}.0")
             after = cell.step(graph, below, before, read, self._given_to_cell(graph, layer))
             if outputs is None or not decoder.residual:
@@ -231,9 +249,17 @@ class OnnxNetwork:
             if attend is not None and layer == 0 and decoder.feeding == "upper":
                 context = attend(outputs)
         assert outputs is not None
-        if attend is not None and context is None:
+        if attend is not None and not context:
             context = attend(outputs)
-        return [outputs, *_present(context)], states
+        return [outputs, *context[:1]], context[1:], states
+
+    def _memory(self) -> list[tuple[int, float | None]]:
+        """The size and the bound of what is attended to."""
+        memory: list[tuple[int, float | None]] = [(self.options.encoder.hidden, self._memory_bound)]
+        if self.options.lexical:
+            table = self._weights[SOURCE_TABLE]
+            memory.append((table.shape[1], float(np.abs(table).max())))
+        return memory
 
     def _moved(self, graph: Builder, number: int, parent: Tensor) -> Tensor:
         size = self.options.decoder.hidden
@@ -251,45 +277,6 @@ class OnnxNetwork:
         given = graph.input("cell_bias", ["B", size])
         return graph.op("Gather", given, sentence, size=size, bound=self._encoder_cell.bound)
 
-    def _attending(self, graph: Builder) -> Callable[[Tensor], Tensor]:
-        options = self.options
-        size = options.encoder.hidden
-        values = graph.input("values", ["A", "S", size])
-        keys_size = size if options.decoder.attention == "dot" else options.decoder.hidden
-        keys = graph.input("keys", ["A", "S", keys_size])
-        mask = graph.input("mask", ["A", 1, "S"])
-        row = graph.input("row", ["A", "W"], integer=True)
-        place = graph.input("place", ["N"], integer=True)
-
-        def gathered(table_AWX: Tensor, width: int) -> Tensor:
-            flat = graph.op("Flatten", table_AWX, axis=2, size=width)
-            return graph.op("Gather", flat, place, size=width, bound=self._memory_bound)
-
-        def attend(query: Tensor) -> Tensor:
-            scores = self._scores(graph, query, keys, row)
-            weights = graph.op("Softmax", graph.op("Add", scores, mask), axis=-1)
-            graph.output(gathered(weights, 0), "attention", ["N", "S"])
-            return gathered(graph.op("MatMul", weights, values), size)
-
-        return attend
-
-    def _scores(self, graph: Builder, query: Tensor, keys: Tensor, row: Tensor) -> Tensor:
-        """(A, W, S), not normalized."""
-        additive = self.options.decoder.attention == "additive"
-        if additive:
-            query = self._map(graph, [query], "decoder.attention.query")
-        query = graph.op("Gather", query, row)
-        if not additive:
-            return graph.op("MatMul", query, graph.op("Transpose", keys, perm=[0, 2, 1]))
-        energy = self._weights["decoder.attention.energy.weight"].T
-        sums = graph.op(
-            "Add",
-            graph.op("Unsqueeze", query, graph.integers(2)),
-            graph.op("Unsqueeze", keys, graph.integers(1)),
-        )
-        scores = graph.op("MatMul", graph.op("Tanh", sums), graph.constant(energy))
-        return graph.op("Squeeze", scores, graph.integers(3))
-
     def _read(self, graph: Builder, joined: list[Tensor]) -> Tensor:
         weight, bias = self._readout()
         if not self._summary:
@@ -299,19 +286,60 @@ class OnnxNetwork:
         own = graph.op("Gather", biases, "sentence")
         return graph.op("Tanh", graph.op("Add", total, own), size=len(bias), bound=1.0)
 
-    def _choice(self, graph: Builder, readout: Tensor) -> list[Tensor]:
+    def _said(self, graph: Builder, words: Tensor) -> Tensor:
+        """What a lexical model's words give to the output layer."""
+        seen = graph.op("Tanh", words, size=words.size, bound=1.0)
+        weight = np.ascontiguousarray(self._weights["decoder.lexical.weight"].T)
+        mapped = graph.op("Tanh", graph.linear([seen], weight, None))
+        return graph.op("Add", mapped, seen, size=seen.size, bound=2.0)
+
+    def _scaled(self, graph: Builder, features: list[Tensor]) -> list[Tensor]:
+        return [
+            x if scale is None else graph.op("Mul", x, scale, size=x.size)
+            for x, scale in zip(features, self._scales(graph, features), strict=True)
+        ]
+
+    def _scales(self, graph: Builder, features: list[Tensor]) -> list[Tensor | None]:
+        """What makes each of the features as long as the output layer has it; None: it is."""
+        if self.options.output.kind != "fixnorm":
+            return [None] * len(features)
+        radius, least = (
+            graph.constant(np.array(one, np.float32))
+            for one in (self.options.output.radius, SHORTEST)
+        )
+        last = graph.integers(-1)
+        lengths = [graph.op("ReduceL2", x, last, keepdims=1) for x in features]
+        return [graph.op("Div", radius, graph.op("Max", one, least)) for one in lengths]
+
+    def _logits(
+        self, graph: Builder, features: list[Tensor], weight_FV: Floats32, bias_V: Floats32
+    ) -> Tensor:
+        """Of some tokens; what is scaled is scaled after the product, as 8 bits want a bound."""
+        scales = self._scales(graph, features)
+        if scales[0] is None:
+            return graph.linear(features, weight_FV, bias_V)
+        ends = np.cumsum([x.size for x in features])[:-1]
+        total: Tensor | str = graph.constant(bias_V)
+        for x, scale, rows in zip(features, scales, np.split(weight_FV, ends), strict=True):
+            assert scale is not None
+            product = graph.linear([x], np.ascontiguousarray(rows), None)
+            total = graph.op("Add", graph.op("Mul", product, scale), total, size=len(bias_V))
+        assert isinstance(total, Tensor)
+        return total
+
+    def _choice(self, graph: Builder, features: list[Tensor]) -> list[Tensor]:
         """The best of all tokens but the special ones, or the log-probabilities of all."""
         k = graph.input("k", [1], integer=True)
         table, bias = self.output_layer()
         weight = np.ascontiguousarray(table.T)
         special = graph.op(
             "Gemm",
-            readout,
+            graph.joined(self._scaled(graph, features)),
             graph.constant(weight[:, :SPECIAL]),
             graph.constant(bias[:SPECIAL]),
             size=SPECIAL,
         )
-        rest = graph.linear([readout], weight[:, SPECIAL:], bias[SPECIAL:])
+        rest = self._logits(graph, features, weight[:, SPECIAL:], bias[SPECIAL:])
         totals = graph.op("Concat", special, _log_sum_exp(graph, rest), axis=-1)
         total = _log_sum_exp(graph, totals)
 
@@ -330,9 +358,18 @@ class OnnxNetwork:
         return graph.branch(wanted, best, every)
 
     def output_layer(self) -> tuple[Floats32, Floats32]:
-        """The output layer for a shortlist: the matrix (V, E) and the bias (V,)."""
+        """The output layer: the matrix (V, F) and the bias (V,)."""
         table = "output.weight" if self.options.tie == "none" else self._target_table
-        return self._weights[table], self._weights["output.bias"]
+        parts = [self._weights[table]]
+        if self.options.lexical:
+            parts.append(self._weights["output.words.weight"])
+        if self.options.output.kind == "fixnorm":
+            radius = self.options.output.radius
+            lengths = [np.linalg.norm(one, axis=1, keepdims=True) for one in parts]
+            both = zip(parts, lengths, strict=True)
+            parts = [radius * one / np.maximum(length, SHORTEST) for one, length in both]
+        matrix = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        return matrix.astype(np.float32, copy=False), self._weights["output.bias"]
 
     @property
     def _target_table(self) -> str:
@@ -352,11 +389,11 @@ class OnnxNetwork:
 
 def check_supported(options: Model) -> None:
     """Refuses (``ModelError``) models that have a part with no ONNX operators."""
-    attention = options.decoder.attention
-    if attention not in ("none", *ATTENTIONS):
+    kind, known = options.decoder.attention, ("none", *attention.ATTENTIONS)
+    if kind not in known:
         raise ModelError(
-            f"this model's attention {attention!r} cannot be exported: translate the run itself, "
-            f"by the engine 'torch'; attentions that can be are none, {', '.join(ATTENTIONS)}"
+            f"this model's attention {kind!r} cannot be exported: translate the run itself, by the "
+            f"engine 'torch'; attentions that can be are {', '.join(known)}"
         )
 
 
@@ -364,10 +401,6 @@ def _joint(
     join: Callable[[float, float], float], one: float | None, other: float | None
 ) -> float | None:
     return None if one is None or other is None else join(one, other)
-
-
-def _present(context: Tensor | None) -> list[Tensor]:
-    return [] if context is None else [context]
 
 
 def _zero() -> onnx.TensorProto:
