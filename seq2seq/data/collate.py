@@ -75,6 +75,13 @@ class Batch:
 
         return part(0, rows // 2), part(rows // 2, rows)
 
+    def twice(self) -> Batch:
+        """All pairs, and all of them again after the last."""
+        first, second = self, replace(self, where_M=self.where_M + self.labels_BT.numel())
+        return Batch(
+            *(torch.cat([getattr(first, f.name), getattr(second, f.name)]) for f in fields(self))
+        )
+
     def without_targets(self) -> Batch:
         """The same pairs with no label that counts: a loss and gradients of zero."""
         return replace(self, where_M=self.where_M[:0])

@@ -89,6 +89,9 @@ class Recipe(Section):
             "training.bptt_window is for gradients, and training.method = 'ridge' has none": (
                 ridge and window
             ),
+            "training.rdrop > 0 is for pairs of texts: it needs data.kind left out": (
+                training.rdrop > 0.0 and traits is not None
+            ),
             "training.early_stopping.solved is for problems: it needs data.kind = 'problem'": (
                 training.early_stopping.solved and traits is None
             ),

@@ -210,6 +210,7 @@ class Training(Section):
     schedule: Schedule = Cosine()
     clip_norm: Annotated[float, Field(gt=0, le=1e30)] | None = 1.0
     label_smoothing: Fraction = 0.1
+    rdrop: Annotated[float, Field(ge=0, le=1000)] = 0.0  # Liang et al. 2021; 0: one pass a pair
     average: Average = NoAverage()
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     validation: Validation = Validation()
@@ -231,6 +232,10 @@ class Training(Section):
             "optimizer.kind = 'hessian_free' needs precision = 'float32' or 'auto', which is "
             "float32 then: it compares losses that differ little": (
                 isinstance(self.optimizer, HessianFree) and self.precision == "bfloat16"
+            ),
+            "rdrop > 0 is not convex in what the network puts out, which optimizer.kind = "
+            "'hessian_free' relies on: set rdrop = 0.0, or another optimizer": (
+                isinstance(self.optimizer, HessianFree) and self.rdrop > 0.0
             ),
         }
 

@@ -1,0 +1,95 @@
+"""What recipes may add to teacher forcing: whole trainings by it, stopped and gone on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from support.tiny import tiny_recipe
+from support.told import Told
+
+from seq2seq.data.dataset import PreparedData
+from seq2seq.data.preparing.prepare import prepare
+from seq2seq.errors import RecipeError
+from seq2seq.recipe.files import load_recipe, recipe_from_toml
+from seq2seq.training.session import train
+
+WAYS = {"rdrop": ["training.rdrop=5.0"]}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PreparedData]:
+    folder = tmp_path_factory.mktemp("ways")
+    prepared = prepare(tiny_recipe(folder), folder / "prepared", processes=1)
+    return folder / "tiny.toml", prepared
+
+
+def run(corpus: tuple[Path, PreparedData], path: Path, *assignments: str) -> Told:
+    settings = [
+        "training.validation.bleu=false",
+        'training.early_stopping={metric="loss"}',
+        "training.schedule={kind='constant',warmup=0}",
+        "training.accumulate=2",
+    ]
+    recipe = load_recipe(str(corpus[0]), [*settings, *assignments])
+    told = Told()
+    train(recipe, path, data=corpus[1].folder, threads=1, monitor=told)
+    return told
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "last/model.safetensors")
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.fixture(scope="module")
+def plain(
+    corpus: tuple[Path, PreparedData], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, torch.Tensor]:
+    path = tmp_path_factory.mktemp("plain") / "run"
+    run(corpus, path, "training.updates=6")
+    return weights(path)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_it_resumes_bit_for_bit(
+    corpus: tuple[Path, PreparedData],
+    tmp_path: Path,
+    plain: dict[str, torch.Tensor],
+    way: str,
+    precision: str,
+) -> None:
+    settings = [*WAYS[way], f"training.precision={precision}"]
+    run(corpus, tmp_path / "whole", *settings, "training.updates=6")
+    run(corpus, tmp_path / "parts", *settings, "training.updates=2")
+    told = run(corpus, tmp_path / "parts", *settings, "training.updates=6")
+    assert told.about("resuming from update 2")
+    whole = weights(tmp_path / "whole")
+    assert same(whole, weights(tmp_path / "parts"))
+    assert not same(whole, plain)
+
+
+PROBLEM = "data = {kind = 'problem', problem = 'adding', length = 50}\n"
+WRONG = {
+    PROBLEM + "training.rdrop = 1.0": (
+        "training.rdrop > 0 is for pairs of texts: it needs data.kind left out"
+    ),
+    "training = {optimizer = 'hessian_free', rdrop = 1.0}": (
+        "training: rdrop > 0 is not convex in what the network puts out, which optimizer.kind = "
+        "'hessian_free' relies on: set rdrop = 0.0, or another optimizer"
+    ),
+    "training.rdrop = -1.0": "training.rdrop: must be at least 0, not -1.0",
+}
+
+
+@pytest.mark.parametrize(("text", "message"), WRONG.items())
+def test_what_is_wrong_is_told_in_a_line(text: str, message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        recipe_from_toml(text, "r", stored=False)
+    assert str(caught.value) == f"recipe r: {message}"
