@@ -132,6 +132,11 @@ class Ragged:
         begins = self.offsets[rows]
         return gathered(self.values, begins, self.offsets[np.asarray(rows) + 1] - begins)
 
+    def backwards(self) -> Ragged:
+        """The same rows, each from its last value to its first."""
+        turned = Ragged(self.values[::-1], len(self.values) - self.offsets[::-1])
+        return turned.take(np.arange(len(self))[::-1])
+
 
 def gathered(values: _Int32s, begins: _Int64s, lengths: _Int64s) -> Ragged:
     """Gathers n stretches of an array as rows: where each begins (n,), and how long it is (n,)."""

@@ -102,8 +102,12 @@ def pad(rows: Ragged, *, before: int | None = None, after: int | None = None) ->
     return matrix
 
 
-def collate(source: Ragged, target: Ragged) -> Batch:
-    """Turns the source and target ids of B pairs into the matrices that a model takes."""
+def collate(source: Ragged, target: Ragged, *, backwards: bool = False) -> Batch:
+    """Turns the source and target ids of B pairs into the matrices that a model takes.
+
+    With ``backwards`` the decoder reads and predicts each target from its last piece to its first.
+    """
+    target = target.backwards() if backwards else target
     inputs = pad(target, before=BOS)
     real = np.arange(inputs.shape[1]) <= np.diff(target.offsets)[:, None]
     return Batch(

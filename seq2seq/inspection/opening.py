@@ -62,7 +62,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Pair:
-    """A line and its translation as the network reads them, without bos and eos."""
+    """A line and its translation in the network's pieces, without bos and eos."""
 
     source: list[int]
     target: list[int]
@@ -177,7 +177,8 @@ def _translated(opened: Opened, rows: Sequence[Sequence[int]]) -> list[list[int]
     options = opened.recipe.translation
     caps = length_caps(batch.lengths - 1, options.max_ratio, options.max_extra)
     found = greedy(TorchEngine(model), batch, max_lengths=caps)
-    return [list(one.tokens) for one in found]
+    turned = opened.recipe.model.decoder.reverse
+    return [list((one.backwards() if turned else one).tokens) for one in found]
 
 
 def labels_of(opened: Opened, pair: Pair) -> tuple[list[str], list[str]]:
@@ -187,4 +188,6 @@ def labels_of(opened: Opened, pair: Pair) -> tuple[list[str], list[str]]:
     target = opened.tokenizers.target.pieces(pair.target)
     shown = ([one.replace(SPACE, "_") for one in side] for side in (source, target))
     read, said = shown
+    if opened.recipe.model.decoder.reverse:
+        said = said[::-1]
     return [*read, "</s>"], ["<s>", *said]

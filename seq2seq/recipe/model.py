@@ -148,6 +148,7 @@ class Decoder(Section):
     attention: AttentionName = "general"
     feeding: Literal["none", "input", "upper"] = "none"
     state_feeding: bool = False
+    reverse: bool = False  # write the target backwards, from its last piece to its first
 
     def _broken_rules(self) -> dict[str, bool]:
         return {

@@ -53,7 +53,7 @@ class TranslationTask:
         return PreparedData.open(folder)
 
     def collate(self, source: Ragged, target: Ragged) -> Batch:
-        return collate(source, target)
+        return collate(source, target, backwards=self.recipe.model.decoder.reverse)
 
     def build_model(self, tokenizers: Tokenizers) -> TranslationModel:
         source, target = tokenizers.source, tokenizers.target
@@ -107,7 +107,12 @@ class TranslationTask:
     def predict(self, network: Network, dataset: Dataset, rows: Ints, batch_size: int) -> list[str]:
         """Translates the sources of some pairs greedily."""
         sources, _ = dataset.texts(rows)
-        translator = Translator(_engine(network), network.tokenizers, self.recipe.translation)
+        translator = Translator(
+            _engine(network),
+            network.tokenizers,
+            self.recipe.translation,
+            backwards=self.recipe.model.decoder.reverse,
+        )
         return translator.translate(sources, beam=1, batch_size=batch_size)
 
     def measure(self, predictions: Sequence[str], dataset: Dataset) -> dict[str, float]:
@@ -149,7 +154,12 @@ class TranslationTask:
     ) -> Json | None:
         """The best and the worst translations, and what was attended to."""
         texts = dataset.texts(np.arange(len(predictions)))
-        return examples_of(Translations(*texts, predictions), _engine(network), network.tokenizers)
+        return examples_of(
+            Translations(*texts, predictions),
+            _engine(network),
+            network.tokenizers,
+            backwards=self.recipe.model.decoder.reverse,
+        )
 
     def card(self, record: Json, examples: Json | None) -> Json:
         """The validation with its chrF, where that was computed, and both signatures."""
