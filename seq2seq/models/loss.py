@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seq2seq.data.collate import Batch
+from seq2seq.models.scheduled_sampling import mixed
 from seq2seq.models.translation import TranslationModel
+from seq2seq.recipe.training import ScheduledSampling
 
 ROWS = 256
 """Rows at a time: 256 x 8,000 logits stay in a processor's last-level cache."""
@@ -220,7 +222,8 @@ class Losses(nn.Module):
     With ``twice_differentiable`` the loss has second derivatives, for curvature products, and is
     ``sums`` of ``outputs``: in these it is convex, which Gauss-Newton products rely on. While the
     model is in training and ``rdrop`` is above 0, each pair passes twice: see
-    ``two_pass_cross_entropy``, of which it is the ``alpha``.
+    ``two_pass_cross_entropy``, of which it is the ``alpha``. With ``sampling`` the decoder then
+    reads tokens of the model's own, the more the later the update: see ``scheduled_sampling``.
     """
 
     def __init__(
@@ -230,17 +233,26 @@ class Losses(nn.Module):
         *,
         twice_differentiable: bool = False,
         rdrop: float = 0.0,
+        sampling: ScheduledSampling | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.smoothing = smoothing
         self.twice_differentiable = twice_differentiable
         self.rdrop = rdrop
+        self.sampling = sampling or ScheduledSampling()
+        self.probability = 0.0  # that a token is the model's own
+
+    def begin(self, update: int) -> None:
+        """Sets what depends on the update's number, from 1."""
+        self.probability = self.sampling.at(update)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Teacher forcing, judged: what ``smoothed_cross_entropy`` gives."""
         if self.twice_differentiable:
             return self.sums(self.outputs(batch), batch)
+        if self.probability > 0.0 and self.model.training:
+            batch = mixed(self.model, batch, self.probability)
         output = self.model.output
         if self.rdrop > 0.0 and self.model.training:
             readouts_RE = self.model(batch.twice())

@@ -92,6 +92,8 @@ class Recipe(Section):
             "training.rdrop > 0 is for pairs of texts: it needs data.kind left out": (
                 training.rdrop > 0.0 and traits is not None
             ),
+            "training.scheduled_sampling.probability > 0 is for pairs of texts: it needs data.kind "
+            "left out": training.scheduled_sampling.probability > 0.0 and traits is not None,
             "training.early_stopping.solved is for problems: it needs data.kind = 'problem'": (
                 training.early_stopping.solved and traits is None
             ),

@@ -190,6 +190,22 @@ class EarlyStopping(Section):
     solved: bool = False
 
 
+class ScheduledSampling(Section):
+    """The decoder reads the model's own tokens in place of the reference's (Bengio et al. 2015).
+
+    It does so with a probability that is 0 in the first ``start`` updates, and then rises evenly,
+    over ``rise`` updates, to ``probability``.
+    """
+
+    probability: Annotated[float, Field(ge=0, le=1)] = 0.0
+    start: Count = 0
+    rise: PositiveInt = 1000
+
+    def at(self, update: int) -> float:
+        """The probability in an update, from 1."""
+        return self.probability * min(1.0, max(0, update - self.start) / self.rise)
+
+
 class Training(Section):
     """How the weights are found.
 
@@ -211,6 +227,7 @@ class Training(Section):
     clip_norm: Annotated[float, Field(gt=0, le=1e30)] | None = 1.0
     label_smoothing: Fraction = 0.1
     rdrop: Annotated[float, Field(ge=0, le=1000)] = 0.0  # Liang et al. 2021; 0: one pass a pair
+    scheduled_sampling: ScheduledSampling = ScheduledSampling()
     average: Average = NoAverage()
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     validation: Validation = Validation()
@@ -236,6 +253,10 @@ class Training(Section):
             "rdrop > 0 is not convex in what the network puts out, which optimizer.kind = "
             "'hessian_free' relies on: set rdrop = 0.0, or another optimizer": (
                 isinstance(self.optimizer, HessianFree) and self.rdrop > 0.0
+            ),
+            "scheduled_sampling.probability > 0 changes what is read with the weights, where "
+            "optimizer.kind = 'hessian_free' compares losses: set 0.0, or another optimizer": (
+                isinstance(self.optimizer, HessianFree) and self.scheduled_sampling.probability > 0
             ),
         }
 

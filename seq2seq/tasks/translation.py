@@ -74,13 +74,14 @@ class TranslationTask:
         return blind or CELLS.load(decoder.cell.kind).unread_parts > 0
 
     def loss(self, model: TranslationModel, *, twice_differentiable: bool = False) -> nn.Module:
-        """Teacher forcing, with the recipe's label smoothing and R-Drop; see ``Losses``."""
+        """Teacher forcing, with the recipe's label smoothing and what it adds; see ``Losses``."""
         training = self.recipe.training
         return Losses(
             model,
             training.label_smoothing,
             twice_differentiable=twice_differentiable,
             rdrop=training.rdrop,
+            sampling=training.scheduled_sampling,
         )
 
     # -- validation -------------------------------------------------------------------------

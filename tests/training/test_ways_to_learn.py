@@ -25,6 +25,7 @@ from seq2seq.training.session import train
 
 WAYS = {
     "rdrop": ["training.rdrop=5.0", "training.precision=bfloat16"],
+    "scheduled sampling": ["training.scheduled_sampling={probability=0.5,start=1,rise=2}"],
 }
 
 
@@ -120,6 +121,17 @@ WRONG = {
     "training = {optimizer = 'hessian_free', rdrop = 1.0}": (
         "training: rdrop > 0 is not convex in what the network puts out, which optimizer.kind = "
         "'hessian_free' relies on: set rdrop = 0.0, or another optimizer"
+    ),
+    PROBLEM + "training.scheduled_sampling.probability = 0.1": (
+        "training.scheduled_sampling.probability > 0 is for pairs of texts: it needs data.kind "
+        "left out"
+    ),
+    "training = {optimizer = 'hessian_free', scheduled_sampling = {probability = 0.1}}": (
+        "training: scheduled_sampling.probability > 0 changes what is read with the weights, where "
+        "optimizer.kind = 'hessian_free' compares losses: set 0.0, or another optimizer"
+    ),
+    "training.scheduled_sampling.probability = 1.5": (
+        "training.scheduled_sampling.probability: must be at most 1, not 1.5"
     ),
     "training.rdrop = -1.0": "training.rdrop: must be at least 0, not -1.0",
 }
