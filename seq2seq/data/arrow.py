@@ -118,6 +118,13 @@ class Ragged:
     values: _Int32s  # all rows' values
     offsets: _Int64s  # n + 1 places; row i is ``values[offsets[i] : offsets[i + 1]]``
 
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[int]]) -> Ragged:
+        """Rows of numbers, one after another."""
+        values = [number for row in rows for number in row]
+        offsets = np.cumsum([0, *map(len, rows)])
+        return cls(np.array(values, dtype=np.int32), offsets.astype(np.int64))
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 

@@ -134,20 +134,13 @@ def random_batch(opened: Opened, length: int, lines: int) -> PaddedBatch:
     sizes = model.encoder.embedding.table.num_embeddings, model.output.out_features
     draw = np.random.default_rng(opened.recipe.seed)
     rows = [draw.integers(EOS + 1, size, (lines, length - 1)).tolist() for size in sizes]
-    return opened.task.collate(*map(ragged, rows))
+    return opened.task.collate(*map(Ragged.of, rows))
 
 
 def batch_of(opened: Opened, pairs: Sequence[Pair]) -> PaddedBatch:
     """The batch of some pairs."""
     sides = [one.source for one in pairs], [one.target for one in pairs]
-    return opened.task.collate(*map(ragged, sides))
-
-
-def ragged(rows: Sequence[Sequence[int]]) -> Ragged:
-    """Rows of unequal length, one after the other."""
-    values = [number for row in rows for number in row]
-    offsets = np.cumsum([0, *map(len, rows)])
-    return Ragged(np.array(values, dtype=np.int32), offsets.astype(np.int64))
+    return opened.task.collate(*map(Ragged.of, sides))
 
 
 def read_pairs(

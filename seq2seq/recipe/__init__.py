@@ -17,7 +17,7 @@ from seq2seq.recipe.base import NAME, Section
 from seq2seq.recipe.data import PROBLEMS, Cleaning, Data, Tokenizer
 from seq2seq.recipe.model import Model
 from seq2seq.recipe.text import Text
-from seq2seq.recipe.training import NoAverage, Ridge, Training, Translation
+from seq2seq.recipe.training import MinimumRisk, NoAverage, Ridge, Training, Translation
 
 __all__ = [
     "Cleaning",
@@ -88,6 +88,9 @@ class Recipe(Section):
             "'forward'": window and self.model.encoder.directions != "forward",
             "training.bptt_window is for gradients, and training.method = 'ridge' has none": (
                 ridge and window
+            ),
+            "training.method = 'minimum_risk' is for pairs of texts: it needs data.kind left out": (
+                isinstance(training.method, MinimumRisk) and traits is not None
             ),
             "training.rdrop > 0 is for pairs of texts: it needs data.kind left out": (
                 training.rdrop > 0.0 and traits is not None

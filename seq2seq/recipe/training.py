@@ -78,6 +78,19 @@ class Gradient(Section):
     kind: Literal["gradient"] = "gradient"
 
 
+class MinimumRisk(Section):
+    """Translations are made likelier where they score higher (Shen et al. 2016): to fine-tune by.
+
+    Of each pair the model draws so many ``samples``; beside the reference they are the candidates.
+    What each counts is its probability to the power of ``alpha``; its risk is 1 - ``metric``.
+    """
+
+    kind: Literal["minimum_risk"] = "minimum_risk"
+    samples: Annotated[int, Field(ge=1, le=1000)] = 20
+    alpha: Annotated[float, Field(gt=0, le=100)] = 0.005
+    metric: Literal["bleu", "chrf"] = "bleu"
+
+
 class Ridge(Section):
     """The output layer is solved for by ridge regression, and nothing else learns (Jaeger 2001).
 
@@ -90,7 +103,7 @@ class Ridge(Section):
     inputs: bool = True
 
 
-Method = Annotated[Gradient | Ridge, Field(discriminator="kind"), KindAlone]
+Method = Annotated[Gradient | MinimumRisk | Ridge, Field(discriminator="kind"), KindAlone]
 
 
 class Constant(Section):
@@ -249,6 +262,15 @@ class Training(Section):
             "optimizer.kind = 'hessian_free' needs precision = 'float32' or 'auto', which is "
             "float32 then: it compares losses that differ little": (
                 isinstance(self.optimizer, HessianFree) and self.precision == "bfloat16"
+            ),
+            "method.kind = 'minimum_risk' has its own loss: it needs rdrop = 0.0 and "
+            "scheduled_sampling.probability = 0.0": (
+                isinstance(self.method, MinimumRisk)
+                and (self.rdrop > 0.0 or self.scheduled_sampling.probability > 0.0)
+            ),
+            "method.kind = 'minimum_risk' has no curvature: it needs another optimizer.kind than "
+            "'hessian_free'": (
+                isinstance(self.method, MinimumRisk) and isinstance(self.optimizer, HessianFree)
             ),
             "rdrop > 0 is not convex in what the network puts out, which optimizer.kind = "
             "'hessian_free' relies on: set rdrop = 0.0, or another optimizer": (

@@ -25,6 +25,11 @@ from seq2seq.training.session import train
 
 WAYS = {
     "rdrop": ["training.rdrop=5.0", "training.precision=bfloat16"],
+    "minimum risk": [
+        'training.method={kind="minimum_risk",samples=2}',
+        "training.batch_pairs=5",
+        "training.precision=bfloat16",
+    ],
     "scheduled sampling": ["training.scheduled_sampling={probability=0.5,start=1,rise=2}"],
 }
 
@@ -131,7 +136,21 @@ WRONG = {
         "optimizer.kind = 'hessian_free' compares losses: set 0.0, or another optimizer"
     ),
     "training.scheduled_sampling.probability = 1.5": (
-        "training.scheduled_sampling.probability: must be at most 1, not 1.5"
+        "training.scheduled_sampling.probability: must be at least 0 and at most 1, not 1.5"
+    ),
+    PROBLEM + "training.method = 'minimum_risk'": (
+        "training.method = 'minimum_risk' is for pairs of texts: it needs data.kind left out"
+    ),
+    "training = {method = 'minimum_risk', rdrop = 1.0}": (
+        "training: method.kind = 'minimum_risk' has its own loss: it needs rdrop = 0.0 and "
+        "scheduled_sampling.probability = 0.0"
+    ),
+    "training = {method = 'minimum_risk', optimizer = 'hessian_free'}": (
+        "training: method.kind = 'minimum_risk' has no curvature: it needs another optimizer.kind "
+        "than 'hessian_free'"
+    ),
+    "training.method = {kind = 'minimum_risk', metric = 'ter'}": (
+        "training.method.metric: unknown value 'ter'; allowed: bleu, chrf"
     ),
     "training.rdrop = -1.0": "training.rdrop: must be at least 0, not -1.0",
 }
