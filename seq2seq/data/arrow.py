@@ -118,6 +118,13 @@ class Ragged:
     values: _Int32s  # all rows' values
     offsets: _Int64s  # n + 1 places; row i is ``values[offsets[i] : offsets[i + 1]]``
 
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[int]]) -> Ragged:
+        """Rows of numbers, one after another."""
+        values = [number for row in rows for number in row]
+        offsets = np.cumsum([0, *map(len, rows)])
+        return cls(np.array(values, dtype=np.int32), offsets.astype(np.int64))
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
@@ -131,6 +138,11 @@ class Ragged:
         """Chooses rows (n,), in any order and as often as one likes."""
         begins = self.offsets[rows]
         return gathered(self.values, begins, self.offsets[np.asarray(rows) + 1] - begins)
+
+    def backwards(self) -> Ragged:
+        """The same rows, each from its last value to its first."""
+        turned = Ragged(self.values[::-1], len(self.values) - self.offsets[::-1])
+        return turned.take(np.arange(len(self))[::-1])
 
 
 def gathered(values: _Int32s, begins: _Int64s, lengths: _Int64s) -> Ragged:

@@ -75,6 +75,13 @@ class Batch:
 
         return part(0, rows // 2), part(rows // 2, rows)
 
+    def twice(self) -> Batch:
+        """All pairs, and all of them again after the last."""
+        first, second = self, replace(self, where_M=self.where_M + self.labels_BT.numel())
+        return Batch(
+            *(torch.cat([getattr(first, f.name), getattr(second, f.name)]) for f in fields(self))
+        )
+
     def without_targets(self) -> Batch:
         """The same pairs with no label that counts: a loss and gradients of zero."""
         return replace(self, where_M=self.where_M[:0])
@@ -95,8 +102,12 @@ def pad(rows: Ragged, *, before: int | None = None, after: int | None = None) ->
     return matrix
 
 
-def collate(source: Ragged, target: Ragged) -> Batch:
-    """Turns the source and target ids of B pairs into the matrices that a model takes."""
+def collate(source: Ragged, target: Ragged, *, backwards: bool = False) -> Batch:
+    """Turns the source and target ids of B pairs into the matrices that a model takes.
+
+    With ``backwards`` the decoder reads and predicts each target from its last piece to its first.
+    """
+    target = target.backwards() if backwards else target
     inputs = pad(target, before=BOS)
     real = np.arange(inputs.shape[1]) <= np.diff(target.offsets)[:, None]
     return Batch(

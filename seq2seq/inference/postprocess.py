@@ -84,17 +84,20 @@ def answers_to(
     table: PieceTable | None,
     request: Request,
     ratio: float = 1.0,
+    *,
+    backwards: bool = False,
 ) -> Iterator[list[Answer]]:
     """Writes translations out, and chooses among them.
 
-    ``ratio`` is how many pieces a translation mostly has for each of its source's.
+    ``ratio`` is how many pieces a translation mostly has for each of its source's. ``backwards``:
+    they were written from right to left, and so a loop stands at their beginning.
     """
 
     def begins_word(token: int) -> bool:
         return target.pieces([token])[0].startswith(SPACE)
 
     kept = [
-        [_without_loop(one, begins_word) if one.truncated else one for one in several]
+        [_without_loop(one, begins_word, backwards) if one.truncated else one for one in several]
         for several in found
     ]
     texts = iter(target.decode([one.tokens for several in kept for one in several]))
@@ -129,9 +132,15 @@ def looks_cut(found: Hypothesis, source: int, ratio: float) -> bool:
     return any(is_unseen and len([*run]) >= least for is_unseen, run in groupby(unseen.tolist()))
 
 
-def _without_loop(found: Hypothesis, begins_word: Callable[[int], bool]) -> Hypothesis:
-    kept = end_of_first(found.tokens, begins_word)
-    return found if kept is None else cut_after(found, kept)
+def _without_loop(
+    found: Hypothesis, begins_word: Callable[[int], bool], backwards: bool
+) -> Hypothesis:
+    written = found.backwards() if backwards else found
+    kept = end_of_first(written.tokens, begins_word, backwards=backwards)
+    if kept is None:
+        return found
+    cut = cut_after(written, kept)
+    return cut.backwards() if backwards else cut
 
 
 def _text(
@@ -337,11 +346,14 @@ def cut_after(hypothesis: Hypothesis, kept: int) -> Hypothesis:
     )
 
 
-def end_of_first(tokens: Sequence[int], begins_word: Callable[[int], bool]) -> int | None:
+def end_of_first(
+    tokens: Sequence[int], begins_word: Callable[[int], bool], *, backwards: bool = False
+) -> int | None:
     """Finds where a repeated phrase at the end has been said for the first time.
 
     None if the end repeats nothing. The shortest phrase counts, at least three times said, the last
-    time perhaps in part; it is cut between words if it can be.
+    time perhaps in part; it is cut between words if it can be. Tokens that were written
+    ``backwards`` come as they were written: a word ends with the token that begins it.
     """
     ids = np.asarray(tokens, dtype=np.int64)
     for period in range(1, len(ids) // _TIMES + 1):
@@ -351,7 +363,7 @@ def end_of_first(tokens: Sequence[int], begins_word: Callable[[int], bool]) -> i
         if repeated >= max(_TIMES * period, _SHORTEST):
             first = begin + period
             for cut in range(first, first + period):
-                if begins_word(tokens[cut]):
+                if begins_word(tokens[cut - 1 if backwards else cut]):
                     return cut
             return first
     return None

@@ -227,6 +227,22 @@ def check_without_texts(
             )
 
 
+def check_without_constraints(
+    constraints: Sequence[Constraints], first_line: int, glossary: Glossary | None
+) -> None:
+    """Refuses what a model that writes from right to left cannot keep to.
+
+    Constraints are kept step by step, by rules on how the text so far may go on.
+    """
+    places = (f"line {n}: has constraints" for n, one in enumerate(constraints, first_line) if one)
+    given = next(places, None) if glossary is None else f"{glossary.name}: is a glossary"
+    if given is not None:
+        raise Seq2SeqError(
+            f"{given}, which a model that writes from right to left (model.decoder.reverse) cannot "
+            "keep to: leave that out, or translate with a model that writes from left to right"
+        )
+
+
 Window = tuple[list[str], list[Constraints] | None, int]
 """Some lines, their constraints and the number of the first line."""
 

@@ -12,12 +12,11 @@ from itertools import islice
 
 from seq2seq.errors import Seq2SeqError
 from seq2seq.inference.plain import Plain, PlainReader
-from seq2seq.inference.request import BATCHES_A_WINDOW, batches, source_batch
+from seq2seq.inference.request import BATCHES_A_WINDOW, batches
 from seq2seq.inference.results import ScoredTranslation
 from seq2seq.inference.translator import Translator
 from seq2seq.recipe import Text
 from seq2seq.search import Normalization
-from seq2seq.search.greedy import force
 from seq2seq.text.sampling import SPACE
 from seq2seq.text.spans import Span, without
 
@@ -80,9 +79,8 @@ class Scorer:
             for source, target in zip(sources, targets, strict=True)
         ]
         for batch in batches(lengths, self.batch_size):
-            hypotheses = force(
-                self.translator.model,
-                source_batch([sources[i] for i in batch]),
+            hypotheses = self.translator.force(
+                [sources[i] for i in batch],
                 [targets[i] for i in batch],
                 normalization=self.normalization or options.normalization,
                 coverage=options.coverage if self.coverage is None else self.coverage,

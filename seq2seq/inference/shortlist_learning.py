@@ -157,7 +157,7 @@ def piece_weights(
     model.eval()
     progress.start("learning the shortlist", len(chosen))
     for rows in _batches(pairs, chosen):
-        batch = collate(*pairs.ids(rows))
+        batch = collate(*pairs.ids(rows), backwards=model.options.decoder.reverse)
         _count(sums, batch, _attention(model, batch))
         progress.advance(len(batch))
     sums.merge()

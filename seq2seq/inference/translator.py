@@ -15,7 +15,13 @@ from typing import Any, Literal, NoReturn, Unpack
 
 from seq2seq.errors import ModelError, Seq2SeqError
 from seq2seq.ids import UNK
-from seq2seq.inference.engines import check_engine, check_precision, check_shortlists, load_engine
+from seq2seq.inference.engines import (
+    check_directions,
+    check_engine,
+    check_precision,
+    check_shortlists,
+    load_engine,
+)
 from seq2seq.inference.glossary import AppliedGlossary, Glossary
 from seq2seq.inference.model_folder import ModelFolder, read_published
 from seq2seq.inference.plain import PlainReader
@@ -25,6 +31,7 @@ from seq2seq.inference.request import (
     TranslateOptions,
     batches,
     check_lines,
+    check_without_constraints,
     check_without_texts,
     request_and_constraints,
     search_options,
@@ -35,7 +42,14 @@ from seq2seq.inference.results import ScoredTranslation, Warnings, best_translat
 from seq2seq.inference.segmentation import Reader, Segment
 from seq2seq.inference.trained_on import NO_LIMITS, TrainedOn
 from seq2seq.recipe import Text, Translation
-from seq2seq.search import Constraints, Hypothesis, StepModel, check_bounds, run_search
+from seq2seq.search import (
+    Constraints,
+    Hypothesis,
+    Normalization,
+    StepModel,
+    check_bounds,
+    run_search,
+)
 from seq2seq.search.constraints.pieces import PieceTable
 from seq2seq.search.greedy import force
 from seq2seq.text.spans import lost_integers
@@ -61,6 +75,8 @@ class Translator:
         shortlist: Whether the model chooses from a list of likely tokens alone.
         warns: Whether users see the translations: then it is logged which repeated themselves,
             and scores are those of the text as written. Of a model in training neither is news.
+        backwards: Whether the model writes from right to left. Hypotheses of searches are turned
+            round here, so that nothing else knows of it.
         text: What of a line stays as it is: the recipe's table; None: nothing.
         name: Where the model lies, for messages.
 
@@ -78,6 +94,7 @@ class Translator:
         attention: bool = False,
         shortlist: bool = False,
         warns: bool = False,
+        backwards: bool = False,
         text: Text | None = None,
         name: str = "",
     ) -> None:
@@ -93,6 +110,7 @@ class Translator:
         self.has_attention = attention
         self.has_shortlist = shortlist
         self.warns = warns
+        self.backwards = backwards
         self.name = name
         self.plain = PlainReader(tokenizers.source, text)
         self._without_integers = None
@@ -164,6 +182,7 @@ class Translator:
             loaded.append(read_published(one, partial(read, one)))
         folders, engines = [folder for folder, _ in loaded], [engine for _, engine in loaded]
         first = folders[0]
+        check_directions(folders)
         if shortlist:
             check_shortlists(folders)
         model: StepModel[Any] = engines[0]
@@ -180,6 +199,7 @@ class Translator:
             attention=any(recipe.model.decoder.attention != "none" for recipe in recipes),
             shortlist=shortlist,
             warns=True,
+            backwards=first.recipe.model.decoder.reverse,
             text=first.recipe.text,
             name=", ".join(str(folder.path) for folder in folders),
         )
@@ -264,6 +284,8 @@ class Translator:
         Where a whole number of the line is lost, it is translated again without the number, which
         is put into its translation as other spans are.
         """
+        if self.backwards:
+            check_without_constraints(constraints or (), first_line, request.glossary)
         if self.has_shortlist:
             check_without_texts(constraints or (), first_line, request.glossary)
         numbers = range(first_line, first_line + len(lines))
@@ -314,7 +336,10 @@ class Translator:
         if self.warns and not self.has_shortlist and request.shows_scores:
             self._score_as_written(segments, found, request)
         ratio = self.trained_on.ratio
-        answers = answers_to(segments, found, self.tokenizers.target, table, request, ratio)
+        target = self.tokenizers.target
+        answers = answers_to(
+            segments, found, target, table, request, ratio, backwards=self.backwards
+        )
         tokenizers = self.tokenizers if request.details else None
         return [
             translations_of(line, [next(answers) for _ in line.segments], request, tokenizers)
@@ -365,7 +390,7 @@ class Translator:
         searched = request.search_for(terms=bool(segments[0].demands), attention=attends)
         constraints = [one.constraints for one in segments] if segments[0].constraints else None
         try:
-            return run_search(self.model, source, searched, constraints=constraints, pieces=table)
+            found = run_search(self.model, source, searched, constraints=constraints, pieces=table)
         except ModelError as error:  # of numbers that are none
             raise ModelError(f"{self.name}: {error}" if self.name else str(error)) from None
         except Seq2SeqError as error:
@@ -376,6 +401,29 @@ class Translator:
             for segment in sorted(segments, key=lambda segment: segment.line):  # finds the line
                 self._search_batch([segment], table, request)
             raise
+        if self.backwards:
+            found = [[one.backwards() for one in several] for several in found]
+        return found
+
+    def force(
+        self,
+        sources: Sequence[Sequence[int]],
+        targets: Sequence[Sequence[int]],
+        *,
+        normalization: Normalization,
+        coverage: float,
+        keep_attention: bool,
+    ) -> list[Hypothesis]:
+        """Scores given translations, tokens without bos and eos; see ``search.greedy.force``."""
+        found = force(
+            self.model,
+            source_batch(sources),
+            [one[::-1] for one in targets] if self.backwards else targets,
+            normalization=normalization,
+            coverage=coverage,
+            keep_attention=keep_attention,
+        )
+        return [one.backwards() for one in found] if self.backwards else found
 
     def _score_as_written(
         self, segments: Sequence[Segment], found: list[list[Hypothesis]], request: Request
@@ -402,9 +450,8 @@ class Translator:
         options, chosen = request.options, list(other)
         for batch in batches([len(other[place]) + 1 for place in chosen], request.batch_size):
             members = [chosen[number] for number in batch]
-            scored = force(
-                self.model,
-                source_batch([segments[i].tokens for i, _ in members]),
+            scored = self.force(
+                [segments[i].tokens for i, _ in members],
                 [other[place] for place in members],
                 normalization=options.normalization,
                 coverage=options.coverage,

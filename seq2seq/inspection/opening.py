@@ -62,7 +62,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Pair:
-    """A line and its translation as the network reads them, without bos and eos."""
+    """A line and its translation in the network's pieces, without bos and eos."""
 
     source: list[int]
     target: list[int]
@@ -131,7 +131,7 @@ def random_batch(opened: Opened, length: int, lines: int) -> PaddedBatch:
     sizes = model.encoder.embedding.table.num_embeddings, model.output.out_features
     draw = np.random.default_rng(opened.recipe.seed)
     rows = [draw.integers(EOS + 1, size, (lines, length - 1)).tolist() for size in sizes]
-    return opened.task.collate(*map(ragged, rows))
+    return opened.task.collate(*map(Ragged.of, rows))
 
 
 def _sequences(opened: Opened, places: Sequence[int]) -> PaddedBatch:
@@ -163,14 +163,7 @@ def batch_of(opened: Opened, lines: Sequence[Pair | Drawn]) -> PaddedBatch:
     if len(pairs) < len(lines):
         return _sequences(opened, [one.number - 1 for one in lines if isinstance(one, Drawn)])
     sides = [one.source for one in pairs], [one.target for one in pairs]
-    return opened.task.collate(*map(ragged, sides))
-
-
-def ragged(rows: Sequence[Sequence[int]]) -> Ragged:
-    """Rows of unequal length, one after the other."""
-    values = [number for row in rows for number in row]
-    offsets = np.cumsum([0, *map(len, rows)])
-    return Ragged(np.array(values, dtype=np.int32), offsets.astype(np.int64))
+    return opened.task.collate(*map(Ragged.of, sides))
 
 
 def read_pairs(
@@ -205,7 +198,8 @@ def _translated(opened: Opened, rows: Sequence[Sequence[int]]) -> list[list[int]
     options = opened.recipe.translation
     caps = length_caps(batch.lengths - 1, options.max_ratio, options.max_extra)
     found = greedy(TorchEngine(model), batch, max_lengths=caps)
-    return [list(one.tokens) for one in found]
+    turned = opened.recipe.model.decoder.reverse
+    return [list((one.backwards() if turned else one).tokens) for one in found]
 
 
 def labels_of(opened: Opened, line: Pair | Drawn) -> tuple[list[str], list[str]]:
@@ -223,6 +217,8 @@ def labels_of(opened: Opened, line: Pair | Drawn) -> tuple[list[str], list[str]]
     target = opened.tokenizers.target.pieces(pair.target)
     shown = ([one.replace(SPACE, "_") for one in side] for side in (source, target))
     read, said = shown
+    if opened.recipe.model.decoder.reverse:
+        said = said[::-1]
     return [*read, "</s>"], ["<s>", *said]
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "check_tokenizer",
     "chrf",
     "corpus_scores",
+    "sentence_bleu",
     "sentence_chrf",
     "tokenizer_for",
 ]
@@ -123,6 +124,23 @@ def _silent_bleu(tokenize: str) -> Any:
     Early translations in training may well look tokenized, and no one wants a warning.
     """
     return bleu_metric(tokenize=tokenize, force=True)
+
+
+def sentence_bleu(
+    hypotheses: Sequence[str], references: Sequence[str], tokenize: str = DEFAULT
+) -> list[float]:
+    """Each line's ``bleu`` by itself, smoothed and of the orders that it has: as in sacreBLEU."""
+    _check_lines(hypotheses, [references])
+    metric = _silent_sentence_bleu(tokenize)
+    return [
+        float(metric.sentence_score(hypothesis, [reference]).score)
+        for hypothesis, reference in zip(hypotheses, references, strict=True)
+    ]
+
+
+@cache
+def _silent_sentence_bleu(tokenize: str) -> Any:
+    return bleu_metric(tokenize=tokenize, force=True, effective_order=True)
 
 
 def bleu_signature(tokenize: str = DEFAULT) -> str:

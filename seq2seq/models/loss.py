@@ -1,9 +1,9 @@
-"""The loss: cross-entropy with label smoothing, output layer included.
+"""The loss: cross-entropy with label smoothing, output layer included, and R-Drop's of two passes.
 
 Losses are sums with counts. Whoever divides does it once, by the number of all target tokens of an
 update, so that neither padding nor the cut into batches changes a gradient.
 
-Shapes: M target tokens, E readout size, V vocabulary.
+Shapes: M target tokens, R = 2M rows of two passes, E readout size, V vocabulary.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seq2seq.data.collate import Batch
+from seq2seq.models.scheduled_sampling import mixed
 from seq2seq.models.translation import TranslationModel
+from seq2seq.recipe.training import ScheduledSampling
 
 ROWS = 256
 """Rows at a time: 256 x 8,000 logits stay in a processor's last-level cache."""
@@ -103,6 +105,56 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
         return *scaled, None, None, None
 
 
+class _TwoPassCrossEntropy(_SmoothedCrossEntropy):
+    """The same of two passes over the same labels, and how far apart these are, in one pass.
+
+    Readouts are the first pass's M and then the second's. A chunk holds the same labels of both, so
+    that only the matrix of gradients (2M, V) is ever whole.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        readouts_RE: Tensor,
+        weight_VE: Tensor,
+        bias_V: Tensor,
+        labels_M: Tensor,
+        smoothing: float,
+        alpha: float,
+    ) -> tuple[Tensor, Tensor]:
+        ctx.kinds = (readouts_RE.dtype, weight_VE.dtype, bias_V.dtype)
+        x, weight, bias = _lowered(readouts_RE, weight_VE, bias_V)
+        wide = torch.promote_types(x.dtype, torch.float32)
+        with torch.autocast(x.device.type, enabled=False):
+            gradients_2MV = x.new_empty(2, len(labels_M), len(weight))
+            passes_2ME = x.view(2, len(labels_M), x.shape[1])
+            nll, spread, apart = torch.zeros(3, dtype=wide, device=x.device).unbind()
+            size = (ROWS if x.device.type == "cpu" else GPU_ROWS) // 2
+            for begin in range(0, len(labels_M), size):
+                rows = slice(begin, begin + size)
+                labels = labels_M[rows].unsqueeze(1)
+                logits = (torch.addmm(bias, one[rows], weight.t()) for one in passes_2ME)
+                logs = [torch.log_softmax(one, dim=-1, dtype=wide) for one in logits]
+                shares = [one.exp() for one in logs]
+                for number, sign in ((0, 1.0), (1, -1.0)):
+                    own, other = shares[number], shares[1 - number]
+                    farther = torch.sub(logs[0], logs[1]).mul_(sign)
+                    divergence = (own * farther).sum(-1, keepdim=True)  # of the other from this
+                    nll = nll - logs[number].gather(1, labels).sum()
+                    spread = spread - logs[number].sum() / len(weight)
+                    apart = apart + divergence.sum() / 2
+                    # Of half of both divergences together, by this pass's logits.
+                    gradient = farther.sub_(divergence).add_(1.0).mul_(own).sub_(other)
+                    gradient = gradient.mul_(alpha / 2).add_(own)
+                    gradient.scatter_add_(1, labels, gradient.new_full(labels.shape, smoothing - 1))
+                    gradients_2MV[number, rows] = gradient
+            loss = (1.0 - smoothing) * nll + smoothing * spread + alpha * apart
+            ctx.save_for_backward(x, weight, gradients_2MV.flatten(0, 1))
+            ctx.smoothing = smoothing
+        ctx.mark_non_differentiable(nll)
+        return loss, nll
+
+
 def _lowered(*tensors: Tensor) -> list[Tensor]:
     """Tensors in the type that autocast would give to a matrix product's."""
     device = tensors[0].device.type
@@ -134,6 +186,26 @@ def smoothed_cross_entropy(
     return result
 
 
+def two_pass_cross_entropy(
+    readouts_RE: Tensor,
+    weight_VE: Tensor,
+    bias_V: Tensor,
+    labels_M: Tensor,
+    smoothing: float,
+    alpha: float,
+) -> tuple[Tensor, Tensor]:
+    """R-Drop (Liang et al. 2021): both sums, means of two passes, whose difference costs too.
+
+    ``readouts_RE`` are the M of a pass and then the M of another with other dropout. To the mean of
+    their smoothed losses ``alpha`` / 2 times the mean of both Kullback-Leibler divergences between
+    their distributions is added: half of the paper's loss, so that it is one target's, as without.
+    """
+    loss, nll = _TwoPassCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        readouts_RE, weight_VE, bias_V, labels_M, smoothing, alpha
+    )
+    return loss / 2, nll / 2
+
+
 def twice_differentiable_cross_entropy(
     logits_MV: Tensor, labels_M: Tensor, smoothing: float
 ) -> tuple[Tensor, Tensor]:
@@ -148,22 +220,46 @@ class Losses(nn.Module):
     """A model and its loss as one module: from pairs to both sums.
 
     With ``twice_differentiable`` the loss has second derivatives, for curvature products, and is
-    ``sums`` of ``outputs``: in these it is convex, which Gauss-Newton products rely on.
+    ``sums`` of ``outputs``: in these it is convex, which Gauss-Newton products rely on. While the
+    model is in training and ``rdrop`` is above 0, each pair passes twice: see
+    ``two_pass_cross_entropy``, of which it is the ``alpha``. With ``sampling`` the decoder then
+    reads tokens of the model's own, the more the later the update: see ``scheduled_sampling``.
     """
 
     def __init__(
-        self, model: TranslationModel, smoothing: float, *, twice_differentiable: bool = False
+        self,
+        model: TranslationModel,
+        smoothing: float,
+        *,
+        twice_differentiable: bool = False,
+        rdrop: float = 0.0,
+        sampling: ScheduledSampling | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.smoothing = smoothing
         self.twice_differentiable = twice_differentiable
+        self.rdrop = rdrop
+        self.sampling = sampling or ScheduledSampling()
+        self.probability = 0.0  # that a token is the model's own
+
+    def begin(self, update: int) -> None:
+        """Sets what depends on the update's number, from 1."""
+        self.probability = self.sampling.at(update)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Teacher forcing, judged: what ``smoothed_cross_entropy`` gives."""
         if self.twice_differentiable:
             return self.sums(self.outputs(batch), batch)
+        if self.probability > 0.0 and self.model.training:
+            batch = mixed(self.model, batch, self.probability)
         output = self.model.output
+        if self.rdrop > 0.0 and self.model.training:
+            readouts_RE = output.scaled(self.model(batch.twice()))
+            weights = output.matrix(), output.bias
+            return two_pass_cross_entropy(
+                readouts_RE, *weights, batch.labels(), self.smoothing, self.rdrop
+            )
         features = output.scaled(self.model(batch))
         return smoothed_cross_entropy(
             features, output.matrix(), output.bias, batch.labels(), self.smoothing

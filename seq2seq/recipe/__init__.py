@@ -17,7 +17,7 @@ from seq2seq.recipe.base import NAME, Section
 from seq2seq.recipe.data import PROBLEMS, Cleaning, Data, Tokenizer
 from seq2seq.recipe.model import Model
 from seq2seq.recipe.text import Text
-from seq2seq.recipe.training import NoAverage, Ridge, Training, Translation
+from seq2seq.recipe.training import MinimumRisk, NoAverage, Ridge, Training, Translation
 
 __all__ = [
     "Cleaning",
@@ -92,6 +92,14 @@ class Recipe(Section):
             "model.output_std is of the output layer of problems: it needs data.kind = 'problem'": (
                 self.model.output_std > 0 and traits is None
             ),
+            "training.method = 'minimum_risk' is for pairs of texts: it needs data.kind left out": (
+                isinstance(training.method, MinimumRisk) and traits is not None
+            ),
+            "training.rdrop > 0 is for pairs of texts: it needs data.kind left out": (
+                training.rdrop > 0.0 and traits is not None
+            ),
+            "training.scheduled_sampling.probability > 0 is for pairs of texts: it needs data.kind "
+            "left out": training.scheduled_sampling.probability > 0.0 and traits is not None,
             "training.early_stopping.solved is for problems: it needs data.kind = 'problem'": (
                 training.early_stopping.solved and traits is None
             ),

@@ -161,6 +161,7 @@ class Decoder(Section):
     attention_heads: Heads = 1
     feeding: Literal["none", "input", "upper"] = "none"
     state_feeding: bool = False
+    reverse: bool = False  # write the target backwards, from its last piece to its first
 
     def _broken_rules(self) -> dict[str, bool]:
         heads = self.attention_heads

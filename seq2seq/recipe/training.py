@@ -78,6 +78,19 @@ class Gradient(Section):
     kind: Literal["gradient"] = "gradient"
 
 
+class MinimumRisk(Section):
+    """Translations are made likelier where they score higher (Shen et al. 2016): to fine-tune by.
+
+    Of each pair the model draws so many ``samples``; beside the reference they are the candidates.
+    What each counts is its probability to the power of ``alpha``; its risk is 1 - ``metric``.
+    """
+
+    kind: Literal["minimum_risk"] = "minimum_risk"
+    samples: Annotated[int, Field(ge=1, le=1000)] = 20
+    alpha: Annotated[float, Field(gt=0, le=100)] = 0.005
+    metric: Literal["bleu", "chrf"] = "bleu"
+
+
 class Ridge(Section):
     """The output layer is solved for by ridge regression, and nothing else learns (Jaeger 2001).
 
@@ -90,7 +103,7 @@ class Ridge(Section):
     inputs: bool = True
 
 
-Method = Annotated[Gradient | Ridge, Field(discriminator="kind"), KindAlone]
+Method = Annotated[Gradient | MinimumRisk | Ridge, Field(discriminator="kind"), KindAlone]
 
 
 class Constant(Section):
@@ -190,6 +203,22 @@ class EarlyStopping(Section):
     solved: bool = False
 
 
+class ScheduledSampling(Section):
+    """The decoder reads the model's own tokens in place of the reference's (Bengio et al. 2015).
+
+    It does so with a probability that is 0 in the first ``start`` updates, and then rises evenly,
+    over ``rise`` updates, to ``probability``.
+    """
+
+    probability: Annotated[float, Field(ge=0, le=1)] = 0.0
+    start: Count = 0
+    rise: PositiveInt = 1000
+
+    def at(self, update: int) -> float:
+        """The probability in an update, from 1."""
+        return self.probability * min(1.0, max(0, update - self.start) / self.rise)
+
+
 class Training(Section):
     """How the weights are found.
 
@@ -210,6 +239,8 @@ class Training(Section):
     schedule: Schedule = Cosine()
     clip_norm: Annotated[float, Field(gt=0, le=1e30)] | None = 1.0
     label_smoothing: Fraction = 0.1
+    rdrop: Annotated[float, Field(ge=0, le=1000)] = 0.0  # Liang et al. 2021; 0: one pass a pair
+    scheduled_sampling: ScheduledSampling = ScheduledSampling()
     average: Average = NoAverage()
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     validation: Validation = Validation()
@@ -223,7 +254,7 @@ class Training(Section):
     @property
     def has_learning_rate(self) -> bool:
         """Whether a rate says how far steps go; ridge and Hessian-free updates find that out."""
-        return isinstance(self.method, Gradient) and not isinstance(self.optimizer, HessianFree)
+        return not (isinstance(self.method, Ridge) or isinstance(self.optimizer, HessianFree))
 
     @property
     def needs_float32(self) -> bool:
@@ -241,6 +272,23 @@ class Training(Section):
             "optimizer.kind = 'hessian_free' needs precision = 'float32' or 'auto', which is "
             "float32 then: it compares losses that differ little": (
                 self.needs_float32 and self.precision == "bfloat16"
+            ),
+            "method.kind = 'minimum_risk' has its own loss: it needs rdrop = 0.0 and "
+            "scheduled_sampling.probability = 0.0": (
+                isinstance(self.method, MinimumRisk)
+                and (self.rdrop > 0.0 or self.scheduled_sampling.probability > 0.0)
+            ),
+            "method.kind = 'minimum_risk' has no curvature: it needs another optimizer.kind than "
+            "'hessian_free'": (
+                isinstance(self.method, MinimumRisk) and isinstance(self.optimizer, HessianFree)
+            ),
+            "rdrop > 0 is not convex in what the network puts out, which optimizer.kind = "
+            "'hessian_free' relies on: set rdrop = 0.0, or another optimizer": (
+                isinstance(self.optimizer, HessianFree) and self.rdrop > 0.0
+            ),
+            "scheduled_sampling.probability > 0 changes what is read with the weights, where "
+            "optimizer.kind = 'hessian_free' compares losses: set 0.0, or another optimizer": (
+                isinstance(self.optimizer, HessianFree) and self.scheduled_sampling.probability > 0
             ),
         }
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isqrt
 from typing import Protocol, TypeVar
 
@@ -125,6 +125,18 @@ class Hypothesis:
     truncated: bool  # ended at the length cap where the model would rather have gone on
     token_log_probs: tuple[float, ...] = ()  # of each token and of eos
     attention: Floats32 | None = field(default=None, compare=False)
+
+    def backwards(self) -> Hypothesis:
+        """The same from its last token to its first; what belongs to eos stays at the end."""
+        steps, attention = self.token_log_probs, self.attention
+        if attention is not None:
+            attention = np.concatenate([attention[-2::-1], attention[-1:]])
+        return replace(
+            self,
+            tokens=self.tokens[::-1],
+            token_log_probs=(*steps[-2::-1], *steps[-1:]),
+            attention=attention,
+        )
 
 
 def required_attention(attention_NS: Floats32 | None) -> Floats32:

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
 import torch
 from pydantic import BaseModel
@@ -68,6 +68,14 @@ class PaddedBatch(Protocol):
 
     def to(self, device: torch.device) -> Self:
         """Moves all tensors to a device."""
+
+
+@runtime_checkable
+class Scheduled(Protocol):
+    """A loss that changes over the training; ``Task.loss`` may return one."""
+
+    def begin(self, update: int) -> None:
+        """Is called before each update with its number, from 1."""
 
 
 @dataclass(frozen=True)

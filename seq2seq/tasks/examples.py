@@ -69,12 +69,17 @@ class Translations:
 
 
 def examples_of(
-    translations: Translations, model: StepModel[Any], tokenizers: Tokenizers
+    translations: Translations,
+    model: StepModel[Any],
+    tokenizers: Tokenizers,
+    *,
+    backwards: bool = False,
 ) -> dict[str, Any]:
     """Chooses the examples of a validation, whose translations the model has made.
 
     They are plain values: "lines", "chrf" and its "signature", the "histogram" of the lines' chrF,
-    the "best" and the "worst" translations, and maps of "attention".
+    the "best" and the "worst" translations, and maps of "attention". ``backwards``: the model
+    writes from right to left.
     """
     scores = sentence_chrf(translations.hypotheses, translations.references)
     order = _ranked(translations, scores)
@@ -89,7 +94,7 @@ def examples_of(
         "histogram": counts.tolist(),
         "best": [_example(translations, i, scores[i]) for i in best],
         "worst": [_example(translations, i, scores[i]) for i in worst],
-        "attention": _attention(translations, order, model, tokenizers),
+        "attention": _attention(translations, order, model, tokenizers, backwards),
     }
 
 
@@ -110,7 +115,11 @@ def _example(translations: Translations, index: int, score: float) -> dict[str, 
 
 
 def _attention(
-    translations: Translations, order: Sequence[int], model: StepModel[Any], tokenizers: Tokenizers
+    translations: Translations,
+    order: Sequence[int],
+    model: StepModel[Any],
+    tokenizers: Tokenizers,
+    backwards: bool,
 ) -> list[dict[str, Any]]:
     """Maps of a few sentences of medium length, from good to bad translations."""
 
@@ -125,7 +134,11 @@ def _attention(
     for place in places:
         index = fitting[place]
         found = attention_map(
-            translations.sources[index], translations.hypotheses[index], model, tokenizers
+            translations.sources[index],
+            translations.hypotheses[index],
+            model,
+            tokenizers,
+            backwards=backwards,
         )
         if found is None:
             return []
@@ -134,7 +147,12 @@ def _attention(
 
 
 def attention_map(
-    source: str, hypothesis: str, model: StepModel[Any], tokenizers: Tokenizers
+    source: str,
+    hypothesis: str,
+    model: StepModel[Any],
+    tokenizers: Tokenizers,
+    *,
+    backwards: bool = False,
 ) -> dict[str, Any] | None:
     """Where a model looks in a source while it is made to say a hypothesis.
 
@@ -146,11 +164,13 @@ def attention_map(
     state = model.start(SourceBatch.from_rows([[*read, EOS]]))
     row = np.zeros(1, dtype=np.int64)
     weights: list[NDArray[np.float32]] = []
-    for token in (BOS, *said):
+    for token in (BOS, *(said[::-1] if backwards else said)):
         candidates, state = model.step(state, row, np.array([token]), 1)
         if candidates.attention is None:
             return None
         weights.append(candidates.attention[0])
+    if backwards:
+        weights = [*weights[-2::-1], weights[-1]]
     columns, source_words = _words(read, tokenizers.source)
     rows, target_words = _words(said, tokenizers.target)
     pieces_TS = np.stack(weights)

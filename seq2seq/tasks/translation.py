@@ -27,9 +27,10 @@ from seq2seq.models.translation import TranslationModel
 from seq2seq.nn.cells import check_first_values
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.registry import CELLS
+from seq2seq.recipe.training import MinimumRisk
 from seq2seq.tasks import Json, Metric, Network, ReportSection, TaskReport, Validation, Words
 from seq2seq.tasks.examples import ExamplesShape, Translations, examples_of
-from seq2seq.text.tokenizer import Tokenizers
+from seq2seq.text.tokenizer import Tokenizer, Tokenizers
 
 BLEU, CHRF = "bleu", "chrf"
 _LOOKED_AT = 10_000  # references, to choose BLEU's tokenizer
@@ -43,6 +44,7 @@ class TranslationTask:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
+        self._target: Tokenizer | None = None  # of the model that was built
 
     # -- data and model ---------------------------------------------------------------------
 
@@ -53,10 +55,11 @@ class TranslationTask:
         return PreparedData.open(folder)
 
     def collate(self, source: Ragged, target: Ragged) -> Batch:
-        return collate(source, target)
+        return collate(source, target, backwards=self.recipe.model.decoder.reverse)
 
     def build_model(self, tokenizers: Tokenizers) -> TranslationModel:
         source, target = tokenizers.source, tokenizers.target
+        self._target = target
         model = TranslationModel(self.recipe.model, source.size, target.size)
         check_first_values(model)
         return model
@@ -74,9 +77,24 @@ class TranslationTask:
         return blind or CELLS.load(decoder.cell.kind).unread_parts > 0
 
     def loss(self, model: TranslationModel, *, twice_differentiable: bool = False) -> nn.Module:
-        """Teacher forcing, with the recipe's label smoothing; see ``Losses``."""
-        smoothing = self.recipe.training.label_smoothing
-        return Losses(model, smoothing, twice_differentiable=twice_differentiable)
+        """Teacher forcing, with the recipe's label smoothing and what it adds; see ``Losses``.
+
+        Or ``MinimumRisk``, where that is the recipe's method.
+        """
+        training = self.recipe.training
+        losses = Losses(
+            model,
+            training.label_smoothing,
+            twice_differentiable=twice_differentiable,
+            rdrop=training.rdrop,
+            sampling=training.scheduled_sampling,
+        )
+        if isinstance(training.method, MinimumRisk):
+            from seq2seq.tasks import minimum_risk
+
+            assert self._target is not None, "the model is built before its loss"
+            return minimum_risk.MinimumRisk(losses, self._target, self.recipe)
+        return losses
 
     # -- validation -------------------------------------------------------------------------
 
@@ -102,7 +120,12 @@ class TranslationTask:
     def predict(self, network: Network, dataset: Dataset, rows: Ints, batch_size: int) -> list[str]:
         """Translates the sources of some pairs greedily."""
         sources, _ = dataset.texts(rows)
-        translator = Translator(_engine(network), network.tokenizers, self.recipe.translation)
+        translator = Translator(
+            _engine(network),
+            network.tokenizers,
+            self.recipe.translation,
+            backwards=self.recipe.model.decoder.reverse,
+        )
         return translator.translate(sources, beam=1, batch_size=batch_size)
 
     def measure(self, predictions: Sequence[str], dataset: Dataset) -> dict[str, float]:
@@ -144,7 +167,12 @@ class TranslationTask:
     ) -> Json | None:
         """The best and the worst translations, and what was attended to."""
         texts = dataset.texts(np.arange(len(predictions)))
-        return examples_of(Translations(*texts, predictions), _engine(network), network.tokenizers)
+        return examples_of(
+            Translations(*texts, predictions),
+            _engine(network),
+            network.tokenizers,
+            backwards=self.recipe.model.decoder.reverse,
+        )
 
     def card(self, record: Json, examples: Json | None) -> Json:
         """The validation with its chrF, where that was computed, and both signatures."""

@@ -11,7 +11,7 @@ from seq2seq.data.dataset import PreparedData
 from seq2seq.errors import number_of
 from seq2seq.metrics import Choice
 from seq2seq.recipe import Recipe
-from seq2seq.recipe.training import Ema, HessianFree, LastK, Plateau, Ridge, Sgd
+from seq2seq.recipe.training import Ema, HessianFree, LastK, MinimumRisk, Plateau, Ridge, Sgd
 from seq2seq.tasks import Words, task_for
 from seq2seq.tasks.translation import BLEU, fitting_tokenizer
 from seq2seq.training.defaults import updates_of
@@ -113,6 +113,11 @@ class Forecast:
         """What stands in the way of learning, each with the key to turn."""
         if isinstance(recipe.training.method, Ridge):
             return
+        if isinstance(recipe.training.method, MinimumRisk) and not fine_tuned:
+            yield (
+                "training.method = 'minimum_risk' learns from what the model says, and this one "
+                "says nothing yet: train it by 'gradient' first, and go on from there (--init-from)"
+            )
         rated = recipe.training.has_learning_rate  # else a few updates may do
         if rated and self.updates is not None and 1 < self.warmup >= self.updates:
             yield (

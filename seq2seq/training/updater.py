@@ -32,7 +32,7 @@ from seq2seq.errors import ModelError, is_out_of_memory
 from seq2seq.models.weights import load_tensors, tensors_of
 from seq2seq.recipe import Recipe
 from seq2seq.recipe.training import Ema
-from seq2seq.tasks import PaddedBatch, task_for
+from seq2seq.tasks import PaddedBatch, Scheduled, task_for
 from seq2seq.text.tokenizer import Tokenizers
 from seq2seq.training.curvature import linearized
 from seq2seq.training.distributed import ProcessGroup
@@ -91,6 +91,8 @@ class Updater:
         in all processes. Raises ``TooLargeError`` if a single pair does not fit into memory, and
         ``Interrupted`` if a signal came to a process alone; then nothing has changed.
         """
+        if isinstance(self.own_loss, Scheduled):
+            self.own_loss.begin(number)
         objective = self.objective(
             batches, stream_seed(self.seed, DROPOUT, number - 1, self.group.rank)
         )

@@ -18,6 +18,7 @@ from seq2seq.inspection.gradients import state_gradients
 from seq2seq.inspection.opening import (
     Pair,
     batch_of,
+    labels_of,
     open_recipe,
     open_run,
     random_batch,
@@ -63,8 +64,9 @@ def test_random_lines_are_as_long_as_asked_for() -> None:
     assert usual.model.output.out_features == 8000  # type: ignore[union-attr]
 
 
-def test_lines_are_read_with_their_translations_or_the_models_own(make) -> None:
-    opened = make({}, {})
+@pytest.mark.parametrize("decoder", [{}, {"reverse": True}])
+def test_lines_are_read_with_their_translations_or_the_models_own(make, decoder) -> None:
+    opened = make({}, decoder)
     given = read_pairs(opened, ["ein Hund", ""], ["zwei Kinder", "am Wasser"])
     tokenizer = opened.tokenizers.source
     assert given == [
@@ -80,6 +82,14 @@ def test_lines_are_read_with_their_translations_or_the_models_own(make) -> None:
     ends = [sum(len(one.target) + 1 for one in own[: n + 1]) - 1 for n in range(2)]
     wrong = logits.argmax(1) != batch.labels()
     assert not [place for place in wrong.nonzero().flatten().tolist() if place not in ends]
+
+
+def test_the_decoder_of_a_model_that_writes_backwards_reads_the_last_piece_first(make) -> None:
+    opened = make({}, {"reverse": True})
+    (pair,) = read_pairs(opened, ["ein Hund"], ["zwei Kinder"])
+    pieces = [one.replace("▁", "_") for one in opened.tokenizers.target.pieces(pair.target)]
+    assert labels_of(opened, pair)[1] == ["<s>", *reversed(pieces)]
+    assert batch_of(opened, [pair]).labels().tolist() == [*reversed(pair.target), EOS]
 
 
 def test_a_recipe_reads_no_text() -> None:

@@ -74,7 +74,7 @@ WRONG = {
         "training.method.penalty: must be at least 0, not -1.0"
     ),
     "training.method = 'newton'": (
-        "training.method.kind: unknown kind 'newton'; allowed: gradient, ridge"
+        "training.method.kind: unknown kind 'newton'; allowed: gradient, minimum_risk, ridge"
     ),
     FORWARD + "training.bptt_window = 5": (
         "training.bptt_window cuts the gradients of a stream: it needs data.kind = 'problem' with "

@@ -118,6 +118,19 @@ def test_few_pairs_are_warned_of_unless_they_tune(corpus: tuple[str, PreparedDat
     assert not list(replace(forecast, pairs=50).warnings(recipe, fine_tuned=False))
 
 
+def test_a_risk_is_minimized_of_a_model_that_says_something(
+    corpus: tuple[str, PreparedData],
+) -> None:
+    settings = ["training.epochs=50", "training.method=minimum_risk"]
+    recipe = load_recipe(corpus[0], settings)
+    forecast = Forecast.of(recipe, corpus[1], 40, 1)
+    assert list(forecast.warnings(recipe, fine_tuned=True)) == []
+    assert list(forecast.warnings(recipe, fine_tuned=False)) == [
+        "training.method = 'minimum_risk' learns from what the model says, and this one says "
+        "nothing yet: train it by 'gradient' first, and go on from there (--init-from)"
+    ]
+
+
 def test_batches_of_a_pair_each_are_warned_of(corpus: tuple[str, PreparedData]) -> None:
     sides = corpus[1].train.lengths(0, 300)
     widths = np.sort(1 + np.maximum(*sides))

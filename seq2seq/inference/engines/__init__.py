@@ -77,6 +77,20 @@ def check_shortlists(models: Sequence[ModelFolder]) -> None:
             )
 
 
+def check_directions(models: Sequence[ModelFolder]) -> None:
+    """Refuses (``ModelError``) models of an ensemble that write in different directions."""
+    first, *others = models
+    words = {False: "from left to right", True: "from right to left"}
+    ours = first.recipe.model.decoder.reverse
+    for other in others:
+        if other.recipe.model.decoder.reverse != ours:
+            raise ModelError(
+                f"{other.path}: it writes {words[not ours]}, and {first.path} {words[ours]} "
+                "(model.decoder.reverse): models that write in different directions cannot take "
+                "steps together: have one translate with n-best lists, and the other score them"
+            )
+
+
 def load_engine(
     model: ModelFolder,
     name: str,
