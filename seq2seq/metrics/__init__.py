@@ -34,6 +34,7 @@ __all__ = [
     "check_tokenizer",
     "chrf",
     "corpus_scores",
+    "sentence_bleu",
     "sentence_chrf",
     "tokenizer_for",
 ]
@@ -148,6 +149,18 @@ def sentence_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> list[
     """The ``chrf`` of each line by itself."""
     _check_lines(hypotheses, [references])
     metric = _metric("chrf")
+    return [
+        float(metric.sentence_score(hypothesis, [reference]).score)
+        for hypothesis, reference in zip(hypotheses, references, strict=True)
+    ]
+
+
+def sentence_bleu(
+    hypotheses: Sequence[str], references: Sequence[str], tokenize: str = DEFAULT
+) -> list[float]:
+    """BLEU of each line by itself, as sacreBLEU has it: smoothed, n-grams up to its length."""
+    _check_lines(hypotheses, [references])
+    metric = bleu_metric(tokenize=tokenize, effective_order=True)
     return [
         float(metric.sentence_score(hypothesis, [reference]).score)
         for hypothesis, reference in zip(hypotheses, references, strict=True)

@@ -105,8 +105,16 @@ def check_tokenizer(name: str) -> None:
     bleu_metric(tokenize=name)
 
 
-def bleu_metric(*, tokenize: str = DEFAULT, lowercase: bool = False, force: bool = False) -> Any:
+def bleu_metric(
+    *,
+    tokenize: str = DEFAULT,
+    lowercase: bool = False,
+    force: bool = False,
+    effective_order: bool = False,
+) -> Any:
     """SacreBLEU's BLEU with a tokenizer; ``force``: without a warning of tokenized translations.
+
+    ``effective_order``: n-grams longer than the translation do not count, as sentences need it.
 
     Raises ``Seq2SeqError`` if the tokenizer is unknown, or needs what is not there.
     """
@@ -120,7 +128,7 @@ def bleu_metric(*, tokenize: str = DEFAULT, lowercase: bool = False, force: bool
     own = "flores101" if tokenize == "spm" else tokenize
     _check_model(tokenize, own)
     try:
-        return BLEU(lowercase=lowercase, force=force, tokenize=own)
+        return BLEU(lowercase=lowercase, force=force, tokenize=own, effective_order=effective_order)
     except (ImportError, RuntimeError, AssertionError, OSError) as error:
         raise _unusable(tokenize, " ".join(str(error).split())) from error
 
