@@ -31,7 +31,7 @@ from seq2seq.metrics import sentence_bleu, sentence_chrf, tokenizer_for
 from seq2seq.storage import checked_json
 from seq2seq.storage.atomic import file_digest, new_file, new_folder, write_errors
 from seq2seq.storage.layout import ENCODER, SYNTHETIC, SYNTHETIC_PAIR, WEIGHTS
-from seq2seq.storage.lines import check_counts, check_file, count_lines, input_lines
+from seq2seq.storage.lines import STANDARD, check_counts, check_file, count_lines, input_lines
 from seq2seq.storage.unfinished import UnfinishedLines
 
 if TYPE_CHECKING:
@@ -219,6 +219,8 @@ def check_plan(plan: Plan, output: Path) -> dict[str, int]:
         raise _already(output)
     counts = {}
     for name, path in plan.inputs.items():
+        if path == STANDARD:
+            raise Seq2SeqError("standard input cannot be read again after a stop: name a file")
         check_file(path)
         counts[name] = count_lines(path) or 0
     paths = list(plan.inputs.values())

@@ -58,4 +58,4 @@ def test_kills_change_nothing(begun: Path, tmp_path: Path) -> None:
         f"  seq2seq train {pair} --val {begun}/val.en {begun}/val.de -o runs/student"
     )
     recipe = seq2seq.load_recipe(pair.split(), ["tokenizer.vocab_size=150"])
-    assert seq2seq.prepare(recipe, tmp_path / "data", processes=1).train.count > 80
+    assert len(seq2seq.prepare(recipe, tmp_path / "data", processes=1).train) > 80
