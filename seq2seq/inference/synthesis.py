@@ -207,6 +207,13 @@ def _described(folder: ModelFolder) -> dict[str, Any]:
 def check_plan(plan: Plan, output: Path) -> dict[str, int]:
     """Checks inputs and output before anything is loaded, and counts the lines of each input.
 
+    Args:
+        plan: What is made of what.
+        output: The folder.
+
+    Returns:
+        The lines of each input, by its name.
+
     Raises:
         Seq2SeqError: If an input is missing or empty, the sides are out of step, an option is wrong
             or the output is something else already.
