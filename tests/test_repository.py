@@ -303,7 +303,7 @@ def test_the_quickstart_knows_its_options() -> None:
         2,
         "quickstart: unknown argument --frehs; there are --fresh, --cpu and --help\n",
     )
-    for name in ("test", "quickstart", "bench"):
+    for name in ("test", "quickstart", "bench", "sweep"):
         status, said = run_script(name, "--help")
         assert status == 0
         assert f"scripts/{name}" in said

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from benchmarks import translate, translate_report
 from benchmarks.figures import write_json, write_text
 from benchmarks.machine import machine
 from benchmarks.model import export, given, prepared, trained
 from benchmarks.peers import Trained, ready, say
-from benchmarks.processes import hide_gpus
+from benchmarks.processes import handle_signals, hide_gpus
 from benchmarks.text import Text, text_of
 from seq2seq.errors import Seq2SeqError
 from seq2seq.text.tokenizer import Tokenizer
@@ -500,14 +497,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _terminated(number: int, frame: FrameType | None) -> NoReturn:
-    """Unwinds, so that the processes under measurement end too."""
-    sys.exit(128 + number)
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _terminated)
-    # A shell starts background jobs with SIGINT ignored, and the peers would inherit that: it is
-    # how they are told to save.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    handle_signals()
     sys.exit(main())

@@ -222,14 +222,14 @@ def train_for(
 
 
 def training_command(
-    recipe: str, settings: Sequence[str], data: Path, run: Path, threads: int
+    recipe: str, settings: Sequence[str], data: Path | None, run: Path, threads: int
 ) -> list[str]:
     """The words that train a recipe.
 
     Args:
         recipe: A packaged recipe's name, or a file.
         settings: What is set in it.
-        data: The prepared corpus.
+        data: The prepared corpus; None: there is none.
         run: The run's folder.
         threads: Processor threads.
 
@@ -237,7 +237,8 @@ def training_command(
         The command.
     """
     command = [sys.executable, "-m", "seq2seq", "train", recipe, *options(settings)]
-    return [*command, "--data", str(data), "-o", str(run), "--threads", str(threads)]
+    prepared = [] if data is None else ["--data", str(data)]
+    return [*command, *prepared, "-o", str(run), "--threads", str(threads)]
 
 
 def reached_by(

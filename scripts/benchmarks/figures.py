@@ -56,6 +56,24 @@ class Spread:
         return middle if low == high else f"{middle} ({low}–{high})"
 
 
+def mean_text(values: Sequence[float], digits: int) -> str:
+    """Some runs' figures as "mean ± standard deviation (low–high)"; of one run it alone.
+
+    Args:
+        values: One figure a run; at least one.
+        digits: Decimal places.
+
+    Returns:
+        The words; the deviation is that of a sample.
+    """
+    mean = f"{statistics.mean(values):.{digits}f}"
+    if len(values) == 1:
+        return mean
+    low, high = min(values), max(values)
+    deviation = statistics.stdev(values)
+    return f"{mean} ± {deviation:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
+
+
 def count_tokens(texts: Sequence[str], encode: Callable[[Sequence[str]], list[list[int]]]) -> int:
     """Counts what a tool has really said: pieces, and an end of sentence for each line.
 
@@ -135,3 +153,31 @@ def write_json(path: Path, content: Any) -> None:
         return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
 
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=plain) + "\n")
+
+
+def add_row(path: Path, row: dict[str, Any]) -> None:
+    """Adds a row to a file of rows, a JSON object a line.
+
+    Args:
+        path: The file.
+        row: What to add.
+    """
+    with path.open("a", encoding="utf-8", newline="\n") as file:
+        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """Reads rows; a last line without an end was being written when a call was killed, and goes.
+
+    Args:
+        path: The file; it need not be there.
+
+    Returns:
+        The rows.
+    """
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    if lines[-1]:
+        write_text(path, "".join(f"{line}\n" for line in lines[:-1]))
+    return [json.loads(line) for line in lines[:-1]]

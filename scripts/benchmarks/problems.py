@@ -16,7 +16,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import Spread, table
+from benchmarks.figures import Spread, add_row, rows_of, table
 from benchmarks.peers import say
 from seq2seq.api import train
 from seq2seq.recipe import Recipe
@@ -108,7 +108,7 @@ def measure(plan: Plan) -> list[dict[str, Any]]:
     """
     path = plan.work / ROWS
     path.parent.mkdir(parents=True, exist_ok=True)
-    known = {_key(row): row for row in _rows(path)}
+    known = {_key(row): row for row in rows_of(path)}
     found, solved = [], set()
     for one in plan.trainings():
         shorter = [length for length in plan.lengths if length < one.length]
@@ -117,8 +117,7 @@ def measure(plan: Plan) -> list[dict[str, Any]]:
         key = _key(asdict(one))
         if key not in known:
             known[key] = _trained(one, plan)
-            with path.open("a", encoding="utf-8", newline="\n") as file:
-                file.write(json.dumps(known[key]) + "\n")
+            add_row(path, known[key])
             say(_line(known[key]))
         found.append(known[key])
         if known[key]["solved"]:
@@ -142,15 +141,6 @@ def _trained(one: Training, plan: Plan) -> dict[str, Any]:
         "updates": result.updates,
         "seconds": round(time.process_time() - begun, 1),
     }
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """The rows that are there; a last line without an end was being written when it stopped."""
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    path.write_text("".join(f"{line}\n" for line in lines[:-1]), encoding="utf-8", newline="\n")
-    return [json.loads(line) for line in lines[:-1]]
 
 
 def _key(row: dict[str, Any]) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from types import FrameType, TracebackType
+from typing import Any, NoReturn
 
 from seq2seq.errors import Seq2SeqError
 
@@ -54,6 +55,20 @@ def environment(threads: int, *, gpu: bool = False) -> dict[str, str]:
     elif gpu:
         found[_GPUS] = str(_SEEN_AT_THE_START)
     return found
+
+
+def handle_signals() -> None:
+    """Lets SIGTERM and Ctrl-C unwind this program, so that the processes it has started end too.
+
+    A shell starts background jobs with SIGINT ignored, and what they start would inherit that: it
+    is how trainings are told to save.
+    """
+    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
 
 
 class Worker:

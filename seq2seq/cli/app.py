@@ -24,6 +24,8 @@ VERBS = {
     "train": "Train a model, or resume its training.",
     "translate": "Translate lines of text.",
     "evaluate": "Translate a test set and score it.",
+    "distil": "Translate training text by its teachers, for a student.",
+    "backtranslate": "Translate text of the target language into sources.",
     "score": "Score translations against references, or by a model.",
     "export": "Gather what translating needs in one folder.",
     "report": "Write the report on a run: scores, curves, examples, data, timeline.",

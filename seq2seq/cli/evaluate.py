@@ -21,7 +21,7 @@ from seq2seq.cli.search_options import (
 from seq2seq.cli.translate import check_output
 from seq2seq.errors import MissingExtraError, Seq2SeqError
 from seq2seq.storage.encodings import is_valid
-from seq2seq.storage.lines import corpus_blocks, split_block
+from seq2seq.storage.lines import check_counts, corpus_blocks, split_block
 
 EXAMPLE = console.example(
     "seq2seq evaluate runs/quickstart test.en test.de",
@@ -120,7 +120,7 @@ def _test_set(
     lines = files.all_lines(source)
     translated = [files.all_lines(path) for path in references]
     for path, read in zip(references, translated, strict=True):
-        files.check_counts(source, len(lines), path, len(read))
+        check_counts(source, len(lines), path, len(read))
     return lines, translated, (source, *references)
 
 
@@ -141,7 +141,7 @@ def _test_set_of(model: str) -> tuple[list[str], list[str], tuple[str, ...]]:
             lines, (translated,), _ = _test_set(model, paths[0], [paths[1]])
             return lines, translated, paths
         sources, references = map(_decoded, paths, test.encodings)
-        files.check_counts(paths[0], len(sources), paths[1], len(references))
+        check_counts(paths[0], len(sources), paths[1], len(references))
         return sources, references, paths
     try:
         from seq2seq.data.reading.corpus import encodings_of, read_pairs, source_files

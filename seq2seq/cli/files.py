@@ -21,7 +21,14 @@ from seq2seq.cli import console
 from seq2seq.errors import Seq2SeqError, number_of
 from seq2seq.storage.atomic import output_file, write_errors
 from seq2seq.storage.encodings import MOST_INVALID
-from seq2seq.storage.lines import STANDARD, count_lines, input_lines, name_of, read_errors
+from seq2seq.storage.lines import (
+    STANDARD,
+    check_counts,
+    count_lines,
+    input_lines,
+    name_of,
+    read_errors,
+)
 
 if TYPE_CHECKING:
     from seq2seq.inference.results import ScoredTranslation
@@ -115,15 +122,6 @@ def check_standard_input(*paths: str) -> None:
     """Raises a ``Seq2SeqError`` if more than one of the files is standard input."""
     if paths.count(STANDARD) > 1:
         raise Seq2SeqError("standard input can be read only once: give - for one file only")
-
-
-def check_counts(first: str, first_count: int, second: str, second_count: int) -> None:
-    """Raises a ``Seq2SeqError`` if two files have different numbers of lines."""
-    if first_count != second_count:
-        raise Seq2SeqError(
-            f"{name_of(first)} has {number_of(first_count, 'line')} but {name_of(second)} has "
-            f"{number_of(second_count, 'line')}: line n of one must belong to line n of the other"
-        )
 
 
 class Output:

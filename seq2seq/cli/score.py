@@ -16,7 +16,7 @@ from seq2seq.cli import console, files
 from seq2seq.cli.options import OptionGroup, argument, check_choice, flag, option
 from seq2seq.cli.search_options import Penalties, Running
 from seq2seq.errors import Seq2SeqError, number_of
-from seq2seq.storage.lines import STANDARD, count_lines, name_of
+from seq2seq.storage.lines import STANDARD, check_counts, count_lines, name_of
 
 if TYPE_CHECKING:
     from seq2seq.inference.scoring import Given, Scorer
@@ -157,7 +157,7 @@ def score(
     translated = files.all_lines(hypotheses)
     referenced = [files.all_lines(path) for path in references]
     for path, read in zip(references, referenced, strict=True):
-        files.check_counts(hypotheses, len(translated), path, len(read))
+        check_counts(hypotheses, len(translated), path, len(read))
     first = translated[:100]
     for name, begins in (("jsonl", re.compile(r'\{".*\}')), ("nbest", _NBEST)):
         if first and all(map(begins.fullmatch, first)):

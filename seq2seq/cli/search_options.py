@@ -290,6 +290,10 @@ class Running(OptionGroup):
         """MODEL and those of ``--with``."""
         return [model, *(self.with_ or ())]
 
+    def changing(self) -> dict[str, Any]:
+        """Those of the options that may change a translation, as JSON has them."""
+        return {name: value for name, value in self._options().items() if name != "threads"}
+
     def _options(self) -> dict[str, Any]:
         """What ``Translator.load`` takes."""
         return {

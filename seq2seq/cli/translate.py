@@ -33,7 +33,7 @@ from seq2seq.formats import FORMATS as DOCUMENTS
 from seq2seq.formats import LARGEST, read_document
 from seq2seq.storage.atomic import real_path
 from seq2seq.storage.layout import MODEL_FILES, plain_name
-from seq2seq.storage.lines import STANDARD, Pause, count_lines, input_bytes, name_of
+from seq2seq.storage.lines import STANDARD, Pause, check_counts, count_lines, input_bytes, name_of
 
 if TYPE_CHECKING:
     from seq2seq.formats.document import Document
@@ -101,7 +101,7 @@ class Constrained(Terminology):
         for file in self.by_line:
             other = count_lines(file)
             if count is not None and other is not None:
-                files.check_counts(source, count, file, other)
+                check_counts(source, count, file, other)
         return count
 
 

@@ -15,7 +15,7 @@ class Progress:
     def start(self, task: str, total: int | None) -> None:
         """Begins a task ("reading train") of so many units; None if nobody knows how many."""
 
-    def advance(self, count: int) -> None:
+    def advance(self, count: float) -> None:
         """Reports the units done since the last report."""
 
     def finish(self) -> None:

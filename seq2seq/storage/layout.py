@@ -49,6 +49,13 @@ STATE = "state.json"
 MANIFEST = "manifest.json"
 SPLITS = ("train", "val", "test")
 
+# A folder of synthetic pairs, and the one beside it while they are made.
+SYNTHETIC_PAIR = ("source.txt", "target.txt")
+SYNTHETIC = "synthetic.json"
+UNFINISHED = ".unfinished"
+"""What that folder's name ends in."""
+UNFINISHED_LINES = "lines.txt"
+
 RUN_FILES = frozenset(
     (
         RECIPE, *TOKENIZERS, WEIGHTS, CARD, RUN, CHECKPOINTS, BEST, LAST, METRICS, CURVES, EXAMPLES,

@@ -23,7 +23,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from seq2seq.errors import DataError, MissingExtraError, Seq2SeqError, did_you_mean
+from seq2seq.errors import DataError, MissingExtraError, Seq2SeqError, did_you_mean, number_of
 from seq2seq.storage.encodings import (
     BOM,
     HEAD,
@@ -123,6 +123,15 @@ def count_lines(path: str) -> int | None:
         return None
     with _opened(path) as stream:
         return sum(block.count(b"\n") for block in _whole_lines(stream, path, head=Head()))
+
+
+def check_counts(first: str, first_count: int, second: str, second_count: int) -> None:
+    """Raises a ``Seq2SeqError`` if two files have different numbers of lines."""
+    if first_count != second_count:
+        raise Seq2SeqError(
+            f"{name_of(first)} has {number_of(first_count, 'line')} but {name_of(second)} has "
+            f"{number_of(second_count, 'line')}: line n of one must belong to line n of the other"
+        )
 
 
 @contextmanager

@@ -18,11 +18,11 @@ class Lock:
     """Keeps other processes out of a folder until it is released, or this process dies.
 
     The system forgets the lock with the process that holds it, so the file alone, which a killed
-    process leaves behind, locks nobody out. A ``ModelError`` says that another process has it, or
-    that a link lies under its name.
+    process leaves behind, locks nobody out. A ``ModelError`` says that another process has it
+    (``work`` is what it does there), or that a link lies under its name.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, work: str = "training") -> None:
         self.path = folder / LOCK
         while True:
             self._handle = self._open()
@@ -32,7 +32,7 @@ class Lock:
                 holder = _holder(os.read(self._handle, 1000))
                 os.close(self._handle)
                 raise ModelError(
-                    f"another process is training in {folder}: {holder}: wait for it, stop it, or "
+                    f"another process is {work} in {folder}: {holder}: wait for it, stop it, or "
                     "give -o another folder"
                 ) from None
             if self._is_current():

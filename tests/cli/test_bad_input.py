@@ -102,6 +102,57 @@ CASES = [
         "translate model two.en -o two.de/out",
         "two.de/out: there is no folder two.de to write it in",
     ),
+    # Pairs that a model makes
+    Case(
+        "sides to distil out of step",
+        "distil model two.en three.de -o out",
+        f"two.en has 2 lines but three.de has 3 lines: {LINE_N}",
+    ),
+    Case("nothing to distil", "distil model two.en empty -o out", "empty: the file is empty"),
+    Case(
+        "standard input to distil",
+        "distil model - two.de -o out",
+        "standard input cannot be read again after a stop: name a file",
+    ),
+    *(
+        Case(
+            f"an output of {verb} that is there",
+            f"{verb} model two.en{references} -o two.csv",
+            "two.csv: already exists: name another folder, or remove it",
+        )
+        for verb, references in (("distil", " two.de"), ("backtranslate", ""))
+    ),
+    Case(
+        "an unknown choice",
+        "distil model two.en two.de -o out --choose blue",
+        "choose: unknown name 'blue' (did you mean 'bleu'?); allowed: best, bleu, chrf",
+    ),
+    Case(
+        "choosing among one",
+        "distil model two.en two.de -o out --choose bleu --beam 1",
+        "--choose bleu and chrf choose among several translations: draw 2 samples or more, or use "
+        "a beam of 2 or more",
+    ),
+    Case(
+        "choosing twice",
+        "distil model two.en two.de -o out --choose bleu --mbr chrf",
+        "--mbr and --choose bleu or chrf cannot be combined: leave one of them out",
+    ),
+    Case(
+        "n best to choose nothing of",
+        "distil model two.en two.de -o out --n-best 2",
+        "--n-best needs --choose bleu or chrf: give both, or leave --n-best out",
+    ),
+    Case(
+        "a tag of two words",
+        "backtranslate model two.de -o out --tag 'a tag'",
+        "tag is 'a tag'; it must be one word, such as <BT>",
+    ),
+    Case(
+        "noise that leaves nothing",
+        "backtranslate model two.de -o out --noise 1",
+        "noise is 1.0; it must be at least 0 and below 1",
+    ),
     Case(
         "full disk",
         "translate model two.en -o full",

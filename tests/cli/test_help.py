@@ -16,6 +16,8 @@ VERBS = [
     ("inspect", "gradients"),
     ("inspect", "gates"),
     ("inspect", "states"),
+    ("distil",),
+    ("backtranslate",),
     ("translate",),
     ("evaluate",),
     ("score",),

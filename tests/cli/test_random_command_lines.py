@@ -61,6 +61,7 @@ VALUES: dict[str, tuple[str, ...]] = {
         "float32", "int8", "text", "nbest", "jsonl", "split", "truncate", "keep", "log",
         "probability", "13a", "char", "intl", "html", "markdown", "po", "srt", "xliff",
     ),
+    "WORD": ("<BT>", "word", "tag", "zurück", "two words", " "),
     "KEY=VALUE": (
         "seed=7", "training.updates=1", "model.encoder.hidden=8", "cleaning.max_length=50",
         "training.epochs=0", "model.encoder.hidden=99999999", "data.train=[]",

@@ -13,7 +13,9 @@ def test_no_name_stands_for_two_things() -> None:
     ]
     single += [*layout.STEPS.values(), *layout.BODIES.values()]
     assert len(single) == len({*single})
-    assert {*single} - {layout.STATE, layout.MANIFEST} <= layout.MODEL_FILES
+    others = {layout.STATE, layout.MANIFEST, layout.SYNTHETIC}
+    others |= {layout.UNFINISHED, layout.UNFINISHED_LINES}
+    assert {*single} - others <= layout.MODEL_FILES
 
 
 def test_checkpoints_by_age(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
     python -m support.killed RECIPE DATA RUN update|sync NUMBER [INIT_FROM]
     python -m support.killed SIGTERM|SIGINT NUMBER train ARGUMENTS
+    python -m support.killed fsync NUMBER ARGUMENTS
 
 The first sends SIGKILL: "update" counts updates of this process, "sync" the times that it waits for
 the disk, so that every moment in the writing of a checkpoint can be hit. The second runs the
-command line and sends the signal at the given update.
+command line and sends the signal at the given update. The third runs any command line, and sends
+SIGKILL when it waits for the disk for the given time; 0: never.
 """
 
 from __future__ import annotations
@@ -48,6 +50,9 @@ def main() -> None:
     if sys.argv[1].startswith("SIG"):
         command_line()
         return
+    if sys.argv[1] == "fsync":
+        waiting()
+        return
     recipe, data, run, what, number, *first = sys.argv[1:]
     countdown = Countdown(int(number))
     monitor = Deadly(countdown) if what == "update" else Silent()
@@ -68,6 +73,20 @@ def command_line() -> None:
 
     countdown = Countdown(int(sys.argv[2]), signal.Signals[sys.argv[1]])
     Monitor.step = lambda self, step: countdown()  # type: ignore[method-assign]
+    sys.argv[1:] = sys.argv[3:]
+    run_command()
+
+
+def waiting() -> None:
+    from seq2seq.cli.app import main as run_command
+
+    countdown, real = Countdown(int(sys.argv[2])), os.fsync
+
+    def counted(number: int) -> None:
+        countdown()
+        real(number)
+
+    os.fsync = counted
     sys.argv[1:] = sys.argv[3:]
     run_command()
 

@@ -12,8 +12,8 @@ TESTS = Path(__file__).parents[1]
 
 
 def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs Python to its end; it finds the tests' own modules."""
-    environment = {**os.environ, "PYTHONPATH": str(TESTS), **environment}
+    """Runs Python to its end; it finds this checkout and the tests' own modules."""
+    environment = {**os.environ, "PYTHONPATH": _path(), **environment}
     return subprocess.run(
         [sys.executable, *arguments], capture_output=True, text=True, env=environment, check=False
     )
@@ -23,7 +23,6 @@ def start(
     processes: int, module: str, *arguments: object, restarts: int = 0
 ) -> subprocess.Popen[str]:
     """Starts some processes on this machine; torchrun hands signals on to them."""
-    paths = [str(TESTS.parent), str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
@@ -33,7 +32,7 @@ def start(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": _path(), "OMP_NUM_THREADS": "1"},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
     )
 
@@ -49,3 +48,8 @@ def torchrun(
         process.terminate()  # and with it the processes that it has started
         process.wait()
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def _path() -> str:
+    paths = [str(TESTS.parent), str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.pathsep.join(paths)
