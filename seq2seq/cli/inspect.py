@@ -248,10 +248,11 @@ def _models(
         raise Seq2SeqError(
             f"--set and --vary change a recipe, and {model} is a folder: leave them out"
         )
-    yield _opened(model, model, assignments)
+    called = " ".join([model, *assignments])
+    yield _opened(model, called, assignments)
     for variant in variants:
         values = re.split(r"\s+(?=\w+(?:\.\w+)+\s*=)", variant.strip())
-        yield _opened(model, f"{model} {variant.strip()}", [*assignments, *values])
+        yield _opened(model, f"{called} {variant.strip()}", [*assignments, *values])
     for other in others:
         yield _opened(other, other, () if Path(other).is_dir() else assignments)
 

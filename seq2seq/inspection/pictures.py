@@ -1,7 +1,7 @@
 """Pictures of what was seen: PNG, SVG, or a web page that fetches nothing.
 
-They are drawn in greys, with lines told apart by their dashes and marks, so that a black and white
-print says the same.
+Squares are drawn in greys, and lines differ by their dashes and marks beside their colours, so that
+a black and white print says the same.
 
 Shapes: H units, T steps.
 """
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from html import escape
 from itertools import cycle
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +38,7 @@ _MARKS = "osD^vxP*"
 _INKS = ("black", "#b2182b", "#2166ac", "#1b7837", "#762a83", "#8c510a")
 _INCH = 0.24  # a piece, wide enough for its letters
 _LARGEST = 120.0  # inches; matplotlib's pictures end at 2**16 dots
+_LEGEND = 75  # letters of a line there
 _DECADES = 1e-4  # of the largest connectivity; what is less is white
 
 Row = Sequence[str]
@@ -134,13 +136,13 @@ def _figure(width: float, height: float) -> Figure:
 def gradients_figure(models: Sequence[tuple[str, Sequence[StateGradients]]]) -> Figure:
     """Draws several models' gradients: a panel a stack and a part of the state, a line a cell.
 
-    A model has a colour and a mark, a cell within it a kind of dashes.
+    A model has a colour and a mark, each line of a panel a kind of dashes.
     """
     seen = [one for _, found in models for one in found]
     stacks = list(dict.fromkeys(one.place.stack for one in seen))
     parts = list(dict.fromkeys(one.part for one in seen))
     lines = sum(one.part == parts[0] for one in seen)
-    figure = _figure(6.2 * len(parts), (3.2 + 0.12 * lines) * len(stacks))
+    figure = _figure(6.2 * len(parts), (3.2 + 0.25 * lines) * len(stacks))
     grid = figure.subplots(len(stacks), len(parts), squeeze=False, sharex="row")
     for stack, row in zip(stacks, grid, strict=True):
         for part, axes in zip(parts, row, strict=True):
@@ -154,11 +156,12 @@ def _draw_gradients(
     stack: str,
     part: str,
 ) -> None:
+    dashes = cycle(_STYLES)
     for (name, found), ink, mark in zip(models, cycle(_INKS), cycle(_MARKS), strict=False):
         here = [one for one in found if (one.place.stack, one.part) == (stack, part)]
-        for one, style in zip(here, cycle(_STYLES), strict=False):
+        for one, style in zip(here, dashes, strict=False):
             within = one.place.label.removeprefix(stack)
-            factor = "no gradient" if one.factor is None else f"{one.factor:.3g} a step back"
+            factor = "no gradient" if one.factor is None else f"{one.factor:.4g} a step back"
             axes.plot(
                 np.arange(1 - len(one.norms_T), 1),
                 np.where(one.norms_T > 0, one.norms_T, np.nan),
@@ -168,14 +171,16 @@ def _draw_gradients(
                 markevery=max(1, len(one.norms_T) // 8),
                 markersize=4,
                 linewidth=1.3,
-                label=f" {_plain(name)}{within}: {factor}",  # a leading _ would hide it
+                # A leading _ would hide it.
+                label=" " + fill(f"{_plain(name)}{within}: {factor}", _LEGEND),
             )
     axes.set_yscale("log")
     axes.set_title(f"{stack}: |d loss / d {part}|", fontsize=10)
     axes.set_xlabel("steps before the last")
     axes.grid(alpha=0.3)
     if axes.lines:
-        axes.legend(fontsize=7.5, handlelength=4, framealpha=0.8)
+        below = {"loc": "upper left", "bbox_to_anchor": (0.0, -0.16)}
+        axes.legend(fontsize=7.5, handlelength=4, frameon=False, **below)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -212,7 +217,7 @@ def gates_figure(cells: Sequence[CellGates]) -> Figure:
 def _draw_means(axes: Axes, one: CellGates) -> None:
     lines: dict[str, NDArray[np.float64]] = {
         **{f"{name}, mean": open_TH.mean(axis=1) for name, open_TH in one.gates.items()},
-        f"|{one.part}|": one.size,
+        f"{one.part}, root mean square": one.size,
     }
     if one.saturated is not None:
         lines[f"{one.part} saturated"] = one.saturated
@@ -232,7 +237,7 @@ def _draw_means(axes: Axes, one: CellGates) -> None:
 def connectivity_figure(blocks: Sequence[Connectivity]) -> Figure:
     """Draws a panel a pair of sides; the darker a square, the more its row depends on its column.
 
-    The scale is logarithmic, four powers of ten to the largest number.
+    The scale is logarithmic, from the smallest number to the largest, at most four powers of ten.
     """
     from matplotlib.colors import LogNorm
 
@@ -242,15 +247,18 @@ def connectivity_figure(blocks: Sequence[Connectivity]) -> Figure:
     row = figure.subplots(1, len(blocks), squeeze=False, width_ratios=widths)[0]
     for one, axes in zip(blocks, row, strict=True):
         most = float(one.norms.max()) or 1.0
-        norm = LogNorm(most * _DECADES, most, clip=True)
+        least = float(one.norms[one.norms > 0].min(initial=most / 10))
+        least = max(least, most * _DECADES)
         shown = axes.imshow(
-            np.maximum(one.norms, most * _DECADES), cmap="Greys", norm=norm, aspect="auto",
-            interpolation="nearest",
+            np.maximum(one.norms, least), cmap="Greys", norm=LogNorm(least, most, clip=True),
+            aspect="auto", interpolation="nearest",
         )  # fmt: skip
         axes.set_title(f"d {one.outputs} / d {one.inputs}", fontsize=10)
         axes.set_yticks(range(len(one.rows)), list(map(_plain, one.rows)), fontsize=8)
         _name_columns(axes, one.columns)
-        figure.colorbar(shown, ax=axes, shrink=0.7)
+        axes.set_xlabel(one.inputs)
+        axes.set_ylabel(one.outputs)
+        figure.colorbar(shown, ax=axes, shrink=0.7, label="norm of the derivative")
     return figure
 
 

@@ -23,20 +23,20 @@ SLOPES: dict[str, Callable[[Floats], Floats]] = {
 
 
 def by_hand(
-    x_BTE: Floats, h_BTH: Floats, first_BH: Floats, wanted_BTH: Floats, U: Floats, slope: str
+    x_BTE: Floats, h_BTH: Floats, first_BH: Floats, wanted_BTH: Floats, W: Floats, slope: str
 ) -> dict[str, Floats]:
-    """Backpropagation through time of sum(wanted * h), with delta_t = dL / d(W x + U h + b)."""
+    """Backpropagation through time of sum(wanted * h), with delta_t = dL / d(W h + U x + b)."""
     batch, steps, hidden = h_BTH.shape
-    dW, dU, db = np.zeros((hidden, x_BTE.shape[2])), np.zeros_like(U), np.zeros(hidden)
+    dW, dU, db = np.zeros_like(W), np.zeros((hidden, x_BTE.shape[2])), np.zeros(hidden)
     from_later_BH = np.zeros((batch, hidden))  # dL / dh_t through all later steps
     for t in reversed(range(steps)):
         delta_BH = (wanted_BTH[:, t] + from_later_BH) * SLOPES[slope](h_BTH[:, t])
         before_BH = h_BTH[:, t - 1] if t else first_BH
-        dW += delta_BH.T @ x_BTE[:, t]
-        dU += delta_BH.T @ before_BH
+        dW += delta_BH.T @ before_BH
+        dU += delta_BH.T @ x_BTE[:, t]
         db += delta_BH.sum(0)
-        from_later_BH = delta_BH @ U
-    return {"weight_ih": dW, "weight_hh": dU, "bias_ih": db, "bias_hh": db, "first": from_later_BH}
+        from_later_BH = delta_BH @ W
+    return {"weight_ih": dU, "weight_hh": dW, "bias_ih": db, "bias_hh": db, "first": from_later_BH}
 
 
 @pytest.mark.parametrize("way", ["sequence", "stepwise"])
@@ -48,10 +48,10 @@ def test_it_is_what_autograd_finds(activation: str, way: str) -> None:
     outputs_BTH, _ = getattr(cell, way)(x_BTE, (first_BH,))
     (outputs_BTH * wanted_BTH).sum().backward()
     found = {name: one.grad for name, one in cell.named_parameters()} | {"first": first_BH.grad}
-    x, h, first, wanted, U = (
+    x, h, first, wanted, W = (
         one.detach().numpy() for one in (x_BTE, outputs_BTH, first_BH, wanted_BTH, cell.weight_hh)
     )
-    expected = by_hand(x, h, first, wanted, U, activation)
+    expected = by_hand(x, h, first, wanted, W, activation)
     assert found.keys() == expected.keys()
     for name, gradient in found.items():
         assert gradient is not None

@@ -17,14 +17,14 @@ from seq2seq.recipe.base import Section
 class EchoCell(Cell):
     """A reservoir of random weights that are never learned (Jaeger 2001; leaky: 2007).
 
-    h' = (1 - leak) * h + leak * tanh(W x + U h + b). U is sparse; what is learned is the readout.
+    h' = (1 - leak) * h + leak * tanh(U x + W h + b). W is sparse; what is learned is the readout.
     The weights are buffers: drawn with the seed, saved with the model, and left alone by training.
     """
 
     class Options(Section):
         """How strong the echo is, and how fast it fades.
 
-        ``spectral_radius`` is the largest absolute eigenvalue of U; below 1 the first state is
+        ``spectral_radius`` is the largest absolute eigenvalue of W; below 1 the first state is
         mostly forgotten in time. ``input_scale`` is the bound of the uniform input weights,
         ``bias_scale`` that of the biases (0: none, as in the paper), ``connections`` how many other
         units each unit reads, if there are so many.
@@ -63,7 +63,7 @@ class EchoCell(Cell):
         self.weight_hh.copy_(self._reservoir())
 
     def _reservoir(self) -> Tensor:
-        """U in float64, with exactly its spectral radius."""
+        """W in float64, with exactly its spectral radius."""
         size = self.hidden_size
         chances = torch.rand(size, size, dtype=torch.float64).fill_diagonal_(-1.0)
         read = chances.topk(min(self.options.connections, size - 1), dim=1).indices

@@ -15,7 +15,7 @@ _ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid
 
 
 class RnnCell(GatedCell):
-    """h' = f(W x + U h + b) with f tanh, ReLU or the logistic sigmoid."""
+    """h' = f(U x + W h + b) with f tanh, ReLU or the logistic sigmoid."""
 
     class Options(Section):
         """With ReLU and ``model.recurrent_init = "identity"`` it is the IRNN of Le et al. 2015.

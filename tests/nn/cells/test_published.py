@@ -37,7 +37,7 @@ def tensors(cell: Cell) -> Weights:
 
 
 def gate(w: Weights, number: int, x: Array, h: Array) -> Array:
-    """W x + U h + b of a gate, by its place."""
+    """W h + U x + b of a gate, by its place."""
     rows = slice(number * SIZE, (number + 1) * SIZE)
     of_x = x @ w["weight_ih"][rows].T + w["bias_ih"][rows]
     return np.asarray(of_x + h @ w["weight_hh"][rows].T + w["bias_hh"][rows])
