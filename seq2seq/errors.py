@@ -20,6 +20,10 @@ NOT_THE_INPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 """Errors of the system that no other input would mend: the exit code is 1."""
 
 
+TERMINATED = 128 + 15
+"""The exit code of a program that SIGTERM has ended."""
+
+
 class Seq2SeqError(Exception):
     """Something that the user can mend: bad input, a missing file, options that do not fit.
 
@@ -188,6 +192,11 @@ _NO_MEMORY = re.compile(
     r"|\Acould not (create a memory object|create a primitive|execute a primitive)\Z",
     re.IGNORECASE,
 )
+
+
+def is_terminated(error: BaseException) -> bool:
+    """Tells whether it is this program's own answer to SIGTERM, which nothing may take for more."""
+    return isinstance(error, SystemExit) and error.code == TERMINATED
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -55,6 +55,8 @@ GRADIENTS_EXAMPLE = console.example(
 GATES_EXAMPLE = console.example("seq2seq inspect gates runs/quickstart input.en -o gates.svg")
 STATES_EXAMPLE = console.example("seq2seq inspect states runs/quickstart input.en -o states.html")
 LENGTH, LINES = 50, 32
+LONGEST = 300
+"""Pieces a side whose gates or connectivity are measured, step by step."""
 PAIRS = 29_000
 """What a recipe leaves to the number of pairs is as for so many, those of Multi30k."""
 
@@ -248,11 +250,12 @@ def _models(
         raise Seq2SeqError(
             f"--set and --vary change a recipe, and {model} is a folder: leave them out"
         )
-    called = " ".join([model, *assignments])
-    yield _opened(model, called, assignments)
+    yield _opened(model, model, assignments)
     for variant in variants:
+        if not variant.strip():
+            raise Seq2SeqError("--vary is empty: give it KEY=VALUE")
         values = re.split(r"\s+(?=\w+(?:\.\w+)+\s*=)", variant.strip())
-        yield _opened(model, f"{called} {variant.strip()}", [*assignments, *values])
+        yield _opened(model, f"{model} {variant.strip()}", [*assignments, *values])
     for other in others:
         yield _opened(other, other, () if Path(other).is_dir() else assignments)
 
@@ -286,7 +289,8 @@ def _batch(
     if texts is None:
         if length is not None and not opened.translates:
             raise Seq2SeqError(
-                f"{opened.name}: a problem's rows are as long as its recipe says: --set data.length"
+                f"{opened.name}: a problem's rows are as long as its recipe says: leave out "
+                "--length, or give a recipe with --set data.length"
             )
         return random_batch(opened, length or LENGTH, count)
     pairs = [pair for pair in read_pairs(opened, *texts) if pair.source]
@@ -384,6 +388,12 @@ def _line(
     if not pair.source:
         raise Seq2SeqError(
             f"{name_of(source)}, line {line}: nothing to read in it: --line N takes another one"
+        )
+    longest = max(len(pair.source), len(pair.target))
+    if longest > LONGEST:
+        raise Seq2SeqError(
+            f"{name_of(source)}, line {line}: {longest:,} pieces, and at most {LONGEST} can be "
+            "looked at: --line N takes another one"
         )
     return opened, pair
 

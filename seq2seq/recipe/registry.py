@@ -15,7 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Any
 
-from seq2seq.errors import ModelError, unknown_name
+from seq2seq.errors import ModelError, is_terminated, unknown_name
 
 
 class Registry:
@@ -67,6 +67,8 @@ class Registry:
             module, _, attribute = address.partition(":")
             found: type[Any] = getattr(import_module(module), attribute)
         except (Exception, SystemExit) as error:  # a module may end the program as it is imported
+            if is_terminated(error):
+                raise
             if own and isinstance(error, ImportError):
                 raise  # a missing torch, which the caller names with its remedy
             words = str(error)

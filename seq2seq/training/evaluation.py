@@ -75,7 +75,11 @@ class Validated:
         """The figures as ``metrics.jsonl`` has them."""
         loss = self.loss if math.isfinite(self.loss) else None
         solved = {} if self.solved is None else {"solved": self.solved}
-        return {"loss": loss, **self.metrics, **solved, "seconds": self.seconds}
+        metrics = {
+            key: value if value is not None and math.isfinite(value) else None
+            for key, value in self.metrics.items()
+        }
+        return {"loss": loss, **metrics, **solved, "seconds": self.seconds}
 
     def line(self) -> str:
         """The figures in words."""

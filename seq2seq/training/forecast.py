@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from seq2seq.data.dataset import PreparedData
+from seq2seq.data.problems.dataset import VAL_SIZE
 from seq2seq.errors import number_of
 from seq2seq.metrics import Choice
 from seq2seq.recipe import Recipe
@@ -21,6 +22,8 @@ FEW_UPDATES = 300
 """A network that begins with nothing learns next to nothing in fewer."""
 FEW_PAIRS = 50
 """So few teach a network that begins with nothing no more than themselves."""
+FEW_STEPS = 1000
+"""Fewer steps of a stream than this tell little of an error or a correlation."""
 LOW_RATE = 1e-6
 """A highest rate below this leaves weights of about 0.1 as they are for thousands of updates."""
 
@@ -111,6 +114,7 @@ class Forecast:
 
     def warnings(self, recipe: Recipe, *, fine_tuned: bool) -> Iterator[str]:
         """What stands in the way of learning, each with the key to turn."""
+        yield from _few_steps(recipe)
         if isinstance(recipe.training.method, Ridge):
             return
         if isinstance(recipe.training.method, MinimumRisk) and not fine_tuned:
@@ -157,6 +161,19 @@ class Forecast:
     def record(self) -> dict[str, Any]:
         """The figures as ``metrics.jsonl`` has them."""
         return asdict(self)
+
+
+def _few_steps(recipe: Recipe) -> Iterator[str]:
+    """Says that a stream's figures will say little; they are those of all steps that count."""
+    data = recipe.data
+    if data.traits is None or not data.traits.stream or data.length is None:
+        return
+    steps = (data.length - data.first_step) * (data.val_size or VAL_SIZE)
+    if steps < FEW_STEPS:
+        yield (
+            f"{number_of(steps, 'step')} of validation, and so its figures say little: set "
+            f"data.length or data.val_size so that {FEW_STEPS:,} or more steps count"
+        )
 
 
 def _learning(plan: Forecast, recipe: Recipe) -> str:

@@ -237,18 +237,20 @@ class Trainer:
         if not state.rollbacks:
             self._go_back()
             return
+        rows = ("sequence", "the problem") if self.recipe.data.kind is not None else ()
         why = (
             f"{state.skipped_in_row} updates in a row had a loss or gradient that is not finite, "
             f"as some had before training went back{self._slower}; the last batch is "
-            f"{lines.in_words()} ({self.path / METRICS} has those of all skipped updates)"
+            f"{lines.in_words(*rows)} ({self.path / METRICS} has those of all skipped updates)"
         )
         advice = (
             "a lower training.learning_rate, a longer warm-up or a lower training.clip_norm may "
             "help"
         )
         if isinstance(self.options.optimizer, HessianFree):
-            advice = "more training.optimizer.damping may help"
-        raise TrainingError(self._failure(why, f"look at those lines; in a new run {advice}"))
+            advice = "more training.optimizer.damping, or other first weights, may help"
+        look = "" if rows else "look at those lines; "
+        raise TrainingError(self._failure(why, f"{look}in a new run {advice}"))
 
     @property
     def _slower(self) -> str:

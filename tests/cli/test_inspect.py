@@ -105,6 +105,7 @@ def test_gates_and_states_of_a_problem_s_model_need_no_text(run, here: Path) -> 
         done = run("inspect", verb, "adding", "--line", "2", "--json")
         assert (done.code, done.err) == (0, "")
         assert len(json.loads(done.out)[what]) == 1
+    Path("in").write_text("a\n", encoding="utf-8")
     done = run("inspect", "gates", "adding", "in")
     assert done.code == 2
     assert done.err.endswith("sequences, and no text: leave out INPUT\n")
@@ -114,6 +115,11 @@ def test_gates_and_states_of_a_problem_s_model_need_no_text(run, here: Path) -> 
 @pytest.mark.parametrize(
     ("command", "message"),
     [
+        (
+            "states MODEL many",
+            "many, line 1: 400 pieces, and at most 300 can be looked at: --line N takes another "
+            "one",
+        ),
         ("gates MODEL", "MODEL reads text: give INPUT, a file, or - for standard input"),
         (
             "gradients runs/none",
@@ -165,6 +171,7 @@ def test_bad_input_is_one_line(run, attending: Path, command: str, message: str)
     model = str(attending / "run")
     Path("empty").write_text("\n\n", encoding="utf-8")
     Path("two").write_text("a\nb\n", encoding="utf-8")
+    Path("many").write_text("the " * 400 + "\n", encoding="utf-8")
     Path("in.svg").write_text("a\n", encoding="utf-8")
     done = run("inspect", *command.replace("MODEL", model).split(), stdin=b"a\n")
     assert (done.code, done.out) == (2, "")

@@ -65,7 +65,7 @@ def test_where_the_processor_has_no_bfloat16_lstm_it_is_that_of_float32(
 
 
 class MinimalGatedCell(GatedCell):
-    """One gate (Zhou et al. 2016): f = sigmoid(...), n = tanh(W x + f U h), h' = h + f (n - h)."""
+    """One gate (Zhou et al. 2016): f = sigmoid(...), n = tanh(U x + f W h), h' = h + f (n - h)."""
 
     gates = 2
 

@@ -11,6 +11,17 @@ from seq2seq.errors import ModelError
 from seq2seq.recipe.registry import Registry
 
 
+def test_a_program_that_is_ended_while_it_imports_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "waits.py").write_text("import sys; sys.exit(143)", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "waits", None)  # to be forgotten after the test
+    del sys.modules["waits"]
+    with pytest.raises(SystemExit, match="143"):
+        Registry("cell", "seq2seq.none", {"other": "waits:Cell"}).load("other")
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [

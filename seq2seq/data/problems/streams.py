@@ -5,6 +5,7 @@ What is scored is the normalized mean squared error: of 1 where the mean is told
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -42,7 +43,8 @@ class _Stream(Problem):
 
     def measure(self, sums_S: Floats) -> dict[str, float]:
         count, errors, total, squares = sums_S
-        return {"nmse": float(errors / (squares - total**2 / count))}
+        variance = squares - total**2 / count
+        return {"nmse": float(errors / variance) if variance > 0 else math.nan}
 
     def is_solved(self, measured: Mapping[str, float | None]) -> bool | None:
         found = measured.get("nmse")

@@ -21,7 +21,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from seq2seq.errors import ModelError, RecipeError, Seq2SeqError, is_out_of_memory
+from seq2seq.errors import (
+    ModelError,
+    RecipeError,
+    Seq2SeqError,
+    is_out_of_memory,
+    is_terminated,
+)
 from seq2seq.nn.initialization import glorot_, recurrent_
 from seq2seq.nn.steps import stacked, unstacked
 from seq2seq.recipe import model as recipe
@@ -335,7 +341,8 @@ def errors_naming(kind: type[Cell]) -> Iterator[None]:
         yield
     except (Exception, SystemExit) as error:
         own = kind.__module__.startswith("seq2seq.")
-        if own or isinstance(error, Seq2SeqError) or is_out_of_memory(error):
+        known = isinstance(error, Seq2SeqError) or is_out_of_memory(error)
+        if own or known or is_terminated(error):
             raise
         words = " ".join(str(error).split())
         if "unpack" in words or words == "tuple index out of range":  # a state of other parts

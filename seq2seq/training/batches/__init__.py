@@ -148,10 +148,10 @@ class Provenance:
     numbers: Ints  # line numbers (B,), from 1, in their corpora
     corpora: list[str] | None = None  # the corpus of each; None where there is but one
 
-    def in_words(self) -> str:
+    def in_words(self, row: str = "line", of: str = "the training text") -> str:
         """Such as "lines 3, 4 of the training text" or "line 3 of news; line 4 of talks"."""
         if self.corpora is None:
-            return f"{_some(self.numbers, _SHOWN)} of the training text"
+            return f"{_some(self.numbers, _SHOWN, row)} of {of}"
         names = list(dict.fromkeys(self.corpora))
         shown = max(1, _SHOWN // len(names))
         where = np.array([names.index(corpus) for corpus in self.corpora])
@@ -168,9 +168,9 @@ class Provenance:
         return {"lines": [line for _, line in both], "corpora": [corpus for corpus, _ in both]}
 
 
-def _some(lines: Ints, most: int) -> str:
+def _some(lines: Ints, most: int, row: str = "line") -> str:
     if len(lines) == 1:
-        return f"line {lines[0]}"
+        return f"{row} {lines[0]}"
     shown = ", ".join(str(line) for line in np.sort(lines)[:most])
     more = f" and {len(lines) - most} more" if len(lines) > most else ""
-    return f"lines {shown}{more}"
+    return f"{row}s {shown}{more}"

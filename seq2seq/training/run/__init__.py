@@ -159,7 +159,8 @@ class RunFolder:
         if fixed:
             shown = in_words({key: differing[key] for key in fixed[:5]})
             more = f" and {len(fixed) - 5} more" if len(fixed) > 5 else ""
-            fits = all(key.startswith("training.") for key in fixed)
+            text = self.recipe.data.kind is None
+            fits = text and all(key.startswith("training.") for key in fixed)
             onward = f" (to begin with its weights, --init-from {self.path})" if fits else ""
             raise ModelError(
                 f"{self.path} holds a run with a different recipe: {shown}{more}; "

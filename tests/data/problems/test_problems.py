@@ -243,6 +243,8 @@ def test_the_normalized_error_is_numpys() -> None:
     mean = np.full_like(targets, targets.mean())
     assert statistics(one, mean, targets)["nmse"] == pytest.approx(1.0)  # its baseline
     assert one.baseline == "NMSE 1"
+    still = np.ones_like(targets)
+    assert math.isnan(statistics(one, mean, still)["nmse"])  # no variance to divide by
     assert one.is_solved({"nmse": 0.0999})
     assert not one.is_solved({"nmse": 0.1})
 
