@@ -117,7 +117,7 @@ def test_gates_and_states_of_a_problem_s_model_need_no_text(run, here: Path) -> 
     [
         (
             "states MODEL many",
-            "many, line 1: 400 pieces, and at most 300 can be looked at: --line N takes another "
+            "many, line 1: 402 pieces, and at most 300 can be looked at: --line N takes another "
             "one",
         ),
         ("gates MODEL", "MODEL reads text: give INPUT, a file, or - for standard input"),
