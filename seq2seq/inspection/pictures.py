@@ -179,7 +179,7 @@ def _draw_gradients(
     axes.set_xlabel("steps before the last")
     axes.grid(alpha=0.3)
     if axes.lines:
-        below = {"loc": "upper left", "bbox_to_anchor": (0.0, -0.16)}
+        below: Any = {"loc": "upper left", "bbox_to_anchor": (0.0, -0.16)}
         axes.legend(fontsize=7.5, handlelength=4, frameon=False, **below)
 
 
