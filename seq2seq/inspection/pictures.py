@@ -37,6 +37,7 @@ _STYLES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
 _MARKS = "osD^vxP*"
 _INKS = ("black", "#b2182b", "#2166ac", "#1b7837", "#762a83", "#8c510a")
 _INCH = 0.24  # a piece, wide enough for its letters
+_NAMED = 80  # pieces of a side that have their names; of more, every second, third ...
 _LARGEST = 120.0  # inches; matplotlib's pictures end at 2**16 dots
 _LEGEND = 75  # letters of a line there
 _DECADES = 1e-4  # of the largest connectivity; what is less is white
@@ -194,7 +195,7 @@ def gates_figure(cells: Sequence[CellGates]) -> Figure:
     """
     columns = 1 + max(len(one.gates) for one in cells)
     pieces = max(len(one.pieces) for one in cells)
-    figure = _figure(columns * (1.6 + _INCH * pieces), 3.4 * len(cells))
+    figure = _figure(columns * (1.6 + _inches(pieces)), 3.4 * len(cells))
     grid = figure.subplots(len(cells), columns, squeeze=False)
     shown: Any = None
     for one, row in zip(cells, grid, strict=True):
@@ -241,8 +242,8 @@ def connectivity_figure(blocks: Sequence[Connectivity]) -> Figure:
     """
     from matplotlib.colors import LogNorm
 
-    widths = [1.4 + _INCH * len(one.columns) for one in blocks]
-    height = 1.8 + _INCH * max(len(one.rows) for one in blocks)
+    widths = [1.4 + _inches(len(one.columns)) for one in blocks]
+    height = 1.8 + _inches(max(len(one.rows) for one in blocks))
     figure = _figure(sum(widths) + 1.0, height)
     row = figure.subplots(1, len(blocks), squeeze=False, width_ratios=widths)[0]
     for one, axes in zip(blocks, row, strict=True):
@@ -254,7 +255,7 @@ def connectivity_figure(blocks: Sequence[Connectivity]) -> Figure:
             aspect="auto", interpolation="nearest",
         )  # fmt: skip
         axes.set_title(f"d {one.outputs} / d {one.inputs}", fontsize=10)
-        axes.set_yticks(range(len(one.rows)), list(map(_plain, one.rows)), fontsize=8)
+        axes.set_yticks(*_names(one.rows), fontsize=8)
         _name_columns(axes, one.columns)
         axes.set_xlabel(one.inputs)
         axes.set_ylabel(one.outputs)
@@ -263,8 +264,18 @@ def connectivity_figure(blocks: Sequence[Connectivity]) -> Figure:
 
 
 def _name_columns(axes: Axes, pieces: Sequence[str]) -> None:
-    names = list(map(_plain, pieces))
-    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
+    axes.set_xticks(*_names(pieces), rotation=90, fontsize=8)
+
+
+def _inches(pieces: int) -> float:
+    """The room for some pieces."""
+    return _INCH * min(pieces, _NAMED)
+
+
+def _names(pieces: Sequence[str]) -> tuple[range, list[str]]:
+    """The places of the pieces that have their names, and those."""
+    places = range(0, len(pieces), -(-len(pieces) // _NAMED) or 1)
+    return places, [_plain(pieces[place]) for place in places]
 
 
 def _plain(text: str) -> str:

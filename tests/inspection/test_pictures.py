@@ -3,11 +3,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from lxml import etree, html
 
 from seq2seq.errors import Seq2SeqError
-from seq2seq.inspection.connectivity import connectivity_of
+from seq2seq.inspection.connectivity import Connectivity, connectivity_of
 from seq2seq.inspection.gates import gates_of
 from seq2seq.inspection.gradients import state_gradients
 from seq2seq.inspection.opening import batch_of, read_pairs
@@ -89,3 +90,13 @@ def test_names_that_no_picture_can_have(tmp_path, monkeypatch, name: str, messag
         check_name(Path(name))
     assert str(told.value) == message
     check_name(Path("x.PNG"))
+
+
+def test_long_sequences_are_drawn_on_a_page_with_some_of_their_names() -> None:
+    names = [f"{n}: x" for n in range(1, 201)]
+    norms = np.random.default_rng(1).random((200, 200))
+    figure = connectivity_figure([Connectivity("answers", "inputs", names, names, norms)])
+    axes = figure.axes[0]
+    assert max(figure.get_size_inches()) < 25
+    for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+        assert [one.get_text() for one in labels] == names[::3]
