@@ -93,7 +93,8 @@ def test_a_table_is_built_key_by_key_in_any_order(loaded) -> None:
         (
             "model.encodr.layers=2",
             "model.encodr: unknown key (did you mean 'encoder'?); allowed: encoder, bridge, "
-            "decoder, tie, output, lexical, recurrent_init (from --set model.encodr.layers=2)",
+            "decoder, tie, output, lexical, recurrent_init, output_std "
+            "(from --set model.encodr.layers=2)",
         ),
         (
             "model.encoder.layer=2",
