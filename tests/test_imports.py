@@ -53,6 +53,7 @@ RUNTIME_ROOMS = (
 TRAINING_FILES = tuple(
     f"inference/{name}.py"
     for name in (
+        "engines/onnx/attention",
         "engines/onnx/builder",
         "engines/onnx/cells",
         "engines/onnx/network",

@@ -52,17 +52,17 @@ def structures() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
 
 def combinations() -> Iterator[Model]:
     """Each structure, with a seeded draw of the options that are independent of it."""
-    draw = random.Random(1)
+    draw, further = random.Random(1), random.Random(2)
     for encoder, decoder in structures():
         residual, reverse = draw.random() < 0.5, draw.random() < 0.5
-        heads = draw.choice([1, 2]) if decoder["attention"] in ("general", "additive") else 1
+        heads = further.choice([1, 2]) if decoder["attention"] in ("general", "additive") else 1
         yield model_options(
             {**encoder, "residual": residual, "reverse": reverse},
             {**decoder, "residual": residual, "attention_heads": heads},
             tie=draw.choice(["none", "output", "all"]),
             bridge=draw.choice(["auto", "copy", "linear"]),
-            output=draw.choice(["linear", {"kind": "fixnorm", "radius": 2.0}]),
-            lexical=decoder["attention"] != "none" and draw.random() < 0.5,
+            output=further.choice(["linear", {"kind": "fixnorm", "radius": 2.0}]),
+            lexical=decoder["attention"] != "none" and further.random() < 0.5,
         )
 
 

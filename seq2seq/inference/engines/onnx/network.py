@@ -314,10 +314,10 @@ class OnnxNetwork:
     def _logits(
         self, graph: Builder, features: list[Tensor], weight_FV: Floats32, bias_V: Floats32
     ) -> Tensor:
-        """Of some tokens; what is scaled is scaled after the product, as 8 bits want a bound."""
+        """Of some tokens; in 8 bits, which want a bound, what is scaled is so after the product."""
         scales = self._scales(graph, features)
-        if scales[0] is None:
-            return graph.linear(features, weight_FV, bias_V)
+        if scales[0] is None or graph.precision == "float32":
+            return graph.linear(self._scaled(graph, features), weight_FV, bias_V)
         ends = np.cumsum([x.size for x in features])[:-1]
         total: Tensor | str = graph.constant(bias_V)
         for x, scale, rows in zip(features, scales, np.split(weight_FV, ends), strict=True):
