@@ -22,7 +22,7 @@ FEW_UPDATES = 300
 """A network that begins with nothing learns next to nothing in fewer."""
 FEW_PAIRS = 50
 """So few teach a network that begins with nothing no more than themselves."""
-FEW_STEPS = 1000
+FEW_STEPS = 300
 """Fewer steps of a stream than this tell little of an error or a correlation."""
 LOW_RATE = 1e-6
 """A highest rate below this leaves weights of about 0.1 as they are for thousands of updates."""
