@@ -140,18 +140,3 @@ def resolve_precision(asked: str, device: torch.device) -> torch.dtype:
         has: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
         fast = bool(has.get("avx512_bf16") or has.get("amx_bf16"))
     return torch.bfloat16 if fast else torch.float32
-
-
-@contextmanager
-def twice_differentiable_recurrences() -> Iterator[None]:
-    """A context without oneDNN's and cuDNN's recurrent networks: they have no second derivatives.
-
-    PyTorch's own are slower. (``torch.backends.mkldnn.flags`` warns where there is no Intel GPU.)
-    """
-    enabled: bool = torch._C._get_mkldnn_enabled()
-    torch._C._set_mkldnn_enabled(False)
-    try:
-        with torch.backends.cudnn.flags(False):
-            yield
-    finally:
-        torch._C._set_mkldnn_enabled(enabled)

@@ -42,7 +42,6 @@ from seq2seq.training.precision import (
     DROPOUT,
     precision_of,
     stream_seed,
-    twice_differentiable_recurrences,
 )
 from seq2seq.training.run.checkpoint import Tensors
 
@@ -217,38 +216,6 @@ class BatchObjective:
             raise NotFiniteError(found)
         self.first = self.first or found
         return found
-
-    def curvature_product(self, direction: Sequence[Tensor]) -> list[Tensor]:
-        """See ``Objective``; the gradient of the gradient's share in it (Pearlmutter 1994)."""
-        updater = self._updater
-        twin = updater.task.loss(updater.model, twice_differentiable=True)
-        found = [parameter.grad for parameter in self.parameters]
-
-        def product_of(batch: PaddedBatch) -> Tensor:
-            """Adds a batch's share of the product to each parameter's ``grad``."""
-            with self._autocast():
-                loss, nll = twin(batch.to(self._device))
-            gradient = torch.autograd.grad(
-                loss / self._tokens, self.parameters, create_graph=True, materialize_grads=True
-            )
-            share = torch.stack(
-                [(one * along).sum() for one, along in zip(gradient, direction, strict=True)]
-            ).sum()
-            torch.autograd.backward(share, inputs=self.parameters)
-            return torch.stack([loss.detach(), nll])
-
-        updater.model.zero_grad(set_to_none=True)
-        try:
-            with twice_differentiable_recurrences():
-                self._sums(product_of)
-            product = [
-                torch.zeros_like(one) if one.grad is None else one.grad for one in self.parameters
-            ]
-        finally:
-            for parameter, gradient in zip(self.parameters, found, strict=True):
-                parameter.grad = gradient
-        self._group.add_up(product)
-        return product
 
     def gauss_newton(
         self, structural: float = 0.0, batches: int | None = None

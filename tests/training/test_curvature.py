@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,24 @@ from seq2seq.models.translation import TranslationModel
 from seq2seq.nn.recording import recorded_outputs
 from seq2seq.recipe.files import load_recipe
 from seq2seq.training.curvature import linearized
-from seq2seq.training.precision import twice_differentiable_recurrences
 from seq2seq.training.updater import Updater
 
 PAIRS = [(3, 2), (1, 3), (4, 1)]
+
+
+@contextmanager
+def twice_differentiable_recurrences() -> Iterator[None]:
+    """A context without oneDNN's and cuDNN's recurrent networks: they have no second derivatives.
+
+    PyTorch's own are slower. (``torch.backends.mkldnn.flags`` warns where there is no Intel GPU.)
+    """
+    enabled: bool = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        with torch.backends.cudnn.flags(False):
+            yield
+    finally:
+        torch._C._set_mkldnn_enabled(enabled)
 
 
 class Read(nn.Module):

@@ -60,13 +60,6 @@ class Objective(Protocol):
         lets pass.
         """
 
-    def curvature_product(self, direction: Sequence[Tensor]) -> list[Tensor]:
-        """The product of the loss's Hessian at the present weights with a direction.
-
-        The direction has a tensor of each parameter's shape, and so has the product. The gradient
-        that was found before stays in each parameter's ``grad``.
-        """
-
     def gauss_newton(
         self, structural: float = 0.0, batches: int | None = None
     ) -> Callable[[Sequence[Tensor]], list[Tensor]]:

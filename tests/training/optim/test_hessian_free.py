@@ -65,9 +65,6 @@ class Bowl:
             one.grad = piece.view_as(one)
         return LossAndGradient(self.loss(), 0.0, 1, float(gradient.norm()))
 
-    def curvature_product(self, direction: Sequence[Tensor]) -> list[Tensor]:
-        raise NotImplementedError
-
     def gauss_newton(
         self, structural: float = 0.0, batches: int | None = None
     ) -> Callable[[Sequence[Tensor]], list[Tensor]]:
