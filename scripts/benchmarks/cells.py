@@ -18,7 +18,6 @@ from benchmarks.peers import running, say, tail
 from benchmarks.processes import WorkerError
 from benchmarks.steps import bare_step
 from benchmarks.text import Text
-from benchmarks.training import BATCH_TOKENS
 from benchmarks.trial import Trial
 from seq2seq.inference.engines.onnx import OnnxEngine, open_session
 from seq2seq.inference.engines.onnx.network import OnnxNetwork
@@ -172,8 +171,7 @@ def _speeds(plan: Plan, figures: Figures) -> None:
     """
     for turn in range(1, plan.turns + 1):
         for row in figures.rows:
-            settings = [f"training.batch_tokens={BATCH_TOKENS}", *plan.settings, *row.settings]
-            trial = Trial(plan.data, settings)
+            trial = Trial(plan.data, [*plan.settings, *row.settings])
             row.parameters = trial.facts()["parameters"]
             trial.turn(1)  # the warm-up
             found = trial.turn(plan.updates)
