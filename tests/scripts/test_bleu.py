@@ -33,6 +33,7 @@ def test_updates_follow_from_the_speed_and_the_start() -> None:
     assert Stretch(100.0, [(125.0, 20)]).updates_until(200.0, 300.0) is None
 
 
+@pytest.mark.slow
 def test_a_training_ends_in_time_with_its_learning_rate(tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, count=2000)
     data = tmp_path / "data"

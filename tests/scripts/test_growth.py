@@ -185,6 +185,7 @@ def test_the_tables_set_each_figure_beside_its_base() -> None:
     assert "GRU" not in words
 
 
+@pytest.mark.slow
 def test_processes_train_for_real_and_their_speed_is_what_they_have_logged(
     text: Text, tmp_path: Path
 ) -> None:
