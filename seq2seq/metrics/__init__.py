@@ -131,11 +131,7 @@ def sentence_bleu(
 ) -> list[float]:
     """Each line's ``bleu`` by itself, smoothed and of the orders that it has: as in sacreBLEU."""
     _check_lines(hypotheses, [references])
-    metric = _silent_sentence_bleu(tokenize)
-    return [
-        float(metric.sentence_score(hypothesis, [reference]).score)
-        for hypothesis, reference in zip(hypotheses, references, strict=True)
-    ]
+    return _sentence_scores(_silent_sentence_bleu(tokenize), hypotheses, references)
 
 
 @cache
@@ -165,7 +161,12 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> float:
 def sentence_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> list[float]:
     """The ``chrf`` of each line by itself."""
     _check_lines(hypotheses, [references])
-    metric = _metric("chrf")
+    return _sentence_scores(_metric("chrf"), hypotheses, references)
+
+
+def _sentence_scores(
+    metric: Any, hypotheses: Sequence[str], references: Sequence[str]
+) -> list[float]:
     return [
         float(metric.sentence_score(hypothesis, [reference]).score)
         for hypothesis, reference in zip(hypotheses, references, strict=True)
