@@ -105,7 +105,7 @@ class Decoder(nn.Module):
         T) of the positions whose features are wanted. It gives these (M, F): nothing is computed
         for padding that only padding would use.
         """
-        with same_masks(self), self.stack.for_sequences():
+        with same_masks(self.embedding, self.dropout), self.stack.for_sequences():
             if self.feeding == "input":
                 features_BTF = self._forward_stepwise(target_BT, state, memory)
                 return chosen_rows(features_BTF.flatten(0, 1), where)

@@ -33,10 +33,10 @@ class Dropout(nn.Module):
         """Drops values of sequences (B, T, E), or of single steps (N, E).
 
         ``sequence_N`` tells the sequence that each step is of; None: each is of its own. Out of
-        training it gives ``x`` itself.
+        training, or where there is nothing to drop, it gives ``x`` itself.
         """
         steps = round(self.rate * _STEPS)
-        if not self.training or steps == 0:
+        if not self.training or steps == 0 or len(x) == 0:
             return x
         if not self.variational:
             return self._dropped(x, steps)
@@ -58,12 +58,13 @@ class Dropout(nn.Module):
 
 
 @contextmanager
-def same_masks(module: nn.Module) -> Iterator[None]:
-    """A context in which each variational dropout of a module keeps the mask that it draws first.
+def same_masks(*modules: nn.Module) -> Iterator[None]:
+    """A context in which each variational dropout of some modules keeps the mask it draws first.
 
     What runs in it is one batch of sequences.
     """
-    found = [one for one in module.modules() if isinstance(one, Dropout) and one.variational]
+    every = (one for module in modules for one in module.modules())
+    found = [one for one in every if isinstance(one, Dropout) and one.variational]
     for one in found:
         one.held = []
     try:

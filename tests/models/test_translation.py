@@ -23,6 +23,7 @@ from torch import Tensor
 
 from seq2seq.data.collate import Batch
 from seq2seq.ids import BOS
+from seq2seq.models.loss import Losses
 from seq2seq.models.translation import TranslationModel
 from seq2seq.recipe import Model
 from seq2seq.recipe.registry import ATTENTIONS, CELLS
@@ -311,6 +312,20 @@ def test_dropout_falls_in_training_only(feeding: str, kind: dict[str, Any]) -> N
     torch.manual_seed(1)
     assert torch.equal(model(batch), first)
     assert not torch.equal(model(batch), first)
+
+
+@pytest.mark.parametrize("feeding", ["none", "input", "upper"])
+@pytest.mark.parametrize("heads", [1, 2])
+def test_a_batch_without_targets_gives_zero_everywhere(feeding: str, heads: int) -> None:
+    """What a process has whose share of an update is empty, under every dropout."""
+    side = {"layers": 2, "dropout": 0.5, "variational_dropout": True, "recurrent_dropout": 0.5,
+            "word_dropout": 0.5}  # fmt: skip
+    decoder = {**side, "attention": "additive", "attention_heads": heads, "feeding": feeding}
+    model = random_model(model_options(side, decoder, lexical=True)).train()
+    loss, nll = Losses(model, 0.1)(make_batch(random_pairs(LENGTHS)).without_targets())
+    loss.backward()
+    assert loss.detach() == nll == 0.0
+    assert not any(one.grad.any() for one in model.parameters() if one.grad is not None)
 
 
 @pytest.mark.parametrize("feeding", ["none", "input"])

@@ -60,6 +60,8 @@ def test_nothing_is_dropped(rate: float, training: bool) -> None:
 def test_all_can_be_dropped_and_nothing_is_no_trouble() -> None:
     assert torch.equal(Dropout(1.0)(torch.ones(5)), torch.zeros(5))
     assert Dropout(0.5)(torch.ones(0, 3)).shape == (0, 3)
+    none_N = torch.zeros(0, dtype=torch.int64)
+    assert Dropout(0.5, variational=True)(torch.ones(0, 3), none_N).shape == (0, 3)
 
 
 def test_a_variational_mask_is_that_of_all_steps() -> None:
@@ -85,7 +87,7 @@ def test_steps_of_any_order_have_their_sequence_s_mask() -> None:
 def test_masks_are_held_in_their_context_only() -> None:
     dropout, plain = Dropout(0.5, variational=True), Dropout(0.5)
     ones = torch.ones(3, 40)
-    with same_masks(torch.nn.ModuleList([dropout, plain])):
+    with same_masks(torch.nn.ModuleList([dropout]), plain):
         first = dropout(ones)
         assert torch.equal(dropout(ones), first)
         assert torch.equal(dropout(ones[:, None].expand(3, 7, 40))[:, 4], first)
