@@ -61,7 +61,7 @@ class Attention(nn.Module, ABC):
 
     @abstractmethod
     def scores(self, query_BTQ: Tensor, keys_BSK: Tensor) -> Tensor:
-        """How well each source position fits each query, (B, T, S).
+        """How well each source position fits each query, (B, T, S); of n heads (B, n, T, S).
 
         The scores are not normalized, and the caller masks padding.
         """

@@ -46,17 +46,13 @@ class HeadsAttention(Attention):
         keys_BSK: Tensor = self.key(outputs_BSD)
         return keys_BSK
 
-    def scores(self, query_BTQ: Tensor, keys_BSK: Tensor) -> Tensor:
-        """The mean of the heads' scores: for looking at."""
-        return self.scores_of_heads(query_BTQ, keys_BSK).mean(1)
-
     @abstractmethod
-    def scores_of_heads(self, query_BTQ: Tensor, keys_BSK: Tensor) -> Tensor:
+    def scores(self, query_BTQ: Tensor, keys_BSK: Tensor) -> Tensor:
         """How well each source position fits each query, by each head, (B, n, T, S)."""
 
     def forward(self, query_BTQ: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         assert memory.keys_BSK is not None, "prepare(memory) comes first"
-        scores_BnTS = self.scores_of_heads(query_BTQ, memory.keys_BSK)
+        scores_BnTS = self.scores(query_BTQ, memory.keys_BSK)
         weights_BnTS = normalized(scores_BnTS, memory.mask_BS[:, None, None])
         values_BnSd = _cut(memory.outputs_BSD, -1, self.heads).permute(0, 3, 1, 2)
         context_BnTd = torch.matmul(weights_BnTS.to(values_BnSd.dtype), values_BnSd)
@@ -71,7 +67,7 @@ class GeneralHeads(HeadsAttention):
         super().__init__(query_size, memory_size, heads)
         self.query = nn.Linear(query_size, query_size, bias=False)
 
-    def scores_of_heads(self, query_BTQ: Tensor, keys_BSK: Tensor) -> Tensor:
+    def scores(self, query_BTQ: Tensor, keys_BSK: Tensor) -> Tensor:
         size = self.query_size // self.heads
         query_BnTk = _cut(self.query(query_BTQ), self.heads, size).transpose(1, 2)
         keys_BnkS = _cut(keys_BSK, self.heads, size).permute(0, 2, 3, 1)
@@ -89,7 +85,7 @@ class AdditiveHeads(HeadsAttention):
         self.query = nn.Linear(query_size, query_size, bias=True)
         self.energy = nn.Linear(query_size // heads, heads, bias=False)
 
-    def scores_of_heads(self, query_BTQ: Tensor, keys_BSK: Tensor) -> Tensor:
+    def scores(self, query_BTQ: Tensor, keys_BSK: Tensor) -> Tensor:
         query_BTK = self.query(query_BTQ)
         with torch.autocast(query_BTQ.device.type, enabled=False):
             exact = torch.promote_types(self.energy.weight.dtype, torch.float32)
