@@ -120,8 +120,16 @@ def _listed(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> str:
 
 
 def initialize(model: nn.Module, rule: str) -> None:
-    """Draws a model's first weights; ``rule`` says how recurrent matrices begin."""
-    _initialize(model, rule, set())
+    """Draws a model's first weights; ``rule`` says how recurrent matrices begin.
+
+    What a cell refuses is told with its table in the recipe, named as the model's part is.
+    """
+    done: set[nn.Module] = set()
+    for name, part in model.named_children():
+        try:
+            _initialize(part, rule, done)
+        except ModelError as error:
+            raise ModelError(f"model.{name}: {error}") from error
 
 
 def _initialize(module: nn.Module, rule: str, done: set[nn.Module]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from support.models import model_options, random_model
 from torch import nn
 
 from seq2seq.errors import ModelError
+from seq2seq.models.translation import TranslationModel
 from seq2seq.models.weights import load_tensors, tensors_of
 
 ORIGIN = Path("weights.safetensors")
@@ -22,6 +24,14 @@ def test_a_model_s_tensors_are_its_parameters_each_once(tie: str) -> None:
     for name, parameter in model.named_parameters():
         assert tensors_of(model)[name].data_ptr() == parameter.data_ptr()
         assert not tensors_of(model)[name].requires_grad
+
+
+@pytest.mark.parametrize("side", ["encoder", "decoder"])
+def test_a_cell_s_refusal_names_its_table(side: str) -> None:
+    tables: dict[str, Any] = {"encoder": {"directions": "forward"}, "decoder": {}}
+    tables[side] |= {"cell": "echo", "hidden": 1}
+    with pytest.raises(ModelError, match=rf"^model\.{side}: the cell 'echo' needs at least 2 "):
+        TranslationModel(model_options(**tables), 9, 9)
 
 
 class Buffered(nn.Module):

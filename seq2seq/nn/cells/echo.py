@@ -52,8 +52,8 @@ class EchoCell(Cell):
         del rule
         if self.hidden_size < 2:
             raise ModelError(
-                "the cell 'echo' needs at least 2 units a direction, as a unit reads others; it "
-                f"has hidden = {self.hidden_size}: set hidden to 2 or more"
+                "the cell 'echo' needs at least 2 units a direction, as a unit reads others, and "
+                f"has {self.hidden_size}: set hidden to 2 or more, with both directions to 4"
             )
         if self.weight_hh.is_meta:  # only its shape is asked for
             return

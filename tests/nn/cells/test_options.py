@@ -177,6 +177,6 @@ def test_a_reservoir_of_one_unit_is_refused() -> None:
     with pytest.raises(ModelError) as error:
         drawn({"kind": "echo"}, hidden=1)
     assert str(error.value) == (
-        "the cell 'echo' needs at least 2 units a direction, as a unit reads others; it has hidden "
-        "= 1: set hidden to 2 or more"
+        "the cell 'echo' needs at least 2 units a direction, as a unit reads others, and has 1: "
+        "set hidden to 2 or more, with both directions to 4"
     )
