@@ -3,7 +3,7 @@
 As in Mihaylova and Martins (2019): a first pass over the reference predicts each token, and the
 pass that is learned from reads a mixture of the reference's tokens and of those predictions.
 
-Shapes: B batch, T target length, M target tokens, V vocabulary.
+Shapes: B batch, T target length, M target tokens, F features, V vocabulary.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from seq2seq.data.collate import Batch
 from seq2seq.ids import EOS, SUPPRESSED
@@ -43,10 +44,11 @@ def _predicted(model: TranslationModel, batch: Batch) -> Tensor:
     was_training = model.training
     model.eval()
     try:
-        readouts_ME = model(batch)
+        output = model.output
+        features_MF, weight_VF = output.scaled(model(batch)), output.matrix()
         best = []
-        for rows in readouts_ME.split(ROWS):
-            logits_MV = model.output(rows)
+        for rows in torch.split(features_MF, ROWS):
+            logits_MV = functional.linear(rows, weight_VF, output.bias)
             logits_MV[:, [*SUPPRESSED, EOS]] = -torch.inf
             best.append(logits_MV.argmax(-1))
         return torch.cat(best)
