@@ -145,6 +145,8 @@ def attention(
         if one.attention is not None:  # an empty line has none
             draw_attention(one, output / f"line-{number:04d}.png")
             drawn += 1
+    if not drawn:
+        raise Seq2SeqError(f"the text has no line in which {model} can read anything")
     console.show(f"{output}: {drawn} picture{'s' * (drawn != 1)}")
 
 

@@ -141,10 +141,10 @@ def test_gates_and_states_of_a_problem_s_model_need_no_text(run, here: Path) -> 
             "gradients MODEL --set seed=2",
             "--set and --vary change a recipe, and MODEL is a folder: leave them out",
         ),
-        (
-            "gradients MODEL empty",
-            "the text has no line in which MODEL can read anything",
-        ),
+        ("gradients MODEL empty", "the text has no line in which MODEL can read anything"),
+        ("gradients MODEL none", "the text has no line in which MODEL can read anything"),
+        ("attention MODEL empty -o p", "the text has no line in which MODEL can read anything"),
+        ("attention MODEL none -o p", "the text has no line in which MODEL can read anything"),
         ("gradients MODEL gone", "gone: no such file"),
         (
             "gradients MODEL in two",
@@ -170,6 +170,7 @@ def test_gates_and_states_of_a_problem_s_model_need_no_text(run, here: Path) -> 
 def test_bad_input_is_one_line(run, attending: Path, command: str, message: str) -> None:
     model = str(attending / "run")
     Path("empty").write_text("\n\n", encoding="utf-8")
+    Path("none").touch()
     Path("two").write_text("a\nb\n", encoding="utf-8")
     Path("many").write_text("the " * 400 + "\n", encoding="utf-8")
     Path("in.svg").write_text("a\n", encoding="utf-8")

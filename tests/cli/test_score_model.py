@@ -212,8 +212,9 @@ def test_pictures_of_attention(run, attending, found) -> None:
 def test_pictures_that_cannot_be(
     run, trained: Path, attending: Path, here: Path, monkeypatch
 ) -> None:
-    Path("in").write_text("$x$ 漢字\n", encoding="utf-8")
-    assert run("inspect", "attention", str(attending / "run"), "in", "-o", "p").code == 0
+    Path("in").write_text("a $a$ 漢字\n", encoding="utf-8")
+    done = run("inspect", "attention", str(attending / "run"), "in", "-o", "p")
+    assert (done.code, done.out) == (0, "p: 1 picture\n")
     done = run("inspect", "attention", str(trained / "run"), "in", "-o", "q")
     assert done.code == 2
     assert "this model has no attention to draw" in done.err
