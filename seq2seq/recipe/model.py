@@ -138,6 +138,8 @@ class Encoder(Section):
 class Decoder(Section):
     """Writes the target.
 
+    ``dropout`` falls on what the output layer reads, too; the rest is as the encoder's.
+
     ``feeding`` says where the attention's context goes besides the output: nowhere ("none"), into
     the first layer at the next step ("input", Luong et al. 2015: step by step, slow), or into all
     layers above the first ("upper", Wu et al. 2016, Chen et al. 2018: parallel over time).

@@ -72,8 +72,9 @@ class OnnxNetwork:
 
         Its inputs are ``ids`` (B, S) and ``lengths`` (B,). Its outputs are ``state_0`` and so on,
         every part of every decoder layer's first state (B, H); with an attention ``values`` (B, S,
-        D), ``keys`` (B, S, K) and ``mask`` (B, 1, S), which is -inf at padding; with state feeding
-        ``cell_bias`` (B, G) and ``readout_bias`` (B, E).
+        D; in a lexical model D + the embeddings, which stand behind), ``keys`` (B, S, K) and
+        ``mask`` (B, 1, S), which is -inf at padding; with state feeding ``cell_bias`` (B, G) and
+        ``readout_bias`` (B, E).
         """
         graph = Builder()
         ids = graph.input("ids", ["B", "S"], integer=True)
