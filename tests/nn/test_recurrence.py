@@ -208,37 +208,40 @@ def dropping(options: dict[str, Any], **more: Any) -> RecurrentStack:
     return made
 
 
-RECURRENT = [one for one in cell_variants() if one["kind"] in ("rnn", "gru", "lstm", "mgu")]
+LEARNING = ("rnn", "gru", "lstm", "mgu", "transition")
+RECURRENT = [one for one in cell_variants() if one["kind"] in LEARNING]
 
 
 @pytest.mark.parametrize("options", RECURRENT, ids=variant_name)
 def test_weights_from_state_to_state_are_dropped_once_a_batch(options: dict[str, Any]) -> None:
     """The fused way, the way by steps, and a cell whose weights were set to those that remain."""
-    stack = dropping(options)
+    stack, x_BTE = dropping(options), random_tensor(2, 5, 3, seed=1)
     (cell,) = stack.cells()
-    whole, x_BTE = cell.weight_hh, random_tensor(2, 5, 3, seed=1)
-    before = whole.detach().clone()
+    names = [one for one in ("weight_hh", "weight_hh_deep") if hasattr(cell, one)]
+    whole = {name: getattr(cell, name) for name in names}
+    before = {name: one.detach().clone() for name, one in whole.items()}
     with stack.for_sequences():
         found, _ = stack.layer(0, x_BTE)
         state, steps = cell.initial_state(2, x_BTE), []
         for x_BE in x_BTE.unbind(1):
             output, state = stack.step(0, x_BE, state)
             steps.append(output)
-        remaining = cell.weight_hh
+        remaining = {name: getattr(cell, name) for name in names}
     torch.testing.assert_close(torch.stack(steps, 1), found, rtol=0, atol=1e-12)
-    assert cell.weight_hh is whole
-    assert torch.equal(whole, before)
-    kept = remaining != 0
-    assert 0 < int(kept.sum()) < kept.numel()
-    torch.testing.assert_close(remaining[kept], 2.0 * whole[kept], rtol=0, atol=1e-12)
     found.sum().backward()
-    assert whole.grad is not None
-    assert not whole.grad[~kept].any()
-    assert whole.grad[kept].any()
     by_hand = dropping(options).eval()
     (other,) = by_hand.cells()
-    with torch.no_grad():
-        other.weight_hh.copy_(remaining)
+    for name, weight in whole.items():
+        assert getattr(cell, name) is weight
+        assert torch.equal(weight, before[name])
+        kept = remaining[name] != 0
+        assert 0 < int(kept.sum()) < kept.numel()
+        torch.testing.assert_close(remaining[name][kept], 2.0 * weight[kept], rtol=0, atol=1e-12)
+        assert weight.grad is not None
+        assert not weight.grad[~kept].any()
+        assert weight.grad[kept].any()
+        with torch.no_grad():
+            getattr(other, name).copy_(remaining[name])
     torch.testing.assert_close(by_hand(x_BTE)[0], found, rtol=0, atol=1e-12)
 
 
