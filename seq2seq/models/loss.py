@@ -253,17 +253,12 @@ class Losses(nn.Module):
             return self.sums(self.outputs(batch), batch)
         if self.probability > 0.0 and self.model.training:
             batch = mixed(self.model, batch, self.probability)
-        output = self.model.output
-        if self.rdrop > 0.0 and self.model.training:
-            readouts_RE = output.scaled(self.model(batch.twice()))
-            weights = output.matrix(), output.bias
-            return two_pass_cross_entropy(
-                readouts_RE, *weights, batch.labels(), self.smoothing, self.rdrop
-            )
-        features = output.scaled(self.model(batch))
-        return smoothed_cross_entropy(
-            features, output.matrix(), output.bias, batch.labels(), self.smoothing
-        )
+        output, twice = self.model.output, self.rdrop > 0.0 and self.model.training
+        features = output.scaled(self.model(batch.twice() if twice else batch))
+        inputs = features, output.matrix(), output.bias, batch.labels(), self.smoothing
+        if twice:
+            return two_pass_cross_entropy(*inputs, self.rdrop)
+        return smoothed_cross_entropy(*inputs)
 
     def outputs(self, batch: Batch) -> Tensor:
         """The logits at each target token, (M, V)."""
