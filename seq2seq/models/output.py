@@ -10,10 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seq2seq.recipe import model as recipe
-
-SHORTEST = 0.1
-"""A vector shorter than that is not stretched to the whole radius: the row of padding begins at 0,
-where the direction, and so the gradient, would be that of a rounding error."""
+from seq2seq.recipe.model import SHORTEST
 
 
 class Output(nn.Linear):

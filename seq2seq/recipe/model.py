@@ -186,6 +186,11 @@ class Linear(Section):
     kind: Literal["linear"] = "linear"
 
 
+SHORTEST = 0.1
+"""With ``Fixnorm`` a shorter vector is not stretched to the whole radius: the row of padding begins
+at 0, where the direction, and so the gradient, would be that of a rounding error."""
+
+
 class Fixnorm(Section):
     """What the output layer reads, and its weights for each token, have the length ``radius``.
 

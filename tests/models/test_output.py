@@ -10,8 +10,9 @@ import torch
 from pydantic import ValidationError
 from support.models import make_batch, model_options, random_model, random_pairs, random_tensor
 
-from seq2seq.models.output import SHORTEST, Output
+from seq2seq.models.output import Output
 from seq2seq.recipe import Model
+from seq2seq.recipe.model import SHORTEST
 
 FIXNORM = {"kind": "fixnorm", "radius": 3.0}
 

@@ -22,6 +22,7 @@ from seq2seq.inference.engines.onnx import attention, features_name
 from seq2seq.inference.engines.onnx.builder import Builder, Precision, Tensor
 from seq2seq.inference.engines.onnx.cells import Parts, cell_op
 from seq2seq.recipe import Model
+from seq2seq.recipe.model import SHORTEST
 from seq2seq.search.model import Floats32
 
 Weights = Mapping[str, Floats32]
@@ -31,8 +32,6 @@ SPECIAL = len(SUPPRESSED)
 
 SOURCE_TABLE = "encoder.embedding.table.weight"
 TARGET_TABLE = "decoder.embedding.table.weight"
-
-SHORTEST = 0.1  # as models/output.py has it
 
 _FIRST = "decoder.stack.layers.0.0"
 _DIRECTIONS = {"forward": 1, "both": 2}
