@@ -211,14 +211,12 @@ def labels_of(opened: Opened, line: Pair | Drawn) -> tuple[list[str], list[str]]
     if isinstance(line, Drawn):
         batch: Any = batch_of(opened, [line])
         return [f"{step}: {_shown(one)}" for step, one in enumerate(batch.inputs_BTE[0], 1)], []
-    pair = line
     assert opened.tokenizers is not None
-    source = opened.tokenizers.source.pieces(pair.source)
-    target = opened.tokenizers.target.pieces(pair.target)
-    shown = ([one.replace(SPACE, "_") for one in side] for side in (source, target))
-    read, said = shown
+    source = opened.tokenizers.source.pieces(line.source)
+    target = opened.tokenizers.target.pieces(line.target)
+    read, said = ([one.replace(SPACE, "_") for one in side] for side in (source, target))
     if opened.recipe.model.decoder.reverse:
-        said = said[::-1]
+        said.reverse()
     return [*read, "</s>"], ["<s>", *said]
 
 
