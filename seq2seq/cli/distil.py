@@ -17,7 +17,7 @@ from seq2seq.cli.search_options import (
     check_together,
     options_of,
 )
-from seq2seq.errors import Seq2SeqError, number_of
+from seq2seq.errors import number_of
 from seq2seq.storage.layout import SYNTHETIC_PAIR
 
 if TYPE_CHECKING:
@@ -70,11 +70,6 @@ def distil(
 
     if choose != "best":
         excludes(sampled.mbr, "--mbr", choose, "--choose bleu or chrf")
-        if sampled.sample == 1 or (sampled.sample is None and searching.beam == 1):
-            raise Seq2SeqError(
-                "--choose bleu and chrf choose among several translations: draw 2 samples or more, "
-                "or use a beam of 2 or more"
-            )
     needs(n_best, "--n-best", None if choose == "best" else choose, "--choose bleu or chrf")
     excludes(n_best, "--n-best", sampled.sample, "--sample")
     plan = Distillation(source, target, choose, keep_original)

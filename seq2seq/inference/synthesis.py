@@ -141,7 +141,8 @@ class BackTranslation:
         for number, (source, target) in enumerate(both, start=1):
             if self.noise:
                 source = noisy(source, self.noise, np.random.default_rng(number))  # noqa: PLW2901
-            yield source if self.tag is None else f"{self.tag} {source}".rstrip(), target
+            # An empty source stays empty: the tag alone would be trained on.
+            yield f"{self.tag} {source}" if self.tag and source else source, target
 
 
 Plan = Distillation | BackTranslation
@@ -274,10 +275,15 @@ def synthesize(
         What ``synthetic.json`` has.
 
     Raises:
-        Seq2SeqError: If the plan cannot be carried out, an earlier call had other inputs or
-            options, the inputs change meanwhile, or a file cannot be written.
+        Seq2SeqError: If the plan cannot be carried out, or not by the request, an earlier call had
+            other inputs or options, the inputs change meanwhile, or a file cannot be written.
     """
     counts = check_plan(plan, output)
+    if isinstance(plan, Distillation) and plan.choose != "best" and request.options.n_best < 2:
+        raise Seq2SeqError(
+            f"choose = '{plan.choose}' needs several translations of a line: draw 2 samples or "
+            "more, or use a beam of 2 or more"
+        )
     sums = {name: file_digest(path) for name, path in plan.inputs.items()}
     asked = {
         "verb": "distil" if isinstance(plan, Distillation) else "backtranslate",

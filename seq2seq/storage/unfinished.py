@@ -98,10 +98,11 @@ class UnfinishedLines:
         os.truncate(self._file, self._size)
 
     def _check_asked(self, before: dict[str, Any]) -> None:
-        if before == self._asked:
-            return
         old, new = dict(_flat(before)), dict(_flat(self._asked))
+        # What is not there is as None: an option that a later version has, left out.
         changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+        if not changed:
+            return
         was, now = (_shown(one.get(changed[0])) for one in (old, new))
         raise Seq2SeqError(
             f"{self.path}: was begun with {changed[0]} {was}, which is {now} now: go on with what "

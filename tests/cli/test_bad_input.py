@@ -128,12 +128,6 @@ CASES = [
         "choose: unknown name 'blue' (did you mean 'bleu'?); allowed: best, bleu, chrf",
     ),
     Case(
-        "choosing among one",
-        "distil model two.en two.de -o out --choose bleu --beam 1",
-        "--choose bleu and chrf choose among several translations: draw 2 samples or more, or use "
-        "a beam of 2 or more",
-    ),
-    Case(
         "choosing twice",
         "distil model two.en two.de -o out --choose bleu --mbr chrf",
         "--mbr and --choose bleu or chrf cannot be combined: leave one of them out",

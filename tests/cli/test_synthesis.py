@@ -64,6 +64,14 @@ def test_the_nearest_is_chosen_of_so_many(run, text: Path, options: str, count: 
     assert record["options"]["n_best"] == count
 
 
+@pytest.mark.parametrize("options", ["--beam 1", "--sample 1"])
+def test_the_nearest_of_one_is_refused(run, text: Path, options: str) -> None:
+    done = run("distil", str(text), *"a.en a.de --choose bleu -o out".split(), *options.split())
+    assert (done.code, done.out) == (2, "")
+    assert "choose = 'bleu' needs several translations of a line: draw 2 samples or" in done.err
+    assert not Path("out.unfinished").exists()
+
+
 def test_back_translation_tells_how_to_mix(run, text: Path) -> None:
     done = run("backtranslate", str(text), "a.de", "-o", "back", "--tag", "<BT>", "--beam", "1")
     assert done.code == 0, done.err

@@ -32,7 +32,7 @@ from seq2seq.search import SearchOptions
 SOURCES = [f"line {i} of the text" for i in range(40)]
 TARGETS = [f"Zeile {i} im Text" for i in range(40)]
 MODELS = [{"path": "runs/a", "sha256": {"weights.safetensors": "0" * 64}}]
-REQUEST = Request(SearchOptions(), batch_size=1)  # 16 lines are kept at a time
+REQUEST = Request(SearchOptions(n_best=3), batch_size=1)  # 16 lines are kept at a time
 
 
 class Known:
@@ -96,6 +96,26 @@ def test_original_pairs_follow(files: Path) -> None:
 def test_sources_become_the_models(files: Path) -> None:
     make(BackTranslation("a.de", tag="<BT>"))
     assert made() == [(f"<BT> {line[::-1]}", line) for line in TARGETS]
+
+
+def test_an_empty_translation_stays_empty(files: Path) -> None:
+    """With a tag or noise, too: ``prepare`` is to drop the pair."""
+    (files / "a.de").write_text("Hund\n\n \nKatze\n", encoding="utf-8")
+    record = make(BackTranslation("a.de", tag="<BT>", noise=0.1))
+    assert [source == "" for source, _ in made()] == [False, True, False, False]
+    assert record["empty"] == 1
+
+
+@pytest.mark.usefixtures("files")
+def test_the_nearest_of_one_is_refused() -> None:
+    one = replace(REQUEST, options=SearchOptions(beam=1))
+    assert make(DISTILLED, request=one)["pairs"] == 40
+    with pytest.raises(Seq2SeqError) as error:
+        make(replace(DISTILLED, choose="chrf"), request=one)
+    assert str(error.value) == (
+        "choose = 'chrf' needs several translations of a line: draw 2 samples or more, or use a "
+        "beam of 2 or more"
+    )
 
 
 @pytest.mark.usefixtures("files")

@@ -74,6 +74,15 @@ def test_it_is_not_gone_on_with_something_else(
     assert {one.name: one.read_bytes() for one in folder.iterdir()} == before
 
 
+def test_an_option_that_another_version_has_is_as_one_left_out(tmp_path: Path) -> None:
+    with begin(tmp_path / "out") as work:
+        work.add(["a"])
+    with begin(tmp_path / "out", more={"later": None}) as work:
+        assert work.lines == 1
+    with begin(tmp_path / "out", options={"beam": 5}) as work:
+        assert work.lines == 1
+
+
 def test_two_at_a_time_are_refused(tmp_path: Path) -> None:
     with begin(tmp_path / "out"), pytest.raises(Seq2SeqError) as error:
         begin(tmp_path / "out")
