@@ -166,7 +166,8 @@ class TrainingResult:
         cls, run: Path, state: TrainingState, labels: Mapping[str, str], signal: str = ""
     ) -> TrainingResult:
         """How a training stands, where ``labels`` are the names of metrics for people."""
-        found = [record for record in state.history if record["update"] == state.best_update]
+        best = state.best_update, state.best_loss  # the mean of the last weights has its own loss
+        found = [one for one in state.history if (one["update"], one["loss"]) == best]
         return cls(
             run=run,
             finished=bool(state.stopped),

@@ -51,12 +51,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Validations find these BLEU scores, one after another, the last one for ever."""
+    """Validations find these BLEU scores, one after another, the last one for ever, and losses."""
     scores = [1.0]
 
     def evaluate(*_: object) -> Validated:
         score = scores.pop(0) if len(scores) > 1 else scores[0]
-        return Validated(loss=5.0, metrics={"bleu": score})
+        return Validated(loss=5.0 - score / 100, metrics={"bleu": score})
 
     monkeypatch.setattr(Evaluator, "evaluate", evaluate)
     return scores
@@ -165,6 +165,20 @@ def test_the_mean_of_the_last_weights_is_published_if_it_is_better(
     assert "the mean of the weights at updates 20, 30, 40:" in told.lines
     card = json.loads((tmp_path / "r/card.json").read_text(encoding="utf-8"))
     assert card["validation"]["mean_of_updates"] == [20, 30, 40]
+
+
+def test_a_mean_that_is_no_better_is_not_told_as_the_best(
+    corpus: tuple[Path, Path], tmp_path: Path, scripted: list[float]
+) -> None:
+    scripted[:] = [1.0, 2.0, 0.5]
+    average = 'training.average={kind="last",count=2}'
+    result = run(corpus, tmp_path / "r", "training.updates=20", average)
+    *_, best, mean = records(tmp_path / "r", "validation")
+    assert (best["update"], mean["mean_of_updates"]) == (20, [10, 20])
+    card = json.loads((tmp_path / "r/card.json").read_text(encoding="utf-8"))
+    assert result.best is not None
+    assert "mean_of_updates" not in result.best
+    assert result.best["loss"] == card["validation"]["loss"] == best["loss"] != mean["loss"]
 
 
 def test_where_no_checkpoint_of_a_validation_is_left_no_mean_is_made(

@@ -5,10 +5,10 @@ gradient (SGD, Adam), twice (sharpness-aware minimization, Foret et al. 2021), o
 search, conjugate gradients). ``apply`` then moves the weights. An update whose numbers are not
 finite, or that a signal interrupts, ends before ``apply``, so nothing has to be undone.
 
-A rule that needs the curvature (Hessian-free optimization, Martens 2010) asks for its product with
-directions, of the Hessian or, for many at the same weights, of the Gauss-Newton matrix. They come
-from a twin of the loss in autograd's own operations, since the fused loss has no second
-derivatives, and so each takes longer than a gradient.
+A rule that needs the curvature (Hessian-free optimization, Martens 2010) asks for products of the
+Gauss-Newton matrix with directions, many at the same weights. They come from a twin of the loss in
+autograd's own operations, since the fused loss has no second derivatives, and so each takes longer
+than a gradient.
 
 A new rule is a class in a file here, made from ``(model, options)``, and a line in ``RULES``; its
 options are a table in ``recipe/training.py``, in ``Optimizer``.
