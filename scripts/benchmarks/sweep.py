@@ -24,6 +24,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from benchmarks.arguments import positive
 from benchmarks.bleu import training_command
 from benchmarks.figures import add_row, mean_text, rows_of, table, write_json, write_text
 from benchmarks.machine import machine
@@ -193,11 +194,17 @@ class Job:
         """Ends its process, which saves first."""
         self._stack.close()
 
-    def row(self) -> dict[str, Any]:
-        """What the run has reached, once it has ended."""
+    def row(self) -> dict[str, Any] | None:
+        """What the run has reached, once it has ended.
+
+        Returns:
+            Its row; None if no validation has found a finite loss, so that there is no model.
+        """
         record = RunRecord.read(self.run)
-        state, wanted = record.state, self.training.checked.training.early_stopping.metric
-        best = next(one for one in state["history"][::-1] if one["update"] == state["best_update"])
+        if not record.card:
+            return None
+        best = record.card["validation"]
+        wanted = self.training.checked.training.early_stopping.metric
         metric = wanted if best.get(wanted) is not None else "loss"
         return {
             "folder": self.training.folder,
@@ -207,8 +214,8 @@ class Job:
             "metric": metric,
             "score": best[metric],
             "best": best,
-            "updates": state["update"],
-            "minutes": round(state["seconds"] / 60, 2),
+            "updates": record.state["update"],
+            "minutes": round(record.state["seconds"] / 60, 2),
             "parameters": record.card["parameters"],
         }
 
@@ -286,13 +293,14 @@ def sweep(trainings: Sequence[Training], work: Path, jobs: int, threads: int) ->
                 under_way.remove(job)
                 job.close()
                 name = job.training.folder
-                if code:
-                    failed[name] = tail(job.log)
-                    say(f"{name}: failed (exit code {code}):\n{failed[name]}")
+                if row := None if code else job.row():
+                    known[name] = row
+                    add_row(work / ROWS, row)
+                    say(f"{name}: {_line(row)}")
                 else:
-                    known[name] = job.row()
-                    add_row(work / ROWS, known[name])
-                    say(f"{name}: {_line(known[name])}")
+                    failed[name] = tail(job.log)
+                    why = f"exit code {code}" if code else "no finite loss"
+                    say(f"{name}: failed ({why}):\n{failed[name]}")
                 yield results()
             if not ended:
                 time.sleep(POLL)
@@ -384,13 +392,6 @@ def report(results: Results, facts: dict[str, str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
@@ -403,8 +404,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/sweep")
     parser.add_argument("file", type=Path)
     parser.add_argument("-o", "--output", type=Path, help="default: sweeps/NAME")
-    parser.add_argument("--jobs", type=_positive, default=usable_processors())
-    parser.add_argument("--threads", type=_positive, default=1)
+    parser.add_argument("--jobs", type=positive, default=usable_processors())
+    parser.add_argument("--threads", type=positive, default=1)
     asked = parser.parse_args(arguments)
     work: Path = asked.output or Path("sweeps", asked.file.stem)
     try:

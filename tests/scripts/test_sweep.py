@@ -6,6 +6,7 @@ import json
 import statistics
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,6 +40,8 @@ seeds = [1, 2]
 base = []
 wide = ["model.encoder.hidden=6"]
 """
+
+HONEST_ROW = Job.row
 
 
 @pytest.fixture
@@ -138,6 +141,23 @@ def test_one_that_fails_is_told_and_stops_no_other(
     assert main([str(file), "-o", "work"]) == 0, "the next call tries it again"
     assert "failed" not in Path("work", "results.md").read_text(encoding="utf-8")
     assert "wide" not in capsys.readouterr().err, "what was done is not done again"
+
+
+def test_one_that_has_found_no_finite_loss_stops_no_other(
+    file: Path, programs: object, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Its run ends well, but has no model, and so no card."""
+    monkeypatch.setattr(RunRecord, "read", lambda _: SimpleNamespace(card={}))
+    made = Job.row
+
+    def row(job: Job) -> dict[str, Any] | None:
+        return (HONEST_ROW if job.training.name == "base" else made)(job)
+
+    monkeypatch.setattr(Job, "row", row)
+    assert main([str(file), "-o", "work", "--jobs", "1"]) == 1
+    out, err = capsys.readouterr()
+    assert err.count("failed (no finite loss):") == 2
+    assert "| wide    |     2 |" in out
 
 
 def test_a_stopped_sweep_goes_on(file: Path, programs: dict[str, str]) -> None:
