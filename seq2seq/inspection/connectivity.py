@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from seq2seq.inspection.opening import Drawn, Opened, Pair, batch_of, labels_of
+from seq2seq.inspection.opening import Drawn, Opened, Pair, batch_of, labels_of, step_labels
 from seq2seq.inspection.recording import evaluating
 from seq2seq.models.translation import TranslationModel
 
@@ -65,9 +65,9 @@ def connectivity_of(opened: Opened, line: Pair | Drawn) -> list[Connectivity]:
 
 def _of_problem(opened: Opened, line: Drawn) -> Connectivity:
     model: Any = opened.model
-    steps, _ = labels_of(opened, line)
     count = min(DIRECTIONS, model.output.out_features)
     batch: Any = batch_of(opened, [line] * count)
+    steps = step_labels(batch)
     read = batch.inputs_BTE.requires_grad_()
     with evaluating(model), _constant(model), torch.enable_grad():
         answers = model(batch).unflatten(0, (count, -1))

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from seq2seq.errors import Seq2SeqError
-from seq2seq.inspection.opening import Drawn, Opened, Pair, batch_of, labels_of
+from seq2seq.inspection.opening import Drawn, Opened, Pair, batch_of, labels_of, step_labels
 from seq2seq.inspection.recording import CellRun, Place, evaluating, part_name, recorded
 
 Floats = NDArray[np.float64]
@@ -87,10 +87,13 @@ def gates_of(opened: Opened, line: Pair | Drawn) -> list[CellGates]:
 
     Cells without gates are left out; if no cell has any, that is a ``Seq2SeqError``.
     """
-    loss = opened.task.loss(opened.model)
+    loss, batch = opened.task.loss(opened.model), batch_of(opened, [line])
     with evaluating(opened.model), torch.no_grad(), recorded(opened.model, gates=True) as runs:
-        loss(batch_of(opened, [line]))
-    source, read = labels_of(opened, line)
+        loss(batch)
+    if isinstance(line, Drawn):
+        source, read = step_labels(batch), list[str]()
+    else:
+        source, read = labels_of(opened, line)
     turned = opened.recipe.model.encoder.reverse
     found = []
     for run in runs:

@@ -202,18 +202,20 @@ def _translated(opened: Opened, rows: Sequence[Sequence[int]]) -> list[list[int]
     return [list((one.backwards() if turned else one).tokens) for one in found]
 
 
-def labels_of(opened: Opened, line: Pair | Drawn) -> tuple[list[str], list[str]]:
-    """What the encoder and the decoder read of a line, piece by piece, as people read it.
+def step_labels(batch: PaddedBatch) -> list[str]:
+    """What is read at each step of a problem's first sequence, behind the step's number, from 1.
 
-    The steps of a problem's sequence have their numbers, from 1, and what is read there: numbers,
-    or which symbol it is, from 0.
+    That is numbers, or which symbol it is, from 0.
     """
-    if isinstance(line, Drawn):
-        batch: Any = batch_of(opened, [line])
-        return [f"{step}: {_shown(one)}" for step, one in enumerate(batch.inputs_BTE[0], 1)], []
+    drawn: Any = batch
+    return [f"{step}: {_shown(one)}" for step, one in enumerate(drawn.inputs_BTE[0], 1)]
+
+
+def labels_of(opened: Opened, pair: Pair) -> tuple[list[str], list[str]]:
+    """What the encoder and the decoder read of a line, piece by piece, as people read it."""
     assert opened.tokenizers is not None
-    source = opened.tokenizers.source.pieces(line.source)
-    target = opened.tokenizers.target.pieces(line.target)
+    source = opened.tokenizers.source.pieces(pair.source)
+    target = opened.tokenizers.target.pieces(pair.target)
     read, said = ([one.replace(SPACE, "_") for one in side] for side in (source, target))
     if opened.recipe.model.decoder.reverse:
         said.reverse()

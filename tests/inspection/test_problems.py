@@ -61,6 +61,21 @@ def test_connectivity_is_the_norm_of_the_jacobian_s_blocks(problem: str) -> None
         assert list(found.columns) == [f"{n}: {one}" for n, one in enumerate(symbols, 1)]
 
 
+@pytest.mark.parametrize("look", [gates_of, connectivity_of])
+def test_a_sequence_is_drawn_once(look: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, drawn = opened("adding", "data.length=10"), []
+    problem: Any = one.task.problem  # type: ignore[attr-defined]
+    draw = problem.draw
+
+    def counted(*asked: Any) -> Any:
+        drawn.append(asked)
+        return draw(*asked)
+
+    monkeypatch.setattr(problem, "draw", counted)
+    look(one, Drawn(1))
+    assert len(drawn) == 1
+
+
 def test_a_sequence_that_is_not_there_is_named() -> None:
     with pytest.raises(
         Seq2SeqError,
