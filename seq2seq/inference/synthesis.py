@@ -32,7 +32,7 @@ from seq2seq.storage import checked_json
 from seq2seq.storage.atomic import file_digest, new_file, new_folder, write_errors
 from seq2seq.storage.layout import ENCODER, SYNTHETIC, SYNTHETIC_PAIR, WEIGHTS
 from seq2seq.storage.lines import STANDARD, check_counts, check_file, count_lines, input_lines
-from seq2seq.storage.unfinished import UnfinishedLines
+from seq2seq.storage.unfinished import UnfinishedLines, unfinished_folder
 
 if TYPE_CHECKING:
     from seq2seq.inference.pool import TranslatorPool
@@ -306,6 +306,9 @@ def synthesize(
         if found.get("sha256") != record["sha256"]:
             raise _already(output)
         say(f"{output} was made of the same before, and is left as it is")
+        if unfinished_folder(output).exists():  # a kill right after the output had appeared
+            with UnfinishedLines(output, asked, "translating") as work:
+                work.finish()
         return found
     total = next(iter(counts.values()))
     with UnfinishedLines(output, asked, "translating") as work:

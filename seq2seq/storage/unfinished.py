@@ -56,7 +56,7 @@ class UnfinishedLines:
     """
 
     def __init__(self, output: Path, asked: dict[str, Any], work: str) -> None:
-        self.path = output.with_name(output.name + UNFINISHED)
+        self.path = unfinished_folder(output)
         self.lines = 0
         self._asked: dict[str, Any] = json.loads(json.dumps(asked))
         self._size, self._finished = 0, False
@@ -142,6 +142,11 @@ class UnfinishedLines:
             with suppress(OSError):  # another process has begun, or the output lies beside it
                 for folder in (self.path, *self._made):
                     folder.rmdir()
+
+
+def unfinished_folder(output: Path) -> Path:
+    """Where the lines of an output are kept until it is there."""
+    return output.with_name(output.name + UNFINISHED)
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

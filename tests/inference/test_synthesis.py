@@ -28,6 +28,7 @@ from seq2seq.inference.synthesis import (
     synthesize,
 )
 from seq2seq.search import SearchOptions
+from seq2seq.storage.unfinished import UnfinishedLines
 
 SOURCES = [f"line {i} of the text" for i in range(40)]
 TARGETS = [f"Zeile {i} im Text" for i in range(40)]
@@ -193,6 +194,23 @@ def test_one_that_is_done_is_left_as_it_is(files: Path) -> None:
         make(replace(DISTILLED, choose="bleu"))
     assert str(error.value) == "out: already exists: name another folder, or remove it"
     assert (files / "out" / "target.txt").stat() == before
+
+
+def test_a_kill_right_after_the_output_appeared(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(UnfinishedLines, "finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            make(DISTILLED)
+    assert Path("out", "synthetic.json").exists()
+    assert Path("out.unfinished").exists()
+    make(DISTILLED, known := Known())
+    assert known.asked == []
+    assert not Path("out.unfinished").exists()
 
 
 @pytest.mark.usefixtures("files")
