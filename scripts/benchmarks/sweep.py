@@ -18,7 +18,7 @@ import tomllib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from benchmarks.arguments import positive
 from benchmarks.bleu import training_command
+from benchmarks.equal_time import seconds_of_an_update
 from benchmarks.figures import add_row, mean_text, rows_of, table, write_json, write_text
 from benchmarks.machine import machine
 from benchmarks.model import options
@@ -51,6 +52,8 @@ class Sweep(BaseModel):
         recipe: A packaged recipe's name, or a file, relative to this one's folder.
         set: What is set in it for all, KEY=VALUE each; paths are relative to the current folder.
         seeds: How often each setting is trained, and from which seeds.
+        minutes: How long each is trained, for as many updates as it makes in them by itself; none:
+            the recipe says how long.
         settings: What each named setting sets besides.
     """
 
@@ -59,6 +62,7 @@ class Sweep(BaseModel):
     recipe: str
     set: list[str] = []
     seeds: list[int] = Field(default=[1], min_length=1)
+    minutes: float | None = Field(default=None, gt=0, strict=False)
     settings: dict[str, list[str]] = Field(min_length=1)
 
     @field_validator("settings")
@@ -87,6 +91,7 @@ class Training:
         recipe: The recipe, by its name or file.
         settings: All that is set in it.
         checked: The recipe with them.
+        minutes: How long it takes; None: as long as the recipe says.
     """
 
     name: str
@@ -94,6 +99,7 @@ class Training:
     recipe: str
     settings: tuple[str, ...]
     checked: Recipe = field(compare=False, repr=False)
+    minutes: float | None = None
 
     @property
     def folder(self) -> str:
@@ -138,7 +144,7 @@ def read_sweep(path: Path) -> list[Training]:
         place = ".".join(map(str, first["loc"]))
         message = first["msg"].removeprefix("Value error, ")
         raise Seq2SeqError(
-            f"{path}: {place}: {message} (there are recipe, set, seeds and [settings])"
+            f"{path}: {place}: {message} (there are recipe, set, seeds, minutes and [settings])"
         ) from None
     beside = path.parent / sweep.recipe
     recipe = str(beside) if beside.is_file() else sweep.recipe
@@ -147,7 +153,12 @@ def read_sweep(path: Path) -> list[Training]:
         for name, own in sweep.settings.items():
             settings = (*sweep.set, *own, f"seed={seed}")
             checked = load_recipe(recipe, settings)
-            found.append(Training(name, seed, recipe, settings, checked))
+            if sweep.minutes is not None and checked.data.kind is not None:
+                raise Seq2SeqError(
+                    f"{path}: minutes: is for pairs of texts, and {recipe} trains a problem: "
+                    "set training.updates"
+                )
+            found.append(Training(name, seed, recipe, settings, checked, sweep.minutes))
     return found
 
 
@@ -243,6 +254,36 @@ def prepare(trainings: Sequence[Training], work: Path) -> dict[str, str]:
     return failed
 
 
+def at_equal_time(trainings: Sequence[Training], work: Path, threads: int) -> list[Training]:
+    """Gives each setting as many updates as it makes in its minutes, without its validations.
+
+    Args:
+        trainings: What is trained, for how many minutes.
+        work: The sweep's folder.
+        threads: Processor threads of each.
+
+    Returns:
+        The trainings with these numbers; those whose corpus cannot be prepared as they are.
+    """
+    unprepared = prepare(trainings, work)
+    firsts: dict[str, Training] = {}  # each setting's first seed
+    for one in trainings:
+        if one.data not in unprepared:
+            firsts.setdefault(one.name, one)
+    folders = {one.folder: (one, work / str(one.data)) for one in firsts.values()}
+    seconds = seconds_of_an_update(folders, work, threads)
+
+    def lasting(one: Training) -> Training:
+        if one.name not in firsts or one.minutes is None:
+            return one
+        updates = max(1, round(60 * one.minutes / seconds[firsts[one.name].folder]))
+        lasts = "training.epochs=none", f"training.updates={updates}"
+        settings = (*one.settings, *lasts)
+        return replace(one, settings=settings, checked=load_recipe(one.recipe, settings))
+
+    return [lasting(one) for one in trainings]
+
+
 @dataclass
 class Results:
     """What there is so far.
@@ -271,6 +312,8 @@ def sweep(trainings: Sequence[Training], work: Path, jobs: int, threads: int) ->
         What there is, before the first training and after each.
     """
     work.mkdir(parents=True, exist_ok=True)
+    if trainings[0].minutes is not None:
+        trainings = at_equal_time(trainings, work, threads)
     known = {row["folder"]: row for row in rows_of(work / ROWS)}
     missing = [one for one in trainings if one.folder not in known]
     unprepared = prepare(missing, work)

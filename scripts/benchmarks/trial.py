@@ -19,6 +19,7 @@ from seq2seq.data.dataset import PreparedData, Ragged
 from seq2seq.recipe.files import load_recipe
 from seq2seq.text.tokenizer import Tokenizers
 from seq2seq.training.precision import bound_primitive_cache
+from seq2seq.training.session import completed
 from seq2seq.training.updater import Updater
 
 FIRST_PIECE = 4  # after pad, unk, bos and eos
@@ -43,26 +44,34 @@ class Trial:
 
     Args:
         data: The prepared folder; the lengths of its sentences are what batches are made by.
-        settings: What is set in the benchmark's recipe.
+        settings: What is set in the recipe.
         vocabulary: So many pieces, drawn by chance; None: the folder's.
+        recipe: A packaged recipe's name, or a file; left out: the benchmark's.
     """
 
-    def __init__(self, data: Path, settings: Sequence[str], vocabulary: int | None = None) -> None:
+    def __init__(
+        self,
+        data: Path,
+        settings: Sequence[str],
+        vocabulary: int | None = None,
+        recipe: str = str(RECIPE),
+    ) -> None:
         bound_primitive_cache()
-        recipe = load_recipe(str(RECIPE), settings)
         prepared = PreparedData.open(data, verify=False)
+        loaded = completed(load_recipe(recipe, settings), prepared, fine_tuned=False)
         tokenizers = prepared.tokenizers
         if vocabulary is not None:
             size = _Sized(vocabulary)
             tokenizers = cast("Tokenizers", _Vocabulary(size, size))
-        self.updater = Updater(recipe, tokenizers)
-        bounds = Bounds(recipe.training.batch_tokens, None, recipe.training.max_pieces)
-        order = BatchOrder(prepared.train, bounds, recipe.seed)
+        self.updater = Updater(loaded, tokenizers)
+        training = loaded.training
+        bounds = Bounds(training.batch_tokens, training.batch_pairs, training.max_pieces)
+        order = BatchOrder(prepared.train, bounds, loaded.seed)
         self.batches: Iterator[Batch] = (
             collate(*self._drawn(prepared.train.ids(batch.indices), vocabulary))
             for batch, _ in order.drawn()
         )
-        self._random = np.random.default_rng(recipe.seed)
+        self._random = np.random.default_rng(loaded.seed)
         self.done = 0
 
     def _drawn(self, sides: tuple[Ragged, Ragged], vocabulary: int | None) -> tuple[Ragged, Ragged]:

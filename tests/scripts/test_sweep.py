@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from benchmarks import sweep
+from benchmarks import equal_time, sweep
 from benchmarks.sweep import ROWS, Job, Results, main, read_sweep, report, summary
 
 from seq2seq.errors import Seq2SeqError
@@ -200,6 +200,46 @@ def test_a_run_that_a_killed_sweep_left_training_is_waited_for(
     monkeypatch.setattr(sweep.time, "sleep", sleep)
     assert len([*sweep.sweep(trainings, work, 1, 1)][-1].rows) == 1
     assert len(slept) >= 3
+
+
+def test_equal_time(
+    file: Path, programs: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A setting that takes twice as long makes half of the updates; a later one is told in the
+    first one's seconds, on a machine that has become three times as slow."""
+    text = 'recipe = "quickstart"\nseeds = [1, 2]\nminutes = 2\n[settings]\na = []\n'
+    text += 'b = ["model.encoder.hidden=64"]\n'
+    file.write_text(text, encoding="utf-8")
+    machine, turns = [1.0], []
+
+    class Turn:
+        def __init__(self, _: Path, settings: tuple[str, ...], *, recipe: str) -> None:
+            assert recipe == "quickstart"
+            self.wide = "model.encoder.hidden=64" in settings
+
+        def turn(self, updates: int) -> dict[str, float]:
+            turns.append(self.wide)
+            return {"seconds": updates * (0.4 if self.wide else 0.2) * machine[0]}
+
+    monkeypatch.setattr(equal_time, "Trial", Turn)
+    monkeypatch.setattr(sweep, "prepare", lambda *_: {})
+
+    def updates() -> dict[str, int | None]:
+        found = [*sweep.sweep(read_sweep(file), tmp_path / "work", 1, 1)][-1].trainings
+        assert {one.checked.training.epochs for one in found} == {None}
+        return {f"{one.name}{one.seed}": one.checked.training.updates for one in found}
+
+    assert updates() == {"a1": 600, "b1": 300, "a2": 600, "b2": 300}
+    assert turns[:4] == [False, False, True, True], "a warm-up before what counts, in turns"
+    machine[0] = 3.0
+    file.write_text(text + 'c = ["seed=7"]\n', encoding="utf-8")
+    assert updates() == {"a1": 600, "b1": 300, "c1": 600, "a2": 600, "b2": 300, "c2": 600}
+
+
+def test_equal_time_is_for_pairs(file: Path, capsys: Any) -> None:
+    file.write_text(SWEEP.replace("[settings]", "minutes = 3\n[settings]"), encoding="utf-8")
+    assert main([str(file)]) == 2
+    assert "minutes: is for pairs of texts" in capsys.readouterr().err
 
 
 def test_a_corpus_is_prepared_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
