@@ -160,13 +160,6 @@ def test_mackey_glass_is_told_ahead() -> None:
     assert -1 < drawn.inputs_BTE.min() < -0.3 < 0.2 < drawn.inputs_BTE.max() < 1
 
 
-def test_mackey_glass_is_reservoirpys() -> None:
-    datasets = pytest.importorskip("reservoirpy.datasets")
-    past = 1.2 + 0.2 * (np.random.default_rng(3).random((1, 18)) - 0.5)
-    theirs = datasets.mackey_glass(100, history=past[0, :-1], x0=past[0, -1])
-    assert MackeyGlass(50).series(past, 99)[0] == pytest.approx(theirs[1:, 0])
-
-
 def test_memory_asks_for_each_of_the_last_inputs() -> None:
     drawn = problem("memory", 160, washout=120).draw(SEED, rows(2))
     for delay in range(1, 101):

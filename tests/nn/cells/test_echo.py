@@ -67,6 +67,17 @@ def test_it_forgets_its_first_state(leak: float) -> None:
     assert apart_T[-1] < 1e-3 * apart_T[0]
 
 
+@pytest.mark.parametrize("leak", [1.0, 0.3])
+def test_its_states_are_reservoirpys(leak: float) -> None:
+    nodes = pytest.importorskip("reservoirpy.nodes")
+    cell = reservoir(20, leak=leak)
+    weights = {"Win": cell.weight_ih, "W": cell.weight_hh, "bias": cell.bias_ih}
+    theirs = nodes.Reservoir(lr=leak, **{name: one.numpy() for name, one in weights.items()})
+    x_BTE = random_tensor(1, 30, 3)
+    found, _ = cell.sequence(x_BTE, cell.initial_state(1, x_BTE))
+    assert found[0].numpy() == pytest.approx(theirs.run(x_BTE[0].numpy()), abs=1e-12)
+
+
 def test_where_only_its_shape_is_asked_for_nothing_is_drawn() -> None:
     with without_memory():
         cell = make_cell(cell_options({"kind": "echo"}), 3, 4)
