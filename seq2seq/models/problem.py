@@ -21,7 +21,7 @@ class ProblemModel(nn.Module):
     """The recipe's encoder over E inputs, and K outputs of each step's state.
 
     Args:
-        options: The recipe's tables on the network; only the encoder's is used.
+        options: The recipe's tables on the network: its encoder, and how first weights are drawn.
         inputs: E.
         outputs: K.
         reads_inputs: Whether the output layer reads a step's input beside the state.
