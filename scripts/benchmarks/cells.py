@@ -194,7 +194,7 @@ def decoder(model: TranslationModel, threads: int) -> OnnxEngine:
     """
     weights = {name: one.float().numpy() for name, one in tensors_of(model).items()}
     network = OnnxNetwork(model.options, weights)
-    graphs = network.encoder(), network.step("float32")
+    graphs = network.encoder("float32"), network.step("float32")
     sessions = [open_session(graph.SerializeToString(), threads) for graph in graphs]
     return OnnxEngine(*sessions, model.options, len(weights["output.bias"]))
 

@@ -18,7 +18,13 @@ from safetensors.numpy import save
 from seq2seq.errors import ModelError, Seq2SeqError
 from seq2seq.ids import BOS, EOS
 from seq2seq.inference.engines.onnx import OnnxEngine, open_session
-from seq2seq.inference.model_folder import ModelFolder, check_self_contained, read_published
+from seq2seq.inference.model_folder import (
+    ModelFolder,
+    check_self_contained,
+    digests,
+    read_published,
+    recipe_digest,
+)
 from seq2seq.recipe import Model
 from seq2seq.recipe.files import recipe_to_toml
 from seq2seq.search import StepModel
@@ -27,7 +33,7 @@ from seq2seq.storage import atomic, checked_json
 from seq2seq.storage.layout import (
     BODIES,
     CARD,
-    ENCODER,
+    ENCODERS,
     EXPORTED,
     GRAPHS,
     OUTPUT,
@@ -80,7 +86,7 @@ def export_model(
 ) -> Exported:
     """Gathers what translating needs: the graphs in float32 and int8, tokenizer, recipe and card.
 
-    A run of an older version has no graphs; then they are made of its weights. The folder appears
+    A run of an older version lacks graphs; then they are made of its weights. The folder appears
     when it is complete and was tried, or not at all.
 
     Args:
@@ -110,6 +116,8 @@ def export_model(
         sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
         card = {**model.card, "tokenizer_sha256": model.tokenizers.digest, "files": sums}
         card.pop("weights_sha256", None)
+        if "recipe_sha256" in card:  # an older version's recipe has fewer keys
+            card["recipe_sha256"] = recipe_digest(files[RECIPE].decode("utf-8"))
         checked_json.write(partial / CARD, card)
         differences = _tried(ModelFolder.open(partial), network)
         sizes = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}
@@ -159,7 +167,7 @@ def published_graphs(options: Model, weights: Mapping[str, Any]) -> dict[str, by
         )
         return {}
     for precision in too_rough:
-        del graphs[STEPS[precision]]
+        del graphs[STEPS[precision]], graphs[ENCODERS[precision]]
         _warn(f"the graph in {precision} does not give the network's numbers: it was not published")
     return graphs
 
@@ -193,7 +201,8 @@ def _too_rough(
         sessions = {name: open_session(graphs[name], 1) for name in GRAPHS}
         found = []
         for precision, name in STEPS.items():
-            engine = OnnxEngine(sessions[ENCODER], sessions[name], options, target_size)
+            encoder = sessions[ENCODERS[precision]]
+            engine = OnnxEngine(encoder, sessions[name], options, target_size)
             difference = np.abs(_distributions(engine, *trial) - expected).mean()
             if not difference <= _MOST[precision]:
                 found.append(precision)
@@ -223,7 +232,7 @@ def build_graphs(
         files = {OUTPUT: save({"weight": weight_VE, "bias": bias_V})}
     else:
         models = {STEPS[name]: network.step(name) for name in PRECISIONS}
-        models[ENCODER] = network.encoder()
+        models |= {ENCODERS[name]: network.encoder(name) for name in PRECISIONS}
         files = {}
     for name, model in models.items():
         files[name] = model.SerializeToString()
@@ -237,8 +246,9 @@ def _gathered(
     """What is read of a run: the model, the files to write, and the network to compare with."""
     model = ModelFolder.open(run)
     network = _trained(model)
-    if all(map(model.has_precision, STEPS)):
-        files = {name: model.graph_file(name) for name in GRAPHS}
+    names = [name for name in GRAPHS if name in digests(model.card)]
+    if model.is_exported or len(names) == len(GRAPHS):
+        files = {name: model.graph_file(name) for name in names}
     else:
         files = build_graphs(model.recipe.model, _arrays(model))
     if shortlist is not None:

@@ -25,6 +25,7 @@ from seq2seq.storage.checked_json import DIGEST
 from seq2seq.storage.layout import (
     CARD,
     ENCODER,
+    ENCODERS,
     RECIPE,
     STEPS,
     WEIGHTS,
@@ -106,6 +107,11 @@ class ModelFolder:
     def has_precision(self, precision: str) -> bool:
         """Whether there is a graph of a precision: one that is too rough is not published."""
         return self.has_graphs and (self.is_exported or STEPS[precision] in self._sums)
+
+    def encoder(self, precision: str) -> str:
+        """The graph that reads sources in a precision: older models have one for all."""
+        name = ENCODERS[precision]
+        return name if name in self._sums else ENCODER
 
     @property
     def graphs_were_tried(self) -> bool:

@@ -17,15 +17,17 @@ TOKENIZERS = (TOKENIZER, SOURCE_TOKENIZER, TARGET_TOKENIZER)
 WEIGHTS = "weights.safetensors"
 CARD = "card.json"
 ENCODER = "encoder.onnx"
+ENCODERS = {"float32": ENCODER, "int8": "encoder.int8.onnx"}
+"""Version 0.7 and older had the first alone, for both."""
 STEPS = {"float32": "step.onnx", "int8": "step.int8.onnx"}
-GRAPHS = (ENCODER, *STEPS.values())
+GRAPHS = (*ENCODERS.values(), *STEPS.values())
 """What a training publishes beside its weights, for translating without torch."""
 BODIES = {"float32": "body.onnx", "int8": "body.int8.onnx"}
 """The step without its output layer, where the model has a shortlist."""
 OUTPUT = "output.safetensors"
 """That output layer by itself."""
 SHORTLIST = "shortlist.safetensors"
-EXPORTED = (ENCODER, *STEPS.values(), *BODIES.values(), OUTPUT, SHORTLIST)
+EXPORTED = (*GRAPHS, *BODIES.values(), OUTPUT, SHORTLIST)
 
 # A run's folder: that of a model, and these.
 RUN = "run.json"

@@ -23,7 +23,7 @@ from seq2seq.inference.engines import check_precision, load_engine
 from seq2seq.inference.engines.onnx import OnnxEngine
 from seq2seq.inference.engines.onnx.builder import PRECISIONS
 from seq2seq.inference.export import export_model
-from seq2seq.inference.model_folder import ModelFolder
+from seq2seq.inference.model_folder import ModelFolder, recipe_digest
 from seq2seq.inference.shortlist import Shortlist
 from seq2seq.inference.translator import Translator
 from seq2seq.search import SourceBatch, greedy
@@ -49,7 +49,8 @@ def test_what_is_written(run: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     made = export_model(run, tmp_path / "empty")
     assert made.path == tmp_path / "empty"
-    names = "card.json encoder.onnx recipe.toml step.int8.onnx step.onnx tokenizer.model".split()
+    graphs = [f"{one}.onnx" for one in ("encoder.int8", "encoder", "step.int8", "step")]
+    names = ["card.json", *graphs[:2], "recipe.toml", *graphs[2:], "tokenizer.model"]
     assert list(made.sizes) == names == sorted(path.name for path in made.path.iterdir())
     assert all(made.sizes[path.name] == path.stat().st_size for path in made.path.iterdir())
     assert made.differences["float32"] < 1e-5
@@ -156,7 +157,7 @@ def test_comparing_takes_no_random_numbers_from_the_training(run: Path) -> None:
     model = ModelFolder.open(run)
     before = torch.random.get_rng_state()
     torch.set_flush_denormal(False)  # a training, which rounds them, may have run before
-    assert len(export.published_graphs(model.recipe.model, model.weights(load))) == 3
+    assert len(export.published_graphs(model.recipe.model, model.weights(load))) == 4
     assert torch.equal(torch.random.get_rng_state(), before)
     assert (torch.tensor([1e-40]) * 1.0).item() > 0  # nor are the smallest numbers rounded to 0
 
@@ -187,6 +188,23 @@ def test_the_graph_that_is_not_used_is_not_read(folder: Path) -> None:
     assert Translator.load(folder).translate(LINES[:1])
     with pytest.raises(ModelError, match=r"step\.int8\.onnx: missing: export the model again"):
         load_engine(ModelFolder.open(folder), "auto", 1, "int8")
+
+
+def test_a_run_of_an_older_version(run: Path, tmp_path: Path) -> None:
+    """Its recipe lacks a key that is new, and its encoder's graph serves both precisions."""
+    old = Path(shutil.copytree(run, tmp_path / "run"))
+    ModelFolder.open(old).file("encoder.int8.onnx").unlink()
+    text = (old / "recipe.toml").read_text(encoding="utf-8").replace("lexical = false\n", "")
+    (old / "recipe.toml").write_text(text, encoding="utf-8")
+    card = json.loads((old / "card.json").read_text(encoding="utf-8"))
+    del card["files"]["encoder.int8.onnx"]
+    card["recipe_sha256"] = recipe_digest(text)
+    (old / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    theirs = Translator.load(old, precision="int8").translate(LINES)
+    made = export_model(old, tmp_path / "model").path
+    assert (made / "encoder.int8.onnx").exists()
+    ours = Translator.load(made, precision="int8").translate(LINES)
+    assert len(ours) == len(theirs) == len(LINES)
 
 
 def test_a_card_without_sums(folder: Path) -> None:

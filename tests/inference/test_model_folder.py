@@ -409,7 +409,7 @@ def test_a_run_is_read_while_it_publishes(tmp_path: Path, engine: str) -> None:
         process.communicate()
 
 
-@pytest.mark.parametrize("step", range(9))
+@pytest.mark.parametrize("step", range(11))
 def test_a_publishing_that_is_killed_leaves_one_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
@@ -442,9 +442,9 @@ def test_a_publishing_that_is_killed_leaves_one_model(
             with pytest.raises(KeyboardInterrupt):
                 run.publish(weights[1], {"update": 2})
         new = run.published() == 2
-        assert new == (step >= 5)  # four files, then the card
+        assert new == (step >= 6)  # five files, then the card
         for engine in ("onnx", "torch"):
             assert Translator.load(run.path, engine=engine).translate(LINES) == expected[new]
         run.publish(weights[1], {"update": 2})
         assert Translator.load(run.path).translate(LINES) == expected[1]
-        assert len([*run.path.glob("*.onnx"), *run.path.glob("*.safetensors")]) == 4
+        assert len([*run.path.glob("*.onnx"), *run.path.glob("*.safetensors")]) == 5

@@ -74,7 +74,7 @@ def onnx_engine(
     shortlist: Shortlist | None = None,
 ) -> OnnxEngine:
     network = OnnxNetwork(options, weights)
-    graphs = network.encoder(), network.step(precision, chooses=shortlist is None)
+    graphs = network.encoder(precision), network.step(precision, chooses=shortlist is None)
     sessions = [open_session(graph.SerializeToString(), threads) for graph in graphs]
     head = None if shortlist is None else ShortlistHead(*network.output_layer(), shortlist)
     return OnnxEngine(*sessions, options, len(weights["output.bias"]), head)

@@ -63,7 +63,9 @@ def test_graphs_give_the_numbers_of_torch(
     kinds = [node.op_type for node in step.graph.node]
     # Both halves of the first gate and of the new one, in each layer; the readout; the output.
     assert kinds.count("MatMulIntegerToFloat") == (8 if precision == "int8" else 0)
-    graphs = (open_session(one.SerializeToString(), 1) for one in (network.encoder(), step))
+    graphs = (
+        open_session(one.SerializeToString(), 1) for one in (network.encoder(precision), step)
+    )
     ours = OnnxEngine(*graphs, options, theirs.vocab_size)
     a, b = theirs.start(sources()), ours.start(sources())
     for parent, token in (([0, 1, 2, 3], 1), ([0, 0, 1, 3], 5), ([3, 2, 1, 0], 7)):

@@ -25,7 +25,7 @@ from seq2seq.inference.shortlist import SelectedHead, Shortlist, ShortlistHead
 from seq2seq.processors import usable_processors
 from seq2seq.recipe import Model
 from seq2seq.search.model import Candidates, Distribution, Ints, SourceBatch, top_k
-from seq2seq.storage.layout import BODIES, ENCODER, OUTPUT, SHORTLIST, STEPS
+from seq2seq.storage.layout import BODIES, OUTPUT, SHORTLIST, STEPS
 
 Arrays = Mapping[str, Any]
 
@@ -102,7 +102,7 @@ class OnnxEngine:
         """The engine of a model that has graphs."""
         threads = threads or usable_processors()
         head = _head(model) if shortlist else None
-        names = ENCODER, (BODIES if shortlist else STEPS)[precision]
+        names = model.encoder(precision), (BODIES if shortlist else STEPS)[precision]
         graphs = [model.graph_file(name) for name in names]
         try:
             encoder, step = (open_session(graph, threads) for graph in graphs)

@@ -24,7 +24,9 @@ def keys(graph: Builder, values: Tensor, options: recipe.Decoder, read: Read) ->
     """What the scores need of the memory, (B, S, K), once a source; ``read`` gives the weights."""
     if options.attention == "dot":
         return values
-    weight_DK = read("key.weight").T
+    weight_DK = np.ascontiguousarray(read("key.weight").T)
+    if graph.rounds(values):
+        return graph.linear([values], weight_DK, None)
     return graph.op("MatMul", values, graph.constant(weight_DK), size=weight_DK.shape[1])
 
 

@@ -139,34 +139,31 @@ class Builder:
 
         It gives (N, Y); a bias of None is none.
         """
-        bounds = [x.bound for x in inputs if x.bound]
-        if self.precision == "int8" and len(bounds) == len(inputs):
-            return self._linear_int8(inputs, bounds, weight_XY, bias_Y)
+        if self.rounds(*inputs):
+            return self._linear_int8(inputs, weight_XY, bias_Y)
         joined = self.joined(inputs)
         bias = [] if bias_Y is None else [self.constant(bias_Y)]
         return self.op("Gemm", joined, self.constant(weight_XY), *bias, size=weight_XY.shape[1])
 
+    def rounds(self, *inputs: Tensor) -> bool:
+        """Whether products with these are of numbers in 8 bits, which takes a bound of each."""
+        return self.precision == "int8" and all(x.bound for x in inputs)
+
     def _linear_int8(
-        self,
-        inputs: Sequence[Tensor],
-        bounds: Sequence[float],
-        weight_XY: Floats32,
-        bias_Y: Floats32 | None,
+        self, inputs: Sequence[Tensor], weight_XY: Floats32, bias_Y: Floats32 | None
     ) -> Tensor:
         """Each input has a scale of its own, taken into the weights; each output column, too."""
-        scales = [np.float32(bound / _INPUT_STEPS) for bound in bounds]
+        scales = [np.float32((x.bound or 0.0) / _INPUT_STEPS) for x in inputs]
         zero = self.constant(np.array(_INPUT_ZERO, dtype=np.uint8))
         rounded = [self._round(x, scale, zero) for x, scale in zip(inputs, scales, strict=True)]
         rows_X1 = np.repeat(scales, [x.size for x in inputs])[:, None]
-        scaled_XY = (weight_XY * rows_X1).astype(np.float32)
-        scale_Y = np.maximum(np.abs(scaled_XY).max(axis=0), np.float32(1e-12)) / _WEIGHT_STEPS
-        whole_XY = np.round(scaled_XY / scale_Y).astype(np.int8)
+        whole_XY, scale_Y = rounded_columns((weight_XY * rows_X1).astype(np.float32))
         return self.op(
             "MatMulIntegerToFloat",
             self.joined(rounded),
             self.constant(whole_XY),
             self.constant(np.array(1.0, dtype=np.float32)),
-            self.constant(scale_Y.astype(np.float32)),
+            self.constant(scale_Y),
             zero,
             "",
             "" if bias_Y is None else self.constant(bias_Y),
@@ -238,6 +235,12 @@ class Builder:
         )
         onnx.checker.check_model(model)
         return model
+
+
+def rounded_columns(weight_XY: Floats32) -> tuple[NDArray[np.int8], Floats32]:
+    """Weights in 8 bits, and the scale of each of their columns (Y,)."""
+    scale_Y = np.maximum(np.abs(weight_XY).max(axis=0), np.float32(1e-12)) / _WEIGHT_STEPS
+    return np.round(weight_XY / scale_Y).astype(np.int8), scale_Y.astype(np.float32)
 
 
 def _rename(nodes: Iterable[onnx.NodeProto], names: Mapping[str, str]) -> None:

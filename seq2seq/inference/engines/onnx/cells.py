@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from seq2seq.inference.engines.onnx.builder import Builder, Tensor
+from seq2seq.inference.engines.onnx.lstm_int8 import lstm_int8
 from seq2seq.recipe import model as recipe
 from seq2seq.search.model import Floats32
 
@@ -77,17 +78,13 @@ class StandardOp(CellOp):
     def sequence(
         self, graph: Builder, x: Tensor, lengths: Tensor, reads: Sequence[Read], hidden: int
     ) -> tuple[Tensor, Parts]:
-
-        def stacked(name: str) -> Floats32:
-            return np.stack([self._ordered(read(name)) for read in reads])
-
-        biases = np.concatenate([stacked("bias_ih"), stacked("bias_hh")], axis=1)
+        biases = [self._of_directions(f"bias_{one}h", reads) for one in "ih"]
         outputs, *finals = graph.ops(
             self.kind,
             x,
-            graph.constant(stacked("weight_ih")),
-            graph.constant(stacked("weight_hh")),
-            graph.constant(biases),
+            graph.constant(self._of_directions("weight_ih", reads)),
+            graph.constant(self._of_directions("weight_hh", reads)),
+            graph.constant(np.concatenate(biases, axis=1)),
             lengths,
             sizes=[hidden] * (1 + self.parts),
             hidden_size=hidden,
@@ -96,9 +93,10 @@ class StandardOp(CellOp):
         )
         return outputs, finals
 
-    def _ordered(self, weight: Floats32) -> Floats32:
-        gates = np.split(weight, self.gates)
-        return np.concatenate([gates[place] for place in self.order])
+    def _of_directions(self, name: str, reads: Sequence[Read]) -> Floats32:
+        """A parameter of all directions (n, G, ...), its gates in the standard's order."""
+        every = [np.split(read(name), self.gates) for read in reads]
+        return np.stack([np.concatenate([one[place] for place in self.order]) for one in every])
 
     def _attributes(self, directions: int) -> dict[str, Any]:
         del directions
@@ -168,6 +166,15 @@ class LstmOp(StandardOp):
     gates = 4
     parts = 2
     order = (0, 3, 1, 2)
+
+    def sequence(
+        self, graph: Builder, x: Tensor, lengths: Tensor, reads: Sequence[Read], hidden: int
+    ) -> tuple[Tensor, Parts]:
+        if not graph.rounds(x):
+            return super().sequence(graph, x, lengths, reads, hidden)
+        bias = self._of_directions("bias_ih", reads) + self._of_directions("bias_hh", reads)
+        of_inputs, of_state = (self._of_directions(f"weight_{one}h", reads) for one in "ih")
+        return lstm_int8(graph, x, lengths, (of_inputs, of_state, bias))
 
     def stacked(self, read: Read, constant: int) -> tuple[Floats32, Floats32]:
         """As for every cell, but with the gates in the order i, f, o, g: the sigmoids together."""

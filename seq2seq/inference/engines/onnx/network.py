@@ -66,8 +66,8 @@ class OnnxNetwork:
         first = bound if self._bridge_kind() == "copy" else 1.0
         self._state_bound = _joint(max, self._decoder_cell.bound, first)
 
-    def encoder(self) -> onnx.ModelProto:
-        """The graph that reads sources; always in float32, as it is a small part of translating.
+    def encoder(self, precision: Precision) -> onnx.ModelProto:
+        """The graph that reads sources, with an LSTM and keys in the precision given.
 
         Its inputs are ``ids`` (B, S) and ``lengths`` (B,). Its outputs are ``state_0`` and so on,
         every part of every decoder layer's first state (B, H); with an attention ``values`` (B, S,
@@ -75,7 +75,7 @@ class OnnxNetwork:
         ``mask`` (B, 1, S), which is -inf at padding; with state feeding ``cell_bias`` (B, G) and
         ``readout_bias`` (B, E).
         """
-        graph = Builder()
+        graph = Builder(precision)
         ids = graph.input("ids", ["B", "S"], integer=True)
         lengths = graph.input("lengths", ["B"], integer=True)
         options = self.options.encoder
@@ -83,18 +83,23 @@ class OnnxNetwork:
             ids = graph.op("ReverseSequence", ids, lengths, batch_axis=0, time_axis=1)
         table = self._weights[SOURCE_TABLE]
         real = graph.op("Cast", lengths, to=onnx.TensorProto.INT32)
-        embedded = graph.op("Gather", graph.constant(table), ids, size=table.shape[1])
-        x = graph.op("Transpose", embedded, perm=[1, 0, 2], size=embedded.size)
+        sizes = {"size": table.shape[1], "bound": float(np.abs(table).max())}
+        embedded = graph.op("Gather", graph.constant(table), ids, **sizes)
+        x = graph.op("Transpose", embedded, perm=[1, 0, 2], **sizes)
         finals = []
         for layer in range(options.layers):
             outputs, final = self._encoder_layer(graph, layer, x, real)
             # The first layer has no residual: its input is an embedding, not a state.
-            x = graph.op("Add", x, outputs) if options.residual and layer else outputs
+            if options.residual and layer:
+                bound = _joint(operator.add, x.bound, outputs.bound)
+                outputs = graph.op("Add", x, outputs, size=options.hidden, bound=bound)
+            x = outputs
             finals.append(final)
         if options.reverse:
             x = graph.op("ReverseSequence", x, lengths, batch_axis=1, time_axis=0)
             embedded = graph.op("ReverseSequence", embedded, lengths, batch_axis=0, time_axis=1)
-        values = graph.op("Transpose", x, perm=[1, 0, 2], size=options.hidden)
+        bound = self._memory_bound
+        values = graph.op("Transpose", x, perm=[1, 0, 2], size=options.hidden, bound=bound)
         for number, part in enumerate(self._bridge(graph, finals)):
             graph.output(part, f"state_{number}", ["B", self.options.decoder.hidden])
         words = [embedded] if self.options.lexical else []
@@ -115,7 +120,8 @@ class OnnxNetwork:
         )  # (S, directions, B, H) and (directions, B, H)
         shape = graph.integers(0, 0, options.hidden)
         outputs = graph.op("Transpose", every, perm=[0, 2, 1, 3])
-        outputs = graph.op("Reshape", outputs, shape, size=options.hidden)
+        bound = self._encoder_cell.bound
+        outputs = graph.op("Reshape", outputs, shape, size=options.hidden, bound=bound)
         shape = graph.integers(0, options.hidden)
         joined = [graph.op("Transpose", final, perm=[1, 0, 2]) for final in finals]
         final = [graph.op("Reshape", part, shape, size=options.hidden) for part in joined]
