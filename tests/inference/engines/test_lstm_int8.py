@@ -67,9 +67,7 @@ def test_it_rounds_by_scales_that_no_sentence_changes(directions: int) -> None:
     random = np.random.default_rng(5)
     x_SBX = random.uniform(-BOUND, BOUND, (7, 3, INPUTS)).astype(np.float32)
     x_SBX[:, 0] *= 0.05  # that of a batch of its own would be finer
-    outputs, hidden, memory = session(weights).run(
-        None, {"x": x_SBX, "lengths": np.array(lengths)}
-    )
+    outputs, hidden, memory = session(weights).run(None, {"x": x_SBX, "lengths": np.array(lengths)})
     for row, length in enumerate(lengths):
         assert not outputs[length:, :, row].any()
         for direction in range(directions):
