@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {path: place for place, path in enumerate(LONG)}
     items.sort(key=lambda item: places.get(item.path, len(LONG)))
+
+
+@pytest.fixture
+def no_mecab(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Neither mecab; what sacreBLEU imports meanwhile goes again, as it keeps what it found."""
+    readers = [f"sacrebleu.tokenizers.tokenizer_{name}_mecab" for name in ("ja", "ko")]
+    for name in ("MeCab", "mecab_ko"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in readers:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    yield
+    for name in readers:
+        sys.modules.pop(name, None)

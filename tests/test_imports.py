@@ -56,6 +56,7 @@ TRAINING_FILES = tuple(
         "engines/onnx/attention",
         "engines/onnx/builder",
         "engines/onnx/cells",
+        "engines/onnx/lstm_int8",
         "engines/onnx/network",
         "engines/onnx/traced",
         "engines/torch",

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -128,6 +127,7 @@ def test_output_that_is_no_plain_text_is_told(run, model, format_: str) -> None:
     assert run("score", "mine.x", "test.de").err == ("" if format_ == "text" else told)
 
 
+@pytest.mark.usefixtures("no_mecab")
 @pytest.mark.parametrize(
     ("reference", "tokenizer", "why"),
     [
@@ -146,14 +146,9 @@ def test_output_that_is_no_plain_text_is_told(run, model, format_: str) -> None:
     ],
 )
 def test_the_text_chooses_the_tokenizer(
-    run, here: Path, monkeypatch, reference: str, tokenizer: str, why: str
+    run, here: Path, reference: str, tokenizer: str, why: str
 ) -> None:
     """By 13a a near-correct translation would have a BLEU of 0."""
-    for name in ("MeCab", "mecab_ko"):
-        monkeypatch.setitem(sys.modules, name, None)
-        short = {"MeCab": "ja", "mecab_ko": "ko"}[name]
-        module = f"sacrebleu.tokenizers.tokenizer_{short}_mecab"
-        monkeypatch.delitem(sys.modules, module, raising=False)
     output = "".join(line[len(line) > 1 :] for line in reference.splitlines(keepends=True))
     (here / "out.x").write_text(output, encoding="utf-8")
     (here / "test.x").write_text(reference, encoding="utf-8")
@@ -178,15 +173,13 @@ def test_the_text_chooses_the_tokenizer(
     assert done.err.count("\n") == bool(why)
 
 
-@pytest.mark.usefixtures("files")
+@pytest.mark.usefixtures("files", "no_mecab")
 @pytest.mark.parametrize("name", ["ja-mecab", "flores200"])
 @pytest.mark.parametrize("verb", [("score", "out.de"), ("evaluate", "nowhere", "out.de")])
 def test_a_tokenizer_that_is_not_there_is_told_before(
     run, monkeypatch, tmp_path: Path, name: str, verb: tuple[str, ...]
 ) -> None:
     """There is no model "nowhere", and nothing is downloaded."""
-    monkeypatch.setitem(sys.modules, "MeCab", None)
-    monkeypatch.delitem(sys.modules, "sacrebleu.tokenizers.tokenizer_ja_mecab", raising=False)
     monkeypatch.setattr("sacrebleu.utils.SACREBLEU_DIR", str(tmp_path / "none"))
     done = run(*verb, "test.de", "--tokenize", name)
     assert (done.code, done.out) == (2, "")

@@ -128,9 +128,8 @@ def test_bad_input(arguments: dict, message: str) -> None:
     assert str(caught.value) == message
 
 
-def test_a_tokenizer_whose_package_is_missing(monkeypatch) -> None:
-    monkeypatch.setitem(sys.modules, "MeCab", None)
-    monkeypatch.delitem(sys.modules, "sacrebleu.tokenizers.tokenizer_ja_mecab", raising=False)
+@pytest.mark.usefixtures("no_mecab")
+def test_a_tokenizer_whose_package_is_missing() -> None:
     with pytest.raises(Seq2SeqError, match=r"^tokenize: ja-mecab cannot be used: .*$"):
         corpus_scores(HYPOTHESES, [REFERENCES], tokenize="ja-mecab")
 

@@ -6,7 +6,6 @@ import io
 import re
 import sys
 import unicodedata
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
@@ -63,19 +62,6 @@ SPACED = {
     "Georgian": "გუშინ მეგობართან ერთად ძველი ფილმი ვნახე.",
 }
 WITHOUT_MECAB = {"Chinese": "zh", "Korean": "13a"}  # all others: char
-
-
-@pytest.fixture
-def no_mecab(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Neither mecab; what sacreBLEU imports meanwhile goes again, as it keeps what it found."""
-    readers = [f"sacrebleu.tokenizers.tokenizer_{name}_mecab" for name in ("ja", "ko")]
-    for name in ("MeCab", "mecab_ko"):
-        monkeypatch.setitem(sys.modules, name, None)
-    for name in readers:
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    yield
-    for name in readers:
-        sys.modules.pop(name, None)
 
 
 @pytest.fixture

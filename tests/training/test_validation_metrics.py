@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import random
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -188,12 +187,11 @@ def test_a_tokenizer_that_sees_no_words_is_warned_about(tmp_path: Path) -> None:
     assert "tok:13a" in card_of(run)["bleu_signature"]
 
 
+@pytest.mark.usefixtures("no_mecab")
 @pytest.mark.parametrize("name", ["ja-mecab", "flores200"])
 def test_what_is_not_there_is_said_before_anything_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, "MeCab", None)
-    monkeypatch.delitem(sys.modules, "sacrebleu.tokenizers.tokenizer_ja_mecab", raising=False)
     monkeypatch.setattr("sacrebleu.utils.SACREBLEU_DIR", str(tmp_path / "none"))
     recipe, setting = write_recipe(tmp_path, "zh"), f"training.validation.tokenize='{name}'"
     with pytest.raises(RecipeError) as caught:
