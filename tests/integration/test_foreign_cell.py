@@ -233,6 +233,7 @@ def test_it_trains_goes_on_after_a_kill_is_exported_and_translates(
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_it_obeys_the_laws_of_every_cell(package: Path) -> None:
     laws = "-m pytest -q -p no:cacheprovider tests/conformance/test_cells.py -k peephole".split()
     assert re.search(r"\d\d passed", run(package, *laws))

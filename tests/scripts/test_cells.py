@@ -59,6 +59,7 @@ def test_speeds_are_measured_turn_by_turn(tmp_path: Path) -> None:
     assert bare_gru.parameters < gru.parameters < lstm.parameters
 
 
+@pytest.mark.slow
 def test_a_time_is_turned_into_updates_by_the_speed_that_was_measured(tmp_path: Path) -> None:
     recipe = tiny_recipe(tmp_path, count=100)
     data = tmp_path / "data"
