@@ -346,18 +346,24 @@ class OnnxNetwork:
             size=SPECIAL,
         )
         rest = self._logits(graph, features, weight[:, SPECIAL:], bias[SPECIAL:])
-        totals = graph.op("Concat", special, _log_sum_exp(graph, rest), axis=-1)
-        total = _log_sum_exp(graph, totals)
 
+        # Normalized by one fused operator among themselves, then once more with the special tokens:
+        # to go over all tokens for a maximum, differences, powers and a sum took 1.7 times as long.
         best = graph.part()
-        values, places = best.ops("TopK", rest, k, sizes=[0, 0], axis=-1)
-        best.output(best.op("Sub", values, total), "best_log_probs", ["N", "k"])
+        shares = best.op("LogSoftmax", rest, axis=-1)
+        values, places = best.ops("TopK", shares, k, sizes=[0, 0], axis=-1)
+        first = [best.op("Slice", x, *map(best.integers, (0, 1, -1))) for x in (places, values)]
+        logit = best.op("GatherElements", rest, first[0], axis=-1)
+        chosen = best.op("Sub", logit, first[1])  # the logarithm of their sum
+        total = _log_sum_exp(best, best.op("Concat", special, chosen, axis=-1))
+        values = best.op("Add", values, best.op("Sub", chosen, total))
+        best.output(values, "best_log_probs", ["N", "k"])
         tokens = best.op("Add", places, best.integers(SPECIAL))
         best.output(tokens, "best_tokens", ["N", "k"], integer=True)
 
         every = graph.part()
         logits = every.op("Concat", special, rest, axis=-1)
-        every.output(every.op("Sub", logits, total), "all_log_probs", ["N", "V"])
+        every.output(every.op("LogSoftmax", logits, axis=-1), "all_log_probs", ["N", "V"])
         none = every.op("ConstantOfShape", every.integers(0, 0), value=_zero())
         every.output(none, "no_tokens", ["Z", "Z"], integer=True)
         wanted = graph.op("Cast", graph.op("Squeeze", k), to=onnx.TensorProto.BOOL)
