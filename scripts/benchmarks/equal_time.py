@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -14,24 +14,15 @@ from benchmarks.figures import write_json
 from benchmarks.peers import say
 from benchmarks.trial import Trial
 
+if TYPE_CHECKING:
+    from benchmarks.sweep import Training
+
 SECONDS = "seconds.json"
 TURNS, UPDATES = 3, 10
 
 
-class Timed(Protocol):
-    """What is measured: a recipe with its settings."""
-
-    @property
-    def recipe(self) -> str:
-        """The recipe, by its name or file."""
-
-    @property
-    def settings(self) -> tuple[str, ...]:
-        """What is set in it."""
-
-
 def seconds_of_an_update(
-    settings: Mapping[str, tuple[Timed, Path]], work: Path, threads: int
+    settings: Mapping[str, tuple[Training, Path]], work: Path, threads: int
 ) -> dict[str, float]:
     """Measures each setting's update, in turns, so that a machine that drifts drifts for all.
 

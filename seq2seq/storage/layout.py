@@ -18,7 +18,7 @@ WEIGHTS = "weights.safetensors"
 CARD = "card.json"
 ENCODER = "encoder.onnx"
 ENCODERS = {"float32": ENCODER, "int8": "encoder.int8.onnx"}
-"""Version 0.7 and older had the first alone, for both."""
+"""Version 0.7.0 and older had the first alone, for both."""
 STEPS = {"float32": "step.onnx", "int8": "step.int8.onnx"}
 GRAPHS = (*ENCODERS.values(), *STEPS.values())
 """What a training publishes beside its weights, for translating without torch."""
